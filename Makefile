@@ -1,0 +1,32 @@
+# Every target works from a clean clone; nothing is installed outside .venv and the data cache.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/adaptive-optimizers
+BUDGET ?= 8m
+
+.PHONY: help setup demo test check bench
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: .venv/.ready  ## create .venv with losslab and what its tests need
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt 'torch>=2.6'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the report
+	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO)
+	$(BIN)/losslab report $(DEMO)
+
+test: setup  ## the whole test suite
+	$(BIN)/pytest -n 2 -q
+
+check: setup  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## every benchmark, one after the other
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done

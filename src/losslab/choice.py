@@ -1,0 +1,84 @@
+"""A choice by name with options: ``adam``, ``exp_range(base_lr=1e-4, max_lr=1e-2)``, ``{name = "mlp", hidden = [100]}``.
+
+Choices are written this one way on the command line and in TOML; what a name means is said by one literal dict per kind.
+"""
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
+
+from losslab.errors import unknown_name
+
+
+class Frozen(BaseModel):
+    """An immutable value whose unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def parse_choice(text: str) -> dict[str, Any]:
+    """The name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
+
+    Raises:
+        ValueError: when the text has another form or an option is no literal.
+    Example:
+        >>> parse_choice("exp_range(base_lr=1e-4, max_lr=1e-2)")
+        {'name': 'exp_range', 'base_lr': 0.0001, 'max_lr': 0.01}
+    """
+    name, bracket, rest = text.strip().partition("(")
+    if not bracket:
+        return {"name": name.strip()}
+    try:
+        call = ast.parse(f"_({rest}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or not all(k.arg for k in call.keywords):
+            raise ValueError
+        options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError):
+        raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)") from None
+    return {"name": name.strip(), **options}
+
+
+class Choice(BaseModel):
+    """A name and its options; prints in the form that it is parsed from."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, JsonValue]
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options alone."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+        return f"{self.name}({options})" if options else self.name
+
+
+def as_choice(value: object) -> object:
+    """A text as the table it stands for; anything else as it is."""
+    return parse_choice(value) if isinstance(value, str) else value
+
+
+def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Raise ValueError when ``factory`` has no such keyword, naming the nearest, or misses a required one."""
+    parameters = inspect.signature(factory).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in options:
+        if key not in parameters:
+            raise ValueError(unknown_name(f"option of {kind} {name}", key, parameters))
+
+
+def one_of(kind: str, known: Mapping[str, object], *, also: Callable[[str], bool] = lambda _: False) -> Any:
+    """The pydantic type of a choice among ``known`` names, or of a name that ``also`` accepts."""
+
+    def check(choice: Choice) -> Choice:
+        if choice.name not in known and not also(choice.name):
+            raise ValueError(unknown_name(kind, choice.name, known))
+        return choice
+
+    return Annotated[Choice, BeforeValidator(as_choice), AfterValidator(check)]

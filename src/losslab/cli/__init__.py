@@ -1,0 +1,58 @@
+"""The command line: one file per command; each parses, calls and prints, and knows nothing more."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from losslab import __version__
+from losslab.errors import DataUnavailable, InvalidInput, LosslabError
+
+app = App(
+    name="losslab",
+    help="Measure how a neural network trains and what it costs, before the budget is spent.",
+    version=__version__,
+)
+
+_COMMANDS = {
+    "data": ("losslab.cli.data:app", "List, fetch and show data sets."),
+    "train": ("losslab.cli.train:train", "Train one run and print its records."),
+    "study": ("losslab.cli.study:app", "Plan, run and resume studies."),
+    "report": ("losslab.cli.report:report", "Write the report of a study folder: one offline HTML file."),
+}
+"""Command -> where it lives (imported only when it is called) and its line in ``losslab --help``."""
+
+for _name, (_path, _help) in _COMMANDS.items():
+    app.command(_path, name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        result = app(
+            list(arguments) if arguments is not None else None,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        return _complain(str(error), 2)
+    except LosslabError as error:
+        return _complain(str(error), 2 if isinstance(error, InvalidInput | DataUnavailable) else 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        return _complain(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"losslab: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,77 @@
+"""Every error that losslab raises on purpose.
+
+::
+
+    Exception
+    ├── ValueError, TypeError    misuse of a function: argument, value, rule, next step
+    └── LosslabError             a run or a file went wrong; the message is one line a user can act on
+        ├── InvalidInput         what the user asked for cannot be done (exit code 2)
+        ├── DataUnavailable      no source could provide a data set
+        ├── DataCorrupt          bytes differ from their checksum
+        ├── Diverged             the loss stopped being finite; carries step and loss
+        ├── OutOfMemory          a step did not fit; carries the step
+        ├── CheckpointCorrupt    a checkpoint does not match its manifest
+        └── StoreError           a run or study folder cannot be used
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LosslabError(Exception):
+    """Base of all errors whose message is meant for the user as it stands."""
+
+
+class InvalidInput(LosslabError):  # noqa: N818 - reads as a statement, like KeyboardInterrupt
+    """The request itself is wrong: unknown name, impossible value, unusable folder."""
+
+
+class DataUnavailable(LosslabError):  # noqa: N818
+    """No source could provide the data set."""
+
+
+class DataCorrupt(LosslabError):  # noqa: N818
+    """Bytes on disk or from a source differ from their checksum."""
+
+
+class Diverged(LosslabError):  # noqa: N818
+    """The training loss became NaN or infinite.
+
+    Attributes:
+        step: the step whose loss was the first that is not finite, counted from 0.
+        loss: that loss.
+    """
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"the loss became {loss} at step {step}; a smaller `lr` is the usual cure")
+        self.step = step
+        self.loss = loss
+
+
+class OutOfMemory(LosslabError):  # noqa: N818
+    """A training step did not fit into memory."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"out of memory at step {step}; use a smaller batch")
+        self.step = step
+
+
+class CheckpointCorrupt(LosslabError):  # noqa: N818
+    """A checkpoint does not match its manifest."""
+
+
+class StoreError(LosslabError):
+    """A run or study folder cannot be read, written or leased."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line that names the unknown choice, the nearest known one and all choices.
+
+    Example:
+        >>> unknown_name("optimizer", "adm", ["adam", "sgd"])
+        "unknown optimizer 'adm'; did you mean 'adam'? (choices: adam, sgd)"
+    """
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}'{hint} (choices: {', '.join(choices)})"

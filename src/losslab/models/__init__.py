@@ -1,0 +1,78 @@
+"""Networks by name; each file holds one family and reads beside its paper's table."""
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from losslab.choice import Choice, check_options
+from losslab.errors import InvalidInput, unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS: dict[str, str] = {
+    "mlp": "losslab.models.mlp:mlp",
+    "lenet5": "losslab.models.lenet:lenet5",
+}
+"""Name -> ``module:factory``. A factory takes keywords only; `input_shape` and `classes` where they can vary."""
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a model name points outside losslab: ``package.module:factory``, ``torchvision/NAME``, ``timm/NAME``."""
+    return ":" in name or name.startswith(("torchvision/", "timm/"))
+
+
+def load_factory(name: str) -> Any:
+    """The callable behind a model name.
+
+    Raises:
+        InvalidInput: when the name is unknown, or its module or attribute cannot be imported.
+    """
+    if name.startswith("torchvision/"):
+        path = f"torchvision.models:{name.partition('/')[2]}"
+    elif name.startswith("timm/"):
+        path = "timm:create_model"
+    elif ":" in name:
+        path = name
+    elif name in MODELS:
+        path = MODELS[name]
+    else:
+        raise InvalidInput(unknown_name("model", name, MODELS))
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise InvalidInput(f"model '{name}': cannot import {module} ({error}); is it installed?") from error
+    except AttributeError:
+        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'") from None
+
+
+def build_model(
+    choice: Choice, *, input_shape: tuple[int, ...] | None = None, classes: int | None = None
+) -> "nn.Module":
+    """The network that a choice names, with fresh weights from torch's current random state.
+
+    Args:
+        choice: the model's name and options.
+        input_shape: (channel, height, width) of one image; given only to factories that take it.
+        classes: number of outputs; given only to factories that take it.
+    Raises:
+        InvalidInput: unknown name or option, or a factory that returns no module.
+    """
+    from torch import nn
+
+    factory = load_factory(choice.name)
+    options = choice.options
+    if choice.name.startswith("timm/"):
+        options = {"model_name": choice.name.partition("/")[2], **options}
+    parameters = inspect.signature(factory).parameters
+    fitting = {"input_shape": input_shape, "classes": classes}
+    given = {key: value for key, value in fitting.items() if value is not None and key in parameters}
+    try:
+        check_options("model", choice.name, factory, options)
+        model = factory(**given, **options)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"model '{choice.name}': {error}") from error
+    if not isinstance(model, nn.Module):
+        raise InvalidInput(f"model '{choice.name}' gave {type(model).__name__}, not a torch.nn.Module")
+    return model
