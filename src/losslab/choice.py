@@ -1,6 +1,6 @@
-"""A choice by name with options: ``adam``, ``exp_range(base_lr=1e-4, max_lr=1e-2)``, ``{name = "mlp", hidden = [100]}``.
+"""A choice by name with options: ``adam``, ``exp_range(base_lr=1e-4, max_lr=1e-2)``, ``{name = "mlp"}``.
 
-Choices are written this one way on the command line and in TOML; what a name means is said by one literal dict per kind.
+Choices are written this one way on the command line and in TOML; one literal dict per kind says what names mean.
 """
 
 import ast

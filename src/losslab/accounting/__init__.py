@@ -1,0 +1,1 @@
+"""What an architecture costs: parameters, activations, operations, memory and receptive fields."""

@@ -1,5 +1,6 @@
 """Fully connected network; the mission's is 3072-1000-1000-10 with ReLU."""
 
+import itertools
 from collections.abc import Sequence
 from math import prod
 
@@ -34,7 +35,7 @@ def mlp(
     layers: list[nn.Module] = [nn.Flatten()]
     if input_dropout:
         layers.append(nn.Dropout(input_dropout))
-    for units_in, units_out in zip(sizes, sizes[1:], strict=False):
+    for units_in, units_out in itertools.pairwise(sizes):
         layers += [nn.Linear(units_in, units_out), nn.ReLU()]
         if hidden_dropout:
             layers.append(nn.Dropout(hidden_dropout))

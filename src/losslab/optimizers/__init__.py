@@ -1,0 +1,1 @@
+"""The update rules, one file a method; all are proved against their equation."""

@@ -1,0 +1,1 @@
+"""Records and findings rendered as figures and one offline page."""

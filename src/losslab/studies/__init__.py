@@ -1,0 +1,1 @@
+"""The studies that ship: a folder each, with what to run and what to say."""

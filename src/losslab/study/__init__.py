@@ -1,0 +1,1 @@
+"""Plans, budgets, run folders and the engines that fill them."""
