@@ -1,7 +1,7 @@
 """Records to findings: values with their rule, computed without torch."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from losslab.study.results import RunResult
@@ -25,3 +25,7 @@ def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
 def _final_validation_loss(result: RunResult) -> float:
     loss = result.evaluations[-1].validation_loss
     return float("inf") if loss is None else loss
+
+
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {"best": best_runs}
+"""What a stage can find, by the name that a study's TOML gives."""

@@ -15,7 +15,6 @@ class Step:
     offset: int
     batch_size: int
     lr: float
-    ends_epoch: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,10 @@ class Timeline:
             return 1
         return -(-self.total_steps // self.steps_per_epoch)
 
+    def is_evaluated(self, step: int) -> bool:
+        """Whether the run is evaluated when ``step`` optimizer steps are done."""
+        return step == self.total_steps or (self.run.evaluate == "epoch" and step % self.steps_per_epoch == 0)
+
     def samples(self, step: int) -> int:
         """Training images seen after ``step`` optimizer steps."""
         epoch, steps = divmod(step, self.steps_per_epoch)
@@ -61,4 +64,4 @@ class Timeline:
             epoch, place = divmod(index, self.steps_per_epoch)
             offset = place * self.run.batch
             size = min(self.run.batch, self.training_images - offset)
-            yield Step(index, epoch, offset, size, self.run.lr, offset + size == self.training_images)
+            yield Step(index, epoch, offset, size, self.run.lr)

@@ -105,7 +105,7 @@ def train(
     dataset: Dataset | None = None,
     state: TrainState | None = None,
     device: torch.device | str = "cpu",
-    flush_steps: int = 50,
+    flush_steps: int = 10,
 ) -> Iterator[Record]:
     """Train a run and yield what happens: a Start, then Steps and Evaluations as they come, then a Final.
 
@@ -133,20 +133,21 @@ def train(
     timeline = Timeline(run, len(parts.training))
     if state.step == 0:
         yield _start(state, parts, timeline)
+    elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
+        yield _evaluation(state, parts, timeline)
     pending = _Pending()
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
     clock = perf_counter()
     for step in timeline.steps(state.step):
         pending.add(step, *_update(run, state, step, parts.training, orders))
         state.step = step.index + 1
-        last = state.step == timeline.total_steps
-        due = last or (step.ends_epoch and run.evaluate == "epoch")
+        due = timeline.is_evaluated(state.step)
         if due or len(pending.steps) == flush_steps:
             steps = pending.flush(state, clock)
             yield steps
             _stop_if_diverged(steps)
             if due:
-                yield _evaluation(run, state, parts, timeline)
+                yield _evaluation(state, parts, timeline)
             clock = perf_counter()
     yield _final(run, state, parts)
 
@@ -244,7 +245,7 @@ def _start(state: TrainState, parts: Parts, timeline: Timeline) -> Start:
     )
 
 
-def _evaluation(run: Run, state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
+def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
     clock = perf_counter()
     with at_iterate(state.optimizer):
         fit_loss, fit_accuracy = evaluate(state.model, parts.fit)

@@ -95,6 +95,12 @@ class RunFolder:
         """Replace the state of the run."""
         write_json(self.path / "status.json", {"status": status, "message": message, "step": step})
 
+    def fail(self, run: Run, message: str) -> None:
+        """State that the run ended by no doing of its own, such as a process that was killed."""
+        if not (self.path / "run.json").exists():
+            self.create(run, {})
+        self.set_status("failed", message=message)
+
     @contextmanager
     def appending(self, keep: int = 0) -> "Iterator[RecordWriter]":
         """Append records after the first ``keep`` rows; rows beyond them, a torn last line too, are cut off."""
