@@ -75,7 +75,7 @@ def load_newest(folder: Path, state: TrainState) -> tuple[int, list[str]]:
     Returns:
         How many records belong to the state (0 when it was left as it is), and why newer checkpoints were passed over.
     """
-    rejected = []
+    rejected: list[str] = []
     for place in checkpoints(folder):
         try:
             return _restore(place, state), rejected
@@ -105,11 +105,11 @@ def _restore_optimizer(
     for name, value in {**saved, **numbers}.items():
         place, _, key = name.partition(".")
         slots.setdefault(int(place), {})[key] = value
-    for place, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
-        for key, value in slots.get(place, {}).items():
-            if torch.is_tensor(value) and value.shape == parameter.shape and value.ndim:
+    for place_of, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        for key, value in slots.get(place_of, {}).items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
                 # Fused steps read memory in the layout of the parameter.
-                slots[place][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                slots[place_of][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

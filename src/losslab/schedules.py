@@ -12,4 +12,4 @@ def constant(value: float) -> Schedule:
         >>> constant(0.1)(1000)
         0.1
     """
-    return lambda step: value
+    return lambda _step: value

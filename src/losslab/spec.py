@@ -5,7 +5,7 @@ Nothing here imports torch, so that a wrong spec is refused in a moment.
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -95,7 +95,7 @@ class Floor(Frozen):
     steps: PositiveInt = 50
     train_images: PositiveInt = 2000
     seeds: PositiveInt = 1
-    grid: dict[str, PositiveInt] = {}
+    grid: Mapping[str, PositiveInt] = Field(default_factory=dict)
     """Field -> how many of its grid values must stay."""
 
 

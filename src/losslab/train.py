@@ -1,12 +1,12 @@
 """The one training loop: a generator of records."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import fsum, isfinite
 from time import perf_counter
-from typing import ContextManager, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -163,7 +163,7 @@ def _update(
             logits = state.model(pixels)
         loss = F.cross_entropy(logits, labels)
         state.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -279,9 +279,9 @@ def _final(run: Run, state: TrainState, parts: Parts) -> Final:
     return Final(state.step, weights, test[0], test[1], state.train_seconds, state.eval_seconds)
 
 
-def at_iterate(optimizer: torch.optim.Optimizer) -> ContextManager[None]:
+def at_iterate(optimizer: torch.optim.Optimizer) -> AbstractContextManager[None]:
     """Within, the weights are the method's iterate where it stores another point (a look-ahead)."""
-    return cast("ContextManager[None]", getattr(optimizer, "at_iterate", nullcontext)())
+    return cast("AbstractContextManager[None]", getattr(optimizer, "at_iterate", nullcontext)())
 
 
 @torch.no_grad()
@@ -290,7 +290,7 @@ def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
     was_training = model.training
     model.eval()
     loss, correct = 0.0, 0
-    for indices in torch.arange(len(images), device=images.labels.device).split(EVALUATION_BATCH):
+    for indices in torch.split(torch.arange(len(images), device=images.labels.device), EVALUATION_BATCH):
         pixels, labels = images.batch(indices)
         logits = model(pixels)
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
@@ -301,10 +301,11 @@ def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
 
 def _penalty(optimizer: torch.optim.Optimizer) -> float:
     """weight_decay/2 times the squared norm of the decayed weights."""
-    return sum(
-        0.5 * group["weight_decay"] * float(sum(p.detach().square().sum(dtype=torch.float64) for p in group["params"]))
+    return fsum(
+        0.5 * group["weight_decay"] * float(weights.detach().double().square().sum())
         for group in optimizer.param_groups
         if group["weight_decay"]
+        for weights in group["params"]
     )
 
 

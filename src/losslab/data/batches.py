@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-
 from losslab.data.dataset import Dataset
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

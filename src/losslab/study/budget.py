@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 from time import perf_counter
+
 import numpy as np
 
 from losslab import data
@@ -55,6 +56,7 @@ class Plan:
     study: Study
     scale: Scale
     stages: tuple[StagePlan, ...]
+    costs: Mapping[str, Cost]
     workers: int
     threads: int
     memory_bytes: int
@@ -81,11 +83,11 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    plan = _plan_at(study, FULL, costs, workers, threads)
+    plan = plan_at(study, FULL, costs, workers, threads)
     if budget_seconds is None or plan.seconds <= budget_seconds:
         return plan
     images = max(training_images(run) for stage in plan.stages for run in stage.runs)
-    least = _plan_at(study, _scale(3.0, images), costs, workers, threads)
+    least = plan_at(study, _scale(3.0, images), costs, workers, threads)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"--budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
@@ -94,9 +96,9 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
         middle = (fits + exceeds) / 2
-        plan = _plan_at(study, _scale(middle, images), costs, workers, threads)
+        plan = plan_at(study, _scale(middle, images), costs, workers, threads)
         fits, exceeds = (middle, exceeds) if plan.seconds <= budget_seconds else (fits, middle)
-    return _plan_at(study, _scale(fits, images), costs, workers, threads)
+    return plan_at(study, _scale(fits, images), costs, workers, threads)
 
 
 def _scale(shrink: float, images: int) -> Scale:
@@ -109,14 +111,15 @@ def _scale(shrink: float, images: int) -> Scale:
     )
 
 
-def _plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int) -> Plan:
+def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int) -> Plan:
+    """A study at a given scale."""
     stages = []
     for stage in study.stages:
         runs = tuple(expand(stage, scale=scale))
         stages.append(StagePlan(stage, runs, _makespan((run_seconds(run, costs) for run in runs), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
-    return Plan(study, scale, tuple(stages), workers, threads, memory)
+    return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
 
 
 def run_seconds(run: Run, costs: Costs) -> float:
@@ -203,4 +206,3 @@ def calibrate(run: Run) -> Iterator[Cost]:
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
     yield Cost(median(seconds[1:]), image_seconds, start or 0.0, psutil.Process().memory_info().rss)
-

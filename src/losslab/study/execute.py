@@ -1,18 +1,19 @@
 """Carry out a plan: stage by stage, each stage's finding feeding the next; what is done already is not done again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from losslab.analysis import FINDINGS
+from losslab.errors import StoreError
 from losslab.records import Record
-from losslab.spec import Run, Stage
-from losslab.study.budget import Plan, training_images
+from losslab.spec import Run, Stage, Study
+from losslab.study.budget import Cost, Plan, plan_at, training_images
 from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.results import RunResult, read_run
-from losslab.study.stages import Fields, expand
+from losslab.study.stages import Fields, Scale, expand
 from losslab.study.store import ENDED, StudyFolder
 from losslab.study.worker import run_in_folder
 
@@ -75,6 +76,23 @@ def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[
         folder.write_plan(_study_facts(plan, stages, facts | ended, started))
 
 
+def planned_before(folder: StudyFolder) -> Plan:
+    """The plan that a study folder was begun with, at the same scale.
+
+    Raises:
+        InvalidInput: when the folder holds no study.
+        StoreError: when its study.json cannot be understood.
+    """
+    facts = folder.plan
+    try:
+        study = Study.model_validate(facts["spec"])
+        scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
+        costs = {kind: Cost(**cost) for kind, cost in facts["costs"].items()}
+        return plan_at(study, scale, costs, facts["workers"], facts["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
+
+
 def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
@@ -86,7 +104,7 @@ def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...
             yield RunRecorded(stage, run, event.value)
         elif isinstance(event, Ended):
             run_folder = folder.run_folder(run.id)
-            if event.error and run_folder.status["status"] not in {*ENDED, "failed"}:
+            if event.error and run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
                 run_folder.fail(run, event.error)
             yield RunEnded(stage, run, read_run(run_folder))
 
@@ -105,6 +123,7 @@ def _study_facts(
             "text": describe_scale(plan),
         },
         "stages": [_stage_facts(stage, runs) for stage, runs in stages],
+        "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
         "predicted_seconds": plan.seconds,
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
@@ -149,7 +168,8 @@ def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
         planned, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
         if asked:
             parts.append(_of(planned, asked, unit))
-    parts.append(_of(*(max(training_images(run) for run in some) for some in (runs, full)), "images"))
+    planned_images, asked_images = (max(training_images(run) for run in some) for some in (runs, full))
+    parts.append(_of(planned_images, asked_images, "images"))
     return ", ".join(parts)
 
 

@@ -68,7 +68,9 @@ def load_study(name: str) -> Study:
     return study
 
 
-def expand(stage: Stage, findings: Findings | None = None, scale: Scale = FULL, earlier: Sequence[Stage] = ()) -> list[Run]:
+def expand(
+    stage: Stage, findings: Findings | None = None, scale: Scale = FULL, earlier: Sequence[Stage] = ()
+) -> list[Run]:
     """The runs of a stage, in order, each once.
 
     Args:
@@ -93,6 +95,30 @@ def get_field(fields: Fields, path: str) -> Any:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """A short name for each run by the fields in which the runs differ; run identity -> name."""
+    rows = {run.id: _flat(run.model_dump(mode="json")) for run in runs}
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values() if key in row}) > 1]
+    shown = [key for key in varied if not key.startswith("optimizer.") or key == "optimizer.name"]
+    return {
+        run_id: " ".join(_shown(key, row[key]) for key in shown if row.get(key) not in (None, 0.0)) or "run"
+        for run_id, row in rows.items()
+    }
+
+
+def _shown(key: str, value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if key.endswith(".name") else f"{key.rpartition('.')[2]}={text}"
+
+
+def _flat(fields: Fields, prefix: str = "") -> Fields:
+    flat: Fields = {}
+    for key, value in fields.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def _points(stage: Stage, scale: Scale) -> list[Fields]:

@@ -9,7 +9,7 @@ from time import monotonic
 from losslab import data
 from losslab.checkpoint import load_newest, save_checkpoint
 from losslab.data.dataset import Dataset
-from losslab.errors import Diverged, LosslabError, OutOfMemory
+from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.records import Record
 from losslab.spec import Run
 from losslab.study.environment import environment
@@ -17,10 +17,6 @@ from losslab.study.store import ENDED, RunFolder
 from losslab.train import TrainState, new_state, train
 
 CHECKPOINT_SECONDS = 60.0
-
-
-class Interrupted(LosslabError):  # noqa: N818 - a state, not a fault
-    """The run was asked to stop, has saved its state and can be resumed."""
 
 
 @lru_cache(maxsize=2)
@@ -46,7 +42,9 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
         with _stop_signal() as stop:
             yield from _train_and_save(run, folder, dataset, state, rows, device, stop)
     except (Diverged, OutOfMemory) as error:
-        folder.set_status("diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error))
+        folder.set_status(
+            "diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error)
+        )
         raise
     except (Interrupted, GeneratorExit):
         folder.set_status("interrupted", step=state.step)
@@ -70,7 +68,7 @@ def _train_and_save(
                 save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
                 saved = monotonic()
             if stop:
-                raise Interrupted(f"stopped at step {state.step}")
+                raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", stop[0])
         writer.sync()
 
 
