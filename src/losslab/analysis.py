@@ -65,10 +65,13 @@ def group_runs(results: Sequence[RunResult], fields: Sequence[str], names: Mappi
 
 
 def varying_fields(results: Sequence[RunResult]) -> list[str]:
-    """Dotted fields that are not the same in all runs, in the order of the spec."""
+    """Dotted fields that tell the runs apart, in the order of the spec.
+
+    A field that follows from the name beside it, as a method's own defaults do, is left out.
+    """
     specs = [_flat(result.run.model_dump(mode="json")) for result in results]
     fields = dict.fromkeys(path for spec in specs for path in spec)
-    return [path for path in fields if len({repr(spec.get(path)) for spec in specs}) > 1]
+    return [path for path in fields if _kinds(specs, path) > 1 and not _follows(specs, path)]
 
 
 def loss(evaluation: Evaluation, name: str) -> float | None:
@@ -91,12 +94,20 @@ def lowest(name: str) -> Measure:
 
 def epoch_of_lowest(name: str) -> Measure:
     """The measure that tells at which epoch that lowest value was first reached."""
-    return lambda result: min(result.evaluations, key=lambda each: loss(each, name) or 0.0).epoch
+    return lambda result: min(result.evaluations, key=lambda each: _or_infinity(loss(each, name))).epoch
 
 
 def train_seconds(result: RunResult) -> float | None:
     """Time spent training; evaluation is not in it."""
     return result.evaluations[-1].train_seconds
+
+
+def epoch_variation(result: RunResult) -> float | None:
+    """The time of the slowest epoch over that of the fastest, less one; None with a single evaluation."""
+    at = [0.0, *(each.train_seconds for each in result.evaluations)]
+    epochs = [0.0, *(each.epoch for each in result.evaluations)]
+    pace = [(at[i] - at[i - 1]) / (epochs[i] - epochs[i - 1]) for i in range(1, len(at)) if epochs[i] > epochs[i - 1]]
+    return max(pace) / min(pace) - 1 if len(pace) > 1 and min(pace) > 0 else None
 
 
 def test_accuracy(result: RunResult) -> float | None:
@@ -130,7 +141,7 @@ def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimat
 
 def side_by_side(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
     """Several findings as one, each label told apart by which finding it is from."""
-    return {f"{label}, {which}": estimate for which, row in found.items() for label, estimate in row.items()}
+    return {f"{label} {which}": estimate for which, row in found.items() for label, estimate in row.items()}
 
 
 @dataclass(frozen=True)
@@ -253,6 +264,16 @@ def _curve(results: Sequence[RunResult], name: str) -> Curve:
     return Curve(epochs, means, tuple(min(v) for _, v in rows), tuple(max(v) for _, v in rows))
 
 
+def _kinds(specs: Sequence[Fields], *paths: str) -> int:
+    """How many different values the fields have together."""
+    return len({repr([spec.get(path) for path in paths]) for spec in specs})
+
+
+def _follows(specs: Sequence[Fields], path: str) -> bool:
+    name = f"{path.rpartition('.')[0]}.name"
+    return path != name and _kinds(specs, name) > 1 and _kinds(specs, name, path) == _kinds(specs, name)
+
+
 def _flat(fields: Fields, prefix: str = "") -> Fields:
     flat = {}
     for key, value in fields.items():
@@ -265,5 +286,8 @@ def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
 
 
 def _final_validation_loss(result: RunResult) -> float:
-    value = result.evaluations[-1].validation_loss
+    return _or_infinity(result.evaluations[-1].validation_loss)
+
+
+def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value

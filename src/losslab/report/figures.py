@@ -1,15 +1,17 @@
 """What a figure shows, apart from how it is drawn: `web` draws it for the page, `files` as PNG and SVG."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import floor, log10
 from typing import Literal
 
 LIGHT = ("#0b6bb0", "#c44601", "#008a66", "#8e2f7a", "#2b2f36", "#b38600")
 DARK = ("#4aa3ff", "#f08a4b", "#35c9a0", "#d070c0", "#e6e8eb", "#f2d24b")
 """Colours of the series by slot, far apart for every kind of colour vision, 3:1 or more against the page."""
 
+ROUNDS = 40
+"""How often overlapping labels are pushed apart; ample for a dozen."""
 NAME = re.compile(r"[a-z][a-z0-9-]*$")
 Row = tuple[str, ...]
 
@@ -61,8 +63,11 @@ class Figure:
         series: what is drawn, in order.
         x_log: whether x is drawn on a logarithmic axis.
         y_log: whether y is.
-        x_names: names of x = 0, 1, 2 ... where x counts things and measures nothing.
+        x_names: names of x = 0, 1, 2 ... where x counts things and measures nothing; it is drawn downwards then, so
+            that the names have room.
         marks: values to compare with.
+        y_span: values that the y axis covers beside those drawn, so that two figures share it.
+        percent: whether y is a fraction of one that is shown in percent.
     """
 
     name: str
@@ -74,6 +79,8 @@ class Figure:
     y_log: bool = False
     x_names: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
+    y_span: tuple[float, ...] = ()
+    percent: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
@@ -81,15 +88,25 @@ class Figure:
 
     @property
     def direct(self) -> bool:
-        """Whether each series is labelled at its end; named things are told apart by a legend instead."""
-        return len(self.series) > 1 and not self.x_names
+        """Whether each series is labelled at its end, which needs ends at the right edge; otherwise a legend tells."""
+        return len(self.series) > 1 and not self.x_names and len({series.x[-1] for series in self.series}) == 1
+
+    @property
+    def legend(self) -> bool:
+        """Whether a legend tells the series apart."""
+        return len(self.series) > 1 and not self.direct
+
+
+def x_range(figure: Figure) -> tuple[float, float]:
+    """Ends of the x axis, with a margin; decades where it is logarithmic, half a place around where it counts."""
+    if figure.x_names:
+        return -0.5, len(figure.x_names) - 0.5
+    return _range([x for series in figure.series for x in series.x], figure.x_log, 0.02)
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
     """Ends of the y axis with a margin around all that is drawn; decades where the axis is logarithmic."""
-    shown = [_scaled(figure, value) for value in _ordinates(figure)] or [0.0, 1.0]
-    margin = 0.06 * (max(shown) - min(shown)) or 0.1
-    return min(shown) - margin, max(shown) + margin
+    return _range([*_ordinates(figure), *figure.y_span], figure.y_log, 0.06)
 
 
 def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
@@ -101,15 +118,28 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
         line: least distance between two labels, in the same unit.
     """
     low, high = y_range(figure)
-    ends = [(_scaled(figure, series.y[-1]) - low) / (high - low) * height for series in figure.series]
-    places = dict.fromkeys(sorted(range(len(ends)), key=ends.__getitem__), 0.0)
-    floor = -line
-    for index in places:
-        floor = places[index] = max(ends[index], floor + line)
-    ceiling = max(height, line * (len(ends) - 1)) + line
-    for index in reversed(places):
-        ceiling = places[index] = min(places[index], ceiling - line)
-    return [places[index] - end for index, end in enumerate(ends)]
+    ends = [(_scaled(series.y[-1], figure.y_log) - low) / (high - low) * height for series in figure.series]
+    order = sorted(range(len(ends)), key=ends.__getitem__)
+    places = [ends[index] for index in order]
+    for _ in range(ROUNDS):
+        for lower in range(len(places) - 1):
+            push = max(0.0, line - (places[lower + 1] - places[lower])) / 2
+            places[lower] -= push
+            places[lower + 1] += push
+    return [place - ends[index] for index, place in sorted(zip(order, places, strict=True))]
+
+
+def log_ticks(ends: tuple[float, float]) -> list[float]:
+    """Where a logarithmic axis between two decades is labelled: 1, 2 and 5 of each, or only 1 when there are many.
+
+    Example:
+        >>> log_ticks((-1.1, 0.5))
+        [0.1, 0.2, 0.5, 1.0, 2.0]
+    """
+    low, high = ends
+    digits = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [float(f"{digit}e{decade}") for decade in range(floor(low), floor(high) + 1) for digit in digits]
+    return [tick for tick in ticks if low <= log10(tick) <= high]
 
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
@@ -132,8 +162,14 @@ def _ordinates(figure: Figure) -> Iterator[float]:
     yield from (mark.y for mark in figure.marks if mark.y is not None)
 
 
-def _scaled(figure: Figure, value: float) -> float:
-    return log10(value) if figure.y_log else value
+def _scaled(value: float, log: bool) -> float:
+    return log10(value) if log else value
+
+
+def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
+    low, high = _scaled(min(values), log), _scaled(max(values), log)
+    gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)
+    return low - gap, high + gap
 
 
 def _columns(series: Series) -> Iterator[tuple[str, dict[float, float]]]:

@@ -4,15 +4,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslab.report.figures import LIGHT, Figure, Mark, Series, label_shifts, y_range
+from losslab.report.figures import LIGHT, Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Formatter
 
 INCHES = (7.0, 4.2)
 DOTS_PER_INCH = 200
 SYMBOLS = "oDs^Xv"
-GREY = "#5b626d"
+GREY = "#59616d"
 STYLE = {
     "font.size": 10,
     "font.family": ["DejaVu Sans"],
@@ -22,7 +23,16 @@ STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.titlelocation": "left",
-    "grid.color": "#e3e6ea",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "grid.color": "#e4e7eb",
+    "grid.linewidth": 0.6,
+    "lines.markersize": 5.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 1.4,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.4,
     "svg.hashsalt": "losslab",
 }
 
@@ -33,7 +43,7 @@ def write_files(figure: Figure, folder: Path) -> None:
     from matplotlib.figure import Figure as Canvas
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a user's script that the font lacks: boxes, no noise
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: boxes, no noise
         canvas = Canvas(INCHES, layout="constrained")
         _draw(figure, canvas.subplots())
         canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
@@ -42,69 +52,92 @@ def write_files(figure: Figure, folder: Path) -> None:
 
 def _draw(figure: Figure, axes: "Axes") -> None:
     for series in figure.series:
-        _draw_series(series, axes)
+        (_draw_rows if figure.x_names else _draw_series)(series, axes)
     for mark in figure.marks:
-        _draw_mark(mark, axes)
-    axes.set_title(_plain(figure.title), fontsize=11, fontweight="bold", pad=12)
-    axes.set_xlabel(_plain(figure.x_label))
-    axes.set_ylabel(_plain(figure.y_label))
-    _scale(figure, axes)
+        _draw_mark(figure, mark, axes)
+    (_scale_rows if figure.x_names else _scale)(figure, axes)
+    if figure.legend:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0)
+    axes.set_title(_plain(figure.title), pad=28 if figure.legend or figure.marks else 12)
     if figure.direct:
         _label(figure, axes)
-    elif len(figure.series) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(figure.series), frameon=False, borderaxespad=0)
-        axes.set_title(axes.get_title(loc="left"), fontsize=11, fontweight="bold", pad=28)
 
 
 def _draw_series(series: Series, axes: "Axes") -> None:
-    color = LIGHT[series.slot % len(LIGHT)]
-    marker = "" if series.style == "line" else SYMBOLS[series.slot % len(SYMBOLS)]
-    line = {"line": "-", "both": "-", "points": ""}[series.style]
-    label = _plain(series.label)
-    axes.plot(series.x, series.y, color=color, marker=marker, ls="--" if series.dash else line, lw=1.8, label=label)
-    if series.low and series.high and series.style == "points":
-        axes.vlines(series.x, series.low, series.high, color=color, lw=1.4)
-    elif series.low and series.high:
+    color = _color(series.slot)
+    marker = "" if series.style == "line" else _symbol(series)
+    line = "" if series.style == "points" else "--" if series.dash else "-"
+    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=1.6, label=_plain(series.label))
+    if series.low and series.high:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, lw=0)
 
 
-def _draw_mark(mark: Mark, axes: "Axes") -> None:
+def _draw_rows(series: Series, axes: "Axes") -> None:
+    axes.plot(series.y, series.x, _symbol(series), color=_color(series.slot), label=_plain(series.label))
+    if series.low and series.high:
+        axes.hlines(series.x, series.low, series.high, color=_color(series.slot), lw=1.4)
+
+
+def _draw_mark(figure: Figure, mark: Mark, axes: "Axes") -> None:
     if mark.x is not None and mark.y is not None:
-        color = LIGHT[(mark.slot or 0) % len(LIGHT)]
-        axes.plot([mark.x], [mark.y], "o", ms=13, mfc="none", mec=color, mew=1.6)
-    elif mark.y is not None:
-        axes.axhline(mark.y, color=GREY, lw=1, ls=":")
-        axes.annotate(_plain(mark.label), (1, mark.y), (0, 3), ("axes fraction", "data"), "offset points", ha="right")
-    elif mark.x is not None:
-        axes.axvline(mark.x, color=GREY, lw=1, ls=":")
-        axes.annotate(_plain(mark.label), (mark.x, 1), (3, 0), ("data", "axes fraction"), "offset points", va="top")
+        axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_color(mark.slot or 0), mew=1.4)
+        return
+    value = mark.x if mark.y is None else mark.y
+    upright = (mark.y is None) != bool(figure.x_names)
+    (axes.axvline if upright else axes.axhline)(value, color=GREY, lw=1, ls=":")
+    at, where = ((value, 1), ("data", "axes fraction")) if upright else ((1, value), ("axes fraction", "data"))
+    side = "center" if upright else "right"
+    axes.annotate(_plain(mark.label), at, (0, 3), where, "offset points", ha=side, color=GREY, fontsize=9)
 
 
 def _scale(figure: Figure, axes: "Axes") -> None:
-    low, high = y_range(figure)
-    axes.set_yscale("log" if figure.y_log else "linear")
-    axes.set_ylim(*((10**low, 10**high) if figure.y_log else (low, high)))
-    axes.set_xscale("log" if figure.x_log else "linear")
-    if figure.x_names:
-        axes.set_xticks(range(len(figure.x_names)), [_plain(name).replace(" + ", "\n+ ") for name in figure.x_names])
-        axes.set_xlim(-0.5, len(figure.x_names) - 0.5)
+    _fit("x", x_range(figure), figure.x_log, axes)
+    _fit("y", y_range(figure), figure.y_log, axes)
+    axes.set(xlabel=_plain(figure.x_label), ylabel=_plain(figure.y_label))
+    if figure.percent:
+        axes.yaxis.set_major_formatter(_percent())
+
+
+def _scale_rows(figure: Figure, axes: "Axes") -> None:
+    """Names downwards, the first on top, and their values to the right."""
+    _fit("x", y_range(figure), figure.y_log, axes)
+    axes.set_yticks(range(len(figure.x_names)), [_plain(name).replace(" + ", "\n+ ") for name in figure.x_names])
+    axes.set(xlabel=_plain(figure.y_label), ylim=x_range(figure)[::-1])
+    if figure.percent:
+        axes.xaxis.set_major_formatter(_percent())
+
+
+def _fit(axis: str, ends: tuple[float, float], log: bool, axes: "Axes") -> None:
+    if not log:
+        axes.set(**{f"{axis}lim": ends})
+        return
+    axes.set(**{f"{axis}scale": "log", f"{axis}lim": tuple(10**end for end in ends)})
+    ticks = log_ticks(ends)
+    axes.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": [f"{tick:g}" for tick in ticks]})
+    axes.minorticks_off()
+
+
+def _percent() -> "Formatter":
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0)
 
 
 def _label(figure: Figure, axes: "Axes") -> None:
     """Each series' name at its end, moved apart where two would overlap."""
     height = INCHES[1] * 72 * 0.78
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
-        axes.annotate(
-            _plain(series.label),
-            (series.x[-1], series.y[-1]),
-            (8, shift),
-            textcoords="offset points",
-            color=LIGHT[series.slot % len(LIGHT)],
-            va="center",
-            fontweight="bold",
-            fontsize=9,
-            annotation_clip=False,
-        )
+        end = (series.x[-1], series.y[-1])
+        style = {"color": _color(series.slot), "fontsize": 9, "fontweight": "bold", "va": "center"}
+        axes.annotate(_plain(series.label), end, (8, shift), textcoords="offset points", annotation_clip=False, **style)
+
+
+def _color(slot: int) -> str:
+    return LIGHT[slot % len(LIGHT)]
+
+
+def _symbol(series: Series) -> str:
+    return SYMBOLS[series.slot % len(SYMBOLS)]
 
 
 def _plain(text: str) -> str:

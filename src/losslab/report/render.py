@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from losslab import __version__, analysis
+from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
 from losslab.report import charts, words
@@ -26,7 +27,6 @@ from losslab.study.stages import STUDIES, study_names
 from losslab.study.store import StudyFolder, write_text
 
 PAGE = Path(__file__).parent / "page"
-SAMPLES = ("fashion-mnist-sample",)
 
 
 def write_report(study_folder: Path, *, figures: Path | None = None) -> Path:
@@ -96,7 +96,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "show": show,
         "words": words,
         "environment": lambda key: _environment(results, key),
-        "sample_data": SAMPLES,
+        "sample_data": [name for name, entry in CATALOG.items() if entry.sample],
         "equation": equation,
         "optimizers": OPTIMIZERS,
         "titles": {name: method.title for name, method in OPTIMIZERS.items()},

@@ -5,16 +5,17 @@ from html import escape
 from math import log10
 from typing import Any
 
-from losslab.report.figures import Figure, Mark, Series, label_shifts, y_range
+from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
 
-HEIGHT = 360
-"""Of the whole figure, pixels."""
-TOP, BOTTOM, LEFT = 28, 52, 64
-LINE = 16
-CHARACTER = 7.2
+HEIGHT, ROW = 360, 46
+"""Of a whole figure, and of one name where x counts things; pixels."""
+TOP, BOTTOM, LEFT, RIGHT = 28, 52, 64, 16
+LINE, CHARACTER = 16, 7.2
 LONGEST = 28
 """A direct label is cut to so many characters; the legend and the table keep all."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
+TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
+TURNED |= {y: x for x, y in TURNED.items()}
 
 
 def to_plotly(figure: Figure) -> dict[str, Any]:
@@ -24,24 +25,32 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     """
     traces = [trace for series in figure.series for trace in _traces(figure, series)]
     traces += [_ring(mark) for mark in figure.marks if mark.x is not None and mark.y is not None]
-    return {"data": traces, "layout": _layout(figure)}
+    drawing = {"data": traces, "layout": _layout(figure)}
+    return _turn(drawing) if figure.x_names else drawing
+
+
+def _turn(part: Any) -> Any:
+    """The drawing with x and y exchanged."""
+    if isinstance(part, dict):
+        return {TURNED.get(key, key): value if key == "legend" else _turn(value) for key, value in part.items()}
+    return [_turn(item) for item in part] if isinstance(part, list) else part
 
 
 def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
-    points = series.style == "points"
-    if series.low and series.high and not points:
+    if series.low and series.high and series.style != "points":
         yield from _band(series)
+    value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
     yield {
         "type": "scatter",
         "mode": {"line": "lines", "points": "markers", "both": "lines+markers"}[series.style],
         "name": escape(series.label),
         "x": series.x,
         "y": series.y,
-        "customdata": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
-        "hovertemplate": ("%{customdata}: " if figure.x_names else "") + "%{y:.4~g}",
+        "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
+        "hovertemplate": ("%{text}: " if figure.x_names else "") + value,
         "line": {"width": 2, "dash": "dash" if series.dash else "solid"},
-        "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
-        "error_y": _errors(series) if points else None,
+        "marker": {"size": 9 if series.style == "points" else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
+        "error_y": _errors(series) if series.style == "points" else None,
         "meta": {"slot": series.slot},
     }
 
@@ -76,32 +85,44 @@ def _ring(mark: Mark) -> dict[str, Any]:
 
 
 def _layout(figure: Figure) -> dict[str, Any]:
-    longest = max((len(_cut(series.label)) for series in figure.series), default=0)
     across = [mark for mark in figure.marks if (mark.x is None) != (mark.y is None)]
     return {
-        "height": HEIGHT,
-        "margin": {"l": LEFT, "r": 24 + CHARACTER * longest if figure.direct else 16, "t": TOP, "b": BOTTOM},
-        "hovermode": "closest" if figure.x_names else "x unified",
-        "showlegend": bool(figure.x_names) and len(figure.series) > 1,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "xaxis": _x_axis(figure),
-        "yaxis": {
-            "title": {"text": escape(figure.y_label)},
-            "type": "log" if figure.y_log else "linear",
-            "range": y_range(figure),
-        },
+        "height": TOP + BOTTOM + ROW * len(figure.x_names) if figure.x_names else HEIGHT,
+        "margin": {"l": _left(figure), "r": _right(figure), "t": TOP, "b": BOTTOM},
+        "hovermode": "x unified" if figure.direct else "closest",
+        "showlegend": figure.legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        "xaxis": _places(figure) if figure.x_names else _axis(figure.x_label, x_range(figure), figure.x_log),
+        "yaxis": _axis(figure.y_label, y_range(figure), figure.y_log)
+        | ({"tickformat": "~%"} if figure.percent else {}),
         "shapes": [_line(mark) for mark in across],
         "annotations": [*(_direct_labels(figure) if figure.direct else ()), *(_line_label(mark) for mark in across)],
     }
 
 
-def _x_axis(figure: Figure) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": {"text": escape(figure.x_label)}, "type": "log" if figure.x_log else "linear"}
-    if figure.x_names:
-        places = list(range(len(figure.x_names)))
-        texts = [escape(name).replace(" + ", "<br>+ ") for name in figure.x_names]
-        axis |= {"tickvals": places, "ticktext": texts, "range": [-0.5, len(places) - 0.5]}
+def _left(figure: Figure) -> float:
+    return 24 + CHARACTER * max((len(line) for name in figure.x_names for line in _broken(name)), default=5)
+
+
+def _right(figure: Figure) -> float:
+    return 24 + CHARACTER * max(len(_cut(series.label)) for series in figure.series) if figure.direct else RIGHT
+
+
+def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": {"text": escape(label)}, "type": "log" if log else "linear", "range": ends}
+    if log:
+        axis |= {"tickvals": log_ticks(ends), "ticktext": [f"{tick:g}" for tick in log_ticks(ends)]}
     return axis
+
+
+def _places(figure: Figure) -> dict[str, Any]:
+    """The axis of names, the first on top."""
+    texts = ["<br>".join(map(escape, _broken(name))) for name in figure.x_names]
+    return {"type": "linear", "tickvals": list(range(len(texts))), "ticktext": texts, "range": x_range(figure)[::-1]}
+
+
+def _broken(name: str) -> list[str]:
+    return name.replace(" + ", "\n+ ").split("\n")
 
 
 def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
@@ -128,7 +149,7 @@ def _line(mark: Mark) -> dict[str, Any]:
 
 def _line_label(mark: Mark) -> dict[str, Any]:
     at = {"x": mark.x, "y": 1, "yref": "paper"} if mark.y is None else {"x": 1, "xref": "paper", "y": mark.y}
-    return at | {"text": escape(mark.label), "xanchor": "right", "yanchor": "bottom", "showarrow": False}
+    return at | {"text": escape(mark.label), "xanchor": "auto", "yanchor": "bottom", "showarrow": False}
 
 
 def _cut(label: str) -> str:

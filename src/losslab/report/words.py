@@ -19,6 +19,18 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     return f"{value:,.0f}" if abs(value) >= 10**DIGITS else f"{value:.{digits}g}"
 
 
+def measured(value: float | None, digits: int = DIGITS) -> str:
+    """A measured number: its trailing zeros count.
+
+    Example:
+        >>> measured(0.121), measured(12), measured(0.5, 2)
+        ('0.1210', '12.00', '0.50')
+    """
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 
@@ -66,8 +78,18 @@ def count(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
+def times(value: float | None) -> str:
+    """A ratio in words.
+
+    Example:
+        >>> times(1.2)
+        '1.20 times'
+    """
+    return f"{measured(value, 3)} times"
+
+
 def spread(estimate: Estimate | None) -> str:
     """A mean, with its standard deviation over seeds where there are several."""
     if estimate is None:
         return NONE
-    return number(estimate.mean) + (f" ± {number(estimate.spread, 2)}" if estimate.spread is not None else "")
+    return measured(estimate.mean) + (f" ± {measured(estimate.spread, 2)}" if estimate.spread is not None else "")

@@ -14,19 +14,20 @@
     if (trace.meta.band) return { ...trace, fillcolor: `${ink}26` };
     const marker = { color: ink, ...trace.marker };
     if (marker.line) marker.line = { ...marker.line, color: ink };
-    return { ...trace, line: { color: ink, ...trace.line }, marker, error_y: trace.error_y && { color: ink, ...trace.error_y } };
+    return { ...trace, line: { color: ink, ...trace.line }, marker, error_x: trace.error_x && { color: ink, ...trace.error_x } };
   }
 
   function paintAxis(axis) {
     const line = color("--line");
     return { ...axis, gridcolor: line, linecolor: color("--faint"), zeroline: false, ticks: "outside",
-      tickcolor: line, automargin: false, exponentformat: "power", dtick: axis.type === "log" ? 1 : undefined };
+      tickcolor: line, automargin: false };
   }
 
-  // On a narrow screen the labels at the lines' ends become a legend.
+  // On a narrow screen the labels at the lines' ends become a legend, and a long legend goes below.
   function paint({ data, layout }) {
     const direct = layout.annotations.filter((each) => each.name);
-    const legend = narrow.matches && direct.length > 0;
+    const entries = data.filter((each) => each.showlegend !== false).length;
+    const legend = narrow.matches && (direct.length > 0 || (layout.showlegend && entries > 2));
     const annotations = layout.annotations.filter((each) => !(legend && each.name)).map((each) => ({
       ...each, font: { size: 12, weight: each.name ? 600 : 400, color: each.name ? slot(Number(each.name.slice(5))) : color("--soft") },
     }));
@@ -37,9 +38,9 @@
       shapes: layout.shapes.map((each) => ({ ...each, line: { ...each.line, color: color("--soft") } })),
       hoverlabel: { bgcolor: color("--page"), bordercolor: color("--faint"), font: { color: color("--ink") } },
       showlegend: legend || layout.showlegend,
-      height: layout.height + (legend ? 60 : 0),
-      legend: legend ? { orientation: "h", x: 0, y: -0.24, yanchor: "top" } : layout.legend,
-      margin: legend ? { ...layout.margin, r: 12, l: 52, b: layout.margin.b + 60 } : layout.margin,
+      height: layout.height + (legend ? 18 * entries : 0),
+      legend: legend ? { orientation: "h", x: 0, y: -0.2, yanchor: "top" } : layout.legend,
+      margin: legend ? { ...layout.margin, r: 12, l: 52, b: layout.margin.b + 18 * entries } : layout.margin,
       dragmode: narrow.matches ? false : "zoom",
     } };
   }
