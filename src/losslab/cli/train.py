@@ -36,7 +36,7 @@ def train(
     Example: losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2
 
     Args:
-        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options as in "mlp(hidden=[9])".
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
         data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
         optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
         lr: Learning rate.
