@@ -30,14 +30,15 @@ for _name, (_path, _help) in _COMMANDS.items():
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_status(arguments))
+    sys.exit(run_command(arguments))
 
 
 def _terminate(number: int, _frame: object) -> None:
     raise Interrupted("terminated", number)
 
 
-def _status(arguments: Sequence[str] | None) -> int:
+def run_command(arguments: Sequence[str] | None) -> int:
+    """Run one command and say in one line what went wrong; its exit code."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -19,10 +20,13 @@ _CONTEXT = get_context("spawn")
 
 @dataclass(frozen=True)
 class Task:
-    """A generator function to run in a worker; what it yields comes back as events."""
+    """A generator function to run in a worker; what it yields comes back as events.
+
+    `function` is ``module:name``, so that the process that hands tasks out imports neither it nor torch.
+    """
 
     key: str
-    function: Callable[..., Iterator[Any]]
+    function: str
     arguments: tuple[Any, ...]
 
 
@@ -128,7 +132,8 @@ def _work(connection: Connection, threads: int) -> None:
 def _do(task: Task, connection: Connection) -> None:
     error = None
     try:
-        for value in task.function(*task.arguments):
+        module, _, name = task.function.partition(":")
+        for value in getattr(import_module(module), name)(*task.arguments):
             connection.send(Yielded(task.key, value))
     except LosslabError as problem:
         error = str(problem)
