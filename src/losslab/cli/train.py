@@ -31,9 +31,7 @@ def train(
     device: str = "cpu",
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.
-
-    Example: losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2
+    """Train one run and print its records.
 
     Args:
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
@@ -68,9 +66,11 @@ def train(
     )
     import torch
 
+    from losslab.study.local import keep_freed_memory
     from losslab.study.worker import run_in_folder
     from losslab.train import train as train_run
 
+    keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:

@@ -1,5 +1,6 @@
 """The local engine: spawned processes that each do one task at a time, the cores divided among them."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from losslab.errors import LosslabError
 
 STOP_SECONDS = 30.0
 _CONTEXT = get_context("spawn")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,25 @@ def _work(connection: Connection, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(threads)
     try:
         while True:
             _do(connection.recv(), connection)
     except (EOFError, ConnectionError):
         sys.exit(0)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep freed blocks of up to 32 MB for reuse, in place of returning them to the system.
+
+    An unfused optimizer step allocates and frees a temporary for each of its operations; faulting their pages in again
+    every step takes longer than the arithmetic. Without glibc nothing changes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _do(task: Task, connection: Connection) -> None:
