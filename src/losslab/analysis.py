@@ -1,7 +1,7 @@
 """Records to findings: values with their rule, computed without torch.
 
-Runs are told apart by fields of their spec into groups, label -> runs; a measure of each group is an `Estimate` over
-its runs, and findings are made of those. Runs that did not end well count in no estimate; `unended` names them.
+A measure of each group of runs is an `Estimate` over its seeds, and findings are made of those. Runs that did not end
+well count in no estimate; `selection.unended` names them.
 """
 
 from collections import defaultdict
@@ -12,12 +12,11 @@ from typing import Any
 
 from losslab.estimates import Estimate, differ
 from losslab.records import Evaluation
+from losslab.selection import Groups, done, field_of, group_runs
 from losslab.spec import Run
-from losslab.study.results import RunResult, StudyResults
-from losslab.study.stages import Fields, get_field
+from losslab.study.results import RunResult
+from losslab.study.stages import Fields
 
-Groups = Mapping[str, Sequence[RunResult]]
-"""Label -> runs."""
 Measure = Callable[[RunResult], float | None]
 
 
@@ -32,46 +31,6 @@ def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
     for result in done(results):
         groups[tuple(field_of(result, key) for key in group)].append(result)
     return [min(members, key=_final_validation_loss).run.model_dump(mode="json") for members in groups.values()]
-
-
-def done(results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs that reached their end and have something to show."""
-    return [result for result in results if result.status == "done" and result.evaluations]
-
-
-def field_of(result: RunResult, path: str) -> Any:
-    """A field of the run's spec at a dotted path, or None."""
-    return get_field(result.run.model_dump(mode="json"), path)
-
-
-def where(results: Sequence[RunResult], path: str, value: Any) -> list[RunResult]:
-    """The runs whose field has the value."""
-    return [result for result in results if field_of(result, path) == value]
-
-
-def group_runs(results: Sequence[RunResult], fields: Sequence[str], names: Mapping[Any, str] | None = None) -> Groups:
-    """The runs by label, in order of appearance.
-
-    Args:
-        results: runs of a stage.
-        fields: dotted fields of a run that tell the groups apart; none puts all runs in one group.
-        names: field value -> how a label calls it.
-    """
-    groups: dict[str, list[RunResult]] = defaultdict(list)
-    for result in results:
-        values = [field_of(result, path) for path in fields]
-        groups[", ".join(str((names or {}).get(value, value)) for value in values) or "all runs"].append(result)
-    return dict(groups)
-
-
-def varying_fields(results: Sequence[RunResult]) -> list[str]:
-    """Dotted fields that tell the runs apart, in the order of the spec.
-
-    A field that follows from the name beside it, as a method's own defaults do, is left out.
-    """
-    specs = [_flat(result.run.model_dump(mode="json")) for result in results]
-    fields = dict.fromkeys(path for spec in specs for path in spec)
-    return [path for path in fields if _kinds(specs, path) > 1 and not _follows(specs, path)]
 
 
 def loss(evaluation: Evaluation, name: str) -> float | None:
@@ -212,31 +171,6 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
     return len({(len(search.tried), search.budget) for search in found.values()}) <= 1
 
 
-@dataclass(frozen=True)
-class Unended:
-    """A planned run that did not end well; its spec is None where it was never begun."""
-
-    stage: str
-    run_id: str
-    run: Run | None
-    status: str
-    message: str
-
-
-def unended(results: StudyResults) -> list[Unended]:
-    """Every planned run that counts in no estimate, and why."""
-    found = []
-    for stage in results.plan.get("stages", ()):
-        begun = {result.run.id: result for result in results.stages.get(stage["name"], ())}
-        for run_id in stage.get("runs", ()):
-            result = begun.get(run_id)
-            if result is None:
-                found.append(Unended(stage["name"], run_id, None, "not begun", ""))
-            elif not done([result]):
-                found.append(Unended(stage["name"], run_id, result.run, result.status, result.message))
-    return found
-
-
 def _search(runs: Sequence[RunResult], field: str) -> Search:
     by_value = group_runs(sorted(runs, key=lambda result: float(field_of(result, field))), [field])
     found = estimates(by_value, final("validation_loss"))
@@ -264,23 +198,6 @@ def _curve(results: Sequence[RunResult], name: str) -> Curve:
     return Curve(epochs, means, tuple(min(v) for _, v in rows), tuple(max(v) for _, v in rows))
 
 
-def _kinds(specs: Sequence[Fields], *paths: str) -> int:
-    """How many different values the fields have together."""
-    return len({repr([spec.get(path) for path in paths]) for spec in specs})
-
-
-def _follows(specs: Sequence[Fields], path: str) -> bool:
-    name = f"{path.rpartition('.')[0]}.name"
-    return path != name and _kinds(specs, name) > 1 and _kinds(specs, name, path) == _kinds(specs, name)
-
-
-def _flat(fields: Fields, prefix: str = "") -> Fields:
-    flat = {}
-    for key, value in fields.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
-
-
 def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
 
@@ -291,3 +208,7 @@ def _final_validation_loss(result: RunResult) -> float:
 
 def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value
+
+
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {"best": best_runs}
+"""What a stage can find, by the name that a study's TOML gives."""

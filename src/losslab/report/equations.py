@@ -19,4 +19,4 @@ def equation(latex: str, *, display: bool = False) -> Markup:
 
     if any(character in latex for character in "<>&"):
         raise ValueError(f"`latex` (={latex!r}) must hold no markup")
-    return Markup(convert(latex, display="block" if display else "inline"))  # noqa: S704
+    return Markup(convert(latex, display="block" if display else "inline"))

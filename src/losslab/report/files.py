@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from losslab.report.figures import LIGHT, Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
 
@@ -14,7 +14,7 @@ INCHES = (7.0, 4.2)
 DOTS_PER_INCH = 200
 SYMBOLS = "oDs^Xv"
 GREY = "#59616d"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "font.family": ["DejaVu Sans"],
     "axes.spines.top": False,
@@ -82,7 +82,7 @@ def _draw_mark(figure: Figure, mark: Mark, axes: "Axes") -> None:
     if mark.x is not None and mark.y is not None:
         axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_color(mark.slot or 0), mew=1.4)
         return
-    value = mark.x if mark.y is None else mark.y
+    value = mark.x or 0.0 if mark.y is None else mark.y
     upright = (mark.y is None) != bool(figure.x_names)
     (axes.axvline if upright else axes.axhline)(value, color=GREY, lw=1, ls=":")
     at, where = ((value, 1), ("data", "axes fraction")) if upright else ((1, value), ("axes fraction", "data"))
@@ -128,8 +128,8 @@ def _label(figure: Figure, axes: "Axes") -> None:
     height = INCHES[1] * 72 * 0.78
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
         end = (series.x[-1], series.y[-1])
-        style = {"color": _color(series.slot), "fontsize": 9, "fontweight": "bold", "va": "center"}
-        axes.annotate(_plain(series.label), end, (8, shift), textcoords="offset points", annotation_clip=False, **style)
+        label = axes.annotate(_plain(series.label), end, (8, shift), textcoords="offset points", annotation_clip=False)
+        label.set(color=_color(series.slot), fontsize=9, fontweight="bold", va="center")
 
 
 def _color(slot: int) -> str:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from losslab import __version__, analysis
+from losslab import __version__, analysis, selection
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
@@ -89,8 +89,9 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "results": results,
         "plan": results.plan,
         "runs": [result for stage in results.stages.values() for result in stage],
-        "unended": analysis.unended(results),
+        "unended": selection.unended(results),
         "analysis": analysis,
+        "selection": selection,
         "charts": charts,
         "Mark": Mark,
         "show": show,

@@ -39,6 +39,7 @@ def _turn(part: Any) -> Any:
 def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
     if series.low and series.high and series.style != "points":
         yield from _band(series)
+    points = series.style == "points"
     value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
     yield {
         "type": "scatter",
@@ -49,14 +50,20 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
         "hovertemplate": ("%{text}: " if figure.x_names else "") + value,
         "line": {"width": 2, "dash": "dash" if series.dash else "solid"},
-        "marker": {"size": 9 if series.style == "points" else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
-        "error_y": _errors(series) if series.style == "points" else None,
+        "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
+        "error_y": _errors(series) if points else None,
         "meta": {"slot": series.slot},
     }
 
 
 def _band(series: Series) -> Iterator[dict[str, Any]]:
-    edge = {"type": "scatter", "mode": "lines", "x": series.x, "line": {"width": 0}, "hoverinfo": "skip"}
+    edge: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": series.x,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
     edge |= {"showlegend": False, "meta": {"slot": series.slot, "band": True}}
     yield edge | {"y": series.low}
     yield edge | {"y": series.high, "fill": "tonexty"}
