@@ -67,7 +67,7 @@ def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") ->
     """The state before the first step: initial weights from the run's seed, an empty optimizer."""
     with seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
-    model.to(device=device, memory_format=memory_format(model))
+    model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
     return TrainState(model, run.optimizer.build(parameter_groups(model, run.weight_decay), run.lr))
 
 
