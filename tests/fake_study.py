@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from losslab.records import Evaluation, Final, Record, Start
-from losslab.spec import Run, Stage
+from losslab.spec import Run, Stage, Study
 from losslab.study.stages import expand, load_study
 from losslab.study.store import StudyFolder
 
@@ -29,7 +29,7 @@ def unchanged(_run: Run, records: list[Record]) -> list[Record]:
 def synthetic(run: Run, epochs: int) -> list[Record]:
     """The records of a run whose loss falls exponentially, slower and higher with dropout."""
     dropout = bool(run.model.options.get("hidden_dropout"))
-    speed = SPEED.get(run.optimizer.name, 0.1) * (0.6 if dropout else 1.0) / (1 + abs(hash_lr(run)))
+    speed = SPEED.get(run.optimizer.name, 0.1) * (0.6 if dropout else 1.0) / (1 + distance(run))
     seconds = (12.0 if dropout else 10.0) + SPEED.get(run.optimizer.name, 0.1)
     rows: list[Record] = [Start(4_084_010, "0" * 64, 45_000, 5_000, 10_000, 352 * epochs)]
     for epoch in range(1, epochs + 1):
@@ -56,10 +56,23 @@ def synthetic(run: Run, epochs: int) -> list[Record]:
     return rows
 
 
-def hash_lr(run: Run) -> float:
-    """How far the learning rate is from a power of ten with exponent -3, -2 or 0: a stand-in for a bad choice."""
-    best = {"adagrad": 0.01, "adadelta": 1.0}.get(run.optimizer.name, 0.001)
-    return abs(run.lr / best - 1) if run.lr > best else abs(best / run.lr - 1)
+def middle_lrs(study: Study) -> dict[str, float]:
+    """Method -> the middle one of its candidates, which the synthetic records make its best."""
+    best: dict[str, float] = {}
+    for grid in study.stages[0].grid:
+        names = grid["optimizer"] if isinstance(grid["optimizer"], list) else [grid["optimizer"]]
+        best |= dict.fromkeys(names, sorted(grid["lr"])[len(grid["lr"]) // 2])
+    return best
+
+
+STUDY = load_study("adaptive-optimizers")
+MIDDLE = middle_lrs(STUDY)
+
+
+def distance(run: Run) -> float:
+    """How far the learning rate is from the best one."""
+    best = MIDDLE[run.optimizer.name]
+    return max(run.lr / best, best / run.lr) - 1
 
 
 def write_run(
@@ -98,13 +111,11 @@ def part_one(
     **plan: Any,
 ) -> StudyFolder:
     """A folder of `adaptive-optimizers`: records changed by ``change``, runs left out where ``skip`` says so."""
-    study = load_study("adaptive-optimizers")
     folder = StudyFolder(path)
     folder.prepare()
-    lrs = {"adagrad": 0.01, "rmsprop": 0.001, "rmsprop-nesterov": 0.001, "adadelta": 1.0, "adam": 0.001}
-    found = {"search": [{"optimizer": {"name": name}, "lr": lr} for name, lr in lrs.items()]}
+    found = {"search": [{"optimizer": {"name": name}, "lr": lr} for name, lr in MIDDLE.items()]}
     stages, earlier = [], []
-    for stage in study.stages:
+    for stage in STUDY.stages:
         stage = stage.model_copy(update={"seeds": seeds, "base": {**stage.base, "data": data}})
         runs = expand(stage, found, earlier=earlier)
         earlier.append(stage)
@@ -114,7 +125,7 @@ def part_one(
             if not skip(run):
                 write_run(folder, run, change(run, synthetic(run, length)))
     facts = {
-        "study": {"name": study.name, "title": study.title},
+        "study": {"name": STUDY.name, "title": STUDY.title},
         "stages": stages,
         "scale": {
             "length": 0.06,

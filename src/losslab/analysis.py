@@ -146,7 +146,7 @@ class Search:
     Attributes:
         tried: value -> final validation loss over seeds, None where no run with it ended well.
         chosen: the value of the run with the lowest final validation loss.
-        budget: what each trial was given, once each: (epochs, steps, batch, training images).
+        budget: what each trial was given: (epochs, steps, batch, training images).
     """
 
     tried: dict[float, Estimate | None]
@@ -167,7 +167,7 @@ def searches(groups: Groups, field: str) -> dict[str, Search]:
 
 
 def equal_budget(found: Mapping[str, Search]) -> bool:
-    """Whether every group tried equally many values, each trial with equal means."""
+    """Whether every group made equally many trials of equally many values, with equal means."""
     return len({(len(search.tried), search.budget) for search in found.values()}) <= 1
 
 
@@ -178,7 +178,7 @@ def _search(runs: Sequence[RunResult], field: str) -> Search:
     return Search(
         {float(value): found.get(value) for value in by_value},
         None if best is None else float(field_of(best, field)),
-        tuple(sorted({_means(result.run) for result in runs}, key=repr)),
+        tuple(sorted((_means(result.run) for result in runs), key=repr)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults
-from losslab.study.stages import Fields, get_field
+from losslab.study.stages import Fields, flat_fields, get_field
 
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
@@ -48,7 +48,7 @@ def varying_fields(results: Sequence[RunResult]) -> list[str]:
 
     A field that follows from the name beside it, as a method's own defaults do, is left out.
     """
-    specs = [_flat(result.run.model_dump(mode="json")) for result in results]
+    specs = [flat_fields(result.run.model_dump(mode="json")) for result in results]
     fields = dict.fromkeys(path for spec in specs for path in spec)
     return [path for path in fields if _kinds(specs, path) > 1 and not _follows(specs, path)]
 
@@ -86,10 +86,3 @@ def _kinds(specs: Sequence[Fields], *paths: str) -> int:
 def _follows(specs: Sequence[Fields], path: str) -> bool:
     name = f"{path.rpartition('.')[0]}.name"
     return path != name and _kinds(specs, name) > 1 and _kinds(specs, name, path) == _kinds(specs, name)
-
-
-def _flat(fields: Fields, prefix: str = "") -> Fields:
-    flat = {}
-    for key, value in fields.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat

@@ -66,7 +66,7 @@ def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figu
     """
     loader = FileSystemLoader([PAGE, STUDIES])
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    name = results.plan["study"]["name"]
+    name = (results.plan.get("study") or {}).get("name")
     own = f"{name}/report.html.jinja"
     template = own if name in study_names() and (STUDIES / own).exists() else "base.html.jinja"
     return jinja.get_template(template).render(_context(results, _shower(jinja, shown, figures)))
@@ -86,6 +86,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
     """What every template may use."""
     plotly, script = get_plotlyjs(), (PAGE / "report.js").read_text(encoding="utf-8")
     return {
+        "title": (results.plan.get("study") or {}).get("title") or "Study",
         "results": results,
         "plan": results.plan,
         "runs": [result for stage in results.stages.values() for result in stage],
