@@ -61,12 +61,15 @@ def train_seconds(result: RunResult) -> float | None:
     return result.evaluations[-1].train_seconds
 
 
-def epoch_variation(result: RunResult) -> float | None:
-    """The time of the slowest epoch over that of the fastest, less one; None with a single evaluation."""
-    at = [0.0, *(each.train_seconds for each in result.evaluations)]
-    epochs = [0.0, *(each.epoch for each in result.evaluations)]
-    pace = [(at[i] - at[i - 1]) / (epochs[i] - epochs[i - 1]) for i in range(1, len(at)) if epochs[i] > epochs[i - 1]]
-    return max(pace) / min(pace) - 1 if len(pace) > 1 and min(pace) > 0 else None
+def drift(result: RunResult) -> float | None:
+    """By how much the pace differed between the two halves of the run, as a fraction; None with one evaluation.
+
+    It tells how far a training time can be trusted: other work on the machine changes the pace.
+    """
+    marks = [(each.epoch, each.train_seconds) for each in result.evaluations]
+    half, end = marks[len(marks) // 2 - 1], marks[-1]
+    paces = sorted((half[1] / half[0], (end[1] - half[1]) / (end[0] - half[0]))) if half[0] < end[0] else [0.0]
+    return paces[1] / paces[0] - 1 if paces[0] > 0 else None
 
 
 def test_accuracy(result: RunResult) -> float | None:

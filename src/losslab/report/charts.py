@@ -6,8 +6,8 @@ from losslab.analysis import Curve, Search
 from losslab.estimates import Estimate
 from losslab.report.figures import Figure, Mark, Series
 
-WIDE = 30.0
-"""Positive values whose largest is so many times the smallest go on a logarithmic axis."""
+WIDE, OUTLYING = 30.0, 3.0
+"""Positive values whose largest is so many times the smallest go on a logarithmic axis; a search's bad trials sooner."""
 OFFSET = 0.22
 """Distance between points of different series over the same name."""
 
@@ -77,7 +77,7 @@ def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *
             series.append(Series(label, tuple(ended), tuple(ended.values()), slot=slot, style="both"))
         if search.chosen in ended:
             marks.append(Mark("chosen", search.chosen, ended[search.chosen], slot))
-    log = _wide([y for each in series for y in each.y])
+    log = _wide([y for each in series for y in each.y], OUTLYING)
     return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=log, marks=tuple(marks))
 
 
@@ -95,5 +95,5 @@ def _points(label: str, row: Mapping[str, Estimate], names: Sequence[str], offse
     )
 
 
-def _wide(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
+def _wide(values: Sequence[float], factor: float = WIDE) -> bool:
+    return bool(values) and min(values) > 0 and max(values) > factor * min(values)

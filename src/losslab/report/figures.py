@@ -130,14 +130,14 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
 
 
 def log_ticks(ends: tuple[float, float]) -> list[float]:
-    """Where a logarithmic axis between two decades is labelled: 1, 2 and 5 of each, or only 1 when there are many.
+    """Where a logarithmic axis between two decades is labelled: the fewer decades, the more digits of each.
 
     Example:
         >>> log_ticks((-1.1, 0.5))
         [0.1, 0.2, 0.5, 1.0, 2.0]
     """
     low, high = ends
-    digits = (1, 2, 5) if high - low < 2.5 else (1,)
+    digits = (1, 1.5, 2, 3, 4, 5, 7) if high - low < 1 else (1, 2, 5) if high - low < 2.5 else (1,)
     ticks = [float(f"{digit}e{decade}") for decade in range(floor(low), floor(high) + 1) for digit in digits]
     return [tick for tick in ticks if low <= log10(tick) <= high]
 
