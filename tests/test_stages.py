@@ -108,7 +108,7 @@ def test_a_study_of_ones_own_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("lr = 0.001", "lr = -1", r"`lr` \(=-1\): .*greater than 0"),
+        ("lr = 0.001", "lr = -1", r"`lr` \(=-1\): must be a number greater than 0"),
         ("batch = 64", "batch = 0", r"`batch` \(=0\)"),
         ('"adam"', '"adm"', "did you mean 'adam'"),
         ('"mlp"', '"mpl"', "did you mean 'mlp'"),
