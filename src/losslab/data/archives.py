@@ -25,7 +25,7 @@ _UNREADABLE = (
     EOFError,
     OSError,
     ValueError,
-    NotImplementedError,
+    RuntimeError,
     struct.error,
 )
 

@@ -64,7 +64,7 @@ def _read_npz(path: Path) -> tuple[Part, Part | None, tuple[str, ...]]:
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise ValueError(f"it cannot be read as .npz ({error})") from error
     train = _npz_part(arrays, "train")
     test = _npz_part(arrays, "test") if {"test_images", "x_test"} & arrays.keys() else None
