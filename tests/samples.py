@@ -54,7 +54,13 @@ def nan_after(*, steps: int = 3) -> nn.Module:
 
 def conv_net() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16, 3)
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, 3),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(16, 3),
     )
 
 

@@ -2,7 +2,6 @@ from collections import defaultdict
 from typing import Any
 
 import psutil
-import samples
 
 from losslab.study.local import Ended, Task, Yielded, run_tasks
 
@@ -19,14 +18,14 @@ def outcome(tasks: list[Task], **arguments: int) -> tuple[dict[str, list[Any]], 
 
 
 def test_every_task_runs_once_and_its_values_come_in_order() -> None:
-    values, ends = outcome([Task(str(n), samples.counting, (n,)) for n in range(7)])
+    values, ends = outcome([Task(str(n), "samples:counting", (n,)) for n in range(7)])
     assert {key: list(range(int(key))) for key in ends} == {key: values[key] for key in ends}
     assert ends == dict.fromkeys(map(str, range(7)))
 
 
 def test_a_task_that_fails_or_dies_harms_no_other() -> None:
-    tasks = [Task(f.__name__, f, ()) for f in (samples.failing, samples.broken, samples.killed)]
-    values, ends = outcome([*tasks, Task("good", samples.counting, (2,))])
+    tasks = [Task(name, f"samples:{name}", ()) for name in ("failing", "broken", "killed")]
+    values, ends = outcome([*tasks, Task("good", "samples:counting", (2,))])
     assert ends == {
         "failing": "as intended",
         "broken": "ZeroDivisionError: by mistake",
@@ -37,7 +36,7 @@ def test_a_task_that_fails_or_dies_harms_no_other() -> None:
 
 
 def test_closing_ends_the_workers() -> None:
-    events = run_tasks([Task("waiting", samples.waiting, ())], workers=1, threads=1)
+    events = run_tasks([Task("waiting", "samples:waiting", ())], workers=1, threads=1)
     event = next(events)
     assert isinstance(event, Yielded)
     events.close()  # type: ignore[attr-defined]
@@ -45,7 +44,7 @@ def test_closing_ends_the_workers() -> None:
 
 
 def test_threads_are_divided_as_asked() -> None:
-    assert outcome([Task("threads", samples.threads, ())], threads=2)[0] == {"threads": [2]}
+    assert outcome([Task("threads", "samples:threads", ())], threads=2)[0] == {"threads": [2]}
 
 
 def test_no_tasks_need_no_workers() -> None:

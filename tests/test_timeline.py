@@ -44,7 +44,12 @@ def test_a_fraction_of_an_epoch_ends_with_the_step_that_reaches_it(batch: int, i
     assert timeline.total_steps == 1 or timeline.samples(timeline.total_steps - 1) < wanted
 
 
-@given(batch=st.integers(1, 20), images=st.integers(1, 50), steps=st.integers(1, 60), evaluate=st.sampled_from(["epoch", "end"]))
+@given(
+    batch=st.integers(1, 20),
+    images=st.integers(1, 50),
+    steps=st.integers(1, 60),
+    evaluate=st.sampled_from(["epoch", "end"]),
+)
 def test_evaluations_are_counted_as_they_fall(batch: int, images: int, steps: int, evaluate: str) -> None:
     timeline = Timeline(run(batch=batch, steps=steps, evaluate=evaluate), images)
     assert timeline.evaluations == sum(timeline.is_evaluated(step + 1) for step in range(steps))

@@ -129,8 +129,7 @@ def test_without_validation_its_values_are_none() -> None:
 def test_divergence_is_reported_at_its_step(steps: int) -> None:
     seen: list[Record] = []
     with pytest.raises(Diverged) as caught:
-        for record in train(run(model=f"samples:nan_after(steps={steps})"), dataset=DATA):
-            seen.append(record)
+        seen.extend(train(run(model=f"samples:nan_after(steps={steps})"), dataset=DATA))
     assert caught.value.step == steps
     losses = [loss for record in of(Steps, seen) for loss in record.loss]
     assert [isnan(loss) for loss in losses[: steps + 1]] == [False] * steps + [True]
@@ -204,6 +203,8 @@ def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
     torch.manual_seed(1)
     dropped = F.dropout(images, p=1 - keep)
     mask = dropped != 0
-    torch.testing.assert_close(inverted(dropped), (images * mask) @ plain_weight.T + inverted.bias, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        inverted(dropped), (images * mask) @ plain_weight.T + inverted.bias, rtol=1e-12, atol=1e-12
+    )
     scaled = images @ (keep * plain_weight).T + inverted.bias
     torch.testing.assert_close(inverted(F.dropout(images, p=1 - keep, training=False)), scaled, rtol=1e-12, atol=1e-12)

@@ -165,7 +165,10 @@ def faults(error: ValidationError) -> str:
 
 
 def _fault(message: str, location: Iterable[int | str], value: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    parts = list(location)
+    if parts[:1] == ["optimizer"]:
+        del parts[1:2]  # pydantic names the method of the union here
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     text = message.removeprefix("Value error, ")
     shown = f" (={value!r})" if isinstance(value, bool | int | float | str) and len(repr(value)) < 60 else ""
     return f"`{path}`{shown}: {re.sub(r'^[A-Z]', lambda m: m[0].lower(), text)}" if path else text

@@ -1,12 +1,10 @@
 """The one training loop: a generator of records."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import fsum, isfinite
 from time import perf_counter
-from typing import cast
 
 import torch
 from torch import nn
@@ -17,6 +15,7 @@ from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, OutOfMemory
 from losslab.models import build_model
+from losslab.optimizers import at_iterate
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Run
@@ -68,7 +67,7 @@ def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") ->
     """The state before the first step: initial weights from the run's seed, an empty optimizer."""
     with seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
-    model.to(device=device, memory_format=memory_format(model))
+    model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
     return TrainState(model, run.optimizer.build(parameter_groups(model, run.weight_decay), run.lr))
 
 
@@ -277,11 +276,6 @@ def _final(run: Run, state: TrainState, parts: Parts) -> Final:
         weights = weights_sha256(state.model)
     state.eval_seconds += perf_counter() - clock
     return Final(state.step, weights, test[0], test[1], state.train_seconds, state.eval_seconds)
-
-
-def at_iterate(optimizer: torch.optim.Optimizer) -> AbstractContextManager[None]:
-    """Within, the weights are the method's iterate where it stores another point (a look-ahead)."""
-    return cast("AbstractContextManager[None]", getattr(optimizer, "at_iterate", nullcontext)())
 
 
 @torch.no_grad()

@@ -2,13 +2,9 @@
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median
-from time import perf_counter
-
-import numpy as np
 
 from losslab import data
 from losslab.errors import InvalidInput
@@ -17,8 +13,7 @@ from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
-CALIBRATION_SECONDS = 1.5
-CALIBRATION_IMAGES = 2000
+CALIBRATE = "losslab.study.calibrate:calibrate"
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 
@@ -167,7 +162,7 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[st
     """
     kinds = {kind_of_run(run): run for run in runs}
     costs: dict[str, Cost] = {}
-    tasks = [Task(kind, calibrate, (run,)) for kind, run in kinds.items()]
+    tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
     for event in run_tasks(tasks, workers=workers, threads=threads):
         if isinstance(event, Yielded):
             costs[event.key] = event.value
@@ -175,34 +170,3 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[st
             run = kinds[event.key]
             raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
     return costs
-
-
-def calibrate(run: Run) -> Iterator[Cost]:
-    """Train a run for a moment on a few images and yield its cost."""
-    import psutil
-    import torch
-
-    from losslab.data.batches import on_device
-    from losslab.train import evaluate, memory_format, new_state, train
-
-    dataset = data.load(run.data.name)
-    began = perf_counter()
-    state = new_state(run, dataset)
-    small = run.model_copy(update={"steps": 10**6, "epochs": None, "evaluate": "end", "lr": 1e-6})
-    seconds: list[float] = []
-    marks = [0.0]
-    start = None
-    for record in train(small, dataset=dataset, state=state, flush_steps=2):
-        start = start or perf_counter() - began
-        if record.kind == "steps":
-            marks.append(state.train_seconds)
-            seconds.append((marks[-1] - marks[-2]) / 2)
-            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
-                break
-    few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
-    evaluate(state.model, images)
-    clock = perf_counter()
-    evaluate(state.model, images)
-    image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(median(seconds[1:]), image_seconds, start or 0.0, psutil.Process().memory_info().rss)

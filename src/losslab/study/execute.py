@@ -15,7 +15,8 @@ from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.results import RunResult, read_run
 from losslab.study.stages import Fields, Scale, expand
 from losslab.study.store import ENDED, StudyFolder
-from losslab.study.worker import run_in_folder
+
+RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, len(missing))
-    tasks = [Task(run.id, run_in_folder, (run, folder.run_folder(run.id))) for run in missing]
+    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in missing]
     for event in run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):
