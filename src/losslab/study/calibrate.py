@@ -16,7 +16,7 @@ from losslab.study.budget import Cost
 from losslab.timeline import Timeline
 from losslab.train import TrainState, evaluate, memory_format, new_state, prepare, train
 
-CALIBRATION_SECONDS = 1.5
+CALIBRATION_SECONDS = 0.7
 CALIBRATION_IMAGES = 2000
 
 
