@@ -1,0 +1,98 @@
+"""The account of a network, from the network, what builds it, or its name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from losslab.accounting.inputs import InputShape, parse_inputs
+from losslab.accounting.ledger import Ledger, make_ledger
+from losslab.accounting.trace import trace
+from losslab.choice import Choice, parse_choice
+from losslab.errors import InvalidInput
+from losslab.models import build_model, load_factory
+
+Countable = nn.Module | Callable[[], nn.Module] | str
+"""A module, a factory without arguments, or a model's name with options such as ``resnet-44(shortcut='A')``."""
+
+
+def count(
+    model: Countable, input_shape: InputShape | None = None, *, batch_size: int = 1, include_bias: bool = True
+) -> Ledger:
+    """The ledger of a network for one batch: every row with the arithmetic that gave its numbers.
+
+    The network runs once, in evaluation mode, as a copy without weights on torch's meta device. It is not touched, and
+    one given by name or by factory is built there too, so that its weights never exist.
+
+    Args:
+        model: a module, a factory without arguments, or a model's name.
+        input_shape: of one sample, without the batch: ``(3, 224, 224)`` or ``"3x224x224"``; ``"128:int64"`` names a
+            dtype; a list or a dictionary of these feeds several inputs. None for a name's own default.
+        batch_size: samples in the batch.
+        include_bias: whether parameters whose name begins or ends with ``bias`` count as parameters.
+    Raises:
+        InvalidInput: when the model cannot be built or does not run on this input, in one line that says where.
+    Example:
+        >>> ledger = count("lenet5")
+        >>> ledger.parameters, ledger.macs, ledger.rows[1].work["parameters"]
+        (61706, 416520, '(5*5*1)*6 + 6 = 156')
+    """
+    if batch_size < 1:
+        raise InvalidInput(f"`batch_size` (={batch_size}) must be at least 1")
+    network, default = build(model, input_shape)
+    if input_shape is None and default is None:
+        raise InvalidInput("`input_shape` is missing and the model has no default; give one such as 3x224x224")
+    inputs = parse_inputs(default if input_shape is None else input_shape)
+    name = model if isinstance(model, str) else type(network).__name__
+    return make_ledger(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
+
+
+def build(model: Countable, input_shape: InputShape | None = None) -> tuple[nn.Module, Any]:
+    """The network, without weights where it is built here, and the input shape that its name stands for.
+
+    Raises:
+        InvalidInput: when a factory raises or returns no module.
+    """
+    if isinstance(model, nn.Module):
+        return model, None
+    make = _by_name(model, input_shape) if isinstance(model, str) else model
+    network = _weightless(make)
+    if not isinstance(network, nn.Module):
+        raise InvalidInput(f"`model` gave {type(network).__name__}, not a torch.nn.Module")
+    return network, _default_shape(model, network) if isinstance(model, str) else None
+
+
+def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Module]:
+    try:
+        choice = Choice(**parse_choice(name))
+    except ValueError as error:
+        raise InvalidInput(f"`model`: {error}") from None
+    inputs = parse_inputs(input_shape) if input_shape is not None else None
+    shape = inputs.each[0].shape if inputs and len(inputs.each) == 1 else None
+    return lambda: build_model(choice, input_shape=shape)
+
+
+def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
+    """What a factory builds, on the meta device; on the default device where it reads values while it builds."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except InvalidInput:
+        raise
+    except Exception:
+        try:
+            return make()
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InvalidInput(f"`model` cannot be built: {first}") from error
+
+
+def _default_shape(name: str, network: nn.Module) -> Any:
+    if name.startswith("torchvision/"):
+        return (3, 224, 224)
+    if name.startswith("timm/"):
+        return network.default_cfg["input_size"]
+    parameter = inspect.signature(load_factory(parse_choice(name)["name"])).parameters.get("input_shape")
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
