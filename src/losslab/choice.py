@@ -6,9 +6,9 @@ Choices are written this one way on the command line and in TOML; one literal di
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from losslab.errors import unknown_name
 
@@ -71,14 +71,3 @@ def check_options(kind: str, name: str, factory: Callable[..., object], options:
     for key in options:
         if key not in parameters:
             raise ValueError(unknown_name(f"option of {kind} {name}", key, parameters))
-
-
-def one_of(kind: str, known: Mapping[str, object], *, also: Callable[[str], bool] = lambda _: False) -> Any:
-    """The pydantic type of a choice among ``known`` names, or of a name that ``also`` accepts."""
-
-    def check(choice: Choice) -> Choice:
-        if choice.name not in known and not also(choice.name):
-            raise ValueError(unknown_name(kind, choice.name, known))
-        return choice
-
-    return Annotated[Choice, BeforeValidator(as_choice), AfterValidator(check)]

@@ -11,7 +11,8 @@
         ├── Diverged             the loss stopped being finite; carries step and loss
         ├── OutOfMemory          a step did not fit; carries the step
         ├── CheckpointCorrupt    a checkpoint does not match its manifest
-        └── StoreError           a run or study folder cannot be used
+        ├── StoreError           a run or study folder cannot be used
+        └── Interrupted          asked to stop by a signal; what was done is saved
 """
 
 import difflib
@@ -62,6 +63,14 @@ class CheckpointCorrupt(LosslabError):  # noqa: N818
 
 class StoreError(LosslabError):
     """A run or study folder cannot be read, written or leased."""
+
+
+class Interrupted(LosslabError):  # noqa: N818
+    """Work was stopped by a signal after saving its state; the message says how to go on."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -1,12 +1,13 @@
 """The command line: one file per command; each parses, calls and prints, and knows nothing more."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
 from losslab import __version__
-from losslab.errors import DataUnavailable, InvalidInput, LosslabError
+from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabError
 
 app = App(
     name="losslab",
@@ -28,29 +29,31 @@ for _name, (_path, _help) in _COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_status(arguments))
+
+
+def _terminate(number: int, _frame: object) -> None:
+    raise Interrupted("terminated", number)
 
 
 def _status(arguments: Sequence[str] | None) -> int:
     try:
-        result = app(
-            list(arguments) if arguments is not None else None,
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _complain(str(error), 2)
+    except Interrupted as error:
+        return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
         return _complain(str(error), 2 if isinstance(error, InvalidInput | DataUnavailable) else 1)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()
+        sys.stdout = None  # the reader is gone; nothing is left to flush
         return 0
     except OSError as error:
-        return _complain(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
-    return result if isinstance(result, int) else 0
+        return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    return 0
 
 
 def _complain(message: str, status: int) -> int:

@@ -17,9 +17,12 @@ MODELS: dict[str, str] = {
 """Name -> ``module:factory``. A factory takes keywords only; `input_shape` and `classes` where they can vary."""
 
 
-def is_import_path(name: str) -> bool:
-    """Whether a model name points outside losslab: ``package.module:factory``, ``torchvision/NAME``, ``timm/NAME``."""
-    return ":" in name or name.startswith(("torchvision/", "timm/"))
+def is_model(name: str) -> bool:
+    """Whether a name is built in or points outside losslab: ``package.module:factory``, ``torchvision/`` or ``timm/``.
+
+    Only the form is judged; nothing is imported.
+    """
+    return name in MODELS or ":" in name or name.startswith(("torchvision/", "timm/"))
 
 
 def load_factory(name: str) -> Any:

@@ -1,0 +1,141 @@
+"""Training states on disk: safetensors with a sha256 manifest, written at once, the two newest kept; no pickle.
+
+A checkpoint is a folder ``step-N`` of ``state.safetensors`` and ``manifest.json``. It is written beside its place and
+renamed into it, so that a folder of that name is complete; the manifest tells a flipped bit, which safetensors do not.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+
+from losslab.errors import CheckpointCorrupt
+from losslab.study.store import sync_folder, write_json
+from losslab.train import TrainState, Window
+
+KEPT = 2
+
+
+def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
+    """Save a training state; older checkpoints go only when this one has been read back.
+
+    Args:
+        folder: the run's ``checkpoints`` folder; made when absent.
+        state: what to save.
+        rows: how many records had been written when the state was taken.
+    Raises:
+        OSError: when the folder cannot be written; earlier checkpoints are then as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "step": state.step,
+        "rows": rows,
+        "window": asdict(state.window),
+        "train_seconds": state.train_seconds,
+        "eval_seconds": state.eval_seconds,
+        "numbers": {f"{place}.{key}": value for place, key, value in _slots(state) if not torch.is_tensor(value)},
+    }
+    content = save(_tensors(state), metadata={"facts": json.dumps(facts)})
+    place, temporary = folder / f"step-{state.step:09d}", folder / f".step-{state.step}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    with (temporary / "state.safetensors").open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    write_json(temporary / "manifest.json", {"bytes": len(content), "sha256": sha256(content).hexdigest()})
+    shutil.rmtree(place, ignore_errors=True)
+    temporary.rename(place)
+    sync_folder(folder)
+    _verified(place)
+    for old in checkpoints(folder)[KEPT:]:
+        shutil.rmtree(old)
+    return place
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def load_newest(folder: Path, state: TrainState) -> tuple[int, list[str]]:
+    """Bring a fresh state to the newest valid checkpoint.
+
+    Args:
+        folder: the run's ``checkpoints`` folder.
+        state: made by ``new_state`` of the same run; left as it is when there is no valid checkpoint.
+    Returns:
+        How many records belong to the state (0 when it was left as it is), and why newer checkpoints were passed over.
+    """
+    rejected: list[str] = []
+    for place in checkpoints(folder):
+        try:
+            return _restore(place, state), rejected
+        except CheckpointCorrupt as error:
+            rejected.append(str(error))
+    return 0, rejected
+
+
+def _restore(place: Path, state: TrainState) -> int:
+    content = _verified(place)
+    tensors = load(content)
+    length = int.from_bytes(content[:8], "little")
+    facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
+    model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    state.model.load_state_dict(model)
+    _restore_optimizer(state.optimizer, tensors, facts["numbers"])
+    state.step, state.window = facts["step"], Window(**facts["window"])
+    state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
+    return int(facts["rows"])
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]
+) -> None:
+    slots: dict[int, dict[str, Any]] = {}
+    saved = {key.removeprefix("optimizer."): value for key, value in tensors.items() if key.startswith("optimizer.")}
+    for name, value in {**saved, **numbers}.items():
+        place, _, key = name.partition(".")
+        slots.setdefault(int(place), {})[key] = value
+    for place_of, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        for key, value in slots.get(place_of, {}).items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                # Fused steps read memory in the layout of the parameter.
+                slots[place_of][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _slots(state: TrainState) -> Iterator[tuple[int, str, Any]]:
+    """The optimizer's values per parameter: (place of the parameter, key, tensor or number)."""
+    for place, values in state.optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            yield place, key, value
+
+
+def _tensors(state: TrainState) -> dict[str, torch.Tensor]:
+    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    tensors |= {f"optimizer.{place}.{key}": value for place, key, value in _slots(state) if torch.is_tensor(value)}
+    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+
+
+def _verified(place: Path) -> bytes:
+    """The bytes of a checkpoint when they match its manifest."""
+    path = place / "state.safetensors"
+    try:
+        manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        if len(content) != manifest["bytes"]:
+            raise CheckpointCorrupt(f"{path}: {len(content):,} bytes in place of {manifest['bytes']:,}")
+        if sha256(content).hexdigest() != manifest["sha256"]:
+            raise CheckpointCorrupt(f"{path}: its sha256 is not the manifest's")
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise CheckpointCorrupt(f"{path}: cannot be read ({error})") from error
+    return content

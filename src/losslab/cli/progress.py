@@ -1,0 +1,60 @@
+"""The progress of a study: a live bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from losslab.records import Steps
+from losslab.study.budget import training_images
+from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.results import RunResult
+from losslab.study.stages import labels
+from losslab.timeline import Timeline
+
+
+def show_progress(progress: Iterator[Progress], console: Console) -> int:
+    """Print the progress to its end; how many runs diverged or failed.
+
+    Closes the progress when interrupted, so that the running workers save their state.
+    """
+    names: dict[str, str] = {}
+    bad = 0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
+    try:
+        with bar:
+            for event in progress:
+                if isinstance(event, StageBegan):
+                    names = labels(event.runs)
+                    steps = sum(Timeline(run, training_images(run)).total_steps for run in event.runs)
+                    task = bar.add_task(event.stage, total=steps)
+                    console.print(f"{event.stage}: {event.missing} of {len(event.runs)} runs to do")
+                elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
+                    bar.advance(task, len(event.record.loss))
+                elif isinstance(event, RunEnded):
+                    bad += event.result.status != "done"
+                    console.print(f"  {names[event.run.id]}: {outcome(event.result)}")
+    finally:
+        progress.close()  # type: ignore[attr-defined]
+    return bad
+
+
+def outcome(result: RunResult) -> str:
+    """How a run ended, in a few words."""
+    if result.status != "done":
+        return f"{result.status}: {result.message}"
+    last, final = result.evaluations[-1], result.final
+    parts = [f"training loss {last.train_loss:.4f}"]
+    if last.validation_loss is not None:
+        parts.append(f"validation loss {last.validation_loss:.4f} accuracy {last.validation_accuracy:.2%}")
+    if final and final.test_accuracy is not None:
+        parts.append(f"test accuracy {final.test_accuracy:.2%}")
+    return f"{', '.join(parts)}, {last.train_seconds:.1f} s of training"

@@ -1,0 +1,279 @@
+"""``losslab study``: list, plan, run, resume, status."""
+
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from losslab import data
+from losslab.cli.options import parse_duration, print_json, show_duration
+from losslab.cli.progress import show_progress
+from losslab.errors import DataUnavailable, Interrupted, InvalidInput
+from losslab.spec import Study
+from losslab.study.budget import Plan, make_plan, measure_costs
+from losslab.study.execute import describe_scale, execute, planned_before
+from losslab.study.results import read_results
+from losslab.study.stages import expand, labels, load_study, study_names
+from losslab.study.store import StudyFolder
+
+DEFAULT_BUDGET = "10m"
+SAMPLE = "fashion-mnist-sample"
+SAFETY = 0.92
+"""Part of the budget that the prediction may fill; the rest is for what no prediction knows."""
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+app = App(name="study", help="Plan, run and resume studies.")
+
+
+@app.command(name="list")
+def list_studies(*, json: Flag = False) -> None:
+    """List the studies that ship.
+
+    Example: losslab study list
+
+    Parameters
+    ----------
+    json: Print JSON.
+    """
+    studies = [load_study(name) for name in study_names()]
+    if json:
+        print_json([{"name": study.name, "title": study.title} for study in studies])
+    for study in [] if json else studies:
+        print(f"{study.name:28} {study.title}")
+
+
+@app.command
+def plan(
+    study: str,
+    *,
+    budget: str = DEFAULT_BUDGET,
+    full: Flag = False,
+    seeds: int | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+    json: Flag = False,
+) -> None:
+    """Show the runs of a study, their scale and what they will cost on this machine; nothing is trained.
+
+    Example: losslab study plan adaptive-optimizers --budget 5m
+
+    Parameters
+    ----------
+    study: A study's name, or a study.toml of your own.
+    budget: Wall time that the study may take, such as 90s, 10m, 2h.
+    full: Plan the study as it is written, whatever it takes.
+    seeds: Seeds of the last stage, in place of the study's own number.
+    workers: Processes that train at a time; one for each core and `threads` when absent.
+    threads: Threads of each worker.
+    json: Print JSON.
+    """
+    asked = _with_seeds(load_study(study), seeds)
+    made = _make_plan(asked, None if full else budget, workers, threads, monotonic())
+    if json:
+        print_json(_plan_facts(made))
+    else:
+        _print_plan(made)
+
+
+@app.command
+def run(
+    study: str,
+    *,
+    budget: str = DEFAULT_BUDGET,
+    full: Flag = False,
+    seeds: int | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+    sample_if_offline: Flag = False,
+    quiet: Flag = False,
+) -> None:
+    """Run a study within a budget; in a folder that holds the same study already, do what is missing.
+
+    Example: losslab study run adaptive-optimizers --budget 5m --out runs/optimizers
+
+    Parameters
+    ----------
+    study: A study's name, or a study.toml of your own.
+    budget: Wall time that the study may take, such as 90s, 10m, 2h.
+    full: Run the study as it is written, whatever it takes.
+    seeds: Seeds of the last stage, in place of the study's own number.
+    out: Folder of the study; runs/NAME when absent.
+    workers: Processes that train at a time; one for each core and `threads` when absent.
+    threads: Threads of each worker.
+    sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
+    quiet: Print nothing but errors.
+    """
+    began = monotonic()
+    budget_seconds = None if full else parse_duration(budget)
+    asked = _with_seeds(load_study(study), seeds)
+    folder = StudyFolder(out or Path("runs") / asked.name)
+    folder.prepare()
+    asked = _with_data(asked, sample_if_offline)
+    console = Console(quiet=quiet, highlight=False)
+    made = _same_plan(folder, asked, budget_seconds)
+    if made:
+        console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
+    else:
+        made = _make_plan(asked, None if full else budget, workers, threads, began)
+        _print_plan(made, console)
+    _carry_out(
+        made, folder, console, {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
+    )
+
+
+@app.command
+def resume(folder: Path, *, quiet: Flag = False) -> None:
+    """Go on with an interrupted study where it stopped.
+
+    Example: losslab study resume runs/optimizers
+
+    Parameters
+    ----------
+    folder: The study's folder.
+    quiet: Print nothing but errors.
+    """
+    study_folder = StudyFolder(folder)
+    before = study_folder.plan
+    made = planned_before(study_folder)
+    console = Console(quiet=quiet, highlight=False)
+    _carry_out(made, study_folder, console, {key: before.get(key) for key in ("budget_seconds", "command")})
+
+
+@app.command
+def status(folder: Path, *, json: Flag = False) -> None:
+    """Show how far the runs of a study are; works while it runs.
+
+    Example: losslab study status runs/optimizers
+
+    Parameters
+    ----------
+    folder: The study's folder.
+    json: Print JSON.
+    """
+    results = read_results(StudyFolder(folder))
+    rows = []
+    for stage in results.plan["stages"]:
+        started = results.stages[stage["name"]]
+        names = labels([result.run for result in started])
+        rows += [
+            {
+                "stage": stage["name"],
+                "id": result.run.id,
+                "run": names[result.run.id],
+                "status": result.status,
+                "epoch": result.evaluations[-1].epoch if result.evaluations else 0.0,
+                "message": result.message,
+            }
+            for result in started
+        ]
+        waiting = len(stage["runs"]) - len(started)
+        rows += [
+            {
+                "stage": stage["name"],
+                "id": "",
+                "run": f"{waiting} more",
+                "status": "waiting",
+                "epoch": 0.0,
+                "message": "",
+            }
+        ] * bool(waiting)
+    if json:
+        print_json(rows)
+        return
+    table = Table(*(key for key in rows[0]), box=None)
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
+def _with_seeds(study: Study, seeds: int | None) -> Study:
+    if seeds is None:
+        return study
+    if seeds < 1:
+        raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    *before, last = study.stages
+    floor = last.floor.model_copy(update={"seeds": seeds})
+    return study.model_copy(update={"stages": (*before, last.model_copy(update={"seeds": seeds, "floor": floor}))})
+
+
+def _with_data(study: Study, sample_if_offline: bool) -> Study:
+    """The study with its data in the cache, or on the embedded sample where that is allowed and needed."""
+    try:
+        for name in {run.data.name for stage in study.stages for run in expand(stage)}:
+            data.load(name)
+    except DataUnavailable as error:
+        if not sample_if_offline:
+            raise
+        print(f"losslab: {error}; going on with the embedded sample of Fashion-MNIST", file=sys.stderr)
+        stages = tuple(stage.model_copy(update={"base": {**stage.base, "data": SAMPLE}}) for stage in study.stages)
+        return study.model_copy(update={"stages": stages})
+    return study
+
+
+def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) -> Plan | None:
+    """The plan that the folder was begun with, when it is of the same study and budget."""
+    if not (folder.path / "study.json").exists():
+        return None
+    before = folder.plan
+    same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
+    return planned_before(folder) if same else None
+
+
+def _make_plan(study: Study, budget: str | None, workers: int | None, threads: int, began: float) -> Plan:
+    if threads < 1 or (workers is not None and workers < 1):
+        raise InvalidInput(f"--workers (={workers}) and --threads (={threads}) must be at least 1")
+    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    seconds = parse_duration(budget) if budget is not None else None
+    runs = [run for stage in study.stages for run in expand(stage)]
+    costs = measure_costs(runs, workers=workers, threads=threads)
+    left = None if seconds is None else SAFETY * seconds - (monotonic() - began)
+    return make_plan(study, costs, workers=workers, threads=threads, budget_seconds=left)
+
+
+def _plan_facts(made: Plan) -> dict[str, Any]:
+    return {
+        "study": made.study.name,
+        "scale": describe_scale(made),
+        "predicted_seconds": made.seconds,
+        "predicted_memory_bytes": made.memory_bytes,
+        "workers": made.workers,
+        "threads": made.threads,
+        "stages": [
+            {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
+            for stage in made.stages
+        ],
+    }
+
+
+def _print_plan(made: Plan, console: Console | None = None) -> None:
+    console = console or Console(highlight=False)
+    console.print(f"[bold]{made.study.title}[/bold]")
+    table = Table("stage", "runs", "predicted", "scale", box=None)
+    scales = dict(part.split(": ", 1) for part in describe_scale(made).split("; "))
+    for stage in made.stages:
+        name = stage.stage.name
+        table.add_row(name, str(len(stage.runs)), show_duration(stage.seconds), scales[name])
+    console.print(table)
+    console.print(
+        f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
+        f"with {made.workers} workers of {made.threads} thread(s)"
+    )
+
+
+def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any]) -> None:
+    try:
+        failed = show_progress(execute(made, folder, facts), console)
+    except (KeyboardInterrupt, Interrupted) as error:
+        number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
+        raise Interrupted(f"interrupted; go on with: losslab study resume {folder.path}", number) from None
+    console.print(f"{failed} runs did not reach their end; the report says why" if failed else "all runs are done")
+    console.print(f"next: losslab report {folder.path}")

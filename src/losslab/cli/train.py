@@ -1,0 +1,112 @@
+"""``losslab train``: one run."""
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from losslab.choice import parse_choice
+from losslab.errors import InvalidInput
+from losslab.records import Evaluation, Final, Record, Start, to_row
+from losslab.spec import make_run
+from losslab.study.store import RunFolder
+
+
+def train(
+    *,
+    model: str,
+    data: str,
+    optimizer: str,
+    lr: float,
+    batch: int = 64,
+    epochs: float | None = None,
+    steps: int | None = None,
+    weight_decay: float = 0.0,
+    train_images: int | None = None,
+    validation_fraction: float | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.
+
+    Example: losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2
+
+    Parameters
+    ----------
+    model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options as in "mlp(hidden=[9])".
+    data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
+    optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+    lr: Learning rate.
+    batch: Images in a batch.
+    epochs: Length in epochs; may be a fraction.
+    steps: Length in optimizer steps, in place of epochs.
+    weight_decay: Strength of L2 on weights, not on biases.
+    train_images: Use only so many training images, stratified.
+    validation_fraction: Part of the training set held out for validation; 0.1 when absent.
+    seed: Seed of weights, order and dropout.
+    out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
+    threads: Threads of torch; its own choice when absent.
+    device: Where to train: cpu, cuda, cuda:1.
+    json: Print every record as one JSON object a line.
+    """
+    parts = {"train_images": train_images, "validation_fraction": validation_fraction}
+    run = make_run(
+        {
+            "data": {**parse_choice(data), **{key: value for key, value in parts.items() if value is not None}},
+            "model": model,
+            "optimizer": optimizer,
+            "lr": lr,
+            "batch": batch,
+            "epochs": epochs,
+            "steps": steps,
+            "weight_decay": weight_decay,
+            "seed": seed,
+        }
+    )
+    import torch
+
+    from losslab.study.worker import run_in_folder
+    from losslab.train import train as train_run
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if out is None:
+        records = train_run(run, device=device)
+    else:
+        _check_folder(RunFolder(out), run.id)
+        records = run_in_folder(run, RunFolder(out), device=device)
+    for record in records:
+        if json:
+            print(dumps(to_row(record), allow_nan=False), flush=True)
+        elif line := _line(record):
+            print(line, flush=True)
+
+
+def _check_folder(folder: RunFolder, run_id: str) -> None:
+    if (folder.path / "run.json").exists() and folder.run.id != run_id:
+        raise InvalidInput(f"--out {folder.path}: holds another run; choose another folder or repeat its options")
+
+
+def _line(record: Record) -> str:
+    if isinstance(record, Start):
+        return (
+            f"{record.parameters:,} parameters; {record.training_images:,} training, "
+            f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
+        )
+    if isinstance(record, Evaluation):
+        held_out = (
+            ""
+            if record.validation_loss is None
+            else (f"  validation loss {record.validation_loss:.4f} accuracy {record.validation_accuracy:.2%}")
+        )
+        return (
+            f"epoch {record.epoch:6.2f}  step {record.step:6,}  training loss {record.train_loss:.4f} "
+            f"accuracy {record.train_accuracy:.2%}{held_out}  {record.train_seconds:.1f} s"
+        )
+    if isinstance(record, Final) and record.test_loss is not None:
+        return f"test loss {record.test_loss:.4f} accuracy {record.test_accuracy:.2%}"
+    return ""

@@ -1,0 +1,63 @@
+"""Images that live on the device as uint8 and become normalised batches there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from losslab.data.dataset import Dataset
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images on one device.
+
+    Attributes:
+        pixels: uint8 tensor (count, channel, height, width).
+        labels: int64 tensor (count,).
+        scale: float tensor (1, channel, 1, 1); a normalised value is pixel * scale + shift.
+        shift: float tensor (1, channel, 1, 1).
+        memory_format: layout of the batches.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    scale: torch.Tensor
+    shift: torch.Tensor
+    memory_format: torch.memory_format
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised float images (n, channel, height, width) and labels (n,) of the given indices."""
+        pixels = self.pixels.index_select(0, indices).to(memory_format=self.memory_format)
+        return torch.addcmul(self.shift, pixels.to(torch.float32), self.scale), self.labels.index_select(0, indices)
+
+
+def on_device(
+    dataset: Dataset,
+    indices: NDArray[np.int64] | None,
+    *,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Images:
+    """The training images of ``indices`` (the test images where that is None) on a device.
+
+    Args:
+        dataset: where the images come from; its mean and deviation normalise them.
+        indices: positions in the training set, or None for the whole test set.
+        device: where they are to live.
+        memory_format: layout of the batches; ``torch.channels_last`` suits convolutions.
+    """
+    pixels, labels = dataset.test_images, dataset.test_labels
+    if indices is not None:
+        pixels, labels = dataset.train_images[indices], dataset.train_labels[indices]
+    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (dataset.mean, dataset.std))
+    return Images(
+        torch.from_numpy(np.ascontiguousarray(pixels)).to(device),
+        torch.from_numpy(np.ascontiguousarray(labels)).to(device),
+        (1 / (255 * std)).to(device),
+        (-mean / std).to(device),
+        memory_format,
+    )

@@ -1,0 +1,116 @@
+"""What a training run yields and a run folder keeps: one row per record, plain JSON, no torch."""
+
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any, ClassVar
+
+TIMES = frozenset({"train_seconds", "eval_seconds"})
+"""Fields that measure time; all others are the same bits whenever the same run is repeated."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the run works on, known before its first step."""
+
+    kind: ClassVar[str] = "start"
+    parameters: int
+    weights_sha256: str
+    training_images: int
+    validation_images: int
+    test_images: int
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Consecutive optimizer steps, a list entry each.
+
+    `loss` is the mean cross-entropy over the batch without any penalty, before the update; `correct` counts the
+    batch's images classified correctly by the same forward pass.
+    """
+
+    kind: ClassVar[str] = "steps"
+    first_step: int
+    lr: list[float]
+    batch_size: list[int]
+    loss: list[float]
+    correct: list[int]
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The state after `step` optimizer steps.
+
+    `train_loss` and `train_accuracy` are means over the images trained on since the evaluation before, in training
+    mode (dropout active, weights moving), without penalty. `penalty` is weight_decay/2 times the squared norm of the
+    decayed weights now: `train_loss + penalty` is the regularised loss. `fit_loss` and `fit_accuracy` are measured
+    in evaluation mode on a fixed sample of the training images. Validation values are None without a validation set.
+    """
+
+    kind: ClassVar[str] = "evaluation"
+    step: int
+    epoch: float
+    samples: int
+    train_loss: float
+    train_accuracy: float
+    penalty: float
+    fit_loss: float
+    fit_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    train_seconds: float
+    eval_seconds: float
+
+
+@dataclass(frozen=True)
+class Final:
+    """The end of a run; the test set is read here and nowhere else."""
+
+    kind: ClassVar[str] = "final"
+    step: int
+    weights_sha256: str
+    test_loss: float | None
+    test_accuracy: float | None
+    train_seconds: float
+    eval_seconds: float
+
+
+Record = Start | Steps | Evaluation | Final
+_KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """The record as a JSON object; numbers that are not finite become null.
+
+    Example:
+        >>> to_row(Steps(0, [0.1], [2], [float("nan")], [1], 0.5))["loss"]
+        [None]
+    """
+    return {"kind": record.kind, **{key: _strict(value) for key, value in asdict(record).items()}}
+
+
+def from_row(row: dict[str, Any]) -> Record:
+    """The record of a JSON object; a null loss is read as NaN.
+
+    Raises:
+        ValueError: when the row is of no known kind or lacks a field.
+    """
+    kind = _KINDS.get(row.get("kind", ""))
+    if kind is None or {field.name for field in fields(kind)} != row.keys() - {"kind"}:
+        raise ValueError(f"not a record: {str(row)[:80]}")
+    values = {key: value for key, value in row.items() if key != "kind"}
+    if kind is Steps:
+        values["loss"] = [float("nan") if loss is None else loss for loss in values["loss"]]
+    return kind(**values)
+
+
+def deterministic(record: Record) -> dict[str, Any]:
+    """The row without its times: equal to the bit whenever the run is repeated."""
+    return {key: value for key, value in to_row(record).items() if key not in TIMES}
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,171 @@
+"""What is asked for: a Run is one training, a Study is stages of runs. TOML in, every fault reported at once.
+
+Nothing here imports torch, so that a wrong spec is refused in a moment.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from losslab.choice import Choice, Frozen, as_choice
+from losslab.data import CATALOG, is_dataset
+from losslab.errors import InvalidInput, unknown_name
+from losslab.models import MODELS, is_model
+from losslab.optimizers import Optimizer
+
+MAX_SPEC_BYTES = 1_000_000
+
+
+class Data(Frozen):
+    """Which images are trained on, and which are held out."""
+
+    name: str
+    train_images: PositiveInt | None = None
+    """Use only so many training images, stratified; None is all that are not held out."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Part of the training set held out for validation, stratified, the same for every run."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if not is_dataset(name):
+            raise ValueError(unknown_name("data set", name, CATALOG))
+        return name
+
+
+def _known_model(choice: Choice) -> Choice:
+    if not is_model(choice.name):
+        raise ValueError(unknown_name("model", choice.name, MODELS))
+    return choice
+
+
+Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
+
+
+class Run(Frozen):
+    """One training, complete: the same Run gives the same bits on the same machine and number of threads."""
+
+    data: Annotated[Data, BeforeValidator(as_choice)]
+    model: Model
+    optimizer: Optimizer
+    lr: PositiveFloat
+    batch: PositiveInt
+    weight_decay: NonNegativeFloat = 0.0
+    """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
+    epochs: PositiveFloat | None = None
+    steps: PositiveInt | None = None
+    evaluate: Literal["epoch", "end"] = "epoch"
+    """When to evaluate: after every epoch and at the end, or at the end alone."""
+    test: bool = True
+    """Whether the final record reads the test set; a search never does."""
+    seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of `epochs` and `steps`")
+        return self
+
+    @property
+    def id(self) -> str:
+        """The identity of the run: 12 hexadecimal digits of the hash of its spec."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+class Floor(Frozen):
+    """How far a budget may shrink a stage."""
+
+    epochs: PositiveFloat = 1.0
+    steps: PositiveInt = 50
+    train_images: PositiveInt = 2000
+    seeds: PositiveInt = 1
+    grid: Mapping[str, PositiveInt] = Field(default_factory=dict)
+    """Field -> how many of its grid values must stay."""
+
+
+class Stage(Frozen):
+    """A base run, a grid over its fields and a number of seeds; what it finds can be used by later stages.
+
+    A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED takes its place
+    where the cost is predicted before that stage has run.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    question: str = ""
+    base: dict[str, Any]
+    grid: tuple[dict[str, Any], ...] = ({},)
+    """Grids, each a field -> value or list of values that are crossed; the stage is the union of its grids."""
+    seeds: PositiveInt = 1
+    finding: Literal["best"] | None = None
+    """What the stage finds: `best`, the run of lowest final validation loss in each group."""
+    group: tuple[str, ...] = ()
+    """Fields that tell the groups of the finding apart."""
+    floor: Floor = Floor()
+
+
+class Study(Frozen):
+    """Stages that answer a question together."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    title: str
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+
+def read_study(path: Path) -> Study:
+    """The study of a TOML file.
+
+    Raises:
+        InvalidInput: unreadable, no TOML, or faults in the spec; all of them in one message, each with its path.
+    """
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            raise InvalidInput(f"{path}: larger than {MAX_SPEC_BYTES:,} bytes; is it a study?")
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Study.model_validate(table)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {faults(error)}") from error
+
+
+def make_run(fields: dict[str, Any]) -> Run:
+    """The Run of plain fields, as the command line and stages give them.
+
+    Raises:
+        InvalidInput: every fault of the fields in one message, each with its path.
+    """
+    try:
+        return Run.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInput(faults(error)) from error
+
+
+def faults(error: ValidationError) -> str:
+    """All faults of a spec in one line, each with its value's path."""
+    return "; ".join(dict.fromkeys(_fault(item["msg"], item["loc"], item.get("input")) for item in error.errors()))
+
+
+def _fault(message: str, location: Iterable[int | str], value: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    text = message.removeprefix("Value error, ")
+    shown = f" (={value!r})" if isinstance(value, bool | int | float | str) and len(repr(value)) < 60 else ""
+    return f"`{path}`{shown}: {re.sub(r'^[A-Z]', lambda m: m[0].lower(), text)}" if path else text

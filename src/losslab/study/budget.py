@@ -1,0 +1,208 @@
+"""What a study costs on this machine, and how a budget shrinks it: epochs first, then images, then the grid."""
+
+import heapq
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from losslab import data
+from losslab.errors import InvalidInput
+from losslab.spec import Run, Stage, Study
+from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.stages import FULL, Scale, expand
+from losslab.timeline import Timeline
+
+CALIBRATION_SECONDS = 1.5
+CALIBRATION_IMAGES = 2000
+SMALLEST = 1e-3
+"""Fraction at which every stage has reached its floor."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one kind of run costs here, measured while all workers are busy.
+
+    Attributes:
+        step_seconds: one optimizer step.
+        image_seconds: evaluating one image.
+        start_seconds: building the network and bringing the data to the device.
+        memory_bytes: resident memory of a worker that trains it.
+    """
+
+    step_seconds: float
+    image_seconds: float
+    start_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The runs of a stage at the chosen scale and what they are predicted to take together."""
+
+    stage: Stage
+    runs: tuple[Run, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study laid out before anything trains."""
+
+    study: Study
+    scale: Scale
+    stages: tuple[StagePlan, ...]
+    costs: Mapping[str, Cost]
+    workers: int
+    threads: int
+    memory_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Predicted wall time of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+Costs = Mapping[str, Cost]
+
+
+def kind_of_run(run: Run) -> str:
+    """What the cost of a step depends on: everything but length, data size, learning rate and seed."""
+    fields = run.model_dump(mode="json")
+    parts = {key: fields[key] for key in ("model", "optimizer", "batch")}
+    return json.dumps([run.data.name, parts, run.weight_decay > 0], sort_keys=True)
+
+
+def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_seconds: float | None = None) -> Plan:
+    """The largest scale of a study whose predicted wall time fits the budget; full scale without one.
+
+    Raises:
+        InvalidInput: when even the smallest scale that the study allows does not fit.
+    """
+    plan = plan_at(study, FULL, costs, workers, threads)
+    if budget_seconds is None or plan.seconds <= budget_seconds:
+        return plan
+    images = max(training_images(run) for stage in plan.stages for run in stage.runs)
+    least = plan_at(study, _scale(3.0, images), costs, workers, threads)
+    if least.seconds > budget_seconds:
+        raise InvalidInput(
+            f"--budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
+            f"its smallest scale takes about {least.seconds:.0f} s here; give more or lower its floors"
+        )
+    fits, exceeds = 3.0, 0.0
+    for _ in range(14):
+        middle = (fits + exceeds) / 2
+        plan = plan_at(study, _scale(middle, images), costs, workers, threads)
+        fits, exceeds = (middle, exceeds) if plan.seconds <= budget_seconds else (fits, middle)
+    return plan_at(study, _scale(fits, images), costs, workers, threads)
+
+
+def _scale(shrink: float, images: int) -> Scale:
+    """The scale after shrinking by 0 (full) to 3 (smallest): a unit each for length, images, grid."""
+    length, data_part, grid = (min(1.0, max(0.0, shrink - unit)) for unit in range(3))
+    return Scale(
+        length=SMALLEST**length,
+        images=None if data_part == 0 else max(1, round(images * SMALLEST**data_part)),
+        grid=SMALLEST**grid,
+    )
+
+
+def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int) -> Plan:
+    """A study at a given scale."""
+    stages = []
+    for stage in study.stages:
+        runs = tuple(expand(stage, scale=scale))
+        stages.append(StagePlan(stage, runs, _makespan((run_seconds(run, costs) for run in runs), workers)))
+    used = {kind_of_run(run) for stage in stages for run in stage.runs}
+    memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
+    return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
+
+
+def run_seconds(run: Run, costs: Costs) -> float:
+    """Predicted seconds of one run, evaluation and start included."""
+    cost = costs[kind_of_run(run)]
+    training, validation, test = part_sizes(run)
+    timeline = Timeline(run, training)
+    fit = -(-training // max(1, training // (validation or 5000)))
+    evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
+    return cost.start_seconds + timeline.total_steps * cost.step_seconds + evaluated * cost.image_seconds
+
+
+@lru_cache(maxsize=256)
+def _part_sizes(name: str, validation_fraction: float, train_images: int | None) -> tuple[int, int, int]:
+    dataset = data.load(name)
+    training, validation = data.split(
+        dataset.train_labels, validation_fraction=validation_fraction, train_images=train_images
+    )
+    return len(training), len(validation), len(dataset.test_labels)
+
+
+def part_sizes(run: Run) -> tuple[int, int, int]:
+    """How many images the run trains on, validates on and is tested on."""
+    return _part_sizes(run.data.name, run.data.validation_fraction, run.data.train_images)
+
+
+def training_images(run: Run) -> int:
+    """How many images the run trains on."""
+    return part_sizes(run)[0]
+
+
+def _makespan(seconds: Iterable[float], workers: int) -> float:
+    """When the last of these is done, each started in order on the first worker that is free."""
+    free = [0.0] * workers
+    for duration in seconds:
+        heapq.heappush(free, heapq.heappop(free) + duration)
+    return max(free)
+
+
+def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[str, Cost]:
+    """The cost of each kind of run among ``runs``, measured here and now with all workers at work.
+
+    Raises:
+        InvalidInput: when a kind of run cannot be trained at all, with its error.
+    """
+    kinds = {kind_of_run(run): run for run in runs}
+    costs: dict[str, Cost] = {}
+    tasks = [Task(kind, calibrate, (run,)) for kind, run in kinds.items()]
+    for event in run_tasks(tasks, workers=workers, threads=threads):
+        if isinstance(event, Yielded):
+            costs[event.key] = event.value
+        elif isinstance(event, Ended) and event.error:
+            run = kinds[event.key]
+            raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
+    return costs
+
+
+def calibrate(run: Run) -> Iterator[Cost]:
+    """Train a run for a moment on a few images and yield its cost."""
+    import psutil
+    import torch
+
+    from losslab.data.batches import on_device
+    from losslab.train import evaluate, memory_format, new_state, train
+
+    dataset = data.load(run.data.name)
+    began = perf_counter()
+    state = new_state(run, dataset)
+    small = run.model_copy(update={"steps": 10**6, "epochs": None, "evaluate": "end", "lr": 1e-6})
+    seconds: list[float] = []
+    marks = [0.0]
+    start = None
+    for record in train(small, dataset=dataset, state=state, flush_steps=2):
+        start = start or perf_counter() - began
+        if record.kind == "steps":
+            marks.append(state.train_seconds)
+            seconds.append((marks[-1] - marks[-2]) / 2)
+            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
+                break
+    few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
+    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
+    evaluate(state.model, images)
+    clock = perf_counter()
+    evaluate(state.model, images)
+    image_seconds = (perf_counter() - clock) / len(images)
+    yield Cost(median(seconds[1:]), image_seconds, start or 0.0, psutil.Process().memory_info().rss)

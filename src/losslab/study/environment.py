@@ -1,0 +1,49 @@
+"""What a run was made with: versions, machine, source."""
+
+import os
+import platform
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import losslab
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and source, as plain values for run.json; `threads` is this process's."""
+    import torch
+
+    return {
+        "losslab": losslab.__version__,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "source_sha256": source_sha256(),
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def source_sha256() -> str:
+    """A hash of losslab's own Python source, so that records tell which code made them."""
+    digest = sha256()
+    root = Path(losslab.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

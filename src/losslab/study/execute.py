@@ -1,0 +1,177 @@
+"""Carry out a plan: stage by stage, each stage's finding feeding the next; what is done already is not done again."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from losslab.analysis import FINDINGS
+from losslab.errors import StoreError
+from losslab.records import Record
+from losslab.spec import Run, Stage, Study
+from losslab.study.budget import Cost, Plan, plan_at, training_images
+from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.results import RunResult, read_run
+from losslab.study.stages import Fields, Scale, expand
+from losslab.study.store import ENDED, StudyFolder
+from losslab.study.worker import run_in_folder
+
+
+@dataclass(frozen=True)
+class StageBegan:
+    """A stage's runs are known; `missing` of them are still to be done."""
+
+    stage: str
+    runs: tuple[Run, ...]
+    missing: int
+
+
+@dataclass(frozen=True)
+class RunRecorded:
+    """A run yielded a record."""
+
+    stage: str
+    run: Run
+    record: Record
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run came to its end, good or bad."""
+
+    stage: str
+    run: Run
+    result: RunResult
+
+
+Progress = StageBegan | RunRecorded | RunEnded
+
+
+def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[Progress]:
+    """Do what is missing of a plan in its folder and yield the progress.
+
+    Args:
+        plan: what to run.
+        folder: where the runs go; another process is kept out of it meanwhile.
+        facts: further entries for study.json, such as the command.
+    Raises:
+        StoreError: when another process works in the folder, or a stage has not found what a later one needs.
+    """
+    began = monotonic()
+    findings: dict[str, list[Fields]] = {}
+    stages: list[tuple[Stage, tuple[Run, ...]]] = [(stage.stage, stage.runs) for stage in plan.stages]
+    with folder.lease():
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        for place, stage_plan in enumerate(plan.stages):
+            stage = stage_plan.stage
+            runs = tuple(expand(stage, findings, plan.scale, [earlier for earlier, _ in stages[:place]]))
+            stages[place] = (stage, runs)
+            folder.write_plan(_study_facts(plan, stages, facts, started))
+            yield from _run_stage(plan, folder, stage.name, runs)
+            if stage.finding:
+                results = [read_run(folder.run_folder(run.id)) for run in runs]
+                findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
+        ended = {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "measured_seconds": monotonic() - began}
+        folder.write_plan(_study_facts(plan, stages, facts | ended, started))
+
+
+def planned_before(folder: StudyFolder) -> Plan:
+    """The plan that a study folder was begun with, at the same scale.
+
+    Raises:
+        InvalidInput: when the folder holds no study.
+        StoreError: when its study.json cannot be understood.
+    """
+    facts = folder.plan
+    try:
+        study = Study.model_validate(facts["spec"])
+        scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
+        costs = {kind: Cost(**cost) for kind, cost in facts["costs"].items()}
+        return plan_at(study, scale, costs, facts["workers"], facts["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
+
+
+def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
+    by_id = {run.id: run for run in runs}
+    missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
+    yield StageBegan(stage, runs, len(missing))
+    tasks = [Task(run.id, run_in_folder, (run, folder.run_folder(run.id))) for run in missing]
+    for event in run_tasks(tasks, workers=plan.workers, threads=plan.threads):
+        run = by_id[event.key]
+        if isinstance(event, Yielded):
+            yield RunRecorded(stage, run, event.value)
+        elif isinstance(event, Ended):
+            run_folder = folder.run_folder(run.id)
+            if event.error and run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
+                run_folder.fail(run, event.error)
+            yield RunEnded(stage, run, read_run(run_folder))
+
+
+def _study_facts(
+    plan: Plan, stages: list[tuple[Stage, tuple[Run, ...]]], facts: dict[str, Any], started: str
+) -> dict[str, Any]:
+    """What study.json says; see docs/formats.md."""
+    return {
+        "study": {"name": plan.study.name, "title": plan.study.title},
+        "spec": plan.study.model_dump(mode="json"),
+        "scale": {
+            "length": plan.scale.length,
+            "images": plan.scale.images,
+            "grid": plan.scale.grid,
+            "text": describe_scale(plan),
+        },
+        "stages": [_stage_facts(stage, runs) for stage, runs in stages],
+        "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
+        "predicted_seconds": plan.seconds,
+        "predicted_memory_bytes": plan.memory_bytes,
+        "workers": plan.workers,
+        "threads": plan.threads,
+        "started": started,
+        "ended": None,
+        "measured_seconds": None,
+        **facts,
+    }
+
+
+def _stage_facts(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
+    longest = max(runs, key=lambda run: run.epochs or run.steps or 0)
+    return {
+        "name": stage.name,
+        "question": stage.question,
+        "finding": stage.finding,
+        "group": stage.group,
+        "runs": [run.id for run in runs],
+        "asked": {"epochs": stage.base.get("epochs"), "steps": stage.base.get("steps"), "seeds": stage.seeds},
+        "planned": {
+            "epochs": longest.epochs,
+            "steps": longest.steps,
+            "seeds": len({run.seed for run in runs}),
+            "train_images": training_images(longest),
+        },
+    }
+
+
+def describe_scale(plan: Plan) -> str:
+    """The scale in words, stage by stage.
+
+    Example: ``search: 15 of 25 runs, 1 of 10 epochs, 45,000 images; compare: 10 runs, 4 of 200 epochs, 45,000 images``.
+    """
+    return "; ".join(f"{stage.stage.name}: {_stage_scale(stage.stage, stage.runs)}" for stage in plan.stages)
+
+
+def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
+    full = expand(stage)
+    parts = [_of(len(runs), len(full), "runs")]
+    for unit in ("epochs", "steps"):
+        planned, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
+        if asked:
+            parts.append(_of(planned, asked, unit))
+    planned_images, asked_images = (max(training_images(run) for run in some) for some in (runs, full))
+    parts.append(_of(planned_images, asked_images, "images"))
+    return ", ".join(parts)
+
+
+def _of(planned: float, asked: float, unit: str) -> str:
+    return f"{planned:,g} {unit}" if planned == asked else f"{planned:,g} of {asked:,g} {unit}"

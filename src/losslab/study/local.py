@@ -1,0 +1,139 @@
+"""The local engine: spawned processes that each do one task at a time, the cores divided among them."""
+
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from losslab.errors import LosslabError
+
+STOP_SECONDS = 30.0
+_CONTEXT = get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A generator function to run in a worker; what it yields comes back as events."""
+
+    key: str
+    function: Callable[..., Iterator[Any]]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Yielded:
+    """A value that a task yielded."""
+
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a task; `error` is None when it went well."""
+
+    key: str
+    error: str | None
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    task: Task | None = None
+
+
+def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Yielded | Ended]:
+    """Run tasks in worker processes and yield what they yield, as it comes.
+
+    A task that raises, or whose process dies, ends with an error and harms no other. Closing the generator asks the
+    running tasks to stop and waits for them.
+
+    Args:
+        tasks: in the order in which they are to start.
+        workers: processes at a time.
+        threads: torch threads of each.
+    """
+    waiting = deque(tasks)
+    crew = [_hire(threads) for _ in range(min(workers, len(waiting)))]
+    try:
+        while waiting or any(worker.task for worker in crew):
+            for worker in crew:
+                if waiting and worker.task is None:
+                    worker.task = waiting.popleft()
+                    worker.connection.send(worker.task)
+            ready = wait([worker.connection for worker in crew if worker.task])
+            for place, worker in enumerate(crew):
+                if worker.connection in ready:
+                    yield from _receive(worker)
+                    if worker.task is None and not worker.process.is_alive():
+                        crew[place] = _hire(threads)
+    finally:
+        _dismiss(crew)
+
+
+def _hire(threads: int) -> _Worker:
+    mine, theirs = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=_work, args=(theirs, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, mine)
+
+
+def _receive(worker: _Worker) -> Iterator[Yielded | Ended]:
+    assert worker.task is not None
+    key = worker.task.key
+    try:
+        event = worker.connection.recv()
+    except (EOFError, ConnectionError):
+        worker.process.join()
+        event = Ended(key, f"its process ended with exit code {worker.process.exitcode}")
+    if isinstance(event, Ended):
+        worker.task = None
+    yield event
+
+
+def _dismiss(crew: list[_Worker]) -> None:
+    for worker in crew:
+        if worker.task and worker.process.is_alive():
+            worker.process.terminate()
+        worker.connection.close()
+    for worker in crew:
+        worker.process.join(STOP_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def _work(connection: Connection, threads: int) -> None:
+    """A worker's life: tasks in, events out, until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to stop.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        while True:
+            _do(connection.recv(), connection)
+    except (EOFError, ConnectionError):
+        sys.exit(0)
+
+
+def _do(task: Task, connection: Connection) -> None:
+    error = None
+    try:
+        for value in task.function(*task.arguments):
+            connection.send(Yielded(task.key, value))
+    except LosslabError as problem:
+        error = str(problem)
+    except ConnectionError:
+        raise
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    connection.send(Ended(task.key, error))

@@ -1,0 +1,221 @@
+"""Stages to Runs: grids, seeds, references to earlier findings, and the scale a budget allows."""
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import losslab
+from losslab.choice import as_choice
+from losslab.errors import InvalidInput, StoreError, unknown_name
+from losslab.spec import Run, Stage, Study, make_run, read_study
+
+STUDIES = Path(losslab.__file__).parent / "studies"
+
+Fields = dict[str, Any]
+Findings = Mapping[str, Sequence[Fields]]
+"""Stage name -> what it found, one table of fields per group."""
+
+_REFERENCE = re.compile(r"@(?P<stage>[a-z0-9-]+)\.(?P<field>[\w.]+?)(~(?P<assumed>[\w.+-]+))?$")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of a study is run.
+
+    Attributes:
+        length: fraction of each stage's epochs or steps.
+        images: most training images a run uses; None for all.
+        grid: fraction of the seeds and of the grid values that may be left out.
+    """
+
+    length: float = 1.0
+    images: int | None = None
+    grid: float = 1.0
+
+
+FULL = Scale()
+
+
+def study_names() -> list[str]:
+    """The studies that ship."""
+    return sorted(path.parent.name for path in STUDIES.glob("*/study.toml"))
+
+
+def load_study(name: str) -> Study:
+    """A study by name or TOML file, with every run of every stage checked.
+
+    Raises:
+        InvalidInput: unknown name, unreadable file, or faults, all of them at once.
+    """
+    path = Path(name) if name.endswith(".toml") else STUDIES / name / "study.toml"
+    if not name.endswith(".toml") and name not in study_names():
+        raise InvalidInput(unknown_name("study", name, study_names()))
+    study = read_study(path)
+    found: list[str] = []
+    for place, stage in enumerate(study.stages):
+        try:
+            expand(stage)
+            _check_references(stage, study.stages[:place])
+        except (InvalidInput, ValueError) as error:
+            found.append(f"stage '{stage.name}': {error}")
+    if found:
+        raise InvalidInput(f"{path.name}: {' | '.join(found)}")
+    return study
+
+
+def expand(
+    stage: Stage, findings: Findings | None = None, scale: Scale = FULL, earlier: Sequence[Stage] = ()
+) -> list[Run]:
+    """The runs of a stage, in order, each once.
+
+    Args:
+        stage: what to run.
+        findings: what earlier stages found; without them references take their assumed values.
+        scale: how much of it.
+        earlier: the stages before this one, whose groups tell which finding a run refers to.
+    """
+    groups = {before.name: before.group for before in earlier}
+    runs = {}
+    for point in _points(stage, scale):
+        fields = _merge(stage.base, point)
+        fields = _resolve(fields, partial(_assume if findings is None else _look_up, fields, findings or {}, groups))
+        run = make_run(_shrink(fields, stage, scale))
+        runs[run.id] = run
+    return list(runs.values())
+
+
+def get_field(fields: Fields, path: str) -> Any:
+    """The value at a dotted path, or None."""
+    value: Any = fields
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """A short name for each run by the fields in which the runs differ; run identity -> name."""
+    rows = {run.id: _flat(run.model_dump(mode="json")) for run in runs}
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values() if key in row}) > 1]
+    shown = [key for key in varied if not key.startswith("optimizer.") or key == "optimizer.name"]
+    return {
+        run_id: " ".join(_shown(key, row[key]) for key in shown if row.get(key) not in (None, 0.0)) or "run"
+        for run_id, row in rows.items()
+    }
+
+
+def _shown(key: str, value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if key.endswith(".name") else f"{key.rpartition('.')[2]}={text}"
+
+
+def _flat(fields: Fields, prefix: str = "") -> Fields:
+    flat: Fields = {}
+    for key, value in fields.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _points(stage: Stage, scale: Scale) -> list[Fields]:
+    """The overrides of every run: the union of the grids, each crossed, times the seeds."""
+    seeds = _share(stage.seeds, stage.floor.seeds, scale.grid)
+    first = stage.base.get("seed", 0)
+    points = []
+    for grid in stage.grid:
+        axes = [[(key, value) for value in _thin(stage, key, values, scale)] for key, values in grid.items()]
+        points += [
+            dict([*point, ("seed", first + seed)]) for point in itertools.product(*axes) for seed in range(seeds)
+        ]
+    return points
+
+
+def _thin(stage: Stage, key: str, values: Any, scale: Scale) -> list[Any]:
+    """The grid values of one field that stay, evenly spread."""
+    if not isinstance(values, list):
+        return [values]
+    least = min(stage.floor.grid.get(key, len(values)), len(values))
+    kept = _share(len(values), least, scale.grid)
+    return [values[round((place + 0.5) * len(values) / kept - 0.5)] for place in range(kept)]
+
+
+def _share(count: int, least: int, fraction: float) -> int:
+    return max(least, round(count * fraction))
+
+
+def _merge(base: Fields, point: Fields) -> Fields:
+    """The base run with a point's values at their dotted paths; texts become the tables they stand for."""
+    fields = _tables(deepcopy(base))
+    for path, value in point.items():
+        *parents, last = path.split(".")
+        place = fields
+        for key in parents:
+            place = place.setdefault(key, {})
+        place[last] = _tables({last: value})[last]
+    return fields
+
+
+def _tables(fields: Fields) -> Fields:
+    choices = ("data", "model", "optimizer")
+    return {key: as_choice(value) if key in choices else value for key, value in fields.items()}
+
+
+def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolve(item, look_up) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, look_up) for item in value]
+    if isinstance(value, str) and value.startswith("@"):
+        reference = _REFERENCE.match(value)
+        if not reference:
+            raise ValueError(f"'{value}' is not of the form @STAGE.FIELD~ASSUMED")
+        return look_up(reference)
+    return value
+
+
+def _assume(_fields: Fields, _findings: Findings, _groups: Mapping[str, Any], reference: re.Match[str]) -> Any:
+    if reference["assumed"] is None:
+        raise ValueError(f"'{reference[0]}' assumes no value; write {reference[0]}~VALUE for the prediction")
+    return float(reference["assumed"])
+
+
+def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], reference: re.Match[str]) -> Any:
+    """The value that the referred stage found for the group this run belongs to."""
+    group = groups[reference["stage"]]
+    for found in findings[reference["stage"]]:
+        if all(get_field(found, key) == get_field(fields, key) for key in group):
+            return get_field(found, reference["field"])
+    mine = ", ".join(f"{key}={get_field(fields, key)}" for key in group)
+    raise StoreError(f"stage '{reference['stage']}' found no {reference['field']} for {mine or 'this run'}")
+
+
+def _shrink(fields: Fields, stage: Stage, scale: Scale) -> Fields:
+    """The run at a smaller scale: fewer epochs or steps, fewer images, never below the stage's floor."""
+    floor = stage.floor
+    if fields.get("epochs") is not None:
+        asked = float(fields["epochs"])
+        epochs = max(min(floor.epochs, asked), asked * scale.length)
+        fields["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
+    if fields.get("steps") is not None:
+        asked = int(fields["steps"])
+        fields["steps"] = max(min(floor.steps, asked), round(asked * scale.length))
+    if scale.images is not None:
+        images = max(floor.train_images, scale.images)
+        chosen = fields["data"].get("train_images")
+        fields["data"] = {**fields["data"], "train_images": min(images, chosen or images)}
+    return fields
+
+
+def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
+    finders = [before.name for before in earlier if before.finding]
+
+    def check(reference: re.Match[str]) -> None:
+        if reference["stage"] not in finders:
+            raise ValueError(unknown_name("earlier stage with a finding", reference["stage"], finders))
+
+    for point in _points(stage, FULL):
+        _resolve(_merge(stage.base, point), check)

@@ -1,0 +1,198 @@
+"""Run folders and study folders: plain text on disk, written so that a crash at any moment loses nothing complete."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from losslab.errors import InvalidInput, StoreError
+from losslab.records import Record, from_row, to_row
+from losslab.spec import Run, make_run
+
+Status = Literal["new", "running", "done", "diverged", "out_of_memory", "failed", "interrupted"]
+ENDED: frozenset[Status] = frozenset({"done", "diverged", "out_of_memory"})
+"""States that repeating the run would only reach again."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file at once: its readers see the old text or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename within the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file by a value in strict, readable JSON."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        StoreError: when it is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error})") from error
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: run.json, records.jsonl, status.json, checkpoints/."""
+
+    path: Path
+
+    @property
+    def records_path(self) -> Path:
+        """One JSON row per record, append only."""
+        return self.path / "records.jsonl"
+
+    @property
+    def run(self) -> Run:
+        """The spec that the folder was made for."""
+        return make_run(read_json(self.path / "run.json")["run"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions and machine that the run was started with."""
+        environment: dict[str, Any] = read_json(self.path / "run.json")["environment"]
+        return environment
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """State, message and step; a folder without one is new."""
+        if not (self.path / "status.json").exists():
+            return {"status": "new", "message": "", "step": 0}
+        status: dict[str, Any] = read_json(self.path / "status.json")
+        return status
+
+    def create(self, run: Run, environment: dict[str, Any]) -> None:
+        """Make the folder and state what is to run in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "run.json", {"run": run.model_dump(mode="json"), "environment": environment})
+
+    def set_status(self, status: Status, *, step: int = 0, message: str = "") -> None:
+        """Replace the state of the run."""
+        write_json(self.path / "status.json", {"status": status, "message": message, "step": step})
+
+    def fail(self, run: Run, message: str) -> None:
+        """State that the run ended by no doing of its own, such as a process that was killed."""
+        if not (self.path / "run.json").exists():
+            self.create(run, {})
+        self.set_status("failed", message=message)
+
+    @contextmanager
+    def appending(self, keep: int = 0) -> "Iterator[RecordWriter]":
+        """Append records after the first ``keep`` rows; rows beyond them, a torn last line too, are cut off."""
+        complete = complete_lines(self.records_path)[:keep]
+        with self.records_path.open("a+b") as file:
+            file.truncate(sum(len(line) for line in complete))
+            yield RecordWriter(file.fileno(), len(complete))
+
+    def records(self) -> list[Record]:
+        """All complete records."""
+        try:
+            return [from_row(json.loads(line)) for line in complete_lines(self.records_path)]
+        except ValueError as error:
+            raise StoreError(f"{self.records_path}: {error}") from error
+
+
+@dataclass
+class RecordWriter:
+    """Appends rows, each by one write, so that rows are never interleaved or half overwritten."""
+
+    descriptor: int
+    rows: int
+
+    def append(self, record: Record) -> None:
+        """Add one row."""
+        line = (json.dumps(to_row(record), allow_nan=False) + "\n").encode()
+        if os.write(self.descriptor, line) != len(line):
+            raise StoreError("records.jsonl: the row was not written whole; is the disk full?")
+        self.rows += 1
+
+    def sync(self) -> None:
+        """Wait until the rows are on disk."""
+        os.fsync(self.descriptor)
+
+
+def complete_lines(path: Path) -> list[bytes]:
+    """The lines of a file that end in a newline; what a crash tore is left out."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of a study: study.json (what was asked and planned), runs/ and, later, the report."""
+
+    path: Path
+
+    def run_folder(self, run_id: str) -> RunFolder:
+        """The folder of one of its runs."""
+        return RunFolder(self.path / "runs" / run_id)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What was planned, for whom and at what scale; its stages list the identities of their runs."""
+        if not (self.path / "study.json").exists():
+            raise InvalidInput(f"{self.path}: holds no study (no study.json); give the --out folder of a study")
+        plan: dict[str, Any] = read_json(self.path / "study.json")
+        return plan
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Replace the plan."""
+        write_json(self.path / "study.json", plan)
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            InvalidInput: when it cannot be made or written.
+        """
+        try:
+            (self.path / "runs").mkdir(parents=True, exist_ok=True)
+            write_text(self.path / ".writable", "")
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            raise InvalidInput(f"--out {self.path}: cannot be written ({error.strerror}); choose another") from error
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keep every other process out; the system releases the lease when its holder ends, however it ends.
+
+        Raises:
+            StoreError: when another process holds it.
+        """
+        with (self.path / "lease").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise StoreError(f"{self.path}: in use by {file.read().strip() or 'another process'}") from None
+            file.seek(0)
+            file.truncate()
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield

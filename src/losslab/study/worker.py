@@ -1,0 +1,85 @@
+"""What one process does with one run: train it into its folder, so that it can stop at any moment and go on."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from time import monotonic
+
+from losslab import data
+from losslab.checkpoint import load_newest, save_checkpoint
+from losslab.data.dataset import Dataset
+from losslab.errors import Diverged, Interrupted, OutOfMemory
+from losslab.records import Record
+from losslab.spec import Run
+from losslab.study.environment import environment
+from losslab.study.store import ENDED, RunFolder
+from losslab.train import TrainState, new_state, train
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str) -> Dataset:
+    return data.load(name)
+
+
+def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterator[Record]:
+    """Train a run into its folder from where that stands, and yield the new records.
+
+    Raises:
+        Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
+        Interrupted: after SIGINT or SIGTERM, when the state has been saved.
+    """
+    if folder.status["status"] in ENDED:
+        return
+    dataset = _dataset(run.data.name)
+    state = new_state(run, dataset, device)
+    rows, _ = load_newest(folder.path / "checkpoints", state)
+    folder.create(run, environment())
+    folder.set_status("running", step=state.step)
+    try:
+        with _stop_signal() as stop:
+            yield from _train_and_save(run, folder, dataset, state, rows, device, stop)
+    except (Diverged, OutOfMemory) as error:
+        folder.set_status(
+            "diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error)
+        )
+        raise
+    except (Interrupted, GeneratorExit):
+        folder.set_status("interrupted", step=state.step)
+        raise
+    except Exception as error:
+        folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
+        raise
+    folder.set_status("done", step=state.step)
+
+
+def _train_and_save(
+    run: Run, folder: RunFolder, dataset: Dataset, state: TrainState, rows: int, device: str, stop: list[int]
+) -> Iterator[Record]:
+    saved = monotonic()
+    with folder.appending(keep=rows) as writer:
+        for record in train(run, dataset=dataset, state=state, device=device):
+            writer.append(record)
+            yield record
+            if stop or monotonic() - saved > CHECKPOINT_SECONDS:
+                writer.sync()
+                save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
+                saved = monotonic()
+            if stop:
+                raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", stop[0])
+        writer.sync()
+
+
+@contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """A list that receives the number of SIGINT or SIGTERM instead of an exception in the middle of a step."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,317 @@
+"""The one training loop: a generator of records."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import fsum, isfinite
+from time import perf_counter
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from losslab import data
+from losslab.data.batches import Images, on_device
+from losslab.data.dataset import Dataset
+from losslab.errors import Diverged, OutOfMemory
+from losslab.models import build_model
+from losslab.randomness import generator, seeded
+from losslab.records import Evaluation, Final, Record, Start, Steps
+from losslab.spec import Run
+from losslab.timeline import Step, Timeline
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass
+class Window:
+    """Per-step results since the last evaluation, kept for its training loss and accuracy."""
+
+    loss: list[float] = field(default_factory=list)
+    correct: list[int] = field(default_factory=list)
+    batch_size: list[int] = field(default_factory=list)
+
+    def mean_loss(self) -> float:
+        """Mean over images, the short last batch weighted by its size."""
+        return fsum(loss * size for loss, size in zip(self.loss, self.batch_size, strict=True)) / sum(self.batch_size)
+
+    def accuracy(self) -> float:
+        """Part of the images classified correctly."""
+        return sum(self.correct) / sum(self.batch_size)
+
+
+@dataclass
+class TrainState:
+    """All that changes while a run trains; with the Run itself it is enough to go on from."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    window: Window = field(default_factory=Window)
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images a run uses: trained on, a fixed sample of those, held out, and the test set."""
+
+    training: Images
+    fit: Images
+    validation: Images
+    test: Images
+
+
+def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> TrainState:
+    """The state before the first step: initial weights from the run's seed, an empty optimizer."""
+    with seeded(run.seed, "weights"):
+        model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
+    model.to(device=device, memory_format=memory_format(model))
+    return TrainState(model, run.optimizer.build(parameter_groups(model, run.weight_decay), run.lr))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weights that decay (two or more dimensions) and those that do not (biases, normalisation scales)."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, object]] = [
+        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Channels last where there are convolutions to gain by it."""
+    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return torch.channels_last if convolutional else torch.contiguous_format
+
+
+def prepare(run: Run, dataset: Dataset, model: nn.Module, device: torch.device | str = "cpu") -> Parts:
+    """The images of a run on the device; the training part is the one that Timeline counts."""
+    spec = run.data
+    training, validation = data.split(
+        dataset.train_labels, validation_fraction=spec.validation_fraction, train_images=spec.train_images
+    )
+    fit = training[:: max(1, len(training) // (len(validation) or 5000))]
+    arguments = {"device": torch.device(device), "memory_format": memory_format(model)}
+    return Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
+
+
+def train(
+    run: Run,
+    *,
+    dataset: Dataset | None = None,
+    state: TrainState | None = None,
+    device: torch.device | str = "cpu",
+    flush_steps: int = 10,
+) -> Iterator[Record]:
+    """Train a run and yield what happens: a Start, then Steps and Evaluations as they come, then a Final.
+
+    The clock stands still while the caller handles a record and while evaluating. Losses stay on the device until
+    ``flush_steps`` of them, or an evaluation, are due.
+
+    Args:
+        run: what to train.
+        dataset: its data; loaded by name when absent.
+        state: where to go on from; it is updated in place, so that the caller can save it at any record.
+        device: where the images, the weights and the work are.
+        flush_steps: most steps in one Steps record.
+    Raises:
+        Diverged: after the Steps record that holds the first loss that is not finite.
+        OutOfMemory: when a step does not fit.
+    Example:
+        >>> from losslab.spec import make_run
+        >>> spec = dict(data="fashion-mnist-sample", model="lenet5", optimizer="adam", lr=1e-3, batch=64, steps=2)
+        >>> [record.kind for record in train(make_run(spec))]
+        ['start', 'steps', 'evaluation', 'final']
+    """
+    dataset = dataset or data.load(run.data.name)
+    state = state or new_state(run, dataset, device)
+    parts = prepare(run, dataset, state.model, device)
+    timeline = Timeline(run, len(parts.training))
+    if state.step == 0:
+        yield _start(state, parts, timeline)
+    elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
+        yield _evaluation(state, parts, timeline)
+    pending = _Pending()
+    orders = _Orders(run.seed, len(parts.training), torch.device(device))
+    clock = perf_counter()
+    for step in timeline.steps(state.step):
+        pending.add(step, *_update(run, state, step, parts.training, orders))
+        state.step = step.index + 1
+        due = timeline.is_evaluated(state.step)
+        if due or len(pending.steps) == flush_steps:
+            steps = pending.flush(state, clock)
+            yield steps
+            _stop_if_diverged(steps)
+            if due:
+                yield _evaluation(state, parts, timeline)
+            clock = perf_counter()
+    yield _final(run, state, parts)
+
+
+def _update(
+    run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One optimizer step; the mean loss and the number of correct images stay on the device."""
+    try:
+        pixels, labels = images.batch(orders.indices(step))
+        state.model.train()
+        with seeded(run.seed, "step", step.index, device=pixels.device):
+            logits = state.model(pixels)
+        loss = F.cross_entropy(logits, labels)
+        state.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in state.optimizer.param_groups:
+            group["lr"] = step.lr
+        state.optimizer.step()
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            raise OutOfMemory(step.index) from error
+        raise
+    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@dataclass
+class _Orders:
+    """The shuffled order of the epoch at hand; each epoch's is its own function of the seed."""
+
+    seed: int
+    count: int
+    device: torch.device
+    epoch: int = -1
+    order: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def indices(self, step: Step) -> torch.Tensor:
+        if step.epoch != self.epoch:
+            self.order = torch.randperm(self.count, generator=generator(self.seed, "order", step.epoch)).to(self.device)
+            self.epoch = step.epoch
+        return self.order[step.offset : step.offset + step.batch_size]
+
+
+@dataclass
+class _Pending:
+    """Steps whose losses have not been read from the device yet."""
+
+    steps: list[Step] = field(default_factory=list)
+    loss: list[torch.Tensor] = field(default_factory=list)
+    correct: list[torch.Tensor] = field(default_factory=list)
+
+    def add(self, step: Step, loss: torch.Tensor, correct: torch.Tensor) -> None:
+        self.steps.append(step)
+        self.loss.append(loss)
+        self.correct.append(correct)
+
+    def flush(self, state: TrainState, clock: float) -> Steps:
+        """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
+        loss = [_shortest(value) for value in torch.stack(self.loss).tolist()]
+        correct = torch.stack(self.correct).tolist()
+        state.train_seconds += perf_counter() - clock
+        sizes = [step.batch_size for step in self.steps]
+        state.window.loss += loss
+        state.window.correct += correct
+        state.window.batch_size += sizes
+        lr = [step.lr for step in self.steps]
+        record = Steps(self.steps[0].index, lr, sizes, loss, correct, state.train_seconds)
+        self.steps, self.loss, self.correct = [], [], []
+        return record
+
+
+def _shortest(value: float) -> float:
+    """A float32 with no more digits than tell it from its neighbours."""
+    return float(f"{value:.9g}")
+
+
+def _stop_if_diverged(record: Steps) -> None:
+    for place, loss in enumerate(record.loss):
+        if not isfinite(loss):
+            raise Diverged(record.first_step + place, loss)
+
+
+def _start(state: TrainState, parts: Parts, timeline: Timeline) -> Start:
+    return Start(
+        parameters=sum(p.numel() for p in state.model.parameters()),
+        weights_sha256=weights_sha256(state.model),
+        training_images=len(parts.training),
+        validation_images=len(parts.validation),
+        test_images=len(parts.test),
+        total_steps=timeline.total_steps,
+    )
+
+
+def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
+    clock = perf_counter()
+    with at_iterate(state.optimizer):
+        fit_loss, fit_accuracy = evaluate(state.model, parts.fit)
+        held_out = evaluate(state.model, parts.validation) if len(parts.validation) else (None, None)
+        penalty = _penalty(state.optimizer)
+    state.eval_seconds += perf_counter() - clock
+    window, state.window = state.window, Window()
+    samples = timeline.samples(state.step)
+    return Evaluation(
+        step=state.step,
+        epoch=samples / len(parts.training),
+        samples=samples,
+        train_loss=window.mean_loss(),
+        train_accuracy=window.accuracy(),
+        penalty=penalty,
+        fit_loss=fit_loss,
+        fit_accuracy=fit_accuracy,
+        validation_loss=held_out[0],
+        validation_accuracy=held_out[1],
+        train_seconds=state.train_seconds,
+        eval_seconds=state.eval_seconds,
+    )
+
+
+def _final(run: Run, state: TrainState, parts: Parts) -> Final:
+    clock = perf_counter()
+    with at_iterate(state.optimizer):
+        test = evaluate(state.model, parts.test) if run.test else (None, None)
+        weights = weights_sha256(state.model)
+    state.eval_seconds += perf_counter() - clock
+    return Final(state.step, weights, test[0], test[1], state.train_seconds, state.eval_seconds)
+
+
+def at_iterate(optimizer: torch.optim.Optimizer) -> AbstractContextManager[None]:
+    """Within, the weights are the method's iterate where it stores another point (a look-ahead)."""
+    return cast("AbstractContextManager[None]", getattr(optimizer, "at_iterate", nullcontext)())
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in evaluation mode; the model's mode is left as it was."""
+    was_training = model.training
+    model.eval()
+    loss, correct = 0.0, 0
+    for indices in torch.split(torch.arange(len(images), device=images.labels.device), EVALUATION_BATCH):
+        pixels, labels = images.batch(indices)
+        logits = model(pixels)
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        correct += int((logits.argmax(1) == labels).sum())
+    model.train(was_training)
+    return loss / len(images), correct / len(images)
+
+
+def _penalty(optimizer: torch.optim.Optimizer) -> float:
+    """weight_decay/2 times the squared norm of the decayed weights."""
+    return fsum(
+        0.5 * group["weight_decay"] * float(weights.detach().double().square().sum())
+        for group in optimizer.param_groups
+        if group["weight_decay"]
+        for weights in group["params"]
+    )
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """A hash of every parameter and buffer, in order."""
+    digest = sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
