@@ -48,11 +48,10 @@ class Call:
         """Whether the result is one of the arguments."""
         return any(out is tensor for out in self.outputs for tensor in self.tensors)
 
-    def per_axis(self, argument: str, axes: int, empty: int | None = None) -> list[int]:
+    def per_axis(self, argument: str, axes: int, absent: int = 1) -> list[int]:
         """An argument such as ``stride`` with one value for each of the last ``axes`` dimensions."""
-        value = self.arguments.get(argument, empty)
+        value = self.arguments.get(argument, absent)
         values = list(value) if isinstance(value, Sequence) else [value]
-        values = values or [empty]
         return values * axes if len(values) == 1 else values
 
 

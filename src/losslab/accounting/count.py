@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from losslab.accounting.inputs import InputShape, parse_inputs
+from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
 from losslab.accounting.ledger import Ledger, make_ledger
 from losslab.accounting.trace import trace
 from losslab.choice import Choice, parse_choice
@@ -39,29 +39,32 @@ def count(
         >>> ledger.parameters, ledger.macs, ledger.rows[1].work["parameters"]
         (61706, 416520, '(5*5*1)*6 + 6 = 156')
     """
-    if batch_size < 1:
-        raise InvalidInput(f"`batch_size` (={batch_size}) must be at least 1")
-    network, default = build(model, input_shape)
-    if input_shape is None and default is None:
-        raise InvalidInput("`input_shape` is missing and the model has no default; give one such as 3x224x224")
-    inputs = parse_inputs(default if input_shape is None else input_shape)
+    network, inputs = resolve(model, input_shape, batch_size)
     name = model if isinstance(model, str) else type(network).__name__
     return make_ledger(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
 
 
-def build(model: Countable, input_shape: InputShape | None = None) -> tuple[nn.Module, Any]:
-    """The network, without weights where it is built here, and the input shape that its name stands for.
+def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs]:
+    """The network, without weights where it is built here, and its inputs.
 
     Raises:
-        InvalidInput: when a factory raises or returns no module.
+        InvalidInput: when a factory raises or returns no module, or there is no usable input shape.
     """
-    if isinstance(model, nn.Module):
-        return model, None
-    make = _by_name(model, input_shape) if isinstance(model, str) else model
-    network = _weightless(make)
+    if batch_size < 1:
+        raise InvalidInput(f"`batch_size` (={batch_size}) must be at least 1")
+    network = model if isinstance(model, nn.Module) else _built(model, input_shape)
+    if input_shape is None and isinstance(model, str):
+        input_shape = _default_shape(model, network)
+    if input_shape is None:
+        raise InvalidInput("`input` is missing and the model has no default; give one such as 3x224x224")
+    return network, parse_inputs(input_shape)
+
+
+def _built(model: Callable[[], nn.Module] | str, input_shape: InputShape | None) -> nn.Module:
+    network = _weightless(_by_name(model, input_shape) if isinstance(model, str) else model)
     if not isinstance(network, nn.Module):
         raise InvalidInput(f"`model` gave {type(network).__name__}, not a torch.nn.Module")
-    return network, _default_shape(model, network) if isinstance(model, str) else None
+    return network
 
 
 def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Module]:
@@ -93,6 +96,6 @@ def _default_shape(name: str, network: nn.Module) -> Any:
     if name.startswith("torchvision/"):
         return (3, 224, 224)
     if name.startswith("timm/"):
-        return network.default_cfg["input_size"]
+        return cast("Any", network).default_cfg["input_size"]
     parameter = inspect.signature(load_factory(parse_choice(name)["name"])).parameters.get("input_shape")
     return None if parameter is None or parameter.default is parameter.empty else parameter.default

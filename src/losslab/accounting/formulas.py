@@ -44,9 +44,10 @@ class Formula:
         return value if text == str(int(self)) else f"{text} = {value}"
 
     def _bracketed(self, place: int, part: Union[int, "Formula"]) -> str:
-        bare = isinstance(part, int) or len(part.parts) < 2
-        bare = bare or (self.sign in "+-" and (part.sign in ("*", "//") or place == 0))
-        return str(part) if bare else f"({part})"
+        if isinstance(part, int) or len(part.parts) < 2:
+            return str(part)
+        binds_tighter = self.sign in "+-" and (part.sign in ("*", "//") or place == 0)
+        return str(part) if binds_tighter else f"({part})"
 
 
 NOTHING = Formula("+", ())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from losslab.accounting.formulas import NOTHING, Formula, repeated, times, units
 from losslab.accounting.inputs import Inputs
+from losslab.accounting.layout import Layout
 from losslab.accounting.operations import APART
 from losslab.accounting.receptive_field import Field
 from losslab.accounting.trace import Step, Trace
@@ -14,6 +15,9 @@ CONVENTION = (
     "MACs are the multiply-accumulates of convolutions and matrix products; MACs exclude bias; FLOPs = 2 MACs. "
     "Evaluation mode. Padding is counted as if it were data. Other arithmetic is listed apart."
 )
+
+Fields = tuple[tuple[int, Field | None], ...]
+"""Number of an input's axis and what a unit sees along it; None where that is unbounded or cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,7 @@ class Row:
         parameters: those that no row above has used.
         macs: multiply-accumulates.
         operations: elements that other arithmetic reads.
-        fields: for each axis of the inputs that reaches the row, what a unit sees; None where that is unbounded or
-            cannot be known.
+        fields: what a unit sees, for each axis of the inputs that reaches it.
         detail: kernel, stride and the like in words.
         sizes: the arithmetic of the output's sides, where a window slides.
         status: ``counted``, ``not counted`` (no rule knows the operation) or ``not run`` (parameters of a part that
@@ -43,7 +46,7 @@ class Row:
     parameters: Formula = NOTHING
     macs: Formula = NOTHING
     operations: Formula = NOTHING
-    fields: tuple[tuple[int, Field | None], ...] = ()
+    fields: Fields = ()
     detail: str = ""
     sizes: tuple[Formula, ...] = ()
     status: str = "counted"
@@ -68,6 +71,7 @@ class Ledger:
         apart: elementwise work and data movement, kept apart from MACs; their activations count nowhere.
         axes: for each number in a row's ``fields`` the input and the dimension.
         output_shapes: of the outputs, batch included.
+        output_fields: what their units see, as in a row's ``fields``.
     """
 
     model: str
@@ -77,6 +81,7 @@ class Ledger:
     apart: tuple[Row, ...]
     axes: tuple[tuple[str, int], ...]
     output_shapes: tuple[tuple[int, ...], ...]
+    output_fields: tuple[Fields, ...]
 
     @property
     def parameters(self) -> int:
@@ -131,8 +136,16 @@ def make_ledger(model: str, trace: Trace, batch_size: int) -> Ledger:
     ]
     listed = [row for row in rows if row.kind not in APART or row.parameters]
     apart = [row for row in rows if row.kind in APART and not row.parameters]
-    shapes = tuple(trace.output_shapes)
-    return Ledger(model, trace.inputs, batch_size, tuple(listed), tuple(apart), tuple(trace.axes), shapes)
+    return Ledger(
+        model=model,
+        inputs=trace.inputs,
+        batch_size=batch_size,
+        rows=tuple(listed),
+        apart=tuple(apart),
+        axes=tuple(trace.axes),
+        output_shapes=tuple(shape for shape, _ in trace.outputs),
+        output_fields=tuple(_fields(layout) for _, layout in trace.outputs),
+    )
 
 
 def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
@@ -140,7 +153,7 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
     groups: list[tuple[Step, int]] = []
     latest: dict[Hashable, int] = {}
     for step in steps:
-        key = (step.module, step.visit, step.work, step.shape, _fields(step))
+        key = (step.module, step.visit, step.work, step.shape, _fields(step.layout))
         if key in latest and not step.parameters:
             first, count = groups[latest[key]]
             groups[latest[key]] = (first, count + 1)
@@ -150,8 +163,8 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
     return groups
 
 
-def _fields(step: Step) -> tuple[tuple[int, Field | None], ...]:
-    return tuple((axis, step.layout.fields.get(axis)) for axis in sorted(step.layout.axes))
+def _fields(layout: Layout) -> Fields:
+    return tuple((axis, layout.fields.get(axis)) for axis in sorted(layout.axes))
 
 
 def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
@@ -166,7 +179,7 @@ def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
         parameters=step.parameters,
         macs=repeated(count, work.macs),
         operations=repeated(count, work.operations),
-        fields=_fields(step),
+        fields=_fields(step.layout),
         detail=work.detail,
         sizes=work.sizes,
         status="counted" if work.counted else "not counted",

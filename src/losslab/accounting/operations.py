@@ -3,12 +3,11 @@
 An operation that no rule here knows is reported as *not counted*; nothing is taken for free by default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import prod
 
 from losslab.accounting.call import Call
-from losslab.accounting.formulas import NOTHING, Formula, conv_weights, times, units, window_size
+from losslab.accounting.formulas import NOTHING, Formula, times, units, window_size
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,16 @@ SILENT = frozenset({"view", "create"})
 """Kinds without any work: another look at the same memory, or a constant."""
 
 
-def _sides(values: list[int]) -> str:
+def _sides(values: Iterable[int]) -> str:
     return "x".join(map(str, values))
+
+
+def _per_axis(values: list[int]) -> str:
+    return _sides(values if len(set(values)) > 1 else values[:1])
+
+
+def _elements(shape: Iterable[int]) -> Formula:
+    return times(*([size for size in shape if size != 1] or [1]))
 
 
 def _convolution(call: Call) -> Work:
@@ -49,8 +56,8 @@ def _convolution(call: Call) -> Work:
     kernel, groups = tuple(weight.shape[2:]), call["groups"]
     stride, padding, dilation = (call.per_axis(name, space) for name in ("stride", "padding", "dilation"))
     shape, source = call.shape, tuple(call["input"].shape)
-    words = [_sides(list(kernel)), f"stride {_sides(stride)}", f"padding {_sides(padding)}"]
-    words += [f"dilation {_sides(dilation)}"] * (max(dilation) > 1) + [f"groups {groups}"] * (groups > 1)
+    words = [_sides(kernel), f"stride {_per_axis(stride)}", f"padding {_per_axis(padding)}"]
+    words += [f"dilation {_per_axis(dilation)}"] * (max(dilation) > 1) + [f"groups {groups}"] * (groups > 1)
     if call["transposed"]:
         macs = times(*_batched(source), times(*kernel, weight.shape[1]))
         return Work("conv-transposed", macs, detail=", ".join(words))
@@ -71,7 +78,7 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
         first, *rest = [factor.size for factor in call.layout(a).dims[-1]]
         inner = times(*rest, first)
         results = [size for size in (*a.shape[:-1], *b.shape[1:][-1:]) if size != 1]
-        detail = f"{_sides(list(a.shape))} by {_sides(list(b.shape))}"
+        detail = f"{_sides(a.shape)} by {_sides(b.shape)}"
         return Work("matmul", times(*results, inner if rest else first), detail=detail, inner=inner)
 
     return work
@@ -96,20 +103,18 @@ def _pool(call: Call) -> Work:
         call.per_axis("dilation", space, 1),
     )
     source, ceil = call["self"].shape[-space:], call["ceil_mode"]
-    sizes = [
-        window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)
-    ]
+    sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
     sizes = [formula for formula, size in zip(sizes, call.shape[-space:], strict=True) if int(formula) == size]
-    detail = f"{_sides(kernel)}, stride {_sides(stride)}, padding {_sides(padding)}"
+    detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
     return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
 
 
 def _reads_input(kind: str) -> Callable[[Call], Work]:
-    return lambda call: Work(kind, operations=times(*call.tensors[0].shape))
+    return lambda call: Work(kind, operations=_elements(call.tensors[0].shape))
 
 
 def _makes_output(kind: str) -> Callable[[Call], Work]:
-    return lambda call: Work(kind, operations=times(*call.shape))
+    return lambda call: Work(kind, operations=_elements(call.shape))
 
 
 def _free(kind: str) -> Callable[[Call], Work]:
@@ -166,7 +171,9 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
         "sort topk tril triu repeat_interleave",
     ),
-    **_kinds(_free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"),
+    **_kinds(
+        _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"
+    ),
     **_kinds(_free, "random", "bernoulli uniform normal random native_dropout multinomial"),
     **_kinds(
         _free,
@@ -183,7 +190,7 @@ def work_of(call: Call) -> Work:
     if call.name in _RULES:
         return _RULES[call.name](call)
     if call.elementwise:
-        return Work("elementwise", operations=times(*call.shape), detail=call.name)
+        return Work("elementwise", operations=_elements(call.shape), detail=call.name)
     if not call.tensors:
         return Work("create")
     if call.operation.is_view:

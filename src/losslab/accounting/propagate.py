@@ -257,7 +257,9 @@ _RULES: dict[str, Rule] = {
     **_named(_made, "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones"),
     **_named(_reshape, "view _unsafe_view _reshape_alias _reshape_copy unsqueeze squeeze"),
     **_named(_transpose, "permute transpose t"),
-    **_named(_reduce, "mean sum amax amin max min prod var std linalg_vector_norm norm logsumexp argmax argmin all any"),
+    **_named(
+        _reduce, "mean sum amax amin max min prod var std linalg_vector_norm norm logsumexp argmax argmin all any"
+    ),
     **_named(_mix, "_softmax _safe_softmax _log_softmax cumsum cumprod logcumsumexp"),
     **_named(_pool, "avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices"),
     **_named(_adaptive_pool, "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d"),

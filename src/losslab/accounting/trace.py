@@ -42,7 +42,7 @@ class Step:
 
 @dataclass
 class Trace:
-    """The steps of one run, the shapes of the outputs, and the parameters that nothing used.
+    """The steps of one run, its outputs as shapes and layouts, and the parameters that nothing used.
 
     ``axes`` names the axes that layouts number: the input's name and the dimension of its sample.
     """
@@ -50,7 +50,7 @@ class Trace:
     inputs: Inputs
     axes: list[tuple[str, int]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    output_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    outputs: list[tuple[tuple[int, ...], Layout]] = field(default_factory=list)
     unused: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -81,8 +81,7 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
         except _NeedsIntegers as needs:
             inputs = inputs.as_integers(needs.names)
             continue
-        recorder.trace.output_shapes = [tuple(tensor.shape) for tensor in tensors_in(outputs)]
-        recorder.note_unused()
+        recorder.finish(tensors_in(outputs))
         return recorder.trace
 
 
@@ -99,9 +98,9 @@ class _Known:
     active: bool = False
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, model: nn.Module, place: Place, trace: Trace, include_bias: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
         self._place, self._include_bias = place, include_bias
         self._parameters = dict(model.named_parameters())
@@ -185,8 +184,9 @@ class _Recorder(TorchDispatchMode):
     def _counts(self, name: str) -> bool:
         return self._include_bias or not is_bias(name)
 
-    def note_unused(self) -> None:
-        """Add the parameters that no operation used."""
+    def finish(self, outputs: list[Tensor]) -> None:
+        """Note the outputs, and the parameters that no operation used."""
+        self.trace.outputs = [(tuple(output.shape), self._of(output).layout) for output in outputs]
         for name, parameter in self._parameters.items():
             if name not in self._claimed and self._counts(name):
                 self.trace.unused[name] = tuple(parameter.shape)

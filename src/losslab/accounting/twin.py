@@ -29,13 +29,15 @@ def meta_copy(model: nn.Module) -> nn.Module:
         with _CopyTensorsAsMeta():
             return copy.deepcopy(model, shared)
     except Exception as error:
-        raise InvalidInput(f"the model cannot be copied ({_first_line(error)}); give a factory that builds it") from error
+        raise InvalidInput(
+            f"the model cannot be copied ({_first_line(error)}); give a factory that builds it"
+        ) from error
 
 
 def _weightless(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
-        return UninitializedParameter(device="meta") if isinstance(tensor, nn.Parameter) else tensor
-    empty = torch.empty_like(tensor, device="meta")
+        return UninitializedParameter(device="meta")  # type: ignore[call-arg] if isinstance(tensor, nn.Parameter) else tensor
+    empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
@@ -75,7 +77,9 @@ class Place:
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            shapes = ", ".join("x".join(map(str, tensor.shape[1:])) or "a scalar" for tensor in tensors_in(args, kwargs))
+            shapes = ", ".join(
+                "x".join(map(str, tensor.shape[1:])) or "a scalar" for tensor in tensors_in(args, kwargs)
+            )
             self.visits += 1
             self.running.append((path, type(module).__name__, shapes, self.visits))
 
@@ -102,7 +106,9 @@ def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str,
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
             rule = "so what runs depends on the data; count follows one path: use a model without that branch"
             raise InvalidInput(f"{place}; it reads the values of a tensor ({_first_line(error)}), {rule}") from error
-        if isinstance(error, TypeError | ValueError | RuntimeError | IndexError | NotImplementedError | ArithmeticError):
+        if isinstance(
+            error, TypeError | ValueError | RuntimeError | IndexError | NotImplementedError | ArithmeticError
+        ):
             raise InvalidInput(f"{place}: {_first_line(error)}") from error
         raise
 

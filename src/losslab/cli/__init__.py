@@ -16,6 +16,7 @@ app = App(
 )
 
 _COMMANDS = {
+    "count": ("losslab.cli.count:count", "Count what a network costs, with the arithmetic shown."),
     "data": ("losslab.cli.data:app", "List, fetch and show data sets."),
     "train": ("losslab.cli.train:train", "Train one run and print its records."),
     "study": ("losslab.cli.study:app", "Plan, run and resume studies."),

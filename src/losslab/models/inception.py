@@ -29,12 +29,14 @@ def inception_naive(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
         Szegedy et al. 2015, "Going deeper with convolutions", arXiv:1409.4842, figure 2a; filters of the assignment.
     """
     channels = input_shape[0]
-    return Concat({
-        "1x1": _convolutions(channels, (1, 128)),
-        "3x3": _convolutions(channels, (3, 192)),
-        "5x5": _convolutions(channels, (5, 96)),
-        "pool": nn.MaxPool2d(3, stride=1, padding=1),
-    })
+    return Concat(
+        {
+            "1x1": _convolutions(channels, (1, 128)),
+            "3x3": _convolutions(channels, (3, 192)),
+            "5x5": _convolutions(channels, (5, 96)),
+            "pool": nn.MaxPool2d(3, stride=1, padding=1),
+        }
+    )
 
 
 def inception_reduced(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
@@ -56,12 +58,16 @@ def inception_reduced(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
 def inception(channels: int, *, ones: int, threes: tuple[int, int], fives: tuple[int, int], pooled: int) -> Concat:
     """Figure 2b with any filters; ``threes`` and ``fives`` are (reduction, convolution)."""
     pool = nn.MaxPool2d(3, stride=1, padding=1)
-    return Concat({
-        "1x1": _convolutions(channels, (1, ones)),
-        "3x3": _convolutions(channels, (1, threes[0]), (3, threes[1])),
-        "5x5": _convolutions(channels, (1, fives[0]), (5, fives[1])),
-        "pool": nn.Sequential(OrderedDict(pool=pool, **dict(_convolutions(channels, (1, pooled)).named_children()))),
-    })
+    return Concat(
+        {
+            "1x1": _convolutions(channels, (1, ones)),
+            "3x3": _convolutions(channels, (1, threes[0]), (3, threes[1])),
+            "5x5": _convolutions(channels, (1, fives[0]), (5, fives[1])),
+            "pool": nn.Sequential(
+                OrderedDict(pool=pool, **dict(_convolutions(channels, (1, pooled)).named_children()))
+            ),
+        }
+    )
 
 
 def _convolutions(channels: int, *layers: tuple[int, int]) -> nn.Sequential:
