@@ -6,6 +6,8 @@ An operation that no rule here knows is reported as *not counted*; nothing is ta
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import torch
+
 from losslab.accounting.call import Call
 from losslab.accounting.formulas import NOTHING, Formula, times, units, window_size
 
@@ -114,7 +116,7 @@ def _reads_input(kind: str) -> Callable[[Call], Work]:
 
 
 def _makes_output(kind: str) -> Callable[[Call], Work]:
-    return lambda call: Work(kind, operations=_elements(call.shape))
+    return lambda call: Work(kind, operations=_elements(call.shape), detail=call.name)
 
 
 def _free(kind: str) -> Callable[[Call], Work]:
@@ -135,6 +137,7 @@ _RULES: dict[str, Callable[[Call], Work]] = {
     "mv": _product("self", "vec"),
     "addmv": _product("mat", "vec"),
     "dot": _product("self", "tensor"),
+    "vdot": _product("self", "other"),
     "_trilinear": _trilinear,
     **dict.fromkeys(("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"), _pool),
     **_kinds(
@@ -152,14 +155,22 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         _reads_input,
         "reduce",
         "mean sum amax amin max min prod var std var_mean std_mean linalg_vector_norm norm logsumexp argmax argmin "
-        "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero",
+        "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero col2im scatter_add index_add "
+        "scatter_reduce index_reduce trace",
     ),
     **_kinds(_reads_input, "softmax", "_softmax _safe_softmax _log_softmax"),
     **_kinds(
         _makes_output,
         "resample",
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
-        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d",
+        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d "
+        "_upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d",
+    ),
+    **_kinds(
+        _makes_output,
+        "elementwise",
+        "glu hardswish log_sigmoid_forward rrelu_with_noise rsub floor_divide _prelu_kernel isin complex polar addr "
+        "_weight_norm_interface",
     ),
     **_kinds(_free, "embedding", "embedding"),
     **_kinds(_reads_input, "embedding", "_embedding_bag"),
@@ -169,7 +180,9 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "cat stack clone copy _to_copy fill zero constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
         "replication_pad1d replication_pad2d replication_pad3d im2col pixel_shuffle pixel_unshuffle channel_shuffle "
         "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
-        "sort topk tril triu repeat_interleave",
+        "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take rot90 "
+        "block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d searchsorted "
+        "bucketize",
     ),
     **_kinds(
         _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"
@@ -182,7 +195,7 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "empty_strided new_empty_strided",
     ),
 }
-"""Operation -> its work. Elementwise operations are known by torch's own tag, views by their schema."""
+"""Operation -> its work. Most elementwise operations are known by torch's own tag, views by their schema."""
 
 
 def work_of(call: Call) -> Work:
@@ -193,6 +206,6 @@ def work_of(call: Call) -> Work:
         return Work("elementwise", operations=_elements(call.shape), detail=call.name)
     if not call.tensors:
         return Work("create")
-    if call.operation.is_view:
+    if call.operation.is_view or torch.Tag.inplace_view in call.operation.tags:
         return Work("view")
     return Work(call.name, counted=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.call import Call, bind, tensors_in
@@ -73,6 +74,7 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
     while True:
         twin, place = meta_copy(model).eval(), Place()
         place.follow(twin)
+        _materialise(twin, place, inputs, batch_size)
         recorder = _Recorder(twin, place, Trace(inputs), include_bias)
         args, kwargs = inputs.arguments(twin, [recorder.feed(one, batch_size) for one in inputs.each])
         try:
@@ -83,6 +85,14 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
             continue
         recorder.finish(tensors_in(outputs))
         return recorder.trace
+
+
+def _materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
+    """Give lazy modules their parameters, which they make when they first run."""
+    if any(map(is_lazy, twin.parameters())):
+        args, kwargs = inputs.arguments(twin, [one.tensor(batch_size) for one in inputs.each])
+        with torch.no_grad(), torch.device("meta"):
+            run(twin, place, args, kwargs)
 
 
 @dataclass
@@ -112,7 +122,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def feed(self, one: Input, batch_size: int) -> Tensor:
         """The tensor of an input, known by its axes: those after the channel, or the only one."""
-        tensor = one.tensor(batch_size, torch.get_default_dtype())
+        tensor = one.tensor(batch_size)
         layout = plain(tensor.shape)
         dims = list(layout.dims)
         for dim in range(2 if len(dims) > 2 else 1, len(dims)):

@@ -1,13 +1,14 @@
 """A weightless copy of a model on torch's meta device, which runs in place of the model."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter, is_lazy
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
 from losslab.accounting.call import tensors_in
@@ -36,7 +37,8 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 def _weightless(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
-        return UninitializedParameter(device="meta")  # type: ignore[call-arg] if isinstance(tensor, nn.Parameter) else tensor
+        make = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        return make(device="meta")  # type: ignore[call-arg]
     empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
@@ -101,7 +103,8 @@ def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str,
         InvalidInput: one line that says which layer got what, when its forward raises or depends on data.
     """
     try:
-        return model(*args, **kwargs)
+        with warnings.catch_warnings(action="ignore"):  # about speed and deprecation, none of which is counted
+            return model(*args, **kwargs)
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
             rule = "so what runs depends on the data; count follows one path: use a model without that branch"

@@ -21,13 +21,13 @@ Format = Literal["table", "markdown", "latex", "csv", "json"]
 def count(
     model: str,
     *,
-    input: Annotated[list[str] | None, Parameter(negative=())] = None,  # noqa: A002 - the name of the option
+    input: Annotated[list[str] | None, Parameter(negative=())] = None,
     bias: bool = True,
     show_work: Annotated[bool, Parameter(negative=())] = False,
     training: Annotated[bool, Parameter(negative=())] = False,
     optimizer: str = "sgd",
     batch_size: int = 1,
-    format: Format = "table",  # noqa: A002
+    format: Format = "table",
     compare: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
