@@ -6,10 +6,12 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
 from losslab.accounting.ledger import Ledger, make_ledger
 from losslab.accounting.trace import trace
+from losslab.accounting.twin import first_line, weightless
 from losslab.choice import Choice, parse_choice
 from losslab.errors import InvalidInput
 from losslab.models import build_model, load_factory
@@ -78,18 +80,26 @@ def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Modul
 
 
 def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
-    """What a factory builds, on the meta device; on the default device where it reads values while it builds."""
+    """What a factory builds, on the meta device; only its parameters there when it reads values while it builds."""
     try:
         with torch.device("meta"):
             return make()
     except InvalidInput:
         raise
     except Exception:
-        try:
-            return make()
-        except Exception as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InvalidInput(f"`model` cannot be built: {first}") from error
+        return _built_with_values(make)
+
+
+def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
+    handle = register_module_parameter_registration_hook(lambda *named: weightless(named[-1]))
+    try:
+        return make()
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"`model` cannot be built: {first_line(error)}") from error
+    finally:
+        handle.remove()
 
 
 def _default_shape(name: str, network: nn.Module) -> Any:

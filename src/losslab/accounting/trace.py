@@ -15,7 +15,7 @@ from losslab.accounting.layout import Factor, Layout, lost, plain
 from losslab.accounting.operations import APART, SILENT, Work, work_of
 from losslab.accounting.propagate import layout_of
 from losslab.accounting.receptive_field import Field
-from losslab.accounting.twin import DependsOnData, Place, meta_copy, run
+from losslab.accounting.twin import DependsOnData, NeedsIntegers, Place, meta_copy, run
 
 _READS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim"})
 
@@ -55,14 +55,6 @@ class Trace:
     unused: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-class _NeedsIntegers(Exception):  # noqa: N818
-    """An embedding was given these inputs as floats."""
-
-    def __init__(self, names: frozenset[str]) -> None:
-        super().__init__("an embedding needs integers")
-        self.names = names
-
-
 def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bool = True) -> Trace:
     """Run a weightless copy of the model in evaluation mode and note every operation.
 
@@ -80,7 +72,7 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
         try:
             with torch.no_grad(), torch.device("meta"), recorder:
                 outputs = run(twin, place, args, kwargs)
-        except _NeedsIntegers as needs:
+        except NeedsIntegers as needs:
             inputs = inputs.as_integers(needs.names)
             continue
         recorder.finish(tensors_in(outputs))
@@ -149,7 +141,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _ask_for_integers(self, indices: Tensor) -> None:
         if id(indices) in self._fed:
-            raise _NeedsIntegers(frozenset({self._fed[id(indices)]}))
+            raise NeedsIntegers(frozenset({self._fed[id(indices)]}))
 
     def _of(self, tensor: Tensor) -> _Known:
         if id(tensor) not in self._known:

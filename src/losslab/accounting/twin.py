@@ -19,23 +19,32 @@ class DependsOnData(Exception):  # noqa: N818
     """The model asks for a value that only real data has."""
 
 
+class NeedsIntegers(Exception):  # noqa: N818
+    """An embedding was given the inputs of these names as floats."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__("an embedding needs integers")
+        self.names = names
+
+
 def meta_copy(model: nn.Module) -> nn.Module:
     """A deep copy whose tensors are on the meta device; no weight is allocated and the model is not touched.
 
     Raises:
         InvalidInput: when the model holds something that cannot be copied.
     """
-    shared: dict[int, Any] = {id(tensor): _weightless(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    shared: dict[int, Any] = {id(tensor): weightless(tensor) for tensor in (*model.parameters(), *model.buffers())}
     try:
         with _CopyTensorsAsMeta():
             return copy.deepcopy(model, shared)
     except Exception as error:
         raise InvalidInput(
-            f"the model cannot be copied ({_first_line(error)}); give a factory that builds it"
+            f"the model cannot be copied ({first_line(error)}); give a factory that builds it"
         ) from error
 
 
-def _weightless(tensor: Tensor) -> Tensor:
+def weightless(tensor: Tensor) -> Tensor:
+    """The same parameter or buffer without its data."""
     if is_lazy(tensor):
         make = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
         return make(device="meta")  # type: ignore[call-arg]
@@ -105,16 +114,15 @@ def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str,
     try:
         with warnings.catch_warnings(action="ignore"):  # about speed and deprecation, none of which is counted
             return model(*args, **kwargs)
+    except NeedsIntegers:
+        raise
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
             rule = "so what runs depends on the data; count follows one path: use a model without that branch"
-            raise InvalidInput(f"{place}; it reads the values of a tensor ({_first_line(error)}), {rule}") from error
-        if isinstance(
-            error, TypeError | ValueError | RuntimeError | IndexError | NotImplementedError | ArithmeticError
-        ):
-            raise InvalidInput(f"{place}: {_first_line(error)}") from error
-        raise
+            raise InvalidInput(f"{place}; it reads the values of a tensor ({first_line(error)}), {rule}") from error
+        raise InvalidInput(f"{place}: {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
