@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -30,6 +31,10 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
 """Optimizers by name, as torch implements them on this machine's default path."""
 
 
+_BLOCK = 8
+"""Channels that a CPU's convolution kernels keep together."""
+
+
 @dataclass(frozen=True)
 class TrainingMemory:
     """Bytes of one training step.
@@ -43,8 +48,8 @@ class TrainingMemory:
         gradient_bytes: one gradient for each parameter that has one.
         optimizer_bytes: what the optimizer keeps from step to step.
         saved_bytes: activations, masks and indices that the forward pass keeps for the backward pass.
-        peak_bytes: the most that is alive at once in the second step, in which the optimizer's state exists; tensors
-            only, without the scratch space inside of a library's kernels.
+        peak_bytes: the most that is alive at once in the second step, in which the optimizer's state exists: tensors,
+            and the copies that a CPU's convolution kernels make for themselves.
     """
 
     optimizer: str
@@ -135,17 +140,13 @@ class _Saved:
 
     def __init__(self, known: Iterable[Tensor]) -> None:
         self._seen = {tensor.untyped_storage()._cdata for tensor in known}
-        self._kept: list[torch.UntypedStorage] = []
-
-    @property
-    def bytes(self) -> int:
-        return sum(storage.nbytes() for storage in self._kept)
+        self.bytes = 0
 
     def pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:
             self._seen.add(storage._cdata)
-            self._kept.append(storage)
+            self.bytes += storage.nbytes()
         return tensor.detach()
 
 
@@ -161,9 +162,12 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for tensor in tensors_in(result):
+        outputs = tensors_in(result)
+        scratch = _convolution_scratch(func, args, outputs)
+        for tensor in outputs:
             if tensor.is_meta:
                 self._note(tensor)
+        self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
         return result
 
     def _note(self, tensor: Tensor) -> None:
@@ -178,4 +182,17 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         self._alive[key] = weakref.ref(storage, freed)
         self.bytes += size
-        self.peak_bytes = max(self.peak_bytes, self.bytes)
+
+
+def _convolution_scratch(func: Any, args: tuple[Any, ...], outputs: list[Tensor]) -> int:
+    """Bytes of the copies in which a CPU convolution arranges channels in blocks: its result, or what it derives from."""
+    if func is torch.ops.aten.convolution.default:
+        return _blocked(outputs[0])
+    if func is torch.ops.aten.convolution_backward.default:
+        return sum(map(_blocked, args[:2]))
+    return 0
+
+
+def _blocked(tensor: Tensor) -> int:
+    batch, channels, *space = tensor.shape
+    return batch * -(-channels // _BLOCK) * _BLOCK * prod(space) * tensor.element_size()
