@@ -470,7 +470,7 @@ def test_receptive_fields_are_the_support_of_the_gradient(trap):
     middle, sizes, first, last = gradient_support(model, shape)
     if field == EXACT:
         for axis, seen in fields:
-            low, high = seen.support(middle[axis])
+            low, high = seen.span(middle[axis])
             assert low >= 0, "the trap's input is too small"
             assert high < sizes[axis], "the trap's input is too small"
             assert (low, high) == (first[axis], last[axis])

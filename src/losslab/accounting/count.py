@@ -91,7 +91,7 @@ def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
-    handle = register_module_parameter_registration_hook(lambda *named: weightless(named[-1]))
+    handle = register_module_parameter_registration_hook(_registered_weightless)
     try:
         return make()
     except InvalidInput:
@@ -100,6 +100,10 @@ def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
         raise InvalidInput(f"`model` cannot be built: {first_line(error)}") from error
     finally:
         handle.remove()
+
+
+def _registered_weightless(_module: Any, _name: Any, parameter: nn.Parameter | None) -> Any:
+    return None if parameter is None else weightless(parameter)
 
 
 def _default_shape(name: str, network: nn.Module) -> Any:

@@ -96,7 +96,10 @@ def training_memory(
     twin, place = meta_copy(network).train().to(dtype), Place()
     place.follow(twin)
     make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    rule = make([parameter for parameter in twin.parameters() if parameter.requires_grad])
+    trained = [parameter for parameter in twin.parameters() if parameter.requires_grad]
+    if not trained:
+        raise InvalidInput("`model` has no parameter with a gradient; nothing to train")
+    rule = make(trained)
     fed = [one.tensor(batch_size, dtype) for one in inputs.each]
     args, kwargs = inputs.arguments(twin, fed)
     with _Live((*twin.parameters(), *twin.buffers(), *fed)) as live:
@@ -185,7 +188,7 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _convolution_scratch(func: Any, args: tuple[Any, ...], outputs: list[Tensor]) -> int:
-    """Bytes of the copies in which a CPU convolution arranges channels in blocks: its result, or what it derives from."""
+    """Bytes of the copies that a CPU convolution arranges in blocks of channels: its result; backward, its sources."""
     if func is torch.ops.aten.convolution.default:
         return _blocked(outputs[0])
     if func is torch.ops.aten.convolution_backward.default:

@@ -180,9 +180,9 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "cat stack clone copy _to_copy fill zero constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
         "replication_pad1d replication_pad2d replication_pad3d im2col pixel_shuffle pixel_unshuffle channel_shuffle "
         "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
-        "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take rot90 "
-        "block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d searchsorted "
-        "bucketize",
+        "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take "
+        "rot90 block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d "
+        "searchsorted bucketize",
     ),
     **_kinds(
         _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"

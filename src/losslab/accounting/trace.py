@@ -129,7 +129,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         space, _, name = func._schema.name.partition("::")
         name = name.removesuffix("_") if space == "aten" else func._schema.name
         arguments = bind(func, args, kwargs or {})
-        if name in _READS_VALUES:
+        if name in _READS_VALUES or (name == "index" and _has_mask(arguments["indices"])):
             raise DependsOnData(f"aten.{name}")
         if name in ("embedding", "_embedding_bag") and arguments["indices"].is_floating_point():
             self._ask_for_integers(arguments["indices"])
@@ -192,6 +192,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name, parameter in self._parameters.items():
             if name not in self._claimed and self._counts(name):
                 self.trace.unused[name] = tuple(parameter.shape)
+
+
+def _has_mask(indices: list[Tensor | None]) -> bool:
+    return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in indices)
 
 
 def is_bias(name: str) -> bool:

@@ -4,6 +4,8 @@ import functools
 import importlib
 import inspect
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.choice import Choice, check_options
@@ -67,12 +69,15 @@ def load_factory(name: str) -> Any:
     else:
         raise InvalidInput(unknown_name("model", name, MODELS))
     module, _, attribute = path.partition(":")
+    if str(Path.cwd()) not in sys.path:  # an installed command does not look for modules where it is called
+        sys.path.append(str(Path.cwd()))
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+        home = importlib.import_module(module)
+    except Exception as error:
         raise InvalidInput(f"model '{name}': cannot import {module} ({error}); is it installed?") from error
-    except AttributeError:
-        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'") from None
+    if not hasattr(home, attribute):
+        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'")
+    return getattr(home, attribute)
 
 
 def build_model(

@@ -23,6 +23,7 @@ def alexnet(*, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000, 
     Example:
         >>> sum(p.numel() for p in alexnet().parameters())
         60965224
+
     Reference:
         Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional neural networks", 3.5.
     """
@@ -67,6 +68,7 @@ def alexnet_torchvision(*, input_shape: Sequence[int] = (3, 224, 224), classes: 
     Example:
         >>> sum(p.numel() for p in alexnet_torchvision().parameters())
         61100840
+
     Reference:
         Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997.
     """

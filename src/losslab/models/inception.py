@@ -25,6 +25,7 @@ def inception_naive(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
     Example:
         >>> sum(p.numel() for p in inception_naive().parameters() if p.dim() > 1)
         1089536
+
     Reference:
         Szegedy et al. 2015, "Going deeper with convolutions", arXiv:1409.4842, figure 2a; filters of the assignment.
     """
@@ -49,6 +50,7 @@ def inception_reduced(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
     Example:
         >>> sum(p.numel() for p in inception_reduced().parameters() if p.dim() > 1)
         388096
+
     Reference:
         Szegedy et al. 2015, arXiv:1409.4842, figure 2b; filters of the assignment.
     """
@@ -108,6 +110,7 @@ def googlenet(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
     Example:
         >>> sum(p.numel() for p in googlenet().parameters())
         6998552
+
     Reference:
         Szegedy et al. 2015, arXiv:1409.4842, table 1.
     """

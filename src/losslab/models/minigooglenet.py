@@ -18,8 +18,7 @@ def minigooglenet(
 ) -> nn.Sequential:
     """MiniGoogLeNet with every convolution followed by batch norm and ReLU.
 
-    28x28 images are padded to 32x32. The paper's drawing has ReLU before batch norm in one figure and after in
-    another; here it is convolution, batch norm, ReLU.
+    28x28 images are padded to 32x32. Downsampling is valid (not padded), so that the sides go 32, 15, 7.
 
     Args:
         input_shape: (channel, height, width); sides of at least 32, or 28x28.
@@ -33,7 +32,8 @@ def minigooglenet(
         ValueError: when the images are too small or the initialisation is unknown.
     Example:
         >>> sum(p.numel() for p in minigooglenet().parameters())
-        1653466
+        1651098
+
     Reference:
         Zhang et al. 2017, arXiv:1611.03530, figure 3 (the "small Inception").
     """

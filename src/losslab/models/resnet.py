@@ -67,6 +67,7 @@ def resnet(
     Example:
         >>> [sum(p.numel() for p in resnet(depth=44, shortcut=s).parameters()) for s in "AB"]
         [658586, 661338]
+
     Reference:
         He et al. 2016, arXiv:1512.03385, section 4.2; zero_init_last: Goyal et al. 2017, arXiv:1706.02677, section 5.1.
     """

@@ -27,6 +27,7 @@ def vgg(
     Example:
         >>> sum(p.numel() for p in vgg(11).parameters())
         132863336
+
     Reference:
         Simonyan & Zisserman 2015, "Very deep convolutional networks", arXiv:1409.1556, table 1.
     """
