@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import threading
+import warnings
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from losslab.accounting import as_json, as_table, compare, count, layer_table
@@ -365,6 +368,38 @@ def test_a_user_can_count_a_function_that_builds_with_values():
         return nn.Linear(width, 2)
 
     assert count(build, (4,)).macs == 8
+
+
+def test_inputs_have_the_dtype_of_the_model():
+    assert count(nn.Linear(3, 4).bfloat16(), (3,)).macs == 12
+
+
+def test_floats_that_go_straight_into_an_embedding_are_taken_as_integers():
+    ledger = count(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)), (7,))
+    assert (ledger.macs, ledger.inputs.each[0].dtype) == (7 * 4 * 2, torch.int64)
+
+
+def test_work_on_parameters_alone_forms_no_units():
+    class Standardised(nn.Linear):
+        def forward(self, x):
+            return F.linear(x, self.weight - self.weight.mean(1, keepdim=True), self.bias)
+
+    ledger = count(Standardised(3, 4), (3,))
+    assert [row.kind for row in ledger.rows] == ["input", "linear"]
+    assert ledger.parameters == 16
+    assert {row.kind for row in ledger.apart} == {"weights"}
+
+
+@pytest.mark.parametrize("name", ["lock", "script"])
+def test_a_model_that_cannot_be_copied_says_so(name):
+    model = nn.Linear(3, 2)
+    if name == "lock":
+        model.lock = threading.Lock()
+    else:
+        with warnings.catch_warnings(action="ignore"):
+            model = torch.jit.script(model)
+    with pytest.raises(InvalidInput, match=r"cannot be copied|made from"):
+        count(model, (3,))
 
 
 def test_a_factory_that_fails_says_so():

@@ -48,11 +48,19 @@ class Call:
         """Whether the result is one of the arguments."""
         return any(out is tensor for out in self.outputs for tensor in self.tensors)
 
-    def per_axis(self, argument: str, axes: int, absent: int = 1) -> list[int]:
-        """An argument such as ``stride`` with one value for each of the last ``axes`` dimensions."""
-        value = self.arguments.get(argument, absent)
+    def per_axis(self, argument: str, axes: int) -> list[int]:
+        """An argument such as ``stride``, one value for each of the last ``axes`` dimensions; 1 where absent."""
+        value = self.arguments.get(argument, 1)
         values = list(value) if isinstance(value, Sequence) else [value]
         return values * axes if len(values) == 1 else values
+
+    @property
+    def pool_window(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Kernel, stride, padding and dilation of a pooling, one value for each axis."""
+        axes = 3 if "3d" in self.name else 2
+        kernel = self.per_axis("kernel_size", axes)
+        stride = self.per_axis("stride", axes) if self["stride"] else kernel
+        return kernel, stride, self.per_axis("padding", axes), self.per_axis("dilation", axes)
 
 
 def bind(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Input:
     shape: tuple[int, ...]
     dtype: torch.dtype | None = None
 
-    def tensor(self, batch_size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def tensor(self, batch_size: int, dtype: torch.dtype) -> Tensor:
         """A batch of it on the meta device; ``dtype`` where it has none of its own."""
         return torch.empty((batch_size, *self.shape), dtype=self.dtype or dtype, device="meta")
 

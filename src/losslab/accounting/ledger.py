@@ -114,7 +114,7 @@ class Ledger:
         return tuple(row for row in self.rows if row.status == "not counted")
 
     def totals(self, bytes_per_number: int = 4) -> dict[str, int]:
-        """The sums of the rows; bytes for numbers of this size."""
+        """The sums of the rows; bytes for numbers of this size, float32 unless told."""
         return {
             "parameters": self.parameters,
             "macs": self.macs,
@@ -192,7 +192,7 @@ def _named(steps: Sequence[Step]) -> list[str]:
     used: Counter[str] = Counter()
     names = []
     for step in steps:
-        did = step.work.detail if step.work.kind in ("elementwise", "move") else step.work.kind
+        did = step.work.detail if step.work.kind in APART and step.work.detail else step.work.kind
         alone = step.module and per_call[step.module, step.visit] == 1
         name = step.module if alone else ".".join(filter(None, (step.module, did)))
         used[name] += 1

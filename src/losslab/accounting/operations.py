@@ -35,8 +35,11 @@ class Work:
     counted: bool = True
 
 
-APART = frozenset({"elementwise", "softmax", "move", "random", "view", "create"})
-"""Kinds that transform, move or make elements without forming new units; a table lists them apart."""
+APART = frozenset({"elementwise", "softmax", "move", "random", "view", "create", "weights", "constant"})
+"""Kinds that transform, move or make elements without forming new units; a table lists them apart.
+
+``weights`` and ``constant`` are work on parameters or constants alone, such as their normalisation.
+"""
 SILENT = frozenset({"view", "create"})
 """Kinds without any work: another look at the same memory, or a constant."""
 
@@ -97,16 +100,11 @@ def _trilinear(call: Call) -> Work:
 
 
 def _pool(call: Call) -> Work:
-    kernel = call["kernel_size"]
-    space = len(kernel) if len(kernel) > 1 else int(call.name[call.name.index("pool") + 4])
-    kernel, padding = call.per_axis("kernel_size", space), call.per_axis("padding", space)
-    stride, dilation = (
-        call.per_axis("stride", space) if call["stride"] else kernel,
-        call.per_axis("dilation", space, 1),
-    )
-    source, ceil = call["self"].shape[-space:], call["ceil_mode"]
+    kernel, stride, padding, dilation = call.pool_window
+    source, ceil = call["self"].shape[-len(kernel) :], call["ceil_mode"]
     sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
-    sizes = [formula for formula, size in zip(sizes, call.shape[-space:], strict=True) if int(formula) == size]
+    true = zip(sizes, call.shape[-len(kernel) :], strict=True)  # a window that would begin in the padding is dropped
+    sizes = [formula for formula, size in true if int(formula) == size]
     detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
     return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
 

@@ -145,12 +145,8 @@ def _convolution(call: Call, output: Tensor) -> Layout:
 
 
 def _pool(call: Call, output: Tensor) -> Layout:
-    space = 3 if "3d" in call.name else 2
-    kernel = call.per_axis("kernel_size", space)
-    stride = call.per_axis("stride", space) if call["stride"] else kernel
-    values = zip(kernel, stride, call.per_axis("padding", space), call.per_axis("dilation", space, 1), strict=True)
-    moves = [lambda seen, v=v: seen.windowed(*v) for v in values]
-    return _stepped(call.layout(call["self"]), list(zip(output.shape[-space:], moves, strict=True)))
+    moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
+    return _stepped(call.layout(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True)))
 
 
 def _adaptive_pool(call: Call, output: Tensor) -> Layout:

@@ -15,6 +15,7 @@ def as_json(ledger: Ledger, *, memory: TrainingMemory | None = None, comparison:
         "model": ledger.model,
         "input_shape": next(iter(shapes.values())) if len(shapes) == 1 else shapes,
         "batch_size": ledger.batch_size,
+        "dtype": "float32",
         "convention": CONVENTION,
         "status": ledger.status,
         "output_shapes": [list(shape) for shape in ledger.output_shapes],

@@ -1,5 +1,6 @@
 """What a model does, operation by operation, as it runs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,7 +83,9 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
 def _materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
     """Give lazy modules their parameters, which they make when they first run."""
     if any(map(is_lazy, twin.parameters())):
-        args, kwargs = inputs.arguments(twin, [one.tensor(batch_size) for one in inputs.each])
+        args, kwargs = inputs.arguments(
+            twin, [one.tensor(batch_size, _dtype(twin.parameters())) for one in inputs.each]
+        )
         with torch.no_grad(), torch.device("meta"):
             run(twin, place, args, kwargs)
 
@@ -114,7 +117,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def feed(self, one: Input, batch_size: int) -> Tensor:
         """The tensor of an input, known by its axes: those after the channel, or the only one."""
-        tensor = one.tensor(batch_size)
+        tensor = one.tensor(batch_size, _dtype(self._parameters.values()))
         layout = plain(tensor.shape)
         dims = list(layout.dims)
         for dim in range(2 if len(dims) > 2 else 1, len(dims)):
@@ -162,6 +165,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters = self._claim(weights, work) if active else NOTHING
         if weights and work.kind == "matmul":
             work = replace(work, kind="linear")
+        if not active and work.kind not in SILENT:
+            work = replace(work, kind="weights" if weights else "constant")
         if work.kind not in SILENT or parameters:
             place = self._place
             self.trace.steps.append(Step(place.module, place.visit, work, call.shape, parameters, layouts[0]))
@@ -192,6 +197,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name, parameter in self._parameters.items():
             if name not in self._claimed and self._counts(name):
                 self.trace.unused[name] = tuple(parameter.shape)
+
+
+def _dtype(parameters: Iterable[nn.Parameter]) -> torch.dtype:
+    """That of the model, which its inputs share."""
+    return next((one.dtype for one in parameters if one.is_floating_point()), torch.float32)
 
 
 def _has_mask(indices: list[Tensor | None]) -> bool:

@@ -33,14 +33,14 @@ def meta_copy(model: nn.Module) -> nn.Module:
     Raises:
         InvalidInput: when the model holds something that cannot be copied.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InvalidInput("`model` is compiled by torch.jit; give the module that it was made from")
     shared: dict[int, Any] = {id(tensor): weightless(tensor) for tensor in (*model.parameters(), *model.buffers())}
     try:
         with _CopyTensorsAsMeta():
             return copy.deepcopy(model, shared)
     except Exception as error:
-        raise InvalidInput(
-            f"the model cannot be copied ({first_line(error)}); give a factory that builds it"
-        ) from error
+        raise InvalidInput(f"the model cannot be copied ({first_line(error)}), and only a copy is counted") from error
 
 
 def weightless(tensor: Tensor) -> Tensor:
