@@ -112,8 +112,11 @@ class Run(Frozen):
 
     @property
     def id(self) -> str:
-        """The identity of the run: 12 hexadecimal digits of the hash of its spec."""
-        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """The identity of the run: 12 hexadecimal digits of the hash of what its spec says beyond the defaults.
+
+        Leaving defaults out keeps the identity of old runs when a later version adds a field.
+        """
+        return sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:12]
 
 
 class Floor(Frozen):
