@@ -3,6 +3,7 @@
 Nothing here imports torch, so that a wrong spec is refused in a moment.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -116,7 +117,9 @@ class Run(Frozen):
 
         Leaving defaults out keeps the identity of old runs when a later version adds a field.
         """
-        return sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:12]
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        said["optimizer"] = {**said["optimizer"], "name": self.optimizer.name}  # which is a default of its class
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Floor(Frozen):
