@@ -33,7 +33,7 @@ def parse_choice(text: str) -> dict[str, Any]:
         return {"name": name.strip()}
     try:
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not all(k.arg for k in call.keywords):
+        if not isinstance(call, ast.Call) or call.args or not all(k.arg not in (None, "name") for k in call.keywords):
             raise ValueError
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError):
@@ -52,6 +52,9 @@ class Choice(BaseModel):
     def options(self) -> dict[str, Any]:
         """The options alone."""
         return dict(self.__pydantic_extra__ or {})
+
+    def __hash__(self) -> int:
+        return hash(str(self))
 
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())

@@ -16,29 +16,42 @@ app = App(
 )
 
 _COMMANDS = {
-    "count": ("losslab.cli.count:count", "Count what a network costs, with the arithmetic shown."),
-    "data": ("losslab.cli.data:app", "List, fetch and show data sets."),
-    "train": ("losslab.cli.train:train", "Train one run and print its records."),
-    "study": ("losslab.cli.study:app", "Plan, run and resume studies."),
-    "report": ("losslab.cli.report:report", "Write the report of a study folder: one offline HTML file."),
+    "count": (
+        "losslab.cli.count:count",
+        "Count parameters, activations, multiply-accumulates and receptive fields, with the arithmetic shown.",
+        "losslab count vgg19 --no-bias --show-work",
+    ),
+    "data": ("losslab.cli.data:app", "List, fetch and show data sets.", ""),
+    "train": (
+        "losslab.cli.train:train",
+        "Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.",
+        "losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2",
+    ),
+    "study": ("losslab.cli.study:app", "Plan, run and resume studies.", ""),
+    "report": (
+        "losslab.cli.report:report",
+        "Write the report of a study folder: one offline HTML file.",
+        "losslab report runs/adaptive-optimizers --open",
+    ),
 }
-"""Command -> where it lives (imported only when it is called) and its line in ``losslab --help``."""
+"""Command -> where it lives (imported only when it is called), what it does and an example."""
 
-for _name, (_path, _help) in _COMMANDS.items():
-    app.command(_path, name=_name, help=_help)
+for _name, (_path, _does, _example) in _COMMANDS.items():
+    app.command(_path, name=_name, help=f"{_does}\n\nExample: {_example}" if _example else _does)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_status(arguments))
+    sys.exit(run_command(arguments))
 
 
 def _terminate(number: int, _frame: object) -> None:
     raise Interrupted("terminated", number)
 
 
-def _status(arguments: Sequence[str] | None) -> int:
+def run_command(arguments: Sequence[str] | None) -> int:
+    """Run one command and say in one line what went wrong; its exit code."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

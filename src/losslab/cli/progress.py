@@ -41,7 +41,7 @@ def show_progress(progress: Iterator[Progress], console: Console) -> int:
                     bar.advance(task, len(event.record.loss))
                 elif isinstance(event, RunEnded):
                     bad += event.result.status != "done"
-                    console.print(f"  {names[event.run.id]}: {outcome(event.result)}")
+                    console.print(f"  {names[event.run.id]}: {outcome(event.result)}", soft_wrap=True)
     finally:
         progress.close()  # type: ignore[attr-defined]
     return bad

@@ -39,9 +39,8 @@ def list_studies(*, json: Flag = False) -> None:
 
     Example: losslab study list
 
-    Parameters
-    ----------
-    json: Print JSON.
+    Args:
+        json: Print JSON.
     """
     studies = [load_study(name) for name in study_names()]
     if json:
@@ -65,15 +64,14 @@ def plan(
 
     Example: losslab study plan adaptive-optimizers --budget 5m
 
-    Parameters
-    ----------
-    study: A study's name, or a study.toml of your own.
-    budget: Wall time that the study may take, such as 90s, 10m, 2h.
-    full: Plan the study as it is written, whatever it takes.
-    seeds: Seeds of the last stage, in place of the study's own number.
-    workers: Processes that train at a time; one for each core and `threads` when absent.
-    threads: Threads of each worker.
-    json: Print JSON.
+    Args:
+        study: A study's name, or a study.toml of your own.
+        budget: Wall time that the study may take, such as 90s, 10m, 2h.
+        full: Plan the study as it is written, whatever it takes.
+        seeds: Seeds of the last stage, in place of the study's own number.
+        workers: Processes that train at a time; one for each core and `threads` when absent.
+        threads: Threads of each worker.
+        json: Print JSON.
     """
     asked = _with_seeds(load_study(study), seeds)
     made = _make_plan(asked, None if full else budget, workers, threads, monotonic())
@@ -100,17 +98,16 @@ def run(
 
     Example: losslab study run adaptive-optimizers --budget 5m --out runs/optimizers
 
-    Parameters
-    ----------
-    study: A study's name, or a study.toml of your own.
-    budget: Wall time that the study may take, such as 90s, 10m, 2h.
-    full: Run the study as it is written, whatever it takes.
-    seeds: Seeds of the last stage, in place of the study's own number.
-    out: Folder of the study; runs/NAME when absent.
-    workers: Processes that train at a time; one for each core and `threads` when absent.
-    threads: Threads of each worker.
-    sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
-    quiet: Print nothing but errors.
+    Args:
+        study: A study's name, or a study.toml of your own.
+        budget: Wall time that the study may take, such as 90s, 10m, 2h.
+        full: Run the study as it is written, whatever it takes.
+        seeds: Seeds of the last stage, in place of the study's own number.
+        out: Folder of the study; runs/NAME when absent.
+        workers: Processes that train at a time; one for each core and `threads` when absent.
+        threads: Threads of each worker.
+        sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
+        quiet: Print nothing but errors.
     """
     began = monotonic()
     budget_seconds = None if full else parse_duration(budget)
@@ -136,10 +133,9 @@ def resume(folder: Path, *, quiet: Flag = False) -> None:
 
     Example: losslab study resume runs/optimizers
 
-    Parameters
-    ----------
-    folder: The study's folder.
-    quiet: Print nothing but errors.
+    Args:
+        folder: The study's folder.
+        quiet: Print nothing but errors.
     """
     study_folder = StudyFolder(folder)
     before = study_folder.plan
@@ -154,10 +150,9 @@ def status(folder: Path, *, json: Flag = False) -> None:
 
     Example: losslab study status runs/optimizers
 
-    Parameters
-    ----------
-    folder: The study's folder.
-    json: Print JSON.
+    Args:
+        folder: The study's folder.
+        json: Print JSON.
     """
     results = read_results(StudyFolder(folder))
     rows = []

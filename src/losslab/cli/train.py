@@ -18,8 +18,9 @@ def train(
     model: str,
     data: str,
     optimizer: str,
-    lr: float,
-    batch: int = 64,
+    lr: str,
+    batch: str = "64",
+    max_micro_batch: int | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     weight_decay: float = 0.0,
@@ -31,27 +32,25 @@ def train(
     device: str = "cpu",
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.
+    """Train one run and print its records.
 
-    Example: losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2
-
-    Parameters
-    ----------
-    model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options as in "mlp(hidden=[9])".
-    data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
-    optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
-    lr: Learning rate.
-    batch: Images in a batch.
-    epochs: Length in epochs; may be a fraction.
-    steps: Length in optimizer steps, in place of epochs.
-    weight_decay: Strength of L2 on weights, not on biases.
-    train_images: Use only so many training images, stratified.
-    validation_fraction: Part of the training set held out for validation; 0.1 when absent.
-    seed: Seed of weights, order and dropout.
-    out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
-    threads: Threads of torch; its own choice when absent.
-    device: Where to train: cpu, cuda, cuda:1.
-    json: Print every record as one JSON object a line.
+    Args:
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
+        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        lr: Learning rate, or a policy: "exp_range(base_lr=1e-4, max_lr=1e-2)".
+        batch: Images in a batch, or a policy: "exp_range(b_min=64, b_max=1024)".
+        max_micro_batch: Accumulate larger batches from parts of at most so many images.
+        epochs: Length in epochs; may be a fraction.
+        steps: Length in optimizer steps, in place of epochs.
+        weight_decay: Strength of L2 on weights, not on biases.
+        train_images: Use only so many training images, stratified.
+        validation_fraction: Part of the training set held out for validation; 0.1 when absent.
+        seed: Seed of weights, order and dropout.
+        out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
+        threads: Threads of torch; its own choice when absent.
+        device: Where to train: cpu, cuda, cuda:1.
+        json: Print every record as one JSON object a line.
     """
     parts = {"train_images": train_images, "validation_fraction": validation_fraction}
     run = make_run(
@@ -61,6 +60,7 @@ def train(
             "optimizer": optimizer,
             "lr": lr,
             "batch": batch,
+            "max_micro_batch": max_micro_batch,
             "epochs": epochs,
             "steps": steps,
             "weight_decay": weight_decay,
@@ -69,9 +69,11 @@ def train(
     )
     import torch
 
+    from losslab.study.local import keep_freed_memory
     from losslab.study.worker import run_in_folder
     from losslab.train import train as train_run
 
+    keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:

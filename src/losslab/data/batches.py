@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from losslab.data.dataset import Dataset
 from numpy.typing import NDArray
+
+from losslab.data.dataset import Dataset
 
 
 @dataclass(frozen=True)

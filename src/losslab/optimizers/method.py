@@ -2,12 +2,29 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from losslab.choice import Frozen
 
 if TYPE_CHECKING:
     import torch
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""A coefficient of a moving average: 0 forgets at once, 1 would never learn."""
+
+GRADIENT = r"g_t = \nabla L(\theta_{t-1}) + \lambda\, \theta_{t-1}"
+"""The gradient of the loss with coupled L2, from which most rules start."""
+
+COMMON_TERMS = {
+    r"\theta_t": "the weights after step t",
+    r"L": "the loss of the minibatch",
+    r"g_t": "the gradient of the loss with its L2 penalty; squares, roots and quotients are taken weight by weight",
+    r"\eta": "the learning rate (lr)",
+    r"\lambda": "the strength of the L2 penalty (weight_decay), 0 for none",
+}
+"""The symbols that most rules share."""
 
 
 class Method(Frozen):
@@ -24,6 +41,8 @@ class Method(Frozen):
     """LaTeX symbol -> what it is, one short plain sentence each."""
     differences: ClassVar[str]
     """Where torch and Keras define or default it differently."""
+    versus_rmsprop: ClassVar[str] = ""
+    """What it does otherwise than RMSProp, in words; empty where the two are not relatives."""
     reference: ClassVar[str]
     """The paper or book, with its section."""
     default_lr: ClassVar[float]
@@ -35,4 +54,20 @@ class Method(Frozen):
 
     @abstractmethod
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
-        """The torch optimizer of this rule over parameter groups (``params``, and ``weight_decay`` per group)."""
+        """The torch optimizer of this rule.
+
+        Args:
+            groups: parameter groups: ``params``, and where wanted ``weight_decay`` (else 0) and ``lr``.
+            lr: learning rate of the groups that name none.
+        """
+
+
+def listed(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups with their parameters in lists, so that both can be read more than once."""
+    return [{**group, "params": list(group["params"])} for group in groups]
+
+
+def fused_on_cpu(groups: list[dict[str, Any]]) -> bool | None:
+    """True when every parameter is on the CPU, where one fused pass is fastest; else None, torch's own choice."""
+    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    return True if on_cpu else None

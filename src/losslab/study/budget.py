@@ -2,13 +2,10 @@
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median
-from time import perf_counter
-
-import numpy as np
 
 from losslab import data
 from losslab.errors import InvalidInput
@@ -17,8 +14,7 @@ from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
-CALIBRATION_SECONDS = 1.5
-CALIBRATION_IMAGES = 2000
+CALIBRATE = "losslab.study.calibrate:calibrate"
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 
@@ -28,16 +24,21 @@ class Cost:
     """What one kind of run costs here, measured while all workers are busy.
 
     Attributes:
-        step_seconds: one optimizer step.
+        step_seconds: (batch size, seconds of an optimizer step), for one size or, where it varies, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it.
     """
 
-    step_seconds: float
+    step_seconds: tuple[tuple[int, float], ...]
     image_seconds: float
     start_seconds: float
     memory_bytes: int
+
+    def of_step(self, batch_size: int) -> float:
+        """Seconds of a step of this size, on the line through the sizes that were measured."""
+        (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
+        return low if large == small else low + (high - low) * (batch_size - small) / (large - small)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ Costs = Mapping[str, Cost]
 def kind_of_run(run: Run) -> str:
     """What the cost of a step depends on: everything but length, data size, learning rate and seed."""
     fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch")}
+    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "max_micro_batch")}
     return json.dumps([run.data.name, parts, run.weight_decay > 0], sort_keys=True)
 
 
@@ -129,7 +130,8 @@ def run_seconds(run: Run, costs: Costs) -> float:
     timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
     evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    return cost.start_seconds + timeline.total_steps * cost.step_seconds + evaluated * cost.image_seconds
+    steps = sum(count * cost.of_step(size) for size, count in Counter(timeline.batch_sizes).items())
+    return cost.start_seconds + steps + evaluated * cost.image_seconds
 
 
 @lru_cache(maxsize=256)
@@ -167,7 +169,7 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[st
     """
     kinds = {kind_of_run(run): run for run in runs}
     costs: dict[str, Cost] = {}
-    tasks = [Task(kind, calibrate, (run,)) for kind, run in kinds.items()]
+    tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
     for event in run_tasks(tasks, workers=workers, threads=threads):
         if isinstance(event, Yielded):
             costs[event.key] = event.value
@@ -175,34 +177,3 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[st
             run = kinds[event.key]
             raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
     return costs
-
-
-def calibrate(run: Run) -> Iterator[Cost]:
-    """Train a run for a moment on a few images and yield its cost."""
-    import psutil
-    import torch
-
-    from losslab.data.batches import on_device
-    from losslab.train import evaluate, memory_format, new_state, train
-
-    dataset = data.load(run.data.name)
-    began = perf_counter()
-    state = new_state(run, dataset)
-    small = run.model_copy(update={"steps": 10**6, "epochs": None, "evaluate": "end", "lr": 1e-6})
-    seconds: list[float] = []
-    marks = [0.0]
-    start = None
-    for record in train(small, dataset=dataset, state=state, flush_steps=2):
-        start = start or perf_counter() - began
-        if record.kind == "steps":
-            marks.append(state.train_seconds)
-            seconds.append((marks[-1] - marks[-2]) / 2)
-            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
-                break
-    few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
-    evaluate(state.model, images)
-    clock = perf_counter()
-    evaluate(state.model, images)
-    image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(median(seconds[1:]), image_seconds, start or 0.0, psutil.Process().memory_info().rss)

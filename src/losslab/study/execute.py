@@ -15,7 +15,8 @@ from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.results import RunResult, read_run
 from losslab.study.stages import Fields, Scale, expand
 from losslab.study.store import ENDED, StudyFolder
-from losslab.study.worker import run_in_folder
+
+RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def planned_before(folder: StudyFolder) -> Plan:
     try:
         study = Study.model_validate(facts["spec"])
         scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
-        costs = {kind: Cost(**cost) for kind, cost in facts["costs"].items()}
+        costs = {
+            kind: Cost(**cost | {"step_seconds": tuple(map(tuple, cost["step_seconds"]))})
+            for kind, cost in facts["costs"].items()
+        }
         return plan_at(study, scale, costs, facts["workers"], facts["threads"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
@@ -97,7 +101,7 @@ def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, len(missing))
-    tasks = [Task(run.id, run_in_folder, (run, folder.run_folder(run.id))) for run in missing]
+    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in missing]
     for event in run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):

@@ -84,7 +84,7 @@ def expand(
     for point in _points(stage, scale):
         fields = _merge(stage.base, point)
         fields = _resolve(fields, partial(_assume if findings is None else _look_up, fields, findings or {}, groups))
-        run = make_run(_shrink(fields, stage, scale))
+        run = _shrink(make_run(fields), stage, scale)
         runs[run.id] = run
     return list(runs.values())
 
@@ -129,7 +129,7 @@ def _points(stage: Stage, scale: Scale) -> list[Fields]:
     for grid in stage.grid:
         axes = [[(key, value) for value in _thin(stage, key, values, scale)] for key, values in grid.items()]
         points += [
-            dict([*point, ("seed", first + seed)]) for point in itertools.product(*axes) for seed in range(seeds)
+            dict([("seed", first + seed), *point]) for point in itertools.product(*axes) for seed in range(seeds)
         ]
     return points
 
@@ -160,8 +160,12 @@ def _merge(base: Fields, point: Fields) -> Fields:
 
 
 def _tables(fields: Fields) -> Fields:
-    choices = ("data", "model", "optimizer")
-    return {key: as_choice(value) if key in choices else value for key, value in fields.items()}
+    """Texts that stand for tables as those tables, so that dotted fields and references reach into them."""
+    return {key: as_choice(value) if _is_choice(key, value) else value for key, value in fields.items()}
+
+
+def _is_choice(key: str, value: Any) -> bool:
+    return key in ("data", "model", "optimizer") or (key in ("lr", "batch") and isinstance(value, str) and "(" in value)
 
 
 def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
@@ -193,21 +197,20 @@ def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], refe
     raise StoreError(f"stage '{reference['stage']}' found no {reference['field']} for {mine or 'this run'}")
 
 
-def _shrink(fields: Fields, stage: Stage, scale: Scale) -> Fields:
+def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
     """The run at a smaller scale: fewer epochs or steps, fewer images, never below the stage's floor."""
     floor = stage.floor
-    if fields.get("epochs") is not None:
-        asked = float(fields["epochs"])
-        epochs = max(min(floor.epochs, asked), asked * scale.length)
-        fields["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
-    if fields.get("steps") is not None:
-        asked = int(fields["steps"])
-        fields["steps"] = max(min(floor.steps, asked), round(asked * scale.length))
+    changes: Fields = {}
+    if run.epochs is not None:
+        epochs = max(min(floor.epochs, run.epochs), run.epochs * scale.length)
+        changes["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
+    if run.steps is not None:
+        changes["steps"] = max(min(floor.steps, run.steps), round(run.steps * scale.length))
     if scale.images is not None:
         images = max(floor.train_images, scale.images)
-        chosen = fields["data"].get("train_images")
-        fields["data"] = {**fields["data"], "train_images": min(images, chosen or images)}
-    return fields
+        images = min(images, run.data.train_images or images)
+        changes["data"] = run.data.model_copy(update={"train_images": images})
+    return run.model_copy(update=changes) if scale != FULL else run
 
 
 def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:

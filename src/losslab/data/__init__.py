@@ -1,0 +1,32 @@
+"""Data sets: fetched from where they can be had, checked byte for byte, stored once, memory-mapped.
+
+Names load on first use, so that importing this package costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from losslab.data.catalog import CATALOG, is_dataset
+
+if TYPE_CHECKING:
+    from losslab.data.dataset import Dataset, summary
+    from losslab.data.loading import fetch, load
+    from losslab.data.picture import write_samples
+    from losslab.data.splitting import split
+
+_HOME = {
+    "Dataset": "losslab.data.dataset",
+    "fetch": "losslab.data.loading",
+    "load": "losslab.data.loading",
+    "split": "losslab.data.splitting",
+    "summary": "losslab.data.dataset",
+    "write_samples": "losslab.data.picture",
+}
+
+__all__ = ["CATALOG", "Dataset", "fetch", "is_dataset", "load", "split", "summary", "write_samples"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'losslab.data' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)

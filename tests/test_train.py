@@ -1,0 +1,219 @@
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from samples import tiny_data
+from torch.nn import functional as F
+
+from losslab.data.batches import Images, on_device
+from losslab.errors import Diverged
+from losslab.models.mlp import mlp
+from losslab.randomness import generator, seeded
+from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
+from losslab.spec import Run, make_run
+from losslab.train import TrainState, evaluate, new_state, parameter_groups, prepare, train
+
+DATA = tiny_data()
+
+
+def run(**changes: Any) -> Run:
+    fields: dict[str, Any] = {
+        "data": "fashion-mnist-sample",
+        "model": {"name": "mlp", "hidden": [20], "hidden_dropout": 0.3},
+        "optimizer": "adam",
+        "lr": 0.01,
+        "batch": 32,
+        "epochs": 3,
+        **changes,
+    }
+    return make_run(fields)
+
+
+def of(kind: type[Record], records: list[Record]) -> list[Any]:
+    return [record for record in records if isinstance(record, kind)]
+
+
+def go(spec: Run, **arguments: Any) -> list[Record]:
+    return list(train(spec, dataset=DATA, **arguments))
+
+
+@pytest.mark.parametrize("model", ["mlp(hidden=[20], hidden_dropout=0.3)", "samples:conv_net"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd"])
+def test_the_same_run_gives_the_same_bits_and_another_seed_does_not(model: str, optimizer: str) -> None:
+    spec = run(model=model, optimizer=optimizer)
+    first, again = ([deterministic(record) for record in go(spec)] for _ in range(2))
+    assert first == again
+    other = of(Final, go(spec.model_copy(update={"seed": 1})))[0]
+    assert other.weights_sha256 != first[-1]["weights_sha256"]
+
+
+def test_training_learns_what_can_be_learnt() -> None:
+    records = go(run(epochs=10))
+    assert of(Final, records)[0].test_accuracy > 0.95
+    losses = [evaluation.train_loss for evaluation in of(Evaluation, records)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_training_leaves_torchs_random_state_as_it_was() -> None:
+    before = torch.get_rng_state()
+    go(run(epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_loop_equals_one_written_out_by_hand() -> None:
+    """Plain torch, the same draws: order per epoch, dropout per step, coupled L2 on matrices, short last batch."""
+    spec = run(weight_decay=1e-3, epochs=2)
+    parts = prepare(spec, DATA, torch.nn.Flatten())
+    with seeded(0, "weights"):
+        model = mlp(input_shape=(3, 6, 6), classes=3, hidden=(20,), hidden_dropout=0.3)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 1e-3},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=0.01, fused=True)
+    step, losses = 0, []
+    for epoch in range(2):
+        for indices in torch.randperm(len(parts.training), generator=generator(0, "order", epoch)).split(32):
+            images, labels = parts.training.batch(indices)
+            with seeded(0, "step", step):
+                loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(f"{loss.item():.9g}"))
+            step += 1
+    records = go(spec)
+    assert [loss for steps in of(Steps, records) for loss in steps.loss] == losses
+
+
+def test_training_loss_weights_the_short_last_batch_by_its_size() -> None:
+    records = go(run(epochs=1))
+    steps = of(Steps, records)
+    sizes = [size for record in steps for size in record.batch_size]
+    losses = [loss for record in steps for loss in record.loss]
+    assert sizes == [32] * 6 + [15]
+    assert of(Evaluation, records)[0].train_loss == pytest.approx(np.average(losses, weights=sizes), rel=1e-12)
+
+
+def test_the_penalty_is_half_weight_decay_times_the_squared_norm_of_matrices() -> None:
+    spec = run(weight_decay=0.02)
+    state = new_state(spec, DATA)
+    records = go(spec, state=state)
+    expected = 0.01 * sum(p.double().square().sum().item() for p in state.model.parameters() if p.ndim > 1)
+    assert of(Evaluation, records)[-1].penalty == pytest.approx(expected, rel=1e-12)
+
+
+def test_start_states_what_is_worked_on() -> None:
+    start = go(run(epochs=1))[0]
+    assert isinstance(start, Start)
+    assert (start.training_images, start.validation_images, start.test_images, start.total_steps) == (207, 23, 60, 7)
+    assert start.parameters == 108 * 20 + 20 + 20 * 3 + 3
+
+
+def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[int] = []
+    whole = evaluate
+
+    def spy(model: torch.nn.Module, images: Images) -> tuple[float, float]:
+        evaluated.append(len(images))
+        return whole(model, images)
+
+    monkeypatch.setattr("losslab.train.evaluate", spy)
+    assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
+    assert evaluated == [23, 23]  # the sample of the training images and the validation images
+    go(run(epochs=1))
+    assert evaluated[2:] == [23, 23, 60]
+
+
+def test_without_validation_its_values_are_none() -> None:
+    spec = run(data={"name": "fashion-mnist-sample", "validation_fraction": 0}, epochs=1)
+    assert of(Evaluation, go(spec))[0].validation_loss is None
+
+
+@pytest.mark.parametrize("steps", [0, 3, 12])
+def test_divergence_is_reported_at_its_step(steps: int) -> None:
+    seen: list[Record] = []
+    with pytest.raises(Diverged) as caught:
+        seen.extend(train(run(model=f"samples:nan_after(steps={steps})"), dataset=DATA))
+    assert caught.value.step == steps
+    losses = [loss for record in of(Steps, seen) for loss in record.loss]
+    assert [isnan(loss) for loss in losses[: steps + 1]] == [False] * steps + [True]
+
+
+@pytest.mark.parametrize("stop_at", [2, 3, 4, 5, 7])
+def test_going_on_from_any_record_gives_the_same_bits(stop_at: int) -> None:
+    spec = run(model="samples:conv_net", optimizer="rmsprop-nesterov")
+    whole = [deterministic(record) for record in go(spec, flush_steps=4)]
+    state = new_state(spec, DATA)
+    records = train(spec, dataset=DATA, state=state, flush_steps=4)
+    first = [deterministic(next(records)) for _ in range(stop_at)]
+    records.close()
+    assert first + [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=4)] == whole
+
+
+@pytest.mark.parametrize("batch", [1, 207, 1000])
+def test_any_batch_size_trains(batch: int) -> None:
+    records = go(run(batch=batch, epochs=1))
+    assert sum(size for record in of(Steps, records) for size in record.batch_size) == 207
+
+
+def test_grey_images_and_one_class_train() -> None:
+    grey = tiny_data(channels=1)
+    labels = {"train_labels": np.zeros_like(grey.train_labels), "test_labels": np.zeros_like(grey.test_labels)}
+    grey = replace(grey, classes=("all",), **labels)
+    final = list(train(run(epochs=1), dataset=grey))[-1]
+    assert isinstance(final, Final)
+    assert final.test_accuracy == 1.0
+
+
+def test_batches_are_normalised_as_the_formula_says() -> None:
+    images = on_device(DATA, np.arange(5), device=torch.device("cpu"))
+    pixels, labels = images.batch(torch.tensor([3, 1]))
+    mean, std = (np.array(values, dtype=np.float64).reshape(1, -1, 1, 1) for values in (DATA.mean, DATA.std))
+    expected = (DATA.train_images[[3, 1]] / 255 - mean) / std
+    np.testing.assert_allclose(pixels.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert labels.tolist() == DATA.train_labels[[3, 1]].tolist()
+
+
+def test_evaluation_is_a_mean_over_all_images_and_keeps_the_mode() -> None:
+    state: TrainState = new_state(run(), DATA)
+    state.model.train()
+    images = on_device(DATA, None, device=torch.device("cpu"))
+    loss, accuracy = evaluate(state.model, images)
+    assert state.model.training
+    state.model.eval()
+    pixels, labels = images.batch(torch.arange(len(images)))
+    logits = state.model(pixels).detach()
+    assert loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
+    assert accuracy == pytest.approx(float((logits.argmax(1) == labels).float().mean()), rel=1e-6)
+
+
+def test_biases_do_not_decay() -> None:
+    groups = parameter_groups(mlp(hidden=(4,)), 0.1)
+    assert [(group["weight_decay"], [p.ndim for p in group["params"]]) for group in groups] == [  # type: ignore[attr-defined]
+        (0.1, [2, 2]),
+        (0.0, [1, 1]),
+    ]
+
+
+def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
+    """Training with inverted dropout, or plain dropout and weights times the keep probability at test time.
+
+    A plain network's weights W relate to an inverted one's V by W = V / keep: both then see the same units in training,
+    and at test time plain scales W by keep, which is V again.
+    """
+    torch.manual_seed(0)
+    keep, images = 0.8, torch.randn(40, 7, dtype=torch.float64)
+    inverted = torch.nn.Linear(7, 3).double()
+    plain_weight = inverted.weight / keep
+    torch.manual_seed(1)
+    dropped = F.dropout(images, p=1 - keep)
+    mask = dropped != 0
+    torch.testing.assert_close(
+        inverted(dropped), (images * mask) @ plain_weight.T + inverted.bias, rtol=1e-12, atol=1e-12
+    )
+    scaled = images @ (keep * plain_weight).T + inverted.bias
+    torch.testing.assert_close(inverted(F.dropout(images, p=1 - keep, training=False)), scaled, rtol=1e-12, atol=1e-12)
