@@ -8,7 +8,7 @@ import torch
 from samples import tiny_data
 from torch.nn import functional as F
 
-from losslab.data.batches import on_device
+from losslab.data.batches import Images, on_device
 from losslab.errors import Diverged
 from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
@@ -113,11 +113,19 @@ def test_start_states_what_is_worked_on() -> None:
     assert start.parameters == 108 * 20 + 20 + 20 * 3 + 3
 
 
-def test_the_test_set_is_not_read_when_the_run_says_so() -> None:
-    poisoned = replace(DATA, test_labels=DATA.test_labels + 1000)
-    final = list(train(run(test=False, epochs=1), dataset=poisoned))[-1]
-    assert isinstance(final, Final)
-    assert final.test_loss is None
+def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[int] = []
+    whole = evaluate
+
+    def spy(model: torch.nn.Module, images: Images) -> tuple[float, float]:
+        evaluated.append(len(images))
+        return whole(model, images)
+
+    monkeypatch.setattr("losslab.train.evaluate", spy)
+    assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
+    assert evaluated == [23, 23]  # the sample of the training images and the validation images
+    go(run(epochs=1))
+    assert evaluated[2:] == [23, 23, 60]
 
 
 def test_without_validation_its_values_are_none() -> None:
@@ -153,8 +161,9 @@ def test_any_batch_size_trains(batch: int) -> None:
 
 
 def test_grey_images_and_one_class_train() -> None:
-    grey = replace(tiny_data(channels=1), classes=("all",))
-    grey = replace(grey, train_labels=np.zeros_like(grey.train_labels), test_labels=np.zeros_like(grey.test_labels))
+    grey = tiny_data(channels=1)
+    labels = {"train_labels": np.zeros_like(grey.train_labels), "test_labels": np.zeros_like(grey.test_labels)}
+    grey = replace(grey, classes=("all",), **labels)
     final = list(train(run(epochs=1), dataset=grey))[-1]
     assert isinstance(final, Final)
     assert final.test_accuracy == 1.0

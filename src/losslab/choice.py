@@ -53,6 +53,9 @@ class Choice(BaseModel):
         """The options alone."""
         return dict(self.__pydantic_extra__ or {})
 
+    def __hash__(self) -> int:
+        return hash(str(self))
+
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
         return f"{self.name}({options})" if options else self.name

@@ -68,7 +68,8 @@ def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") ->
     with seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
     model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
-    return TrainState(model, run.optimizer.build(parameter_groups(model, run.weight_decay), run.lr))
+    optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
+    return TrainState(model, optimizer)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -154,15 +155,25 @@ def train(
 def _update(
     run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One optimizer step; the mean loss and the number of correct images stay on the device."""
+    """One optimizer step; the mean loss and the number of correct images stay on the device.
+
+    A batch above `max_micro_batch` is accumulated: each part's mean loss counts by its share of the images, so that
+    loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own).
+    """
+    indices = orders.indices(step)
+    loss = torch.zeros((), device=indices.device)
+    correct = torch.zeros((), dtype=torch.int64, device=indices.device)
+    state.model.train()
+    state.optimizer.zero_grad()
     try:
-        pixels, labels = images.batch(orders.indices(step))
-        state.model.train()
-        with seeded(run.seed, "step", step.index, device=pixels.device):
-            logits = state.model(pixels)
-        loss = F.cross_entropy(logits, labels)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with seeded(run.seed, "step", step.index, device=indices.device):
+            for part in torch.split(indices, run.max_micro_batch or step.batch_size):
+                pixels, labels = images.batch(part)
+                logits = state.model(pixels)
+                share = F.cross_entropy(logits, labels) * (len(part) / step.batch_size)
+                share.backward()  # type: ignore[no-untyped-call]
+                loss += share.detach()
+                correct += (logits.detach().argmax(1) == labels).sum()
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -170,7 +181,7 @@ def _update(
         if _is_out_of_memory(error):
             raise OutOfMemory(step.index) from error
         raise
-    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+    return loss, correct
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -252,7 +263,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
         penalty = _penalty(state.optimizer)
     state.eval_seconds += perf_counter() - clock
     window, state.window = state.window, Window()
-    samples = timeline.samples(state.step)
+    samples = timeline.seen[state.step]
     return Evaluation(
         step=state.step,
         epoch=samples / len(parts.training),

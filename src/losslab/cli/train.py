@@ -18,8 +18,9 @@ def train(
     model: str,
     data: str,
     optimizer: str,
-    lr: float,
-    batch: int = 64,
+    lr: str,
+    batch: str = "64",
+    max_micro_batch: int | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     weight_decay: float = 0.0,
@@ -37,8 +38,9 @@ def train(
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
         data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
         optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
-        lr: Learning rate.
-        batch: Images in a batch.
+        lr: Learning rate, or a policy: "exp_range(base_lr=1e-4, max_lr=1e-2)".
+        batch: Images in a batch, or a policy: "exp_range(b_min=64, b_max=1024)".
+        max_micro_batch: Accumulate larger batches from parts of at most so many images.
         epochs: Length in epochs; may be a fraction.
         steps: Length in optimizer steps, in place of epochs.
         weight_decay: Strength of L2 on weights, not on biases.
@@ -58,6 +60,7 @@ def train(
             "optimizer": optimizer,
             "lr": lr,
             "batch": batch,
+            "max_micro_batch": max_micro_batch,
             "epochs": epochs,
             "steps": steps,
             "weight_decay": weight_decay,

@@ -5,6 +5,7 @@ and links within an archive therefore have no effect, and a bomb stops at the li
 """
 
 import gzip
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +17,17 @@ from losslab.errors import DataCorrupt
 
 _ALLOWANCE_BYTES = 64_000_000
 """What an archive may hold beside the expected files."""
+
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+)
 
 
 def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
@@ -33,7 +45,7 @@ def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
             name = member.removesuffix(".gz")
             if name in most_bytes and name not in found:
                 found[name] = _read(stream, member, most_bytes[name])
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise DataCorrupt(f"{path.name} cannot be read as a folder, .tar, .tar.gz or .zip ({error})") from error
     return found
 

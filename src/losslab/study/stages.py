@@ -161,8 +161,12 @@ def _merge(base: Fields, point: Fields) -> Fields:
 
 
 def _tables(fields: Fields) -> Fields:
-    choices = ("data", "model", "optimizer")
-    return {key: as_choice(value) if key in choices else value for key, value in fields.items()}
+    """Texts that stand for tables as those tables, so that dotted fields and references reach into them."""
+    return {key: as_choice(value) if _is_choice(key, value) else value for key, value in fields.items()}
+
+
+def _is_choice(key: str, value: Any) -> bool:
+    return key in ("data", "model", "optimizer") or (key in ("lr", "batch") and isinstance(value, str) and "(" in value)
 
 
 def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
