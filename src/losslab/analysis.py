@@ -72,7 +72,7 @@ def drift(result: RunResult) -> float | None:
     return paces[1] / paces[0] - 1 if paces[0] > 0 else None
 
 
-def test_accuracy(result: RunResult) -> float | None:
+def accuracy(result: RunResult) -> float | None:
     """Fraction of test images classified correctly by the final weights."""
     return result.final.test_accuracy if result.final else None
 

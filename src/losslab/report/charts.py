@@ -7,7 +7,7 @@ from losslab.estimates import Estimate
 from losslab.report.figures import Figure, Mark, Series
 
 WIDE, OUTLYING = 30.0, 3.0
-"""Positive values whose largest is so many times the smallest go on a logarithmic axis; a search's bad trials sooner."""
+"""Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""
 OFFSET = 0.22
 """Distance between points of different series over the same name."""
 
