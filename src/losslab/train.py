@@ -16,7 +16,7 @@ from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
-from losslab.randomness import generator, seeded
+from losslab.randomness import epoch_order, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
@@ -161,8 +161,8 @@ def _update(
     loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own).
     """
     indices = orders.indices(step)
-    loss = torch.zeros((), device=indices.device)
-    correct = torch.zeros((), dtype=torch.int64, device=indices.device)
+    loss: list[torch.Tensor] = []
+    correct: list[torch.Tensor] = []
     state.model.train()
     state.optimizer.zero_grad()
     try:
@@ -172,8 +172,8 @@ def _update(
                 logits = state.model(pixels)
                 share = F.cross_entropy(logits, labels) * (len(part) / step.batch_size)
                 share.backward()  # type: ignore[no-untyped-call]
-                loss += share.detach()
-                correct += (logits.detach().argmax(1) == labels).sum()
+                loss.append(share.detach())
+                correct.append((logits.detach().argmax(1) == labels).sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -181,7 +181,7 @@ def _update(
         if _is_out_of_memory(error):
             raise OutOfMemory(step.index) from error
         raise
-    return loss, correct
+    return torch.stack(loss).sum(), torch.stack(correct).sum()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -200,7 +200,7 @@ class _Orders:
 
     def indices(self, step: Step) -> torch.Tensor:
         if step.epoch != self.epoch:
-            self.order = torch.randperm(self.count, generator=generator(self.seed, "order", step.epoch)).to(self.device)
+            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
             self.epoch = step.epoch
         return self.order[step.offset : step.offset + step.batch_size]
 
@@ -220,7 +220,7 @@ class _Pending:
 
     def flush(self, state: TrainState, clock: float) -> Steps:
         """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
-        loss = [_shortest(value) for value in torch.stack(self.loss).tolist()]
+        loss = _numbers(torch.stack(self.loss))
         correct = torch.stack(self.correct).tolist()
         state.train_seconds += perf_counter() - clock
         sizes = [step.batch_size for step in self.steps]
@@ -233,9 +233,11 @@ class _Pending:
         return record
 
 
-def _shortest(value: float) -> float:
-    """A float32 with no more digits than tell it from its neighbours."""
-    return float(f"{value:.9g}")
+def _numbers(values: torch.Tensor) -> list[float]:
+    """The values of a tensor; float32 with no more digits than tell each from its neighbours."""
+    if values.dtype == torch.float64:
+        return list(values.tolist())
+    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 def _stop_if_diverged(record: Steps) -> None:

@@ -7,10 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.choice import parse_choice
+from losslab.cli.drawing import check_figure, draw_records, draw_timeline
+from losslab.cli.dry_run import print_timeline
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Record, Start, to_row
 from losslab.spec import make_run
+from losslab.study.budget import training_images
 from losslab.study.store import RunFolder
+from losslab.timeline import Timeline
 
 
 def train(
@@ -30,6 +34,8 @@ def train(
     out: Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    figure: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Train one run and print its records.
@@ -50,6 +56,8 @@ def train(
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
         threads: Threads of torch; its own choice when absent.
         device: Where to train: cpu, cuda, cuda:1.
+        dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
+        figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
     parts = {"train_images": train_images, "validation_fraction": validation_fraction}
@@ -67,6 +75,14 @@ def train(
             "seed": seed,
         }
     )
+    if figure:
+        check_figure(figure)
+    if dry_run:
+        timeline = Timeline(run, training_images(run))
+        print_timeline(timeline, json=json)
+        if figure:
+            draw_timeline(timeline, figure)
+        return
     import torch
 
     from losslab.study.local import keep_freed_memory
@@ -81,11 +97,21 @@ def train(
     else:
         _check_folder(RunFolder(out), run.id)
         records = run_in_folder(run, RunFolder(out), device=device)
-    for record in records:
-        if json:
-            print(dumps(to_row(record), allow_nan=False), flush=True)
-        elif line := _line(record):
-            print(line, flush=True)
+    seen: list[Record] = []
+    try:
+        for record in records:
+            seen.append(record)
+            _print(record, json=json)
+    finally:  # a run that diverged is worth a picture too
+        if figure:
+            draw_records(RunFolder(out).records() if out else seen, figure)
+
+
+def _print(record: Record, *, json: bool) -> None:
+    if json:
+        print(dumps(to_row(record), allow_nan=False), flush=True)
+    elif line := _line(record):
+        print(line, flush=True)
 
 
 def _check_folder(folder: RunFolder, run_id: str) -> None:
