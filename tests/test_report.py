@@ -266,6 +266,7 @@ def test_hostile_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
         charts.compared("rows", "rows", {"a": {"x + y": Estimate((0.5,), 100)}}, ("m", "v"), [Mark("same", y=0.4)]),
         Figure("below", "b", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (-1.0, 1.0), (2.0, 3.0)),), y_log=True),
         charts.compared("zero", "rows", {"a": {"x": Estimate((0.01, 0.1)), "y": Estimate((9.0, 9.1))}}, ("m", "v")),
+        charts.compared("long", "rows", {"a" * 999: {"x" * 999: Estimate((1.0,))}, "b": {}}, ("m", "v")),
         charts.compared("wide", "rows", {"a": {"x": Estimate((0.01,)), "y": Estimate((9.0,))}}, ("m", "v")),
     ],
     ids=lambda figure: figure.name,
