@@ -37,7 +37,7 @@ class normalize(Augmentation):  # noqa: N801 - written as a call
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
             raise ValueError(f"`std` (={self.std}) must be positive, one for each of `mean` (={self.mean})")
 
-    def apply(self, images: "torch.Tensor", _uniform: "torch.Tensor | None" = None) -> "torch.Tensor":
+    def apply(self, images: "torch.Tensor", _uniform: "torch.Tensor") -> "torch.Tensor":
         """The images, normalised; it takes no random numbers."""
         import torch
 
