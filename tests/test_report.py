@@ -281,7 +281,9 @@ def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "expected"), [((-9, 1), [10.0**e for e in range(-9, 2)]), ((-1, 1), [0.1, 0.2, 0.5, 1, 2, 5, 10])], ids=["many", "one"]
+    ("ends", "expected"),
+    [((-9, 1), [10.0**e for e in range(-9, 2)]), ((-1, 1), [0.1, 0.2, 0.5, 1, 2, 5, 10])],
+    ids=["many", "one"],
 )
 def test_log_axes_are_labelled_sparsely(ends: tuple[float, float], expected: list[float]) -> None:
     assert log_ticks(ends) == pytest.approx(expected)
