@@ -17,7 +17,7 @@ setup: .venv/.ready  ## create .venv with losslab and what its tests need
 	touch $@
 
 demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the report
-	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO)
+	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO) --sample-if-offline
 	$(BIN)/losslab report $(DEMO)
 
 test: setup  ## the whole test suite

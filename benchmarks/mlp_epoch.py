@@ -71,7 +71,9 @@ def main() -> None:
         print(f"{name:20} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})")
     ratios = [a / b for a, b in pairs]
     print(f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
+    )
 
 
 if __name__ == "__main__":

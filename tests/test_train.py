@@ -8,12 +8,13 @@ import torch
 from samples import tiny_data
 from torch.nn import functional as F
 
-from losslab.data.batches import on_device
+from losslab.data.batches import Images, on_device
 from losslab.errors import Diverged
 from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
+from losslab.timeline import Timeline
 from losslab.train import TrainState, evaluate, new_state, parameter_groups, prepare, train
 
 DATA = tiny_data()
@@ -89,6 +90,47 @@ def test_the_loop_equals_one_written_out_by_hand() -> None:
     assert [loss for steps in of(Steps, records) for loss in steps.loss] == losses
 
 
+@pytest.mark.parametrize("part", [1, 7, 32, 33, 64, 100, 1000])
+@pytest.mark.parametrize("steps", [1, 3], ids=["a whole batch", "the short last batch"])
+def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(part: int, steps: int) -> None:
+    """207 images in batches of 100: two whole ones, and seven images that are left."""
+    whole, parts = (
+        run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=steps, max_micro_batch=most)
+        for most in (None, part)
+    )
+    found = []
+    for spec in (whole, parts):
+        state = new_state(spec, DATA)
+        records = go(spec, state=state)
+        losses = [loss for record in of(Steps, records) for loss in record.loss]
+        correct = [count for record in of(Steps, records) for count in record.correct]
+        found.append((losses, correct, [p.grad for p in state.model.parameters()]))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-12)
+    assert found[1][1] == found[0][1]
+    for large, accumulated in zip(found[0][2], found[1][2], strict=True):
+        torch.testing.assert_close(accumulated, large, rtol=1e-12, atol=1e-12)
+
+
+def test_an_accumulated_batch_has_the_gradient_written_out_by_hand() -> None:
+    spec = run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=1, max_micro_batch=30)
+    state, untrained = new_state(spec, DATA), new_state(spec, DATA).model
+    training = prepare(spec, DATA, untrained).training
+    images, labels = training.batch(torch.randperm(len(training), generator=generator(0, "order", 0))[:100])
+    F.cross_entropy(untrained(images), labels).backward()
+    go(spec, state=state)
+    for expected, accumulated in zip(untrained.parameters(), state.model.parameters(), strict=True):
+        torch.testing.assert_close(accumulated.grad, expected.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_a_cyclical_batch_size_and_lr_train_as_the_timeline_says() -> None:
+    spec = run(lr="exp_range(base_lr=1e-3, max_lr=1e-2)", batch="exp_range(b_min=8, b_max=64, cycles=2)", epochs=4)
+    records = go(spec)
+    steps = list(Timeline(spec, 207).steps())
+    assert [size for record in of(Steps, records) for size in record.batch_size] == [s.batch_size for s in steps]
+    assert [lr for record in of(Steps, records) for lr in record.lr] == [s.lr for s in steps]
+    assert [e.samples for e in of(Evaluation, records)] == [207, 414, 621, 828]
+
+
 def test_training_loss_weights_the_short_last_batch_by_its_size() -> None:
     records = go(run(epochs=1))
     steps = of(Steps, records)
@@ -113,11 +155,19 @@ def test_start_states_what_is_worked_on() -> None:
     assert start.parameters == 108 * 20 + 20 + 20 * 3 + 3
 
 
-def test_the_test_set_is_not_read_when_the_run_says_so() -> None:
-    poisoned = replace(DATA, test_labels=DATA.test_labels + 1000)
-    final = list(train(run(test=False, epochs=1), dataset=poisoned))[-1]
-    assert isinstance(final, Final)
-    assert final.test_loss is None
+def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[int] = []
+    whole = evaluate
+
+    def spy(model: torch.nn.Module, images: Images) -> tuple[float, float]:
+        evaluated.append(len(images))
+        return whole(model, images)
+
+    monkeypatch.setattr("losslab.train.evaluate", spy)
+    assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
+    assert evaluated == [23, 23]  # the sample of the training images and the validation images
+    go(run(epochs=1))
+    assert evaluated[2:] == [23, 23, 60]
 
 
 def test_without_validation_its_values_are_none() -> None:
@@ -153,8 +203,9 @@ def test_any_batch_size_trains(batch: int) -> None:
 
 
 def test_grey_images_and_one_class_train() -> None:
-    grey = replace(tiny_data(channels=1), classes=("all",))
-    grey = replace(grey, train_labels=np.zeros_like(grey.train_labels), test_labels=np.zeros_like(grey.test_labels))
+    grey = tiny_data(channels=1)
+    labels = {"train_labels": np.zeros_like(grey.train_labels), "test_labels": np.zeros_like(grey.test_labels)}
+    grey = replace(grey, classes=("all",), **labels)
     final = list(train(run(epochs=1), dataset=grey))[-1]
     assert isinstance(final, Final)
     assert final.test_accuracy == 1.0

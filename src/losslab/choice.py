@@ -53,6 +53,9 @@ class Choice(BaseModel):
         """The options alone."""
         return dict(self.__pydantic_extra__ or {})
 
+    def __hash__(self) -> int:
+        return hash(str(self))
+
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
         return f"{self.name}({options})" if options else self.name
@@ -64,7 +67,7 @@ def as_choice(value: object) -> object:
 
 
 def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
-    """Raise ValueError when ``factory`` has no such keyword, naming the nearest, or misses a required one."""
+    """Raise ValueError when ``factory`` has no such keyword, naming the nearest."""
     parameters = inspect.signature(factory).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

@@ -3,9 +3,11 @@
 Nothing here imports torch, so that a wrong spec is refused in a moment.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -28,6 +30,7 @@ from losslab.data import CATALOG, is_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
 from losslab.optimizers import Optimizer
+from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
 
 MAX_SPEC_BYTES = 1_000_000
 
@@ -55,6 +58,28 @@ def _known_model(choice: Choice) -> Choice:
     return choice
 
 
+def _policy(kind: str, policies: Mapping[str, Policy], value: object) -> object:
+    """A positive number, or a known policy whose options fit."""
+    number = _number(value)
+    if number is not None:
+        if not number > 0 or number == float("inf"):
+            raise ValueError("must be a number greater than 0")
+        if kind == "batch" and number != int(number):
+            raise ValueError("must be a whole number of images")
+        return int(number) if kind == "batch" else number
+    choice = Choice.model_validate(as_choice(value))
+    if choice.name not in policies:
+        raise ValueError(unknown_name(f"{kind} policy", choice.name, policies))
+    return check_policy(kind, policies, choice)
+
+
+def _number(value: object) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
 Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
 
 
@@ -64,8 +89,12 @@ class Run(Frozen):
     data: Annotated[Data, BeforeValidator(as_choice)]
     model: Model
     optimizer: Optimizer
-    lr: PositiveFloat
-    batch: PositiveInt
+    lr: Annotated[float | Choice, BeforeValidator(partial(_policy, "lr", LR_POLICIES))]
+    """A number, or a policy: `exp_range(base_lr=1e-4, max_lr=1e-2)`; losslab.policies lists them."""
+    batch: Annotated[int | Choice, BeforeValidator(partial(_policy, "batch", BATCH_POLICIES))]
+    """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
+    max_micro_batch: PositiveInt | None = None
+    """Larger batches are accumulated from parts of at most so many images."""
     weight_decay: NonNegativeFloat = 0.0
     """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
     epochs: PositiveFloat | None = None
@@ -84,8 +113,13 @@ class Run(Frozen):
 
     @property
     def id(self) -> str:
-        """The identity of the run: 12 hexadecimal digits of the hash of its spec."""
-        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """The identity of the run: 12 hexadecimal digits of the hash of what its spec says beyond the defaults.
+
+        Leaving defaults out keeps the identity of old runs when a later version adds a field.
+        """
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        said["optimizer"] = {**said["optimizer"], "name": self.optimizer.name}  # which is a default of its class
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Floor(Frozen):

@@ -1,8 +1,13 @@
 """A Run laid out step by step before anything trains: what plans, costs and drawings read."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import accumulate, count, islice
 
+from losslab.choice import Choice
+from losslab.policies import Horizon, batch_schedule, lr_schedule
 from losslab.spec import Run
 
 
@@ -28,40 +33,89 @@ class Timeline:
     run: Run
     training_images: int
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps of a whole epoch."""
-        return -(-self.training_images // self.run.batch)
+    @cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Images of every step."""
+        if self.run.epochs is not None:
+            wanted = max(1, round(self.run.epochs * self.training_images))
+            return _in_samples(self.run.batch, self.training_images, wanted)
+        assert self.run.steps is not None
+        return _in_steps(self.run.batch, self.training_images, self.run.steps)
+
+    @cached_property
+    def seen(self) -> tuple[int, ...]:
+        """Training images seen before each step, and, last, after all."""
+        return _running_sum(self.batch_sizes)
 
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the run."""
-        if self.run.steps is not None:
-            return self.run.steps
-        assert self.run.epochs is not None
-        whole, part = divmod(round(self.run.epochs * self.training_images), self.training_images)
-        return max(1, whole * self.steps_per_epoch - (-part // self.run.batch))
+        return len(self.batch_sizes)
+
+    @property
+    def horizon(self) -> Horizon:
+        """The length in which the learning-rate policy is laid out."""
+        return Horizon(self.total_steps, self.training_images, self.seen[-1] / self.training_images, self.seen)
 
     @property
     def evaluations(self) -> int:
         """How often the run is evaluated."""
-        if self.run.evaluate == "end":
-            return 1
-        return -(-self.total_steps // self.steps_per_epoch)
+        return sum(self.is_evaluated(step + 1) for step in range(self.total_steps))
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the run is evaluated when ``step`` optimizer steps are done."""
-        return step == self.total_steps or (self.run.evaluate == "epoch" and step % self.steps_per_epoch == 0)
-
-    def samples(self, step: int) -> int:
-        """Training images seen after ``step`` optimizer steps."""
-        epoch, steps = divmod(step, self.steps_per_epoch)
-        return epoch * self.training_images + steps * self.run.batch
+        ends_epoch = self.seen[step] % self.training_images == 0
+        return step == self.total_steps or (self.run.evaluate == "epoch" and ends_epoch)
 
     def steps(self, first: int = 0) -> Iterator[Step]:
         """The steps from ``first`` on, which is where a resumed run goes on."""
+        lr = lr_schedule(self.run.lr, self.horizon)
         for index in range(first, self.total_steps):
-            epoch, place = divmod(index, self.steps_per_epoch)
-            offset = place * self.run.batch
-            size = min(self.run.batch, self.training_images - offset)
-            yield Step(index, epoch, offset, size, self.run.lr)
+            epoch, offset = divmod(self.seen[index], self.training_images)
+            yield Step(index, epoch, offset, self.batch_sizes[index], lr(index))
+
+
+@lru_cache(maxsize=256)
+def _in_steps(batch: int | Choice, images: int, steps: int) -> tuple[int, ...]:
+    """The batch sizes of so many steps."""
+    return tuple(islice(_batches(batch_schedule(batch, Horizon(steps, images)), images), steps))
+
+
+@lru_cache(maxsize=256)
+def _in_samples(batch: int | Choice, images: int, wanted: int) -> tuple[int, ...]:
+    """The batch sizes of as many steps as it takes to see the wanted number of images.
+
+    A policy is laid out over a number of steps, which in turn depends on its batch sizes: it is the smallest over which
+    the policy sees enough.
+    """
+
+    def over(total_steps: int) -> tuple[int, ...]:
+        horizon = Horizon(total_steps, images, wanted / images)
+        return _until(wanted, _batches(batch_schedule(batch, horizon), images))
+
+    if not isinstance(batch, Choice):
+        return over(1)
+    return over(2 + bisect_left(range(2, wanted), True, key=lambda steps: len(over(steps)) <= steps))
+
+
+def _batches(size: Callable[[int], int], images: int) -> Iterator[int]:
+    """Batches of the scheduled sizes without end, each epoch's last one cut to what is left of it."""
+    left = images
+    for step in count():
+        batch = min(size(step), left)
+        yield batch
+        left = left - batch or images
+
+
+def _until(wanted: int, batches: Iterator[int]) -> tuple[int, ...]:
+    """The batches up to the one that reaches the wanted sum."""
+    sizes: list[int] = []
+    while wanted > 0:
+        sizes.append(next(batches))
+        wanted -= sizes[-1]
+    return tuple(sizes)
+
+
+@lru_cache(maxsize=256)
+def _running_sum(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(accumulate(sizes, initial=0))

@@ -16,7 +16,7 @@ from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
-from losslab.randomness import generator, seeded
+from losslab.randomness import epoch_order, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
@@ -68,7 +68,8 @@ def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") ->
     with seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
     model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
-    return TrainState(model, run.optimizer.build(parameter_groups(model, run.weight_decay), run.lr))
+    optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
+    return TrainState(model, optimizer)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -154,15 +155,25 @@ def train(
 def _update(
     run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One optimizer step; the mean loss and the number of correct images stay on the device."""
+    """One optimizer step; the mean loss and the number of correct images stay on the device.
+
+    A batch above `max_micro_batch` is accumulated: each part's mean loss counts by its share of the images, so that
+    loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own).
+    """
+    indices = orders.indices(step)
+    loss: list[torch.Tensor] = []
+    correct: list[torch.Tensor] = []
+    state.model.train()
+    state.optimizer.zero_grad()
     try:
-        pixels, labels = images.batch(orders.indices(step))
-        state.model.train()
-        with seeded(run.seed, "step", step.index, device=pixels.device):
-            logits = state.model(pixels)
-        loss = F.cross_entropy(logits, labels)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with seeded(run.seed, "step", step.index, device=indices.device):
+            for part in torch.split(indices, run.max_micro_batch or step.batch_size):
+                pixels, labels = images.batch(part)
+                logits = state.model(pixels)
+                share = F.cross_entropy(logits, labels) * (len(part) / step.batch_size)
+                share.backward()  # type: ignore[no-untyped-call]
+                loss.append(share.detach())
+                correct.append((logits.detach().argmax(1) == labels).sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -170,7 +181,7 @@ def _update(
         if _is_out_of_memory(error):
             raise OutOfMemory(step.index) from error
         raise
-    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+    return torch.stack(loss).sum(), torch.stack(correct).sum()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -189,7 +200,7 @@ class _Orders:
 
     def indices(self, step: Step) -> torch.Tensor:
         if step.epoch != self.epoch:
-            self.order = torch.randperm(self.count, generator=generator(self.seed, "order", step.epoch)).to(self.device)
+            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
             self.epoch = step.epoch
         return self.order[step.offset : step.offset + step.batch_size]
 
@@ -209,7 +220,7 @@ class _Pending:
 
     def flush(self, state: TrainState, clock: float) -> Steps:
         """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
-        loss = [_shortest(value) for value in torch.stack(self.loss).tolist()]
+        loss = _numbers(torch.stack(self.loss))
         correct = torch.stack(self.correct).tolist()
         state.train_seconds += perf_counter() - clock
         sizes = [step.batch_size for step in self.steps]
@@ -222,9 +233,11 @@ class _Pending:
         return record
 
 
-def _shortest(value: float) -> float:
-    """A float32 with no more digits than tell it from its neighbours."""
-    return float(f"{value:.9g}")
+def _numbers(values: torch.Tensor) -> list[float]:
+    """The values of a tensor; float32 with no more digits than tell each from its neighbours."""
+    if values.dtype == torch.float64:
+        return list(values.tolist())
+    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 def _stop_if_diverged(record: Steps) -> None:
@@ -252,7 +265,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
         penalty = _penalty(state.optimizer)
     state.eval_seconds += perf_counter() - clock
     window, state.window = state.window, Window()
-    samples = timeline.samples(state.step)
+    samples = timeline.seen[state.step]
     return Evaluation(
         step=state.step,
         epoch=samples / len(parts.training),

@@ -16,6 +16,11 @@ app = App(
 )
 
 _COMMANDS = {
+    "count": (
+        "losslab.cli.count:count",
+        "Count parameters, activations, multiply-accumulates and receptive fields, with the arithmetic shown.",
+        "losslab count vgg19 --no-bias --show-work",
+    ),
     "data": ("losslab.cli.data:app", "List, fetch and show data sets.", ""),
     "train": (
         "losslab.cli.train:train",

@@ -1,7 +1,11 @@
 """Networks by name; each file holds one family and reads beside its paper's table."""
 
+import functools
 import importlib
 import inspect
+import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.choice import Choice, check_options
@@ -13,8 +17,29 @@ if TYPE_CHECKING:
 MODELS: dict[str, str] = {
     "mlp": "losslab.models.mlp:mlp",
     "lenet5": "losslab.models.lenet:lenet5",
+    "alexnet": "losslab.models.alexnet:alexnet",
+    "alexnet-torchvision": "losslab.models.alexnet:alexnet_torchvision",
+    "alexnet-ungrouped": "losslab.models.alexnet:alexnet_ungrouped",
+    "googlenet": "losslab.models.inception:googlenet",
+    "inception-naive": "losslab.models.inception:inception_naive",
+    "inception-reduced": "losslab.models.inception:inception_reduced",
+    "minigooglenet": "losslab.models.minigooglenet:minigooglenet",
+    "resnet-20": "losslab.models.resnet:resnet",
+    "resnet-32": "losslab.models.resnet:resnet",
+    "resnet-44": "losslab.models.resnet:resnet",
+    "resnet-56": "losslab.models.resnet:resnet",
+    "resnet-110": "losslab.models.resnet:resnet",
+    "vgg11": "losslab.models.vgg:vgg11",
+    "vgg13": "losslab.models.vgg:vgg13",
+    "vgg16": "losslab.models.vgg:vgg16",
+    "vgg19": "losslab.models.vgg:vgg19",
 }
-"""Name -> ``module:factory``. A factory takes keywords only; `input_shape` and `classes` where they can vary."""
+"""Name -> ``module:factory``. A factory takes keywords only; `input_shape` and `classes` where they can vary.
+
+A ResNet's number is its depth; any other of 6n + 2 works, too.
+"""
+
+_RESNET = re.compile(r"resnet-(\d+)")
 
 
 def is_model(name: str) -> bool:
@@ -22,7 +47,7 @@ def is_model(name: str) -> bool:
 
     Only the form is judged; nothing is imported.
     """
-    return name in MODELS or ":" in name or name.startswith(("torchvision/", "timm/"))
+    return name in MODELS or bool(_RESNET.fullmatch(name)) or ":" in name or name.startswith(("torchvision/", "timm/"))
 
 
 def load_factory(name: str) -> Any:
@@ -37,17 +62,22 @@ def load_factory(name: str) -> Any:
         path = "timm:create_model"
     elif ":" in name:
         path = name
+    elif resnet := _RESNET.fullmatch(name):
+        return functools.partial(load_factory("losslab.models.resnet:resnet"), depth=int(resnet[1]))
     elif name in MODELS:
         path = MODELS[name]
     else:
         raise InvalidInput(unknown_name("model", name, MODELS))
     module, _, attribute = path.partition(":")
+    if str(Path.cwd()) not in sys.path:  # an installed command does not look for modules where it is called
+        sys.path.append(str(Path.cwd()))
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+        home = importlib.import_module(module)
+    except Exception as error:
         raise InvalidInput(f"model '{name}': cannot import {module} ({error}); is it installed?") from error
-    except AttributeError:
-        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'") from None
+    if not hasattr(home, attribute):
+        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'")
+    return getattr(home, attribute)
 
 
 def build_model(

@@ -21,6 +21,7 @@ def lenet5(*, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10) -> nn
     Example:
         >>> sum(p.numel() for p in lenet5().parameters())
         61706
+
     Reference:
         LeCun et al. 1998, "Gradient-based learning applied to document recognition", figure 2.
     """

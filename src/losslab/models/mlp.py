@@ -28,6 +28,7 @@ def mlp(
     Example:
         >>> sum(p.numel() for p in mlp().parameters())
         4084010
+
     Reference:
         Dropout: Srivastava et al. 2014, JMLR 15; torch's is inverted (scales by 1/(1 - p) in training).
     """

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,16 +24,21 @@ class Cost:
     """What one kind of run costs here, measured while all workers are busy.
 
     Attributes:
-        step_seconds: one optimizer step.
+        step_seconds: (batch size, seconds of an optimizer step), for one size or, where it varies, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it.
     """
 
-    step_seconds: float
+    step_seconds: tuple[tuple[int, float], ...]
     image_seconds: float
     start_seconds: float
     memory_bytes: int
+
+    def of_step(self, batch_size: int) -> float:
+        """Seconds of a step of this size, on the line through the sizes that were measured."""
+        (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
+        return low if large == small else low + (high - low) * (batch_size - small) / (large - small)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ Costs = Mapping[str, Cost]
 def kind_of_run(run: Run) -> str:
     """What the cost of a step depends on: everything but length, data size, learning rate and seed."""
     fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch")}
+    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "max_micro_batch")}
     return json.dumps([run.data.name, parts, run.weight_decay > 0], sort_keys=True)
 
 
@@ -124,7 +130,8 @@ def run_seconds(run: Run, costs: Costs) -> float:
     timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
     evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    return cost.start_seconds + timeline.total_steps * cost.step_seconds + evaluated * cost.image_seconds
+    steps = sum(count * cost.of_step(size) for size, count in Counter(timeline.batch_sizes).items())
+    return cost.start_seconds + steps + evaluated * cost.image_seconds
 
 
 @lru_cache(maxsize=256)

@@ -10,34 +10,42 @@ import torch
 
 from losslab import data
 from losslab.data.batches import on_device
+from losslab.data.dataset import Dataset
 from losslab.spec import Run
 from losslab.study.budget import Cost
-from losslab.train import evaluate, memory_format, new_state, train
+from losslab.timeline import Timeline
+from losslab.train import TrainState, evaluate, memory_format, new_state, prepare, train
 
-CALIBRATION_SECONDS = 1.5
+CALIBRATION_SECONDS = 0.7
 CALIBRATION_IMAGES = 2000
 
 
 def calibrate(run: Run) -> Iterator[Cost]:
-    """Train a run for a moment on a few images and yield its cost."""
+    """Train a run for a moment at its smallest and largest batch size and yield its cost."""
     dataset = data.load(run.data.name)
     began = perf_counter()
     state = new_state(run, dataset)
-    small = run.model_copy(update={"steps": 10**6, "epochs": None, "evaluate": "end", "lr": 1e-6})
-    seconds: list[float] = []
-    marks = [0.0]
-    start = None
-    for record in train(small, dataset=dataset, state=state, flush_steps=2):
-        start = start or perf_counter() - began
-        if record.kind == "steps":
-            marks.append(state.train_seconds)
-            seconds.append((marks[-1] - marks[-2]) / 2)
-            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
-                break
+    parts = prepare(run, dataset, state.model)
+    start_seconds = perf_counter() - began
+    sizes = Timeline(run, len(parts.training)).batch_sizes
+    seconds = tuple((size, _step_seconds(run, dataset, state, size)) for size in sorted({min(sizes), max(sizes)}))
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
     evaluate(state.model, images)
     clock = perf_counter()
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(median(seconds[1:]), image_seconds, start or 0.0, psutil.Process().memory_info().rss)
+    yield Cost(seconds, image_seconds, start_seconds, psutil.Process().memory_info().rss)
+
+
+def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int) -> float:
+    """The median time of a step after the first few."""
+    state.step, state.train_seconds = 0, 0.0
+    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6, "batch": size}
+    seconds: list[float] = []
+    for record in train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=2):
+        if record.kind == "steps":
+            seconds.append(state.train_seconds - sum(seconds))
+            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
+                break
+    return median(seconds[1:]) / 2

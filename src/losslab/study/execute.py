@@ -88,7 +88,10 @@ def planned_before(folder: StudyFolder) -> Plan:
     try:
         study = Study.model_validate(facts["spec"])
         scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
-        costs = {kind: Cost(**cost) for kind, cost in facts["costs"].items()}
+        costs = {
+            kind: Cost(**cost | {"step_seconds": tuple(map(tuple, cost["step_seconds"]))})
+            for kind, cost in facts["costs"].items()
+        }
         return plan_at(study, scale, costs, facts["workers"], facts["threads"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error

@@ -99,7 +99,7 @@ def get_field(fields: Fields, path: str) -> Any:
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short name for each run by the fields in which the runs differ; run identity -> name."""
-    rows = {run.id: _flat(run.model_dump(mode="json")) for run in runs}
+    rows = {run.id: flat_fields(run.model_dump(mode="json")) for run in runs}
     keys = dict.fromkeys(key for row in rows.values() for key in row)
     varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values() if key in row}) > 1]
     shown = [key for key in varied if not key.startswith("optimizer.") or key == "optimizer.name"]
@@ -114,10 +114,11 @@ def _shown(key: str, value: Any) -> str:
     return text if key.endswith(".name") else f"{key.rpartition('.')[2]}={text}"
 
 
-def _flat(fields: Fields, prefix: str = "") -> Fields:
+def flat_fields(fields: Fields, prefix: str = "") -> Fields:
+    """The fields by dotted path."""
     flat: Fields = {}
     for key, value in fields.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= flat_fields(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
 
 
@@ -160,8 +161,12 @@ def _merge(base: Fields, point: Fields) -> Fields:
 
 
 def _tables(fields: Fields) -> Fields:
-    choices = ("data", "model", "optimizer")
-    return {key: as_choice(value) if key in choices else value for key, value in fields.items()}
+    """Texts that stand for tables as those tables, so that dotted fields and references reach into them."""
+    return {key: as_choice(value) if _is_choice(key, value) else value for key, value in fields.items()}
+
+
+def _is_choice(key: str, value: Any) -> bool:
+    return key in ("data", "model", "optimizer") or (key in ("lr", "batch") and isinstance(value, str) and "(" in value)
 
 
 def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:

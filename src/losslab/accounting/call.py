@@ -1,0 +1,77 @@
+"""One operation as it ran: its name, its arguments by name, its result."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from losslab.accounting.layout import Layout
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation of torch's ATen set with what it got and gave.
+
+    Attributes:
+        name: the operation, such as ``convolution``; the trailing underscore of an in-place form is dropped.
+        arguments: every argument of its schema by name, defaults included.
+        tensors: all tensors among the arguments, in order.
+        outputs: the tensors that it returned.
+        layout: gives the layout of a tensor among ``tensors``.
+    """
+
+    name: str
+    operation: Any
+    arguments: dict[str, Any]
+    tensors: list[Tensor]
+    outputs: list[Tensor]
+    layout: Callable[[Tensor], Layout]
+
+    def __getitem__(self, argument: str) -> Any:
+        return self.arguments[argument]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first result."""
+        return tuple(self.outputs[0].shape)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each output element depends on the elements at its own place only."""
+        return torch.Tag.pointwise in self.operation.tags
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the result is one of the arguments."""
+        return any(out is tensor for out in self.outputs for tensor in self.tensors)
+
+    def per_axis(self, argument: str, axes: int) -> list[int]:
+        """An argument such as ``stride``, one value for each of the last ``axes`` dimensions; 1 where absent."""
+        value = self.arguments.get(argument, 1)
+        values = list(value) if isinstance(value, Sequence) else [value]
+        return values * axes if len(values) == 1 else values
+
+    @property
+    def pool_window(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Kernel, stride, padding and dilation of a pooling, one value for each axis."""
+        axes = 3 if "3d" in self.name else 2
+        kernel = self.per_axis("kernel_size", axes)
+        stride = self.per_axis("stride", axes) if self["stride"] else kernel
+        return kernel, stride, self.per_axis("padding", axes), self.per_axis("dilation", axes)
+
+
+def bind(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an operation by the names in its schema."""
+    schema = operation._schema.arguments
+    return {
+        argument.name: args[i] if i < len(args) else kwargs.get(argument.name, argument.default_value)
+        for i, argument in enumerate(schema)
+    }
+
+
+def tensors_in(*values: Any) -> list[Tensor]:
+    """Every tensor in a nested structure, in order."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

@@ -1,0 +1,115 @@
+"""The account of a network, from the network, what builds it, or its name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
+from losslab.accounting.ledger import Ledger, make_ledger
+from losslab.accounting.trace import trace
+from losslab.accounting.twin import first_line, weightless
+from losslab.choice import Choice, parse_choice
+from losslab.errors import InvalidInput
+from losslab.models import build_model, load_factory
+
+Countable = nn.Module | Callable[[], nn.Module] | str
+"""A module, a factory without arguments, or a model's name with options such as ``resnet-44(shortcut='A')``."""
+
+
+def count(
+    model: Countable, input_shape: InputShape | None = None, *, batch_size: int = 1, include_bias: bool = True
+) -> Ledger:
+    """The ledger of a network for one batch: every row with the arithmetic that gave its numbers.
+
+    The network runs once, in evaluation mode, as a copy without weights on torch's meta device. It is not touched, and
+    one given by name or by factory is built there too, so that its weights never exist.
+
+    Args:
+        model: a module, a factory without arguments, or a model's name.
+        input_shape: of one sample, without the batch: ``(3, 224, 224)`` or ``"3x224x224"``; ``"128:int64"`` names a
+            dtype; a list or a dictionary of these feeds several inputs. None for a name's own default.
+        batch_size: samples in the batch.
+        include_bias: whether parameters whose name begins or ends with ``bias`` count as parameters.
+    Raises:
+        InvalidInput: when the model cannot be built or does not run on this input, in one line that says where.
+    Example:
+        >>> ledger = count("lenet5")
+        >>> ledger.parameters, ledger.macs, ledger.rows[1].work["parameters"]
+        (61706, 416520, '(5*5*1)*6 + 6 = 156')
+    """
+    network, inputs = resolve(model, input_shape, batch_size)
+    name = model if isinstance(model, str) else type(network).__name__
+    return make_ledger(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
+
+
+def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs]:
+    """The network, without weights where it is built here, and its inputs.
+
+    Raises:
+        InvalidInput: when a factory raises or returns no module, or there is no usable input shape.
+    """
+    if batch_size < 1:
+        raise InvalidInput(f"`batch_size` (={batch_size}) must be at least 1")
+    network = model if isinstance(model, nn.Module) else _built(model, input_shape)
+    if input_shape is None and isinstance(model, str):
+        input_shape = _default_shape(model, network)
+    if input_shape is None:
+        raise InvalidInput("`input` is missing and the model has no default; give one such as 3x224x224")
+    return network, parse_inputs(input_shape)
+
+
+def _built(model: Callable[[], nn.Module] | str, input_shape: InputShape | None) -> nn.Module:
+    network = _weightless(_by_name(model, input_shape) if isinstance(model, str) else model)
+    if not isinstance(network, nn.Module):
+        raise InvalidInput(f"`model` gave {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Module]:
+    try:
+        choice = Choice(**parse_choice(name))
+    except ValueError as error:
+        raise InvalidInput(f"`model`: {error}") from None
+    inputs = parse_inputs(input_shape) if input_shape is not None else None
+    shape = inputs.each[0].shape if inputs and len(inputs.each) == 1 else None
+    return lambda: build_model(choice, input_shape=shape)
+
+
+def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
+    """What a factory builds, on the meta device; only its parameters there when it reads values while it builds."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except InvalidInput:
+        raise
+    except Exception:
+        return _built_with_values(make)
+
+
+def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
+    handle = register_module_parameter_registration_hook(_registered_weightless)
+    try:
+        return make()
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"`model` cannot be built: {first_line(error)}") from error
+    finally:
+        handle.remove()
+
+
+def _registered_weightless(_module: Any, _name: Any, parameter: nn.Parameter | None) -> Any:
+    return None if parameter is None else weightless(parameter)
+
+
+def _default_shape(name: str, network: nn.Module) -> Any:
+    if name.startswith("torchvision/"):
+        return (3, 224, 224)
+    if name.startswith("timm/"):
+        return cast("Any", network).default_cfg["input_size"]
+    parameter = inspect.signature(load_factory(parse_choice(name)["name"])).parameters.get("input_shape")
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default

@@ -1,0 +1,209 @@
+"""What each operation is, and the arithmetic of its multiply-accumulates.
+
+An operation that no rule here knows is reported as *not counted*; nothing is taken for free by default.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from losslab.accounting.call import Call
+from losslab.accounting.formulas import NOTHING, Formula, times, units, window_size
+
+
+@dataclass(frozen=True)
+class Work:
+    """The kind of an operation and what it costs.
+
+    Attributes:
+        kind: what a table calls it.
+        macs: multiply-accumulates of convolutions and matrix products, bias excluded.
+        operations: elements that other arithmetic reads; kept apart from MACs.
+        detail: kernel, stride and the like in words.
+        sizes: the arithmetic of the output's height and width, where a window slides.
+        inner: length of the sums of a matrix product, as the product that it was flattened from.
+        counted: False where no rule knows the operation.
+    """
+
+    kind: str
+    macs: Formula = NOTHING
+    operations: Formula = NOTHING
+    detail: str = ""
+    sizes: tuple[Formula, ...] = ()
+    inner: Formula = NOTHING
+    counted: bool = True
+
+
+APART = frozenset({"elementwise", "softmax", "move", "random", "view", "create", "weights", "constant"})
+"""Kinds that transform, move or make elements without forming new units; a table lists them apart.
+
+``weights`` and ``constant`` are work on parameters or constants alone, such as their normalisation.
+"""
+SILENT = frozenset({"view", "create"})
+"""Kinds without any work: another look at the same memory, or a constant."""
+
+
+def _sides(values: Iterable[int]) -> str:
+    return "x".join(map(str, values))
+
+
+def _per_axis(values: list[int]) -> str:
+    return _sides(values if len(set(values)) > 1 else values[:1])
+
+
+def _elements(shape: Iterable[int]) -> Formula:
+    return times(*([size for size in shape if size != 1] or [1]))
+
+
+def _convolution(call: Call) -> Work:
+    weight, space = call["weight"], len(call["weight"].shape) - 2
+    kernel, groups = tuple(weight.shape[2:]), call["groups"]
+    stride, padding, dilation = (call.per_axis(name, space) for name in ("stride", "padding", "dilation"))
+    shape, source = call.shape, tuple(call["input"].shape)
+    words = [_sides(kernel), f"stride {_per_axis(stride)}", f"padding {_per_axis(padding)}"]
+    words += [f"dilation {_per_axis(dilation)}"] * (max(dilation) > 1) + [f"groups {groups}"] * (groups > 1)
+    if call["transposed"]:
+        macs = times(*_batched(source), times(*kernel, weight.shape[1]))
+        return Work("conv-transposed", macs, detail=", ".join(words))
+    sizes = map(window_size, source[2:], kernel, stride, padding, dilation)
+    macs = times(*_batched(shape), times(*kernel, weight.shape[1]))
+    return Work("conv", macs, detail=", ".join(words), sizes=tuple(sizes))
+
+
+def _batched(shape: tuple[int, ...]) -> tuple[int | Formula, ...]:
+    return units(shape[1:], shape[0]).parts
+
+
+def _product(left: str, right: str) -> Callable[[Call], Work]:
+    """Of (..., rows, inner) and (..., inner, columns): each result takes ``inner`` multiply-accumulates."""
+
+    def work(call: Call) -> Work:
+        a, b = call[left], call[right]
+        first, *rest = [factor.size for factor in call.layout(a).dims[-1]]
+        inner = times(*rest, first)
+        results = [size for size in (*a.shape[:-1], *b.shape[1:][-1:]) if size != 1]
+        detail = f"{_sides(a.shape)} by {_sides(b.shape)}"
+        return Work("matmul", times(*results, inner if rest else first), detail=detail, inner=inner)
+
+    return work
+
+
+def _trilinear(call: Call) -> Work:
+    """One multiply-accumulate for every term of the sum over products of three."""
+    whole = [call["i1"], call["i2"], call["i3"]]
+    for which, name in enumerate(("expand1", "expand2", "expand3")):
+        for dim in call[name]:
+            whole[which] = whole[which].unsqueeze(dim)
+    sizes = [max(sizes) for sizes in zip(*(tensor.shape for tensor in whole), strict=True)]
+    return Work("matmul", times(*sizes), detail="bilinear form")
+
+
+def _pool(call: Call) -> Work:
+    kernel, stride, padding, dilation = call.pool_window
+    source, ceil = call["self"].shape[-len(kernel) :], call["ceil_mode"]
+    sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
+    true = zip(sizes, call.shape[-len(kernel) :], strict=True)  # a window that would begin in the padding is dropped
+    sizes = [formula for formula, size in true if int(formula) == size]
+    detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
+    return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
+
+
+def _reads_input(kind: str) -> Callable[[Call], Work]:
+    return lambda call: Work(kind, operations=_elements(call.tensors[0].shape))
+
+
+def _makes_output(kind: str) -> Callable[[Call], Work]:
+    return lambda call: Work(kind, operations=_elements(call.shape), detail=call.name)
+
+
+def _free(kind: str) -> Callable[[Call], Work]:
+    return lambda call: Work(kind, detail=call.name)
+
+
+def _kinds(make: Callable[[str], Callable[[Call], Work]], kind: str, names: str) -> dict[str, Callable[[Call], Work]]:
+    return dict.fromkeys(names.split(), make(kind))
+
+
+_RULES: dict[str, Callable[[Call], Work]] = {
+    "convolution": _convolution,
+    "mm": _product("self", "mat2"),
+    "addmm": _product("mat1", "mat2"),
+    "bmm": _product("self", "mat2"),
+    "baddbmm": _product("batch1", "batch2"),
+    "addbmm": _product("batch1", "batch2"),
+    "mv": _product("self", "vec"),
+    "addmv": _product("mat", "vec"),
+    "dot": _product("self", "tensor"),
+    "vdot": _product("self", "other"),
+    "_trilinear": _trilinear,
+    **dict.fromkeys(("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"), _pool),
+    **_kinds(
+        _reads_input,
+        "pool",
+        "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d",
+    ),
+    **_kinds(
+        _reads_input,
+        "norm",
+        "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training native_layer_norm "
+        "native_group_norm _fused_rms_norm",
+    ),
+    **_kinds(
+        _reads_input,
+        "reduce",
+        "mean sum amax amin max min prod var std var_mean std_mean linalg_vector_norm norm logsumexp argmax argmin "
+        "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero col2im scatter_add index_add "
+        "scatter_reduce index_reduce trace",
+    ),
+    **_kinds(_reads_input, "softmax", "_softmax _safe_softmax _log_softmax"),
+    **_kinds(
+        _makes_output,
+        "resample",
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
+        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d "
+        "_upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d",
+    ),
+    **_kinds(
+        _makes_output,
+        "elementwise",
+        "glu hardswish log_sigmoid_forward rrelu_with_noise rsub floor_divide _prelu_kernel isin complex polar addr "
+        "_weight_norm_interface",
+    ),
+    **_kinds(_free, "embedding", "embedding"),
+    **_kinds(_reads_input, "embedding", "_embedding_bag"),
+    **_kinds(
+        _free,
+        "move",
+        "cat stack clone copy _to_copy fill zero constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
+        "replication_pad1d replication_pad2d replication_pad3d im2col pixel_shuffle pixel_unshuffle channel_shuffle "
+        "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
+        "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take "
+        "rot90 block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d "
+        "searchsorted bucketize",
+    ),
+    **_kinds(
+        _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"
+    ),
+    **_kinds(_free, "random", "bernoulli uniform normal random native_dropout multinomial"),
+    **_kinds(
+        _free,
+        "create",
+        "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones new_full "
+        "empty_strided new_empty_strided",
+    ),
+}
+"""Operation -> its work. Most elementwise operations are known by torch's own tag, views by their schema."""
+
+
+def work_of(call: Call) -> Work:
+    """The kind and the arithmetic of an operation."""
+    if call.name in _RULES:
+        return _RULES[call.name](call)
+    if call.elementwise:
+        return Work("elementwise", operations=_elements(call.shape), detail=call.name)
+    if not call.tensors:
+        return Work("create")
+    if call.operation.is_view or torch.Tag.inplace_view in call.operation.tags:
+        return Work("view")
+    return Work(call.name, counted=False)

@@ -1,0 +1,275 @@
+"""How each operation carries receptive fields from its arguments to its results.
+
+What no rule here knows makes every axis that reaches the result unbounded: a field is exact or it is not claimed.
+"""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from losslab.accounting.call import Call
+from losslab.accounting.layout import (
+    Dimension,
+    Factor,
+    Layout,
+    combined,
+    gathered,
+    lost,
+    mixed,
+    permuted,
+    plain,
+    reshaped,
+    tidy,
+)
+from losslab.accounting.receptive_field import Field
+
+Step = Callable[[Field], Field | None]
+Rule = Callable[[Call, Tensor], Layout]
+
+
+def layout_of(call: Call, output: Tensor) -> Layout:
+    """The layout of one result of an operation."""
+    shape = tuple(output.shape)
+    rule = _RULES.get(call.name) or (_pointwise if call.elementwise else None)
+    result = rule(call, output) if rule else None
+    if result is None or result.shape != shape:
+        return lost(map(call.layout, call.tensors), shape)
+    return result
+
+
+def _pointwise(call: Call, output: Tensor) -> Layout:
+    return combined([call.layout(tensor) for tensor in call.tensors], output.shape)
+
+
+def _first_only(call: Call, output: Tensor) -> Layout:
+    return combined([call.layout(call.tensors[0])], output.shape)
+
+
+def _made(_: Call, output: Tensor) -> Layout:
+    return plain(output.shape)
+
+
+def _copy(call: Call, output: Tensor) -> Layout:
+    source = call["src"] if "src" in call.arguments else call["self"]
+    return combined([call.layout(source)], output.shape)
+
+
+def _reshape(call: Call, output: Tensor) -> Layout:
+    return reshaped(call.layout(call["self"]), output.shape)
+
+
+def _transpose(call: Call, output: Tensor) -> Layout:
+    order = list(range(output.dim()))
+    if "dim0" in call.arguments:
+        one, two = call["dim0"], call["dim1"]
+        order[one], order[two] = order[two], order[one]
+    elif "dims" in call.arguments:
+        order = [dim % output.dim() for dim in call["dims"]]
+    else:
+        order.reverse()
+    return permuted(call.layout(call["self"]), order)
+
+
+def _dims(call: Call, name: str = "dim") -> list[int]:
+    value = call.arguments.get(name)
+    if value is None or value == []:
+        return list(range(call.tensors[0].dim()))
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _reduce(call: Call, _: Tensor) -> Layout:
+    return gathered(call.layout(call.tensors[0]), _dims(call), keep=bool(call.arguments.get("keepdim")))
+
+
+def _mix(call: Call, _: Tensor) -> Layout:
+    return mixed(call.layout(call.tensors[0]), _dims(call))
+
+
+def _layer_norm(call: Call, _: Tensor) -> Layout:
+    return mixed(call.layout(call["input"]), range(-len(call["normalized_shape"]), 0))
+
+
+def _group_norm(call: Call, _: Tensor) -> Layout:
+    return mixed(call.layout(call["input"]), range(1, call["input"].dim()))
+
+
+def _batch_norm(call: Call, output: Tensor) -> Layout:
+    statistics = [0, *range(2, call["input"].dim())]
+    return mixed(call.layout(call["input"]), statistics) if call["training"] else _first_only(call, output)
+
+
+def _product(left: str, right: str) -> Rule:
+    def rule(call: Call, output: Tensor) -> Layout:
+        a, b = call.layout(call[left]), call.layout(call[right])
+        inner = {axis for dim in (a.dims[-1], b.dims[-2:][0]) for f in dim for axis in f.fields}
+        columns = b.dims[-1:] if len(b.dims) > 1 else ()
+        rows = tidy((*a.dims[:-1], *((Factor(1),) for _ in columns)), a.unbounded | inner)
+        others = tidy((*b.dims[:-2], *((Factor(1),) for _ in a.dims[-2:-1]), *columns), b.unbounded | inner)
+        added = [call.layout(t) for t in call.tensors if t is not call[left] and t is not call[right]]
+        return combined([*added, rows, others], output.shape)
+
+    return rule
+
+
+def _stepped(layout: Layout, steps: Sequence[tuple[int, Step]], *, channels: int | None = None) -> Layout:
+    """After an operation that moves each of the last dimensions by a step to a new size, and may mix the channels."""
+    dims, unknown = list(layout.dims), set(layout.unbounded)
+    for place, (size, step) in enumerate(steps, start=-len(steps)):
+        dims[place], gone = _step(dims[place], size, step)
+        unknown |= gone
+    if channels is not None:
+        place = -len(steps) - 1
+        unknown |= {axis for factor in dims[place] for axis in factor.fields}
+        dims[place] = (Factor(channels),)
+    return tidy(dims, unknown)
+
+
+def _step(dim: Dimension, size: int, step: Step) -> tuple[Dimension, set[int]]:
+    axes = {axis for factor in dim for axis in factor.fields}
+    if len(dim) != 1:
+        return (Factor(size),), axes
+    moved = {axis: step(seen) for axis, seen in dim[0].fields.items()}
+    known = {axis: seen for axis, seen in moved.items() if seen is not None}
+    return (Factor(size, known),), axes - known.keys()
+
+
+def _convolution(call: Call, output: Tensor) -> Layout:
+    kernel = call["weight"].shape[2:]
+    space = len(kernel)
+    step = Field.transposed if call["transposed"] else Field.windowed
+    values = zip(kernel, *(call.per_axis(name, space) for name in ("stride", "padding", "dilation")), strict=True)
+    moves = [lambda seen, v=v: step(seen, *v) for v in values]
+    layout = call.layout(call["input"])
+    layout = tidy(layout.dims, layout.unbounded | call.layout(call["weight"]).axes)
+    return _stepped(layout, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1])
+
+
+def _pool(call: Call, output: Tensor) -> Layout:
+    moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
+    return _stepped(call.layout(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True)))
+
+
+def _adaptive_pool(call: Call, output: Tensor) -> Layout:
+    def move(size: int, result: int) -> Step:
+        window = size // result
+        return lambda seen: seen.windowed(window, window) if result > 1 and size % result == 0 else None
+
+    space = 3 if "3d" in call.name else 2
+    sizes = zip(call["self"].shape[-space:], output.shape[-space:], strict=True)
+    return _stepped(call.layout(call["self"]), [(result, move(size, result)) for size, result in sizes])
+
+
+def _resample(call: Call, output: Tensor) -> Layout:
+    def move(size: int, result: int) -> Step:
+        scale = result // size
+        if result % size:
+            return lambda _: None
+        if "nearest" in call.name:
+            return lambda seen: seen.transposed(scale, scale)
+        linear = "bicubic" not in call.name and not call["align_corners"]
+        return lambda seen: seen.interpolated(scale) if linear else None
+
+    sizes = zip(call["self"].shape[2:], output.shape[2:], strict=True)
+    return _stepped(call.layout(call["self"]), [(result, move(size, result)) for size, result in sizes])
+
+
+def _pixel_shuffle(call: Call, output: Tensor) -> Layout:
+    up = call.arguments.get("upscale_factor")
+    factor = up or call["downscale_factor"]
+    move = (lambda seen: seen.transposed(factor, factor)) if up else (lambda seen: seen.windowed(factor, factor))
+    steps = [(size, move) for size in output.shape[-2:]]
+    return _stepped(call.layout(call["self"]), steps, channels=output.shape[-3])
+
+
+def _pad(call: Call, output: Tensor) -> Layout:
+    amounts = call.arguments.get("pad") or call["padding"]
+    before = list(amounts[::2])[::-1]
+    moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
+    return _stepped(call.layout(call["self"]), list(zip(output.shape[-len(before) :], moves, strict=True)))
+
+
+def _slice(call: Call, output: Tensor) -> Layout:
+    layout, dim = call.layout(call["self"]), call["dim"] % output.dim()
+    start, step = call["start"] or 0, call["step"]
+    start = start + layout.shape[dim] if start < 0 else min(start, layout.shape[dim])
+    if start == 0 and step == 1 and output.shape[dim] == layout.shape[dim]:
+        return layout
+    moved, gone = _step(layout.dims[dim], output.shape[dim], lambda seen: seen.windowed(1, step, -start))
+    return tidy((*layout.dims[:dim], moved, *layout.dims[dim + 1 :]), layout.unbounded | gone)
+
+
+def _split(call: Call, output: Tensor) -> Layout:
+    layout, dim = call.layout(call["self"]), call["dim"] % output.dim()
+    layout = mixed(layout, [dim])
+    return tidy((*layout.dims[:dim], (Factor(output.shape[dim]),), *layout.dims[dim + 1 :]), layout.unbounded)
+
+
+def _select(call: Call, _: Tensor) -> Layout:
+    return gathered(call.layout(call["self"]), [call["dim"]], keep=False)
+
+
+def _join(call: Call, output: Tensor) -> Layout:
+    dim = call["dim"] % output.dim()
+    joined = []
+    for tensor in call["tensors"]:
+        layout = call.layout(tensor)
+        if call.name == "stack":
+            dims = (*layout.dims[:dim], (Factor(1),), *layout.dims[dim:])
+        else:
+            layout = mixed(layout, [dim]) if len(layout.dims) == output.dim() else plain(())
+            dims = (*layout.dims[:dim], (Factor(1),), *layout.dims[dim + 1 :])
+        joined.append(tidy(dims, layout.unbounded))
+    return combined(joined, output.shape)
+
+
+def _embedding(call: Call, output: Tensor) -> Layout:
+    indices = call.layout(call["indices"])
+    return tidy((*indices.dims, (Factor(output.shape[-1]),)), indices.unbounded)
+
+
+def _named(rule: Rule, names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), rule)
+
+
+_RULES: dict[str, Rule] = {
+    "convolution": _convolution,
+    "mm": _product("self", "mat2"),
+    "addmm": _product("mat1", "mat2"),
+    "bmm": _product("self", "mat2"),
+    "baddbmm": _product("batch1", "batch2"),
+    "mv": _product("self", "vec"),
+    "addmv": _product("mat", "vec"),
+    "native_batch_norm": _batch_norm,
+    "native_layer_norm": _layer_norm,
+    "_fused_rms_norm": _layer_norm,
+    "native_group_norm": _group_norm,
+    "embedding": _embedding,
+    "slice": _slice,
+    "select": _select,
+    "unbind": _select,
+    **_named(_first_only, "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias"),
+    **_named(_copy, "copy"),
+    **_named(_made, "bernoulli fill zero uniform normal random"),
+    **_named(_made, "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones"),
+    **_named(_reshape, "view _unsafe_view _reshape_alias _reshape_copy unsqueeze squeeze"),
+    **_named(_transpose, "permute transpose t"),
+    **_named(
+        _reduce, "mean sum amax amin max min prod var std linalg_vector_norm norm logsumexp argmax argmin all any"
+    ),
+    **_named(_mix, "_softmax _safe_softmax _log_softmax cumsum cumprod logcumsumexp"),
+    **_named(_pool, "avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices"),
+    **_named(_adaptive_pool, "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d"),
+    **_named(
+        _resample,
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
+        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d",
+    ),
+    **_named(_pixel_shuffle, "pixel_shuffle pixel_unshuffle"),
+    **_named(
+        _pad,
+        "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+        "replication_pad3d",
+    ),
+    **_named(_split, "split split_with_sizes unsafe_split unsafe_split_with_sizes"),
+    **_named(_join, "cat stack"),
+}

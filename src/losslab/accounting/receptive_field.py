@@ -1,0 +1,127 @@
+"""Which input positions a unit depends on, along one axis, exactly."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor, gcd, lcm
+
+Span = tuple[int, int]
+"""First and last input position, both included."""
+
+
+@dataclass(frozen=True)
+class Field:
+    r"""The receptive fields of a row of units: unit ``i`` sees the input positions of its span.
+
+    .. math:: span(i) = spans_{i \bmod P} + \lfloor i / P \rfloor \cdot advance
+
+    The period P is the number of spans. It is 1 for convolution and pooling; after a transposed convolution of stride
+    s, units of s different phases see spans of different places and sizes, or nothing: None.
+
+    Positions below 0 and beyond the input's end are padding.
+    """
+
+    spans: tuple[Span | None, ...] = ((0, 0),)
+    advance: int = 1
+
+    @property
+    def size(self) -> int:
+        """Input positions that a unit sees; the largest over the phases."""
+        return max((last - first + 1 for first, last in filter(None, self.spans)), default=0)
+
+    @property
+    def stride(self) -> Fraction:
+        """Input positions between neighbouring units (the jump); below 1 after upsampling."""
+        return Fraction(self.advance, len(self.spans))
+
+    @property
+    def padding(self) -> int:
+        """How far the first unit's field reaches before the input's first position."""
+        return max(0, -self._first_span[0])
+
+    @property
+    def centre(self) -> float:
+        """Input position of the middle of the first unit's field."""
+        return sum(self._first_span) / 2
+
+    @property
+    def _first_span(self) -> Span:
+        return next(filter(None, self.spans), (0, 0))
+
+    def span(self, unit: int) -> Span | None:
+        """What ``unit`` sees, padding included; None where it sees nothing."""
+        turn, phase = divmod(unit, len(self.spans))
+        span = self.spans[phase]
+        return span and (span[0] + turn * self.advance, span[1] + turn * self.advance)
+
+    def seen_through(self, read: Callable[[int], Iterable[int]], step: int, per: int = 1) -> "Field":
+        """The field of units of which the i-th reads our units ``read(i)``, ``step`` further every ``per`` units."""
+        shared = gcd(len(self.spans), step)
+        spans = (hull(map(self.span, read(i))) for i in range(per * len(self.spans) // shared))
+        return Field(tuple(spans), self.advance * (step // shared))
+
+    def windowed(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
+        """After a convolution or pooling."""
+        reach = (kernel - 1) * dilation + 1
+        return self.seen_through(lambda i: range(i * stride - padding, i * stride - padding + reach, dilation), stride)
+
+    def transposed(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
+        """After a transposed convolution: unit o reads every i with o = i*stride - padding + tap*dilation."""
+
+        def read(o: int) -> list[int]:
+            scaled = (o + padding - tap * dilation for tap in range(kernel))
+            return [place // stride for place in scaled if place % stride == 0]
+
+        return self.seen_through(read, 1, stride)
+
+    def interpolated(self, scale: int) -> "Field":
+        """After linear interpolation to ``scale`` times the size, half-pixel centres; the nearer two units are read."""
+
+        def read(o: int) -> tuple[int, int]:
+            place = Fraction(2 * o + 1 - scale, 2 * scale)
+            return floor(place), ceil(place)
+
+        return self.seen_through(read, 1, scale)
+
+    def merged(self, other: "Field") -> "Field | None":
+        """The smallest field that holds both, unit by unit; None where the two advance differently."""
+        if self.stride != other.stride:
+            return None
+        period = lcm(len(self.spans), len(other.spans))
+        spans = tuple(hull((self.span(i), other.span(i))) for i in range(period))
+        return Field(spans, self.advance * (period // len(self.spans)))
+
+
+def hull(spans: Iterable[Span | None]) -> Span | None:
+    """The smallest span that holds all; None when there is none.
+
+    Example:
+        >>> hull([(3, 5), None, (1, 2)])
+        (1, 5)
+    """
+    some = [span for span in spans if span]
+    return (min(first for first, _ in some), max(last for _, last in some)) if some else None
+
+
+def stack_receptive_field(kernel: int, layers: int) -> int:
+    r"""Side of the field that ``layers`` stacked ``kernel`` x ``kernel`` convolutions of stride 1 see.
+
+    .. math:: R_N = N F - N + 1
+
+    Proof by induction over the layers. One layer sees F. A unit of layer N + 1 sees F neighbouring units of layer N,
+    whose fields of side R_N start one position apart, so that together they cover R_N + (F - 1) positions. With
+    R_N = NF - N + 1 this is (N + 1)F - (N + 1) + 1.
+
+    Args:
+        kernel: side F of each kernel; 1 <= kernel.
+        layers: number N of layers; 1 <= layers.
+    Raises:
+        ValueError: when either is not positive.
+    Example:
+        >>> stack_receptive_field(5, 3)
+        13
+    """
+    for name, value in (("kernel", kernel), ("layers", layers)):
+        if value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    return layers * kernel - layers + 1

@@ -1,0 +1,35 @@
+"""``losslab report``: records to one page."""
+
+import webbrowser
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from losslab.report.render import write_report
+
+
+def report(
+    folder: Path,
+    *,
+    open: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    figures: Path | None = None,
+) -> None:
+    """Write the report of a study folder: one HTML file that works offline, and every figure as PNG and SVG.
+
+    Example: losslab report runs/adaptive-optimizers --open
+
+    Parameters
+    ----------
+    folder: The folder that `losslab study run` filled; it may be unfinished.
+    open: Show the page in the browser.
+    json: Print where the page and the figures are as JSON.
+    figures: Where the PNG and SVG files go; FOLDER/figures when absent.
+    """
+    page = write_report(folder, figures=figures).resolve()
+    paths = {"report": str(page), "figures": str((figures or folder / "figures").resolve())}
+    print(dumps(paths) if json else page)
+    if open:
+        webbrowser.open(page.as_uri())

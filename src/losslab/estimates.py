@@ -1,0 +1,117 @@
+"""A quantity measured over seeds: mean, spread, interval, and whether two of them differ."""
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+
+Z95 = 1.959964
+"""Normal quantile of a two-sided 95 % interval."""
+
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Student's t, two-sided 95 %, for 1 to 10 degrees of freedom; beyond, the last is used and a little too wide."""
+
+DIGITS = 4
+"""Significant digits that are shown; values that agree in all of them count as equal."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What runs that differ only in their seed reached.
+
+    Attributes:
+        values: one per seed.
+        images: where the values are fractions of so many images, their number.
+    """
+
+    values: tuple[float, ...]
+    images: int | None = None
+
+    @property
+    def n(self) -> int:
+        """How many seeds."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over seeds; None with one seed, which tells nothing about it."""
+        return stdev(self.values) if self.n > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean: Student's t over seeds, Wilson's over images, the wider; None where neither is."""
+        known = [interval for interval in (self._over_seeds(), self._over_images()) if interval]
+        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+    def _over_seeds(self) -> tuple[float, float] | None:
+        if self.spread is None:
+            return None
+        half = t95(self.n - 1) * self.spread / sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+    def _over_images(self) -> tuple[float, float] | None:
+        return wilson(self.mean, self.images) if self.images else None
+
+
+def t95(freedom: int) -> float:
+    """Student's t of a two-sided 95 % interval with so many degrees of freedom."""
+    return T95[min(freedom, len(T95)) - 1]
+
+
+def wilson(fraction: float, count: int) -> tuple[float, float]:
+    """95 % interval of a probability of which ``fraction`` was seen in ``count`` independent trials.
+
+    .. math:: (p + z^2/2n ± z sqrt(p(1 - p)/n + z^2/4n^2)) / (1 + z^2/n)
+
+    Args:
+        fraction: p, the fraction seen, in [0, 1].
+        count: n, the number of trials; 1 <= count.
+    Returns:
+        Low and high end, both in [0, 1].
+    Example:
+        >>> [round(end, 4) for end in wilson(0.5, 10_000)]
+        [0.4902, 0.5098]
+    Reference:
+        Wilson 1927, JASA 22, 209-212.
+    """
+    square = Z95**2 / count
+    middle, half = fraction + square / 2, sqrt(square * (fraction * (1 - fraction) + square / 4))
+    return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
+
+
+def differ(one: Estimate, other: Estimate) -> bool:
+    """Whether two estimates differ by more than rounding, the seeds and the size of the test set explain.
+
+    They must differ in the digits that are shown. With two seeds or more on each side, Student's t of the difference
+    (Welch's error, the degrees of freedom of the smaller side) must exclude 0; for fractions of images Newcombe's
+    interval must too. With one seed the seeds' part is unknown and not judged.
+
+    Example:
+        >>> differ(Estimate((0.50, 0.52)), Estimate((0.51, 0.53)))
+        False
+    Reference:
+        Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
+    """
+    gap = abs(one.mean - other.mean)
+    noise = max(_seed_noise(one, other), _image_noise(one, other))
+    return f"{one.mean:.{DIGITS}g}" != f"{other.mean:.{DIGITS}g}" and gap > noise
+
+
+def _seed_noise(one: Estimate, other: Estimate) -> float:
+    if one.spread is None or other.spread is None:
+        return 0.0
+    return t95(min(one.n, other.n) - 1) * sqrt(one.spread**2 / one.n + other.spread**2 / other.n)
+
+
+def _image_noise(one: Estimate, other: Estimate) -> float:
+    """The half of Newcombe's interval that lies towards 0."""
+    if not (one.images and other.images):
+        return 0.0
+    upper, lower = sorted((one, other), key=lambda estimate: estimate.mean, reverse=True)
+    down = upper.mean - wilson(upper.mean, upper.images or 1)[0]
+    up = wilson(lower.mean, lower.images or 1)[1] - lower.mean
+    return sqrt(down**2 + up**2)

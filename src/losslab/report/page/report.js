@@ -1,0 +1,88 @@
+"use strict";
+// Draws the figures in the page's colours, and nothing more: every number and every text is in the page already.
+(() => {
+  const root = document.documentElement;
+  const narrow = window.matchMedia("(max-width: 640px)");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const plots = [...document.querySelectorAll(".plot")];
+  const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const slot = (index) => color(`--series-${index % 6}`);
+  const read = (plot) => JSON.parse(document.getElementById(`spec-${plot.dataset.figure}`).textContent);
+
+  function paintTrace(trace) {
+    const ink = slot(trace.meta.slot);
+    if (trace.meta.band) return { ...trace, fillcolor: `${ink}26` };
+    const marker = { color: ink, ...trace.marker };
+    if (marker.line) marker.line = { ...marker.line, color: ink };
+    return { ...trace, line: { color: ink, ...trace.line }, marker, error_x: trace.error_x && { color: ink, ...trace.error_x } };
+  }
+
+  function paintAxis(axis) {
+    const line = color("--line");
+    return { ...axis, gridcolor: line, linecolor: color("--faint"), zeroline: false, ticks: "outside",
+      tickcolor: line, automargin: false };
+  }
+
+  // On a narrow screen the labels at the lines' ends become a legend, and a long legend goes below.
+  function paint({ data, layout }) {
+    const direct = layout.annotations.filter((each) => each.name);
+    const entries = data.filter((each) => each.showlegend !== false).length;
+    const legend = narrow.matches && (direct.length > 0 || (layout.showlegend && entries > 2));
+    const annotations = layout.annotations.filter((each) => !(legend && each.name)).map((each) => ({
+      ...each, font: { size: 12, weight: each.name ? 600 : 400, color: each.name ? slot(Number(each.name.slice(5))) : color("--soft") },
+    }));
+    return { data: data.map(paintTrace), layout: {
+      ...layout, annotations, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") },
+      xaxis: paintAxis(layout.xaxis), yaxis: paintAxis(layout.yaxis),
+      shapes: layout.shapes.map((each) => ({ ...each, line: { ...each.line, color: color("--soft") } })),
+      hoverlabel: { bgcolor: color("--page"), bordercolor: color("--faint"), font: { color: color("--ink") } },
+      showlegend: legend || layout.showlegend,
+      height: layout.height + (legend ? 18 * entries : 0),
+      legend: legend ? { orientation: "h", x: 0, y: -0.2, yanchor: "top" } : layout.legend,
+      margin: legend ? { ...layout.margin, r: 12, l: 52, b: layout.margin.b + 18 * entries } : layout.margin,
+      dragmode: narrow.matches ? false : "zoom",
+    } };
+  }
+
+  function draw() {
+    for (const plot of plots) {
+      const { data, layout } = paint(read(plot));
+      Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true });
+    }
+  }
+
+  function choose(radio) {
+    for (const each of document.getElementsByName(radio.name)) {
+      const panel = document.getElementById(each.value);
+      panel.hidden = !each.checked;
+      if (each.checked) panel.querySelectorAll(".plot").forEach((plot) => Plotly.Plots.resize(plot));
+    }
+  }
+
+  function setTheme(theme) {
+    root.dataset.theme = theme;
+    draw();
+  }
+
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  const chosen = () => document.querySelectorAll(".choices input:checked");
+  document.getElementById("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+  dark.addEventListener("change", draw);
+  narrow.addEventListener("change", draw);
+  document.querySelectorAll(".choices").forEach((box) => box.addEventListener("change", (event) => choose(event.target)));
+
+  let before;
+  window.addEventListener("beforeprint", () => {
+    before = root.dataset.theme || "";
+    document.querySelectorAll(".panel").forEach((panel) => { panel.hidden = false; });
+    setTheme("light");
+  });
+  window.addEventListener("afterprint", () => {
+    if (before) setTheme(before); else { delete root.dataset.theme; draw(); }
+    chosen().forEach(choose);
+  });
+
+  draw();
+  chosen().forEach(choose);
+})();

@@ -1,0 +1,163 @@
+"""Figures for the page: the JSON that plotly.js draws; the page's script gives the colours of light and dark."""
+
+from collections.abc import Iterator
+from html import escape
+from math import log10
+from typing import Any
+
+from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
+
+HEIGHT, ROW = 360, 46
+"""Of a whole figure, and of one name where x counts things; pixels."""
+TOP, BOTTOM, LEFT, RIGHT = 28, 52, 64, 16
+LINE, CHARACTER = 16, 7.2
+LONGEST = 28
+"""A direct label is cut to so many characters; the legend and the table keep all."""
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
+TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
+TURNED |= {y: x for x, y in TURNED.items()}
+
+
+def to_plotly(figure: Figure) -> dict[str, Any]:
+    """Traces and layout; `meta.slot` of a trace and `name` of an annotation tell the script which colour it has.
+
+    All text is escaped, because plotly reads its labels as markup.
+    """
+    traces = [trace for series in figure.series for trace in _traces(figure, series)]
+    traces += [_ring(mark) for mark in figure.marks if mark.x is not None and mark.y is not None]
+    drawing = {"data": traces, "layout": _layout(figure)}
+    return _turn(drawing) if figure.x_names else drawing
+
+
+def _turn(part: Any) -> Any:
+    """The drawing with x and y exchanged."""
+    if isinstance(part, dict):
+        return {TURNED.get(key, key): value if key == "legend" else _turn(value) for key, value in part.items()}
+    return [_turn(item) for item in part] if isinstance(part, list) else part
+
+
+def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
+    if series.low and series.high and series.style != "points":
+        yield from _band(series)
+    points = series.style == "points"
+    value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
+    yield {
+        "type": "scatter",
+        "mode": {"line": "lines", "points": "markers", "both": "lines+markers"}[series.style],
+        "name": escape(series.label),
+        "x": series.x,
+        "y": series.y,
+        "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
+        "hovertemplate": ("%{text}: " if figure.x_names else "") + value,
+        "line": {"width": 2, "dash": "dash" if series.dash else "solid"},
+        "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
+        "error_y": _errors(series) if points else None,
+        "meta": {"slot": series.slot},
+    }
+
+
+def _band(series: Series) -> Iterator[dict[str, Any]]:
+    edge: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": series.x,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+    edge |= {"showlegend": False, "meta": {"slot": series.slot, "band": True}}
+    yield edge | {"y": series.low}
+    yield edge | {"y": series.high, "fill": "tonexty"}
+
+
+def _errors(series: Series) -> dict[str, Any] | None:
+    if not (series.low and series.high):
+        return None
+    above = [high - y for high, y in zip(series.high, series.y, strict=True)]
+    below = [y - low for low, y in zip(series.low, series.y, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
+
+
+def _ring(mark: Mark) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [mark.x],
+        "y": [mark.y],
+        "name": escape(mark.label),
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "marker": {"size": 17, "symbol": "circle-open", "line": {"width": 2}},
+        "meta": {"slot": mark.slot or 0},
+    }
+
+
+def _layout(figure: Figure) -> dict[str, Any]:
+    across = [mark for mark in figure.marks if (mark.x is None) != (mark.y is None)]
+    return {
+        "height": TOP + BOTTOM + ROW * len(figure.x_names) if figure.x_names else HEIGHT,
+        "margin": {"l": _left(figure), "r": _right(figure), "t": TOP, "b": BOTTOM},
+        "hovermode": "x unified" if figure.direct else "closest",
+        "showlegend": figure.legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        "xaxis": _places(figure) if figure.x_names else _axis(figure.x_label, x_range(figure), figure.x_log),
+        "yaxis": _axis(figure.y_label, y_range(figure), figure.y_log)
+        | ({"tickformat": "~%"} if figure.percent else {}),
+        "shapes": [_line(mark) for mark in across],
+        "annotations": [*(_direct_labels(figure) if figure.direct else ()), *(_line_label(mark) for mark in across)],
+    }
+
+
+def _left(figure: Figure) -> float:
+    return 24 + CHARACTER * max((len(line) for name in figure.x_names for line in _broken(name)), default=5)
+
+
+def _right(figure: Figure) -> float:
+    return 24 + CHARACTER * max(len(_cut(series.label)) for series in figure.series) if figure.direct else RIGHT
+
+
+def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": {"text": escape(label)}, "type": "log" if log else "linear", "range": ends}
+    if log:
+        axis |= {"tickvals": log_ticks(ends), "ticktext": [f"{tick:g}" for tick in log_ticks(ends)]}
+    return axis
+
+
+def _places(figure: Figure) -> dict[str, Any]:
+    """The axis of names, the first on top."""
+    texts = ["<br>".join(map(escape, _broken(name))) for name in figure.x_names]
+    return {"type": "linear", "tickvals": list(range(len(texts))), "ticktext": texts, "range": x_range(figure)[::-1]}
+
+
+def _broken(name: str) -> list[str]:
+    return name.replace(" + ", "\n+ ").split("\n")
+
+
+def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
+    shifts = label_shifts(figure, HEIGHT - TOP - BOTTOM, LINE)
+    for series, shift in zip(figure.series, shifts, strict=True):
+        x, y = series.x[-1], series.y[-1]
+        yield {
+            "name": f"slot-{series.slot}",
+            "text": escape(_cut(series.label)),
+            "x": log10(x) if figure.x_log else x,
+            "y": log10(y) if figure.y_log else y,
+            "xanchor": "left",
+            "xshift": 8,
+            "yshift": shift,
+            "showarrow": False,
+        }
+
+
+def _line(mark: Mark) -> dict[str, Any]:
+    across = {"x0": 0, "x1": 1, "xref": "paper", "y0": mark.y, "y1": mark.y}
+    up = {"x0": mark.x, "x1": mark.x, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"type": "line", "layer": "below", "line": {"width": 1, "dash": "dot"}} | (up if mark.y is None else across)
+
+
+def _line_label(mark: Mark) -> dict[str, Any]:
+    at = {"x": mark.x, "y": 1, "yref": "paper"} if mark.y is None else {"x": 1, "xref": "paper", "y": mark.y}
+    return at | {"text": escape(mark.label), "xanchor": "auto", "yanchor": "bottom", "showarrow": False}
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"

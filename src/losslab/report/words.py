@@ -1,0 +1,95 @@
+"""Numbers and lists as a reader wants to see them."""
+
+from collections.abc import Sequence
+
+from losslab.estimates import DIGITS, Estimate
+
+NONE = "–"
+
+
+def number(value: float | None, digits: int = DIGITS) -> str:
+    """A number with so many significant digits; a dash for None.
+
+    Example:
+        >>> number(0.00012345), number(1234567), number(None)
+        ('0.0001234', '1,234,567', '–')
+    """
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 10**DIGITS else f"{value:.{digits}g}"
+
+
+def measured(value: float | None, digits: int = DIGITS) -> str:
+    """A measured number: its trailing zeros count.
+
+    Example:
+        >>> measured(0.121), measured(12), measured(0.5, 2)
+        ('0.1210', '12.00', '0.50')
+    """
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction of one in percent.
+
+    Example:
+        >>> percent(0.5213)
+        '52.1 %'
+    """
+    return NONE if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """A time in the two units that matter.
+
+    Example:
+        >>> duration(8.24), duration(192), duration(3900), duration(None)
+        ('8.2 s', '3 min 12 s', '1 h 05 min', 'unknown')
+    """
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def names(labels: Sequence[str]) -> str:
+    """A list in words.
+
+    Example:
+        >>> names(["Adam"]), names(["Adam", "SGD"]), names(["a", "b", "c"])
+        ('Adam', 'Adam and SGD', 'a, b and c')
+    """
+    return " and ".join(filter(None, [", ".join(labels[:-1]), *labels[-1:]]))
+
+
+def count(amount: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> count(1, "seed"), count(12_000, "image")
+        ('1 seed', '12,000 images')
+    """
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def times(value: float | None) -> str:
+    """A ratio in words.
+
+    Example:
+        >>> times(1.2)
+        '1.20 times'
+    """
+    return f"{measured(value, 3)} times"
+
+
+def spread(estimate: Estimate | None) -> str:
+    """A mean, with its standard deviation over seeds where there are several."""
+    if estimate is None:
+        return NONE
+    return measured(estimate.mean) + (f" ± {measured(estimate.spread, 2)}" if estimate.spread is not None else "")

@@ -1,0 +1,88 @@
+"""Runs of a study told apart by the fields of their specs, and those that did not end well; no torch."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslab.spec import Run
+from losslab.study.results import RunResult, StudyResults
+from losslab.study.stages import Fields, flat_fields, get_field
+
+Groups = Mapping[str, Sequence[RunResult]]
+"""Label -> runs."""
+
+
+def done(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs that reached their end and have something to show."""
+    return [result for result in results if result.status == "done" and result.evaluations]
+
+
+def field_of(result: RunResult, path: str) -> Any:
+    """A field of the run's spec at a dotted path, or None."""
+    return get_field(result.run.model_dump(mode="json"), path)
+
+
+def where(results: Sequence[RunResult], path: str, value: Any) -> list[RunResult]:
+    """The runs whose field has the value."""
+    return [result for result in results if field_of(result, path) == value]
+
+
+def group_runs(results: Sequence[RunResult], fields: Sequence[str], names: Mapping[Any, str] | None = None) -> Groups:
+    """The runs by label, in order of appearance.
+
+    Args:
+        results: runs of a stage.
+        fields: dotted fields of a run that tell the groups apart; none puts all runs in one group.
+        names: field value -> how a label calls it.
+    """
+    groups: dict[str, list[RunResult]] = defaultdict(list)
+    for result in results:
+        values = [field_of(result, path) for path in fields]
+        groups[", ".join(str((names or {}).get(value, value)) for value in values) or "all runs"].append(result)
+    return dict(groups)
+
+
+def varying_fields(results: Sequence[RunResult]) -> list[str]:
+    """Dotted fields that tell the runs apart, in the order of the spec.
+
+    A field that follows from the name beside it, as a method's own defaults do, is left out.
+    """
+    specs = [flat_fields(result.run.model_dump(mode="json")) for result in results]
+    fields = dict.fromkeys(path for spec in specs for path in spec)
+    return [path for path in fields if _kinds(specs, path) > 1 and not _follows(specs, path)]
+
+
+@dataclass(frozen=True)
+class Unended:
+    """A planned run that did not end well; its spec is None where it was never begun."""
+
+    stage: str
+    run_id: str
+    run: Run | None
+    status: str
+    message: str
+
+
+def unended(results: StudyResults) -> list[Unended]:
+    """Every planned run that counts in no estimate, and why."""
+    found = []
+    for stage in results.plan.get("stages", ()):
+        begun = {result.run.id: result for result in results.stages.get(stage["name"], ())}
+        for run_id in stage.get("runs", ()):
+            result = begun.get(run_id)
+            if result is None:
+                found.append(Unended(stage["name"], run_id, None, "not begun", ""))
+            elif not done([result]):
+                found.append(Unended(stage["name"], run_id, result.run, result.status, result.message))
+    return found
+
+
+def _kinds(specs: Sequence[Fields], *paths: str) -> int:
+    """How many different values the fields have together."""
+    return len({repr([spec.get(path) for path in paths]) for spec in specs})
+
+
+def _follows(specs: Sequence[Fields], path: str) -> bool:
+    name = f"{path.rpartition('.')[0]}.name"
+    return path != name and _kinds(specs, name) > 1 and _kinds(specs, name, path) == _kinds(specs, name)

@@ -1,0 +1,77 @@
+"""Receptive fields along one axis, and of stacks."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from losslab.accounting import Field, count, stack_receptive_field
+
+windows = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
+steps = st.lists(st.tuples(st.sampled_from(["windowed", "transposed"]), windows), min_size=1, max_size=4)
+
+
+def read_by(kind, unit, kernel, stride, padding, dilation):
+    """The units that one unit reads, tap by tap."""
+    if kind == "windowed":
+        return {unit * stride - padding + tap * dilation for tap in range(kernel)}
+    taps = (unit + padding - tap * dilation for tap in range(kernel))
+    return {tap // stride for tap in taps if tap % stride == 0}
+
+
+@given(steps, st.integers(0, 20))
+def test_a_field_is_what_following_every_tap_back_gives(layers, unit):
+    field, units = Field(), {unit}
+    for kind, window in layers:
+        field = getattr(field, kind)(*window)
+    for kind, window in reversed(layers):
+        units = set().union(*(read_by(kind, one, *window) for one in units))
+    assert field.span(unit) == ((min(units), max(units)) if units else None)
+
+
+@given(steps, steps, st.integers(0, 12))
+def test_merged_fields_hold_both(one, two, unit):
+    fields = []
+    for layers in (one, two):
+        field = Field()
+        for kind, window in layers:
+            field = getattr(field, kind)(*window)
+        fields.append(field)
+    merged = fields[0].merged(fields[1])
+    assert (merged is None) == (fields[0].stride != fields[1].stride)
+    if merged:
+        seen = [position for field in fields for position in field.span(unit) or ()]
+        assert merged.span(unit) == ((min(seen), max(seen)) if seen else None)
+
+
+@pytest.mark.parametrize(("kernel", "layers"), [(3, 1), (3, 2), (3, 3), (5, 3), (7, 2), (1, 4), (2, 5)])
+def test_stacked_convolutions_see_nf_minus_n_plus_1(kernel, layers):
+    expected = stack_receptive_field(kernel, layers)
+    side = 2 * expected + 1
+    stack = nn.Sequential(*(nn.Conv2d(1, 1, kernel) for _ in range(layers)))
+    for parameter in stack.parameters():
+        nn.init.ones_(parameter)
+    image = torch.zeros(1, 1, side, side, requires_grad=True)
+    output = stack(image)
+    middle = output.shape[-1] // 2
+    output[0, 0, middle, middle].backward()
+    seen = image.grad[0, 0] != 0
+    assert seen.any(0).sum() == seen.any(1).sum() == expected
+    assert seen.sum() == expected**2
+    assert [field.size for _, field in count(stack, (1, side, side)).output_fields[0]] == [expected] * 2
+
+
+def test_three_layers_of_5x5_see_13x13():
+    assert stack_receptive_field(5, 3) == 3 * 5 - 3 + 1
+
+
+@pytest.mark.parametrize(("kernel", "layers"), [(0, 3), (3, 0)])
+def test_a_stack_needs_a_kernel_and_a_layer(kernel, layers):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        stack_receptive_field(kernel, layers)
+
+
+def test_stride_padding_and_centre_of_a_strided_layer():
+    field = Field().windowed(3, 2, 1).windowed(5, 2, 2)
+    assert (field.size, field.stride, field.padding, field.centre) == (3 + 4 * 2, 4, 1 + 2 * 2, 0.0)

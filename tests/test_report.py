@@ -1,0 +1,347 @@
+"""The report: what it says follows from the records, whatever state the study is in; users' text stays text."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_study import part_one, write_run
+
+from losslab.cli import main
+from losslab.errors import InvalidInput, StoreError
+from losslab.estimates import Estimate
+from losslab.records import Evaluation, Final
+from losslab.report import charts
+from losslab.report.equations import equation
+from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, table
+from losslab.report.files import write_files
+from losslab.report.render import render, write_report
+from losslab.report.web import to_plotly
+from losslab.study.results import read_results
+from losslab.study.stages import load_study
+from losslab.study.store import StudyFolder
+
+PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+
+
+class Text(HTMLParser):
+    """The words of a page, without scripts and styles, by section."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {}
+        self.section, self.hidden = "", 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "section":
+            self.section = dict(attrs)["id"] or ""
+        self.hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.sections[self.section] = f"{self.sections.get(self.section, '')} {data}"
+
+
+def sections(folder: StudyFolder) -> dict[str, str]:
+    """Section id -> its text, in single spaces."""
+    parser = Text()
+    parser.feed(render(read_results(folder), {}))
+    return {name: " ".join(text.split()) for name, text in parser.sections.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = part_one(tmp_path_factory.mktemp("whole"), epochs=3)
+    write_report(folder.path)
+    return folder
+
+
+def page(folder: StudyFolder) -> str:
+    return (folder.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_page_is_one_small_file_that_fetches_nothing(whole: StudyFolder) -> None:
+    text = page(whole)
+    shell = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert len(text.encode()) < 12e6
+    assert "default-src &#39;none&#39;" in shell
+    assert not re.search(r"""(src|srcset)\s*=|<link|@import|url\(""", shell)
+    assert not re.search(r'href="(https?:)?//', shell)
+
+
+@pytest.mark.parametrize("question", ["rules", "search", "loss", "dropout", "test"])
+def test_every_question_has_answer_evidence_scale_command_and_records(whole: StudyFolder, question: str) -> None:
+    text = re.search(rf'<section id="{question}".*?</section>', page(whole), re.DOTALL)
+    assert text is not None
+    wanted = ['class="answer"', "<table"]
+    if question != "rules":
+        wanted += ["losslab study run adaptive-optimizers", 'href="#runs-', "images", "1 seed"]
+    if question not in ("rules",):
+        wanted.append("<figure")
+    assert [part for part in wanted if part not in text[0]] == []
+
+
+def test_every_figure_is_written_as_png_and_svg(whole: StudyFolder) -> None:
+    names = re.findall(r'<figure class="figure" id="([a-z0-9-]+)"', page(whole))
+    files = {path.name for path in (whole.path / "figures").iterdir()}
+    assert len(names) >= 9
+    assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+
+
+def test_all_links_of_the_page_lead_somewhere(whole: StudyFolder) -> None:
+    text = re.sub(r"<script.*?</script>", "", page(whole), flags=re.DOTALL)
+    targets = set(re.findall(r'href="([^"]+)"', text))
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert {target for target in targets if target.startswith("#") and target[1:] not in ids} == set()
+    files = {target for target in targets if not target.startswith(("#", "data:"))}
+    assert any(target.endswith("records.jsonl") for target in files)
+    assert {target for target in files if not (whole.path / target).exists()} == set()
+
+
+def test_equations_terms_and_defaults_of_all_five_are_there(whole: StudyFolder) -> None:
+    text = re.search(r'<section id="rules".*?</section>', page(whole), re.DOTALL)
+    assert text is not None
+    assert text[0].count('<article class="method"') == 5
+    assert text[0].count("Against RMSProp") >= 2
+    assert text[0].count("<math") > 40
+
+
+def test_the_winner_follows_from_the_records(tmp_path: Path, whole: StudyFolder) -> None:
+    def adagrad_wins(run: Any, records: list[Any]) -> list[Any]:
+        better = run.optimizer.name == "adagrad"
+        return [replace(r, train_loss=0.0123) if better and isinstance(r, Evaluation) else r for r in records]
+
+    before, after = sections(whole), sections(part_one(tmp_path, epochs=3, change=adagrad_wins))
+    assert "Adam reached the lowest training loss" in before["loss"]
+    assert "AdaGrad reached the lowest training loss, 0.01230, ahead of Adam" in after["loss"]
+    assert "AdaGrad reached the lowest training loss, 0.01230" in after["summary"]
+
+
+def test_ties_are_told_as_ties(tmp_path: Path) -> None:
+    def all_equal(_run: Any, records: list[Any]) -> list[Any]:
+        return [replace(r, train_loss=1.5) if isinstance(r, Evaluation) else r for r in records]
+
+    text = sections(part_one(tmp_path, epochs=3, change=all_equal))["loss"]
+    assert "AdaGrad, RMSProp, RMSProp + Nesterov, AdaDelta and Adam share the lowest training loss" in text
+
+
+def test_times_and_accuracies_follow_from_the_records(tmp_path: Path) -> None:
+    def slow_and_good_with_dropout(run: Any, records: list[Any]) -> list[Any]:
+        if not run.model.options.get("hidden_dropout"):
+            return records
+        *rest, final = records
+        slow = [replace(r, train_seconds=50 * r.epoch) if isinstance(r, Evaluation) else r for r in rest]
+        return [*slow, replace(final, test_accuracy=0.9 if run.optimizer.name == "adadelta" else 0.1)]
+
+    text = sections(part_one(tmp_path, epochs=3, change=slow_and_good_with_dropout))
+    assert re.search(r"took 4\.\d\d times \(Adam\) to 4\.\d\d times \(AdaGrad\) as long", text["dropout"])
+    assert "AdaDelta with dropout reached the highest test accuracy, 90.0 %" in text["test"]
+    assert "raised test accuracy for AdaDelta; it lowered it for AdaGrad, RMSProp" in text["test"]
+
+
+def test_a_learning_rate_at_the_edge_is_warned_of(tmp_path: Path, whole: StudyFolder) -> None:
+    def higher_is_better(run: Any, records: list[Any]) -> list[Any]:
+        return [replace(r, validation_loss=1 / run.lr) if isinstance(r, Evaluation) else r for r in records]
+
+    assert "At the edge" not in sections(whole)["search"]
+    text = sections(part_one(tmp_path, epochs=3, change=higher_is_better))["search"]
+    assert re.search(r"Adam's learning rate, 0\.\d+, is the highest of those tried", text)
+
+
+def test_one_seed_is_said_and_several_get_a_spread(tmp_path: Path, whole: StudyFolder) -> None:
+    assert "One seed each (n = 1)" in sections(whole)["loss"]
+    text = sections(part_one(tmp_path, epochs=3, seeds=2))["loss"]
+    assert "Means over 2 seeds" in text
+    assert " ± " in text
+
+
+def test_a_half_done_study_says_what_is_missing(tmp_path: Path) -> None:
+    folder = part_one(
+        tmp_path, epochs=3, skip=lambda run: run.optimizer.name == "adam", ended=None, measured_seconds=None
+    )
+    study = load_study("adaptive-optimizers")
+    assert study.stages
+    text = sections(folder)
+    assert "planned runs did not end well" in text[""]
+    assert "not come to its end" in text[""]
+    assert "Adam has no finished run here and is not ranked" in text["loss"]
+    assert "RMSProp + Nesterov reached the lowest training loss" in text["loss"]
+
+
+def test_a_study_stopped_in_its_first_stage_renders(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=3, skip=lambda run: True, stages=[], ended=None)
+    text = sections(folder)
+    assert "no answer" in text["loss"]
+    assert "had not begun" in text["dropout"]
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory", "interrupted", "running"])
+def test_runs_that_ended_badly_are_named_and_not_ranked(tmp_path: Path, status: str) -> None:
+    folder = part_one(tmp_path, epochs=3)
+    for result in read_results(folder).stages["compare"]:
+        if result.run.optimizer.name == "adam":
+            write_run(folder, result.run, [], status, "the loss became nan at step 3")
+    text = sections(folder)
+    assert f"{status.replace('_', ' ')}: the loss became nan at step 3" in text[""]
+    assert "Adam has no finished run here" in text["loss"]
+
+
+def test_the_embedded_sample_is_named_loudly(tmp_path: Path, whole: StudyFolder) -> None:
+    assert "Sample data." not in sections(whole)[""]
+    assert "Sample data." in sections(part_one(tmp_path, epochs=2, data="fashion-mnist-sample"))[""]
+
+
+def test_missing_facts_are_unknown_and_not_an_error(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    plan = folder.plan
+    bare = {
+        "study": {"name": plan["study"]["name"]},
+        "stages": [{"name": s["name"], "runs": s["runs"]} for s in plan["stages"]],
+    }
+    folder.write_plan(bare)
+    text = sections(folder)["summary"]
+    assert "unknown predicted, unknown measured" in text
+
+
+def test_a_study_without_a_template_gets_a_plain_report(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2, study={"name": "my-own", "title": "My own"})
+    assert "reached the lowest final training loss" in sections(folder)["compare"]
+
+
+def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2, study={"name": PAYLOAD, "title": PAYLOAD}, command=PAYLOAD, started=PAYLOAD)
+    for result in read_results(folder).stages["compare"][:3]:
+        write_run(folder, result.run, [], "failed", PAYLOAD)
+    text = render(read_results(folder), {})
+    assert text.count("&lt;script&gt;document.title") >= 5
+    assert "<script>document.title" not in text
+    assert "<img" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_labels_and_data_of_figures_are_escaped() -> None:
+    series = tuple(Series(PAYLOAD + str(i), (1.0, 2.0), (1.0, 2.0 + i), slot=i) for i in range(2))
+    figure = Figure("hostile", PAYLOAD, PAYLOAD, PAYLOAD, series, marks=(Mark(PAYLOAD, y=1.5),))
+    assert "<script" not in str(to_plotly(figure))
+    assert "<img" not in str(to_plotly(figure))
+
+
+@pytest.mark.parametrize("name", ['a"><script>', "A", "", "../x", "a b"])
+def test_figure_names_are_safe_for_pages_and_files(name: str) -> None:
+    with pytest.raises(ValueError, match="lower-case"):
+        Figure(name, "t", "x", "y", ())
+
+
+@pytest.mark.parametrize("latex", [r"\text{<script>alert(1)</script>}", r"a & b", "&lt;"])
+def test_equations_refuse_markup(latex: str) -> None:
+    with pytest.raises(ValueError, match="markup"):
+        equation(latex)
+
+
+def test_hostile_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
+    label = r"$\frac{$ <b> 汉字 --> ]]>"
+    series = tuple(Series(label + str(i), (1.0, 2.0), (1.0, 2.0 + i), slot=i) for i in range(2))
+    write_files(Figure("hostile", label, label, label, series, marks=(Mark(label, x=1.5),)), tmp_path)
+    assert (tmp_path / "hostile.png").read_bytes().startswith(b"\x89PNG")
+    assert "<b>" not in (tmp_path / "hostile.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        Figure("dot", "one point", "x", "y", (Series("a", (1.0,), (1.0,)),)),
+        Figure("band", "band", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (0.5, 1.5), (1.5, 2.5)),), y_log=True),
+        Figure("ring", "r", "", "", (Series("a", (1e-9, 9.0), (1.0, 2.0)),), x_log=True, marks=(Mark("m", 9.0, 2.0),)),
+        charts.compared("rows", "rows", {"a": {"x + y": Estimate((0.5,), 100)}}, ("m", "v"), [Mark("same", y=0.4)]),
+        charts.compared("wide", "rows", {"a": {"x": Estimate((0.01,)), "y": Estimate((9.0,))}}, ("m", "v")),
+    ],
+    ids=lambda figure: figure.name,
+)  # fmt: skip
+def test_every_kind_of_figure_draws_both_ways(tmp_path: Path, figure: Figure) -> None:
+    write_files(figure, tmp_path)
+    spec = to_plotly(figure)
+    assert spec["data"]
+    assert table(figure)[1]
+
+
+def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
+    series = tuple(Series(str(i), (1.0, 2.0), (2.0, 1.0 + i / 1000)) for i in range(5))
+    shifts = label_shifts(Figure("close", "t", "x", "y", series), 280, 16)
+    ends = sorted(shift + index * 0.28 / 1.12 for index, shift in enumerate(shifts))
+    assert all(upper - lower > 15 for lower, upper in pairwise(ends))
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"), [((-9, 1), [10.0**e for e in range(-9, 2)]), ((-1, 1), [0.1, 0.2, 0.5, 1, 2, 5, 10])], ids=["many", "one"]
+)
+def test_log_axes_are_labelled_sparsely(ends: tuple[float, float], expected: list[float]) -> None:
+    assert log_ticks(ends) == pytest.approx(expected)
+
+
+def test_the_numbers_behind_a_figure_are_exact_and_complete() -> None:
+    figure = Figure("f", "t", "epoch", "loss", (Series("a", (1.0, 2.0), (0.5, 0.25)), Series("b", (2.0,), (0.125,))))
+    assert table(figure) == (("epoch", "a", "b"), [("1", "0.5", ""), ("2", "0.25", "0.125")])
+
+
+def test_command_prints_the_page_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = part_one(tmp_path / "study", epochs=2)
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(folder.path), "--json", "--figures", str(tmp_path / "drawings")])
+    assert f'"report": "{folder.path.resolve()}/report.html"' in capsys.readouterr().out
+    assert (tmp_path / "drawings" / "loss-plain.svg").exists()
+    assert 'href="../drawings/loss-plain.svg"' in page(folder)
+
+
+@pytest.mark.parametrize("make", [lambda path: path / "absent", lambda path: path], ids=["absent", "empty"])
+def test_no_study_folder_is_one_line_and_exit_code_two(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(make(tmp_path))])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "holds no study" in error
+
+
+@pytest.mark.parametrize("plan", ["[]", "{}", '{"stages": [1], "study": {}}', "no json"])
+def test_a_folder_that_losslab_did_not_write_is_refused(tmp_path: Path, plan: str) -> None:
+    (tmp_path / "study.json").write_text(plan)
+    with pytest.raises(StoreError):
+        write_report(tmp_path)
+
+
+def test_a_page_that_cannot_be_written_is_the_users_business(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    (folder.path / "drawings").write_text("a file where a folder should be")
+    with pytest.raises(InvalidInput, match="drawings"):
+        write_report(folder.path, figures=folder.path / "drawings")
+
+
+def test_report_does_not_import_torch(whole: StudyFolder) -> None:
+    code = (
+        "import sys; from losslab.cli import main\n"
+        f"try: main(['report', {str(whole.path)!r}])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+
+
+def test_final_accuracy_counts_images_of_the_test_set(whole: StudyFolder) -> None:
+    finals = [
+        record
+        for result in read_results(whole).stages["compare"]
+        for record in result.records
+        if isinstance(record, Final)
+    ]
+    assert len(finals) == 10
+    assert "Wilson's for 10,000 test images" in sections(whole)["test"]

@@ -1,0 +1,140 @@
+"""The report in a real browser: it draws, fetches nothing, runs nothing of a user's, and fits a phone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_study import part_one, write_run
+
+from losslab.report.render import write_report
+from losslab.study.results import read_results
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+PAYLOADS = (
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    '"><svg onload=window.pwned=1>',
+    "</script><script>window.pwned=1</script>",
+    "<a href='javascript:window.pwned=1'>here</a>",
+    "{{ 7*7 }}${window.pwned=1}`",
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install losslab[dev]")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(part_one(tmp_path_factory.mktemp("study"), epochs=3).path)
+
+
+def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
+    """The opened page, and everything that it should not have done."""
+    page = browser.new_page(**options)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.append(request.url) if request.url != report.as_uri() else None)
+    page.goto(report.as_uri())
+    page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+    return page, faults
+
+
+def test_every_figure_draws_without_a_complaint_or_a_request(browser: Any, report: Path) -> None:
+    page, faults = visit(browser, report)
+    lines = page.evaluate("[...document.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)")
+    assert len(lines) >= 9
+    assert min(lines) >= 1
+    assert faults == []
+
+
+def test_the_toggle_turns_the_page_and_its_figures_dark_and_back(browser: Any, report: Path) -> None:
+    page, faults = visit(browser, report, color_scheme="light")
+    ink = "getComputedStyle(document.querySelector('#loss-plain .trace .lines path')).stroke"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(f"[{ink}, {paper}]")
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    dark = page.evaluate(f"[{ink}, {paper}]")
+    page.click("#theme")
+    assert all(one != other for one, other in zip(light, dark, strict=True))
+    assert page.evaluate(f"[{ink}, {paper}]") == light
+    assert faults == []
+
+
+def test_a_dark_system_gets_a_dark_page(browser: Any, report: Path) -> None:
+    page, _ = visit(browser, report, color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+
+
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_nothing_sticks_out_at_any_width(browser: Any, report: Path, width: int) -> None:
+    page, faults = visit(browser, report, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults == []
+
+
+def test_the_readings_of_the_loss_are_chosen_by_keyboard(browser: Any, report: Path) -> None:
+    page, _ = visit(browser, report)
+    assert page.is_visible("#loss-plain")
+    assert not page.is_visible("#fit-plain")
+    page.focus("input[name=reading]:checked")
+    page.keyboard.press("ArrowRight")
+    assert page.is_visible("#fit-plain .main-svg")
+    assert not page.is_visible("#loss-plain")
+    wide = page.evaluate("document.querySelector('#fit-plain .main-svg').getBoundingClientRect().width")
+    assert wide > 300
+
+
+def test_numbers_behind_a_figure_can_be_saved(browser: Any, report: Path) -> None:
+    page, _ = visit(browser, report)
+    page.click("#loss-plain summary")
+    with page.expect_download() as saved:
+        page.click("#loss-plain a[download]")
+    text = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert text.startswith("epoch,AdaGrad,RMSProp,RMSProp + Nesterov,AdaDelta,Adam")
+    assert len(text.splitlines()) == 4
+
+
+def test_print_shows_every_reading_in_light(browser: Any, report: Path) -> None:
+    page, faults = visit(browser, report, color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.is_visible("#loss-plain")
+    assert page.is_visible("#objective-dropout")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.is_visible("#objective-dropout")
+    assert len(page.pdf()) > 50_000
+    assert faults == []
+
+
+@pytest.mark.parametrize("name", ["adaptive-optimizers", "my-own"])
+def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str) -> None:
+    hostile = " ".join(PAYLOADS)
+    folder = part_one(tmp_path, epochs=2, study={"name": name, "title": hostile}, command=hostile, started=hostile)
+    plan = folder.plan
+    plan["scale"]["text"] = plan["stages"][1]["question"] = hostile
+    folder.write_plan(plan)
+    for result in read_results(folder).stages["compare"][:2]:
+        write_run(folder, result.run, [], "failed", hostile)
+    page, faults = visit(browser, write_report(folder.path))
+    assert page.evaluate("window.pwned") is None
+    assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0
+    assert faults == []

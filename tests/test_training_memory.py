@@ -1,0 +1,92 @@
+"""The memory of a training step, predicted without weights and measured by torch's allocator."""
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from losslab.accounting import OPTIMIZERS, training_memory
+from losslab.choice import Choice
+from losslab.errors import InvalidInput
+from losslab.models import build_model
+
+
+def size(tensors):
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def measured_peak(name, shape, batch_size, optimizer):
+    """Bytes of what is there before a step, and the most that the allocator hands out during it."""
+    torch.manual_seed(0)
+    model = build_model(Choice(name=name)).train()
+    images, labels = torch.randn(batch_size, *shape), torch.randint(0, 10, (batch_size,))
+    rule = OPTIMIZERS[optimizer](model.parameters())
+
+    def step():
+        nn.functional.cross_entropy(model(images), labels).backward()
+        rule.step()
+        rule.zero_grad()
+
+    step()
+    state = [value for values in rule.state.values() for value in values.values() if isinstance(value, torch.Tensor)]
+    there = size([*model.parameters(), *model.buffers(), images, *state])
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    alive = peak = 0
+    for event in profiler.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            peak = max(peak, alive)
+    return there + peak
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "batch_size", "optimizer"),
+    [
+        ("mlp", (3, 32, 32), 128, "sgd"),
+        ("mlp", (3, 32, 32), 128, "adam"),
+        ("mlp", (3, 32, 32), 128, "adadelta"),
+        ("lenet5", (1, 28, 28), 64, "adam"),
+        ("minigooglenet", (1, 32, 32), 8, "sgd-momentum"),
+        ("resnet-44", (3, 32, 32), 4, "sgd-momentum"),
+    ],
+)
+def test_the_predicted_peak_is_within_a_tenth_of_the_measured(name, shape, batch_size, optimizer):
+    predicted = training_memory(name, shape, batch_size=batch_size, optimizer=optimizer).peak_bytes
+    assert predicted == pytest.approx(measured_peak(name, shape, batch_size, optimizer), rel=0.1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizer_state_is_what_torch_allocates(optimizer):
+    model = nn.Linear(7, 5)
+    rule = OPTIMIZERS[optimizer](model.parameters())
+    model(torch.ones(1, 7)).sum().backward()
+    rule.step()
+    kept = [t for state in rule.state.values() for t in state.values() if isinstance(t, torch.Tensor) and t.dim()]
+    assert training_memory(model, (7,), optimizer=optimizer).optimizer_bytes == size(kept)
+
+
+def test_saved_activations_are_those_of_the_backward_pass_by_hand():
+    memory = training_memory(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), (3,), batch_size=5)
+    assert memory.saved_bytes == 4 * (5 * 3 + 5 * 4)
+    assert memory.parameter_bytes == memory.gradient_bytes == 4 * (3 * 4 + 4 + 4 * 2 + 2)
+
+
+def test_half_precision_halves_the_bytes():
+    whole, half = (training_memory("mlp", batch_size=8, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert half.parameter_bytes * 2 == whole.parameter_bytes
+    assert half.saved_bytes * 2 == whole.saved_bytes
+
+
+def test_the_model_keeps_its_weights_and_has_no_gradients():
+    model = nn.Linear(3, 2).eval()
+    before = model.weight.clone()
+    training_memory(model, (3,), optimizer="adam")
+    assert torch.equal(model.weight, before)
+    assert model.weight.grad is None
+    assert not model.training
+
+
+def test_a_frozen_model_cannot_be_trained():
+    with pytest.raises(InvalidInput, match="nothing to train"):
+        training_memory(nn.Linear(3, 2).requires_grad_(False), (3,))
