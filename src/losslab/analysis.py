@@ -12,7 +12,7 @@ from typing import Any
 
 from losslab.estimates import Estimate, differ
 from losslab.records import Evaluation
-from losslab.selection import Groups, done, field_of, group_runs
+from losslab.selection import Groups, done, field_of, where
 from losslab.spec import Run
 from losslab.study.results import RunResult
 from losslab.study.stages import Fields
@@ -72,7 +72,7 @@ def drift(result: RunResult) -> float | None:
     return paces[1] / paces[0] - 1 if paces[0] > 0 else None
 
 
-def test_accuracy(result: RunResult) -> float | None:
+def accuracy(result: RunResult) -> float | None:
     """Fraction of test images classified correctly by the final weights."""
     return result.final.test_accuracy if result.final else None
 
@@ -175,12 +175,12 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
 
 
 def _search(runs: Sequence[RunResult], field: str) -> Search:
-    by_value = group_runs(sorted(runs, key=lambda result: float(field_of(result, field))), [field])
-    found = estimates(by_value, final("validation_loss"))
+    trials = {value: where(runs, field, value) for value in sorted({field_of(result, field) for result in runs})}
+    found = estimates({str(value): trial for value, trial in trials.items()}, final("validation_loss"))
     best = min(done(runs), key=_final_validation_loss, default=None)
     return Search(
-        {float(value): found.get(value) for value in by_value},
-        None if best is None else float(field_of(best, field)),
+        {value: found.get(str(value)) for value in trials},
+        None if best is None else field_of(best, field),
         tuple(sorted((_means(result.run) for result in runs), key=repr)),
     )
 

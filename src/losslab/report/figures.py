@@ -167,7 +167,7 @@ def _scaled(value: float, log: bool) -> float:
 
 
 def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
-    values = values or (1.0,)
+    values = [value for value in values if value > 0 or not log] or [1.0]
     low, high = _scaled(min(values), log), _scaled(max(values), log)
     gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)
     return low - gap, high + gap

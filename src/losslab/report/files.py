@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Formatter
 
-INCHES = (7.0, 4.2)
+INCHES, ROW = (7.0, 4.2), 0.4
+"""Width and least height of a figure, and the height of a name where x counts things."""
 DOTS_PER_INCH = 200
 SYMBOLS = "oDs^Xv"
 GREY = "#59616d"
@@ -44,7 +45,7 @@ def write_files(figure: Figure, folder: Path) -> None:
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: boxes, no noise
-        canvas = Canvas(INCHES, layout="constrained")
+        canvas = Canvas((INCHES[0], max(INCHES[1], 1.2 + ROW * len(figure.x_names))), layout="constrained")
         _draw(figure, canvas.subplots())
         canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
         canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})

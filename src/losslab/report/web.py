@@ -117,6 +117,7 @@ def _right(figure: Figure) -> float:
 
 def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": escape(label)}, "type": "log" if log else "linear", "range": ends}
+    axis["unifiedhovertitle"] = {"text": f"{escape(label)} %{{x}}"}
     if log:
         axis |= {"tickvals": log_ticks(ends), "ticktext": [f"{tick:g}" for tick in log_ticks(ends)]}
     return axis
