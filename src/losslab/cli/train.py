@@ -24,6 +24,8 @@ def train(
     optimizer: str,
     lr: str,
     batch: str = "64",
+    augment: list[str] | None = None,
+    repeats: int = 1,
     max_micro_batch: int | None = None,
     epochs: float | None = None,
     steps: int | None = None,
@@ -46,13 +48,15 @@ def train(
         optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
         lr: Learning rate, or a policy: "exp_range(base_lr=1e-4, max_lr=1e-2)".
         batch: Images in a batch, or a policy: "exp_range(b_min=64, b_max=1024)".
-        max_micro_batch: Accumulate larger batches from parts of at most so many images.
+        augment: What is done to training images, in order; give it again for each: "pad_crop(padding=4)", flip, cutout.
+        repeats: Copies of each image in a batch, each augmented on its own (batch augmentation).
+        max_micro_batch: Accumulate larger batches, copies counted, from parts of at most so many images.
         epochs: Length in epochs; may be a fraction.
         steps: Length in optimizer steps, in place of epochs.
         weight_decay: Strength of L2 on weights, not on biases.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
-        seed: Seed of weights, order and dropout.
+        seed: Seed of weights, order, augmentation and dropout.
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
         threads: Threads of torch; its own choice when absent.
         device: Where to train: cpu, cuda, cuda:1.
@@ -68,6 +72,8 @@ def train(
             "optimizer": optimizer,
             "lr": lr,
             "batch": batch,
+            "augment": augment or [],
+            "repeats": repeats,
             "max_micro_batch": max_micro_batch,
             "epochs": epochs,
             "steps": steps,

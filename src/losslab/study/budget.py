@@ -24,7 +24,8 @@ class Cost:
     """What one kind of run costs here, measured while all workers are busy.
 
     Attributes:
-        step_seconds: (batch size, seconds of an optimizer step), for one size or, where it varies, two.
+        step_seconds: (images, copies counted, and seconds of an optimizer step), for one number or, where it varies
+            or copies are made, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it.
@@ -35,10 +36,10 @@ class Cost:
     start_seconds: float
     memory_bytes: int
 
-    def of_step(self, batch_size: int) -> float:
-        """Seconds of a step of this size, on the line through the sizes that were measured."""
+    def of_step(self, images: int) -> float:
+        """Seconds of a step on so many images, copies counted, on the line through what was measured."""
         (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
-        return low if large == small else low + (high - low) * (batch_size - small) / (large - small)
+        return low if large == small else low + (high - low) * (images - small) / (large - small)
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,13 @@ Costs = Mapping[str, Cost]
 
 
 def kind_of_run(run: Run) -> str:
-    """What the cost of a step depends on: everything but length, data size, learning rate and seed."""
+    """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
+
+    Steps with several copies are measured with two, and lie on the line through the cost of one and of two.
+    """
     fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "max_micro_batch")}
-    return json.dumps([run.data.name, parts, run.weight_decay > 0], sort_keys=True)
+    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
+    return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
 
 
 def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_seconds: float | None = None) -> Plan:
@@ -130,7 +134,7 @@ def run_seconds(run: Run, costs: Costs) -> float:
     timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
     evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    steps = sum(count * cost.of_step(size) for size, count in Counter(timeline.batch_sizes).items())
+    steps = sum(count * cost.of_step(size * run.repeats) for size, count in Counter(timeline.batch_sizes).items())
     return cost.start_seconds + steps + evaluated * cost.image_seconds
 
 

@@ -1,0 +1,79 @@
+"""What every augmentation is: a pure function of images and of the random numbers drawn for them."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Augmentation(ABC):
+    """Images to images of the same dtype and memory format; the input is not modified.
+
+    Attributes:
+        numbers: how many random numbers each image takes.
+        place: where it stands in the order of augmentations.
+    """
+
+    numbers: int
+    place: int
+
+    def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
+        """The images, augmented.
+
+        Args:
+            images: uint8 or floating tensor (batch, channel, height, width).
+            generator: where the numbers are drawn; torch's own state when absent, which a DataLoader seeds in each of
+                its workers.
+        Raises:
+            ValueError: when these are no images.
+        """
+        check_images(images)
+        return self.apply(images, self.draw(len(images), generator))
+
+    def draw(self, count: int, generator: "torch.Generator | None" = None) -> "torch.Tensor":
+        """The random numbers of ``count`` images: float64 (count, numbers), uniform in [0, 1)."""
+        import torch
+
+        device = "cpu" if generator is None else generator.device
+        return torch.rand(count, self.numbers, dtype=torch.float64, generator=generator, device=device)
+
+    @abstractmethod
+    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
+        """The images, augmented by given numbers, a row of ``uniform`` for each image."""
+
+
+def check_images(images: "torch.Tensor") -> None:
+    """Raise ValueError when a value is not a batch of images."""
+    import torch
+
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"`images` (a {type(images).__name__}) must be a tensor; convert it with torch.as_tensor")
+    described = f"`images` (={images.dtype} of shape {tuple(images.shape)})"
+    if images.ndim != 4 or not images.numel():
+        raise ValueError(
+            f"{described} must be (batch, channel, height, width) with no size 0; give one image as images[None]"
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"{described} must be uint8 or floating; convert with images.to(torch.uint8)")
+
+
+def check_whole(name: str, value: object, hint: str) -> None:
+    """Raise ValueError when an option is not a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` (={value!r}) must be a whole number of at least 1; {hint}")
+
+
+def below(bounds: "int | torch.Tensor", uniform: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """Whole numbers, each of 0 ... bound - 1 equally likely, from uniform ones."""
+    import torch
+
+    return (uniform * bounds).to(torch.int64).to(device)
+
+
+def in_format_of(images: "torch.Tensor", result: "torch.Tensor") -> "torch.Tensor":
+    """The result in the memory format of the images."""
+    import torch
+
+    channels_last = not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
+    return result.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
