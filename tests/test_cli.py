@@ -45,7 +45,7 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--model", "samples:nothing"], "has no 'nothing'"),
         (["--model", "samples:counting(count=3)"], "not a torch.nn.Module"),
         (["--learning", "3"], "learning"),
-        (["--lr", "one_cycle(max_lr=1)", "--epochs", "0.01"], "over 1 steps: `steps` (=1) with `up_fraction`"),
+        (["--lr", "one_cycle(max_lr=1, up_fraction=0.1)"], "over 4 steps: `steps` (=4) with `up_fraction` (=0.1)"),
         (["--lr", "triangular(base_lr=1)"], "missing a required argument: 'max_lr'"),
         (["--figure", "run.gif"], "--figure run.gif: must end in one of .pdf, .png, .svg"),
         (["--figure", "nowhere/run.png"], "there is no folder nowhere"),
@@ -89,8 +89,8 @@ CYCLES = ["--lr", "exp_range(base_lr=1e-3, max_lr=1e-2)", "--batch", "exp_range(
 def test_a_dry_run_prints_the_timeline_and_trains_nothing(losslab: Callable[..., Done], tmp_path: Path) -> None:
     done = losslab(*TRAIN[:7], *CYCLES, "--dry-run", "--out", tmp_path / "run", "--figure", tmp_path / "plan.png")
     lines = done.stdout.splitlines()
-    assert lines[0] == "207 training images; 30 steps, 4 epochs, 828 images seen, 4 evaluations"
-    assert lines[1].startswith("batch size 7 to 64, learning rate 0.001 to")
+    assert lines[0] == "207 training images; 26 steps, 4 epochs, 828 images seen, 4 evaluations"
+    assert lines[1].startswith("batch size 11 to 64, learning rate 0.001 to")
     assert lines[2].split() == ["step", "epoch", "batch", "size", "lr"]
     assert lines[3].split() == ["0", "0.00", "64", "0.001"]
     assert len(lines) == 3 + 17
