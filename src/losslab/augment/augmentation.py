@@ -71,6 +71,13 @@ def below(bounds: "int | torch.Tensor", uniform: "torch.Tensor", device: "torch.
     return (uniform * bounds).to(torch.int64).to(device)
 
 
+def bits_of(images: "torch.Tensor") -> "torch.Tensor":
+    """The same memory as whole numbers: choosing pixels by their bits takes a third of the time of torch.where."""
+    import torch
+
+    return images.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()])
+
+
 def in_format_of(images: "torch.Tensor", result: "torch.Tensor") -> "torch.Tensor":
     """The result in the memory format of the images."""
     import torch

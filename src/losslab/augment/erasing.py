@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from losslab.augment.augmentation import Augmentation, below, check_whole, in_format_of
+from losslab.augment.augmentation import Augmentation, below, bits_of, check_whole, in_format_of
 
 if TYPE_CHECKING:
     import torch
@@ -66,18 +66,15 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
         return in_format_of(images, self._erased(images, covered))
 
     def _erased(self, images: "torch.Tensor", covered: "torch.Tensor") -> "torch.Tensor":
-        """The images with `fill` where a row and a column are covered; ``covered`` is (batch, 2, longer side).
-
-        Each pixel is chosen by its bits, x ^ ((x ^ fill) & mask), which takes a third of the time of torch.where.
-        """
-        import torch
-
-        bits = images.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()])
+        """The images with `fill` where a row and a column are covered; ``covered`` is (batch, 2, longer side)."""
+        bits = bits_of(images)
         mask = -covered.to(bits.dtype)
         rows, columns = mask[:, 0, : images.shape[2]], mask[:, 1, : images.shape[3]]
         square = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
-        fill = images.new_full((), self.fill).view(bits.dtype)
-        return (bits ^ fill).bitwise_and_(square).bitwise_xor_(bits).view(images.dtype)
+        kept = bits & ~square
+        if self.fill:
+            kept |= square & bits_of(images.new_full((), self.fill))
+        return kept.view(images.dtype)
 
     def _check(self, images: "torch.Tensor") -> None:
         height, width = images.shape[2:]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from losslab.augment.augmentation import Augmentation, below, check_whole, in_format_of
+from losslab.augment.augmentation import Augmentation, below, bits_of, check_whole, in_format_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,8 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
         padded = torch.nn.functional.pad(images, [self.padding] * 4)
         strides = padded.stride()
         corner = below(2 * self.padding + 1, uniform, images.device)
-        image = torch.arange(len(images), device=images.device)
-        starts = image * strides[0] + corner[:, 0] * strides[2] + corner[:, 1] * strides[3]
+        starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
+        starts.add_(corner[:, 0], alpha=strides[2]).add_(corner[:, 1], alpha=strides[3])
         length = 1 + sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True))
         runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
         return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
@@ -69,9 +69,7 @@ class flip(Augmentation):  # noqa: N801
 
     def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
         """Image i mirrored where u_i0 < 1/2."""
-        import torch
-
-        both = torch.cat((images, images.flip(3)))
-        mirrored = (uniform[:, 0] < 0.5).to(images.device)
-        image = torch.arange(len(images), device=images.device)
-        return in_format_of(images, both.index_select(0, image + len(images) * mirrored))
+        bits, mirrored = bits_of(images), bits_of(images.flip(3))
+        chosen = -(uniform[:, 0, None, None, None] < 0.5).to(images.device, bits.dtype)
+        mirrored.bitwise_xor_(bits).bitwise_and_(chosen).bitwise_xor_(bits)
+        return in_format_of(images, mirrored.view(images.dtype))
