@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from losslab.augment.augmentation import Augmentation, below, bits_of, check_whole, in_format_of
+from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,6 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
     mode: Literal["clipped", "inside"] = "clipped"
     fill: float = 0.0
 
-    numbers = 2
     place = 3
 
     def __post_init__(self) -> None:
@@ -46,42 +45,32 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
         if isinstance(self.fill, bool) or not isinstance(self.fill, int | float):
             raise ValueError(f"`fill` (={self.fill!r}) must be a number; 0 is the mean colour")
 
-    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
-        """Image i without rows top ... top + size - 1 of columns left ... left + size - 1.
-
-        (top, left) is floor(u_i height), floor(u_i width) less floor(size / 2) where clipped, and
-        floor(u_i (height - size + 1)), floor(u_i (width - size + 1)) where inside.
-        """
-        import torch
-
-        self._check(images)
-        sides = torch.tensor(images.shape[2:], device=uniform.device)
-        if self.mode == "clipped":
-            corner = below(sides, uniform, images.device) - self.size // 2
-        else:
-            corner = below(sides - self.size + 1, uniform, images.device)
-        line = torch.arange(max(images.shape[2:]), device=images.device)
-        first = corner[:, :, None]
-        covered = (line >= first) & (line < first + self.size)
-        return in_format_of(images, self._erased(images, covered))
-
-    def _erased(self, images: "torch.Tensor", covered: "torch.Tensor") -> "torch.Tensor":
-        """The images with `fill` where a row and a column are covered; ``covered`` is (batch, 2, longer side)."""
-        bits = bits_of(images)
-        mask = -covered.to(bits.dtype)
-        rows, columns = mask[:, 0, : images.shape[2]], mask[:, 1, : images.shape[3]]
-        square = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
-        kept = bits & ~square
-        if self.fill:
-            kept |= square & bits_of(images.new_full((), self.fill))
-        return kept.view(images.dtype)
-
-    def _check(self, images: "torch.Tensor") -> None:
-        height, width = images.shape[2:]
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:
+        """The row and the column of the centre where clipped, of the first pixel where inside."""
         if self.size > min(height, width):
             raise ValueError(
                 f"`size` (={self.size}) must not exceed the images' {height}x{width} pixels; "
                 f"half a side, {max(1, min(height, width) // 2)}, is usual"
             )
+        whole = 0 if self.mode == "clipped" else self.size - 1
+        return (height - whole, width - whole)
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Each image without its square; a centre's square begins floor(size / 2) pixels above and left of it."""
+        import torch
+
+        self._check_fill(images)
+        height, width = images.shape[2:]
+        first = drawn[:, :, None] - (self.size // 2 if self.mode == "clipped" else 0)
+        line = torch.arange(max(height, width), device=images.device)
+        bits = bits_of(images)
+        outside = -((line < first) | (line >= first + self.size)).to(bits.dtype)
+        kept = (outside[:, 0, :height, None] | outside[:, 1, None, :width]).unsqueeze(1)
+        result = bits & kept
+        if self.fill:
+            result |= ~kept & bits_of(images.new_full((), self.fill))
+        return in_format_of(images, result.view(images.dtype))
+
+    def _check_fill(self, images: "torch.Tensor") -> None:
         if not images.is_floating_point() and self.fill not in range(256):
             raise ValueError(f"`fill` (={self.fill}) must be one of 0 ... 255 for uint8 images; normalise them first?")
