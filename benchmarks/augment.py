@@ -1,11 +1,11 @@
 """Crop, flip, normalise and cutout of 64 x M CIFAR-10 images: losslab against one image at a time and kornia.
 
-One image at a time is done in three ways: a pipeline of transforms on tensors and one on PIL images, which draw from torch
-one number after the other as torchvision's do, and a loop on tensors pared down to the fewest operations, with Python's
-own random numbers. Kornia, skipped where it is not installed, is given floats; the others are given bytes.
+One image at a time is done in three ways: a pipeline of transforms on tensors and one on PIL images, which draw from
+torch one number after the other as torchvision's do, and a loop on tensors pared down to the fewest operations, with
+Python's own random numbers. Kornia, skipped where it is not installed, is given floats; the others are given bytes.
 
-All take turns in one process with one thread that keeps freed memory, as training does; times are processor time, so that
-other work on the machine does not count. Usage: python benchmarks/augment.py [rounds]
+All take turns in one process with one thread that keeps freed memory, as training does; times are processor time, so
+that other work on the machine does not count. Usage: python benchmarks/augment.py [rounds]
 """
 
 import random

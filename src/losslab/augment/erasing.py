@@ -1,9 +1,10 @@
 """Cutout: a square of every image erased, so that a network cannot rely on any one part of what it sees."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
+from losslab.augment.augmentation import Augmentation, bits_of, check_whole
 
 if TYPE_CHECKING:
     import torch
@@ -57,20 +58,28 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """Each image without its square; a centre's square begins floor(size / 2) pixels above and left of it."""
-        import torch
-
         self._check_fill(images)
-        height, width = images.shape[2:]
-        first = drawn[:, :, None] - (self.size // 2 if self.mode == "clipped" else 0)
-        line = torch.arange(max(height, width), device=images.device)
         bits = bits_of(images)
-        outside = -((line < first) | (line >= first + self.size)).to(bits.dtype)
-        kept = (outside[:, 0, :height, None] | outside[:, 1, None, :width]).unsqueeze(1)
+        rows, columns = (
+            _kept_lines(self, side, bits.dtype, bits.device).index_select(0, numbers)
+            for side, numbers in zip(images.shape[2:], drawn.unbind(1), strict=True)
+        )
+        kept = rows[:, None, :, None] | columns[:, None, None, :]
         result = bits & kept
         if self.fill:
             result |= ~kept & bits_of(images.new_full((), self.fill))
-        return in_format_of(images, result.view(images.dtype))
+        return result.view(images.dtype)
 
     def _check_fill(self, images: "torch.Tensor") -> None:
         if not images.is_floating_point() and self.fill not in range(256):
             raise ValueError(f"`fill` (={self.fill}) must be one of 0 ... 255 for uint8 images; normalise them first?")
+
+
+@lru_cache(maxsize=64)
+def _kept_lines(augment: cutout, side: int, dtype: "torch.dtype", device: "torch.device") -> "torch.Tensor":
+    """For each number that may be drawn, the lines of a side outside the square: all bits where kept, else none."""
+    import torch
+
+    line, number = torch.arange(side), torch.arange(augment.bounds(side, side)[0])[:, None]
+    first = number - (augment.size // 2 if augment.mode == "clipped" else 0)
+    return -((line < first) | (line >= first + augment.size)).to(device, dtype)

@@ -75,6 +75,6 @@ class flip(Augmentation):  # noqa: N801
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """Each image mirrored where its number is 1."""
         bits, mirrored = bits_of(images), bits_of(images.flip(3))
-        chosen = -drawn[:, :, None, None].to(bits.dtype)
+        chosen = -drawn.to(bits.dtype)[:, :, None, None]
         mirrored.bitwise_xor_(bits).bitwise_and_(chosen).bitwise_xor_(bits)
-        return in_format_of(images, mirrored.view(images.dtype))
+        return mirrored.view(images.dtype)
