@@ -27,10 +27,10 @@ def images(count: int = 7, channels: int = 3, height: int = 8, width: int = 6, d
     return torch.randint(1, 256, (count, channels, height, width), generator=generator(0, "pixels")).to(dtype)
 
 
-def by_reference(augment: Augmentation, batch: Tensor, uniform: Tensor) -> Tensor:
+def by_reference(augment: Augmentation, batch: Tensor, drawn: Tensor) -> Tensor:
     options = vars(augment)
     one = getattr(reference, type(augment).__name__)
-    return torch.stack([one(image, u, **options) for image, u in zip(batch, uniform.tolist(), strict=True)])
+    return torch.stack([one(image, row, **options) for image, row in zip(batch, drawn.tolist(), strict=True)])
 
 
 def chi_square(counts: Tensor) -> float:
@@ -62,24 +62,20 @@ def test_each_equals_a_loop_over_images_to_the_bit(
     if dtype.is_floating_point:
         batch[0, 0, 0, :2] = torch.tensor([-0.0, float("inf")])
     kept = batch.clone()
-    uniform = augment.draw(count, generator(seed, "draw"))
-    result = augment.apply(batch, uniform)
-    assert torch.equal(result, by_reference(augment, batch, uniform))
-    assert torch.equal(result.signbit(), by_reference(augment, batch, uniform).signbit())
+    drawn = augment.draw(count, batch, generator(seed, "draw"))
+    result = augment.apply(batch, drawn)
+    assert torch.equal(result, by_reference(augment, batch, drawn))
+    assert torch.equal(result.signbit(), by_reference(augment, batch, drawn).signbit())
     assert torch.equal(batch, kept)
     assert result.dtype == dtype
 
 
-@pytest.mark.parametrize("size", ["ends", "just below 1"])
-def test_the_ends_of_the_draws_are_places_within_bounds(size: str) -> None:
-    number = 0.0 if size == "ends" else 1 - 2**-53
-    for side in range(1, 200):
-        uniform = torch.full((1, 2), number, dtype=torch.float64)
-        batch = images(1, 1, side, side)
-        for mode in ("clipped", "inside"):
-            augment = cutout(1, mode=mode)  # type: ignore[arg-type]
-            row = int((augment.apply(batch, uniform) == 0).nonzero()[0, 2])
-            assert row == (0 if size == "ends" else side - 1)
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-53])
+def test_the_ends_of_the_draws_are_within_bounds(number: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, number, dtype=torch.float64))
+    for side in range(1, 400):
+        drawn = cutout(1).draw(1, torch.empty(1, 1, side, side))
+        assert drawn.tolist() == [[0, 0] if number == 0 else [side - 1, side - 1]]
 
 
 @pytest.mark.parametrize("augment", EVERY, ids=str)
@@ -101,22 +97,23 @@ def test_dtype_and_memory_format_are_kept_and_the_input_is_not_modified(
 @pytest.mark.parametrize("augment", EVERY, ids=str)
 def test_images_that_are_a_view_are_augmented_like_their_copy(augment: Augmentation) -> None:
     view = images(14, 3, 8, 12)[::2, :, :, 3:9]
-    uniform = augment.draw(7, generator(0, "augment"))
-    assert torch.equal(augment.apply(view, uniform), augment.apply(view.contiguous(), uniform))
+    drawn = augment.draw(7, view, generator(0, "augment"))
+    assert torch.equal(augment.apply(view, drawn), augment.apply(view.contiguous(), drawn))
 
 
 def erased(augment: cutout, height: int, width: int, channels: int = 2) -> tuple[Tensor, Tensor]:
     """Over many draws: which pixels were erased, and the numbers that said so."""
-    uniform = augment.draw(DRAWS, generator(3, "augment"))
-    result = augment.apply(torch.ones(DRAWS, channels, height, width), uniform)
+    ones = torch.ones(DRAWS, channels, height, width)
+    drawn = augment.draw(DRAWS, ones, generator(3, "augment"))
+    result = augment.apply(ones, drawn)
     assert (result[:, :1] == result).all()  # the same in every channel
-    return result[:, 0] == 0, uniform
+    return result[:, 0] == 0, drawn
 
 
 def test_cutout_erases_exactly_the_clipped_square() -> None:
     height, width, size = 32, 24, 16
-    gone, uniform = erased(cutout(size), height, width)
-    row, column = (np.floor(uniform[:, axis].numpy() * side).astype(int) for axis, side in ((0, height), (1, width)))
+    gone, drawn = erased(cutout(size), height, width)
+    row, column = drawn.numpy().T
     rows = np.minimum(row + size // 2, height) - np.maximum(row - size // 2, 0)
     columns = np.minimum(column + size // 2, width) - np.maximum(column - size // 2, 0)
     np.testing.assert_array_equal(gone.sum(dim=(1, 2)).numpy(), rows * columns)
@@ -197,13 +194,13 @@ def test_copies_follow_each_other_as_their_labels_do() -> None:
 
 def test_a_composition_is_its_steps_on_its_numbers() -> None:
     batch = images(6, 3, 32, 32)
-    uniform = FULL.draw(24, generator(0, "augment"))
-    expected = pad_crop(4).apply(batch.repeat(4, 1, 1, 1), uniform[:, :2])
-    expected = flip().apply(expected, uniform[:, 2:3])
-    expected = cutout(16).apply(NORMALIZE(expected), uniform[:, 3:])
-    assert torch.equal(FULL.apply(batch, uniform), expected)
+    drawn = FULL.draw(24, batch, generator(0, "augment"))
+    expected = pad_crop(4).apply(batch.repeat(4, 1, 1, 1), drawn[:, :2])
+    expected = flip().apply(expected, drawn[:, 2:3])
+    expected = cutout(16).apply(NORMALIZE(expected), drawn[:, 3:])
+    assert torch.equal(FULL.apply(batch, drawn), expected)
     assert torch.equal(
-        compose(compose(repeat(4), pad_crop(4), flip()), NORMALIZE, cutout(16)).apply(batch, uniform), expected
+        compose(compose(repeat(4), pad_crop(4), flip()), NORMALIZE, cutout(16)).apply(batch, drawn), expected
     )
 
 

@@ -202,9 +202,9 @@ def micro_batches(
     """
     pipeline = augment.pipeline(run.augment, images.normalization)
     copies = indices.repeat(run.repeats)
-    uniform = pipeline.draw(len(copies), generator(run.seed, "augment", step))
+    drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
     most = run.max_micro_batch or len(copies)
-    for part, numbers in zip(torch.split(copies, most), torch.split(uniform, most), strict=True):
+    for part, numbers in zip(torch.split(copies, most), torch.split(drawn, most), strict=True):
         yield images.augmented(part, pipeline, numbers)
 
 

@@ -11,11 +11,9 @@ class Augmentation(ABC):
     """Images to images of the same dtype and memory format; the input is not modified.
 
     Attributes:
-        numbers: how many random numbers each image takes.
         place: where it stands in the order of augmentations.
     """
 
-    numbers: int
     place: int
 
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
@@ -26,21 +24,27 @@ class Augmentation(ABC):
             generator: where the numbers are drawn; torch's own state when absent, which a DataLoader seeds in each of
                 its workers.
         Raises:
-            ValueError: when these are no images.
+            ValueError: when these are no images, or images that this augmentation does not suit.
         """
         check_images(images)
-        return self.apply(images, self.draw(len(images), generator))
+        return self.apply(images, self.draw(len(images), images, generator))
 
-    def draw(self, count: int, generator: "torch.Generator | None" = None) -> "torch.Tensor":
-        """The random numbers of ``count`` images: float64 (count, numbers), uniform in [0, 1)."""
+    def draw(self, count: int, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
+        """The random numbers of ``count`` images such as these: int64 (count, numbers), each below its bound."""
         import torch
 
-        device = "cpu" if generator is None else generator.device
-        return torch.rand(count, self.numbers, dtype=torch.float64, generator=generator, device=device)
+        device = torch.device("cpu") if generator is None else generator.device
+        bounds = torch.tensor(self.bounds(*images.shape[2:]), dtype=torch.float64, device=device)
+        uniform = torch.rand(count, len(bounds), dtype=torch.float64, generator=generator, device=device)
+        return uniform.mul_(bounds).to(images.device, torch.int64)
 
     @abstractmethod
-    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
-        """The images, augmented by given numbers, a row of ``uniform`` for each image."""
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:
+        """The random numbers that an image takes: each is one of 0 ... bound - 1, all equally likely."""
+
+    @abstractmethod
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The images, augmented by given numbers: a row of ``drawn`` for each image, a column for each bound."""
 
 
 def check_images(images: "torch.Tensor") -> None:
@@ -64,11 +68,11 @@ def check_whole(name: str, value: object, hint: str) -> None:
         raise ValueError(f"`{name}` (={value!r}) must be a whole number of at least 1; {hint}")
 
 
-def below(bounds: "int | torch.Tensor", uniform: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
-    """Whole numbers, each of 0 ... bound - 1 equally likely, from uniform ones."""
+def bits_of(images: "torch.Tensor") -> "torch.Tensor":
+    """The same memory as whole numbers: choosing pixels by their bits takes a third of the time of torch.where."""
     import torch
 
-    return (uniform * bounds).to(torch.int64).to(device)
+    return images.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()])
 
 
 def in_format_of(images: "torch.Tensor", result: "torch.Tensor") -> "torch.Tensor":

@@ -33,14 +33,17 @@ class repeat(Augmentation):  # noqa: N801 - written as a call
 
     copies: int
 
-    numbers = 0
     place = 0
 
     def __post_init__(self) -> None:
         check_whole("copies", self.copies, "1 trains on every image once a batch")
 
-    def apply(self, images: "torch.Tensor", _uniform: "torch.Tensor") -> "torch.Tensor":
-        """The batch, repeated; it takes no random numbers."""
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """It takes no random numbers."""
+        return ()
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
+        """The batch, repeated."""
         import torch
 
         return in_format_of(images, torch.cat((images,) * self.copies))
@@ -55,11 +58,6 @@ class Composition(Augmentation):
     place = 0
 
     @property
-    def numbers(self) -> int:  # type: ignore[override]
-        """Random numbers of an image: those of all steps."""
-        return sum(step.numbers for step in self.steps)
-
-    @property
     def copies(self) -> int:
         """How many images come out for one that goes in."""
         return prod(step.copies for step in self.steps if isinstance(step, repeat))
@@ -67,13 +65,17 @@ class Composition(Augmentation):
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
         """The images, augmented; every copy is drawn separately."""
         check_images(images)
-        return self.apply(images, self.draw(len(images) * self.copies, generator))
+        return self.apply(images, self.draw(len(images) * self.copies, images, generator))
 
-    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
-        """The images, augmented by given numbers: a row for each that comes out, its columns in the order of steps."""
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:
+        """Those of all steps, in their order."""
+        return tuple(bound for step in self.steps for bound in step.bounds(height, width))
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The images, augmented by given numbers: a row for each image that comes out."""
         import torch
 
-        columns = torch.split(uniform, [step.numbers for step in self.steps], dim=1)
+        columns = torch.split(drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1)
         for step, own in zip(self.steps, columns, strict=True):
             images = step.apply(images, own)
         return images

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from losslab.augment.augmentation import Augmentation, below, check_whole, in_format_of
+from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,14 +30,17 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
     padding: int = 4
 
-    numbers = 2
     place = 1
 
     def __post_init__(self) -> None:
         check_whole("padding", self.padding, "4 is usual; leave pad_crop out for none")
 
-    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
-        """Image i moved so that row floor(u_i0 (2 padding + 1)), column floor(u_i1 ...) of the padded one is first.
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """The row and the column of the padded image that are the crop's first."""
+        return (2 * self.padding + 1,) * 2
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Each image's crop that begins at its row and column.
 
         In memory a crop is one run of the padded image: it begins at an offset and keeps the padded strides. So a
         batch of crops is a single gather of equally long runs.
@@ -46,9 +49,8 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
         padded = torch.nn.functional.pad(images, [self.padding] * 4)
         strides = padded.stride()
-        corner = below(2 * self.padding + 1, uniform, images.device)
-        image = torch.arange(len(images), device=images.device)
-        starts = image * strides[0] + corner[:, 0] * strides[2] + corner[:, 1] * strides[3]
+        starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
+        starts.add_(drawn[:, 0], alpha=strides[2]).add_(drawn[:, 1], alpha=strides[3])
         length = 1 + sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True))
         runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
         return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
@@ -64,14 +66,15 @@ class flip(Augmentation):  # noqa: N801
         torch.float32
     """
 
-    numbers = 1
     place = 1
 
-    def apply(self, images: "torch.Tensor", uniform: "torch.Tensor") -> "torch.Tensor":
-        """Image i mirrored where u_i0 < 1/2."""
-        import torch
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """As it is, or mirrored."""
+        return (2,)
 
-        both = torch.cat((images, images.flip(3)))
-        mirrored = (uniform[:, 0] < 0.5).to(images.device)
-        image = torch.arange(len(images), device=images.device)
-        return in_format_of(images, both.index_select(0, image + len(images) * mirrored))
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Each image mirrored where its number is 1."""
+        bits, mirrored = bits_of(images), bits_of(images.flip(3))
+        chosen = -drawn.to(bits.dtype)[:, :, None, None]
+        mirrored.bitwise_xor_(bits).bitwise_and_(chosen).bitwise_xor_(bits)
+        return mirrored.view(images.dtype)

@@ -30,15 +30,18 @@ class normalize(Augmentation):  # noqa: N801 - written as a call
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    numbers = 0
     place = 2
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
             raise ValueError(f"`std` (={self.std}) must be positive, one for each of `mean` (={self.mean})")
 
-    def apply(self, images: "torch.Tensor", _uniform: "torch.Tensor") -> "torch.Tensor":
-        """The images, normalised; it takes no random numbers."""
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """It takes no random numbers."""
+        return ()
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
+        """The images, normalised."""
         import torch
 
         if images.dtype != torch.uint8 or images.shape[1] != len(self.mean):
