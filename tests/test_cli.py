@@ -52,12 +52,14 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     ],
 )
 def test_wrong_input_ends_in_one_line_and_code_2(losslab: Callable[..., Done], change: list[str], message: str) -> None:
-    option = change[0].partition("=")[0]
-    arguments = [*TRAIN, *change]
-    if option in TRAIN:
-        place = TRAIN.index(option)
-        arguments = [*TRAIN[:place], *TRAIN[place + 2 :], *change]
-    done = losslab(*arguments)
+    changed = {word.partition("=")[0] for word in change}
+    kept = [
+        word
+        for name, value in zip(TRAIN[1::2], TRAIN[2::2], strict=True)
+        if name not in changed
+        for word in (name, value)
+    ]
+    done = losslab(TRAIN[0], *kept, *change)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
