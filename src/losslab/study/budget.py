@@ -2,10 +2,12 @@
 
 import heapq
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from time import monotonic
 
 from losslab import data
 from losslab.errors import InvalidInput
@@ -15,6 +17,8 @@ from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
+SAFETY = 0.92
+"""Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 
@@ -82,27 +86,47 @@ def kind_of_run(run: Run) -> str:
     return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
 
 
+def plan(study: Study, *, budget_seconds: float | None = None, workers: int | None = None, threads: int = 1) -> Plan:
+    """A study laid out for this machine: its steps are measured, then the scale is chosen that fits the budget.
+
+    Args:
+        study: what to run.
+        budget_seconds: wall time for measuring and running together; full scale without it.
+        workers: processes that train at a time; one for each core and `threads` when absent.
+        threads: torch threads of each worker.
+    Raises:
+        InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
+    """
+    if threads < 1 or (workers is not None and workers < 1):
+        raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
+    began = monotonic()
+    crew = workers or max(1, (os.cpu_count() or 1) // threads)
+    costs = measure_costs([run for stage in study.stages for run in expand(stage)], workers=crew, threads=threads)
+    left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
+    return make_plan(study, costs, workers=crew, threads=threads, budget_seconds=left)
+
+
 def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_seconds: float | None = None) -> Plan:
     """The largest scale of a study whose predicted wall time fits the budget; full scale without one.
 
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    plan = plan_at(study, FULL, costs, workers, threads)
-    if budget_seconds is None or plan.seconds <= budget_seconds:
-        return plan
-    images = max(training_images(run) for stage in plan.stages for run in stage.runs)
+    made = plan_at(study, FULL, costs, workers, threads)
+    if budget_seconds is None or made.seconds <= budget_seconds:
+        return made
+    images = max(training_images(run) for stage in made.stages for run in stage.runs)
     least = plan_at(study, _scale(3.0, images), costs, workers, threads)
     if least.seconds > budget_seconds:
         raise InvalidInput(
-            f"--budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
-            f"its smallest scale takes about {least.seconds:.0f} s here; give more or lower its floors"
+            f"the budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
+            f"its smallest scale takes about {least.seconds:.0f} s here; give it more time or lower its floors"
         )
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
         middle = (fits + exceeds) / 2
-        plan = plan_at(study, _scale(middle, images), costs, workers, threads)
-        fits, exceeds = (middle, exceeds) if plan.seconds <= budget_seconds else (fits, middle)
+        made = plan_at(study, _scale(middle, images), costs, workers, threads)
+        fits, exceeds = (middle, exceeds) if made.seconds <= budget_seconds else (fits, middle)
     return plan_at(study, _scale(fits, images), costs, workers, threads)
 
 
