@@ -145,7 +145,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
     stages = []
     for stage in study.stages:
         runs = tuple(expand(stage, scale=scale))
-        stages.append(StagePlan(stage, runs, _makespan((run_seconds(run, costs) for run in runs), workers)))
+        stages.append(StagePlan(stage, runs, makespan((run_seconds(run, costs) for run in runs), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
@@ -181,7 +181,7 @@ def training_images(run: Run) -> int:
     return part_sizes(run)[0]
 
 
-def _makespan(seconds: Iterable[float], workers: int) -> float:
+def makespan(seconds: Iterable[float], workers: int) -> float:
     """When the last of these is done, each started in order on the first worker that is free."""
     free = [0.0] * workers
     for duration in seconds:
