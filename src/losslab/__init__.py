@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losslab.errors import LosslabError
+    from losslab.range_test import find_batch, find_lr
+    from losslab.ranges import BatchRange, LrRange
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "BatchRange": "losslab.ranges",
     "LosslabError": "losslab.errors",
+    "LrRange": "losslab.ranges",
+    "find_batch": "losslab.range_test",
+    "find_lr": "losslab.range_test",
 }
 """Public name -> its module; loaded on first use, so that importing losslab does not import torch."""
 
-__all__ = ["LosslabError"]
+__all__ = ["BatchRange", "LosslabError", "LrRange", "find_batch", "find_lr"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losslab.ranges.findings import batch_ranges, lr_ranges
 from losslab.study.results import RunResult
 from losslab.study.stages import Fields, get_field
 
@@ -27,5 +28,9 @@ def _final_validation_loss(result: RunResult) -> float:
     return float("inf") if loss is None else loss
 
 
-FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {"best": best_runs}
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
+    "best": best_runs,
+    "lr_range": lr_ranges,
+    "batch_range": batch_ranges,
+}
 """What a stage can find, by the name that a study's TOML gives."""
