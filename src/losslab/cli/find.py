@@ -93,7 +93,7 @@ def batch(
     model: str,
     data: str,
     lr: float,
-    optimizer: str = "sgd",
+    optimizer: str = "sgd(momentum=0.9)",
     momentum: float | None = None,
     sizes: str = "64,128,256,512,1024,2048,4096,8192",
     steps: int | None = None,

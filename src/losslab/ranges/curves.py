@@ -91,14 +91,20 @@ def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
     return int(np.argmax(diverged)) if diverged.any() else len(values)
 
 
-def noise_of(losses: Array, smoothed: Array) -> float:
-    """The standard deviation of losses about their smooth course, from the median so that spikes do not count.
+def standard_error(losses: Array, smoothed: Array, beta: float) -> float:
+    r"""The standard error of an average at the end of its curve, where half as many losses speak as elsewhere.
+
+    .. math:: 1.25 \sigma \sqrt{(1 - \beta) / (1 + \beta)}
+
+    The deviation sigma of losses about their course is estimated by the median, so that spikes do not count; 1.25 is
+    what the running median costs.
 
     Example:
-        >>> noise_of(np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0, 1.0]))
-        0.0
+        >>> standard_error(np.array([1.1, 0.9, 1.1, 0.9]), np.ones(4), beta=0.9).__round__(3)
+        0.043
     """
-    return 1.4826 * float(np.median(abs(losses - smoothed)))
+    deviation = 1.4826 * float(np.median(abs(losses - smoothed)))
+    return 1.25 * deviation * ((1 - beta) / (1 + beta)) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def find_fall(losses: Array, error: float) -> Fall:
     """Where a curve begins to fall and where it has done so: 5 % of the fall before and after.
 
     The fall is from the first value to the lowest. It begins at the last place before which less than 5 % of it is
-    done, and ends at the first place where 95 % is.
+    done, and ends at the first place after it where 95 % is.
 
     Args:
         losses: smooth curve.
@@ -131,7 +137,7 @@ def find_fall(losses: Array, error: float) -> Fall:
         raise NoRange(f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise")
     done = (losses[0] - losses[: lowest + 1]) / depth
     begin = int(np.flatnonzero(done < FALL_SHARE)[-1])
-    return Fall(begin, int(np.argmax(done >= 1 - FALL_SHARE)), lowest)
+    return Fall(begin, begin + int(np.argmax(done[begin:] >= 1 - FALL_SHARE)), lowest)
 
 
 def _both_ways(values: Array, beta: float) -> Array:

@@ -148,9 +148,10 @@ def _read(curve: Curve, rule: Rule) -> tuple[SeedRange, str]:
     fall = find_fall(curve.smoothed_loss, curve.error)
     log_lr = np.log10(curve.lr)
     open_ends = {
-        "the loss falls from the first step: lr_min is where the test started, try a smaller start": fall.begin == 0,
-        "the loss still falls at the last step: lr_max is where the test ended, try a larger end": (
-            fall.lowest == len(log_lr) - 1 and not curve.cut
+        "the loss falls from the start: lr_min is where the test started, try a smaller start": fall.begin
+        <= curve.width,
+        "the loss still falls at the end: lr_max is where the test ended, try a larger end": (
+            fall.lowest >= len(log_lr) - 1 - curve.width and not curve.cut
         ),
     }
     ends = SeedRange(

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losslab.ranges.curves import Array, NoRange, beta_for, noise_of, smooth, steps_before_divergence, without_spikes
+from losslab.ranges.curves import (
+    Array,
+    NoRange,
+    beta_for,
+    smooth,
+    standard_error,
+    steps_before_divergence,
+    without_spikes,
+)
 from losslab.ranges.trace import Trace
 
 RAMP_FRACTION = 0.02
@@ -22,6 +30,7 @@ class Curve:
         smoothed_loss: what the range is read from.
         accuracy: as the loss; empty when not measured.
         error: standard error of the smoothed loss.
+        width: places on either side that a smoothed loss averages over; 0 in a grid.
         cut: whether the test went on to learning rates that diverged.
     """
 
@@ -30,6 +39,7 @@ class Curve:
     smoothed_loss: Array
     accuracy: Array
     error: float
+    width: int
     cut: bool
 
 
@@ -51,9 +61,11 @@ def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
     course = without_spikes(loss)
     first = smooth(course, beta)[0]
     smoothed = smooth(np.minimum(course, 2 * first - course.min()), beta)
-    error = noise_of(loss, smoothed) * (1 - beta) ** 0.5 / 2
+    error = standard_error(loss, smoothed, beta)
     accuracy = np.asarray(trace.accuracy[:steps], dtype=np.float64)
-    return Curve(np.asarray(trace.lr[:steps]), loss, smoothed, accuracy, error, steps < len(trace.loss))
+    return Curve(
+        np.asarray(trace.lr[:steps]), loss, smoothed, accuracy, error, round(1 / (1 - beta)), steps < len(trace.loss)
+    )
 
 
 def grid_curve(traces: Iterable[Trace]) -> Curve:
@@ -68,4 +80,4 @@ def grid_curve(traces: Iterable[Trace]) -> Curve:
     accuracy = np.array([np.mean(part) for part in last if len(part)])
     error = float(np.median([error for _, error in closing[:steps]]))
     lr = np.array([trace.lr[0] for trace in traces[:steps]])
-    return Curve(lr, loss, loss, accuracy, error, steps < len(traces))
+    return Curve(lr, loss, loss, accuracy, error, 0, steps < len(traces))

@@ -19,7 +19,7 @@ def steepest(log_lr: Array, losses: Array, fall: Fall) -> float:
 def half_fall(log_lr: Array, losses: Array, fall: Fall) -> float:
     """Where half of the fall is done."""
     middle = (losses[0] + losses[fall.lowest]) / 2
-    return float(log_lr[np.argmax(losses <= middle)])
+    return float(log_lr[fall.begin + np.argmax(losses[fall.begin :] <= middle)])
 
 
 def valley(log_lr: Array, _losses: Array, fall: Fall) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losslab.ranges.curves import beta_for, noise_of, smooth, steps_before_divergence, without_spikes
+from losslab.ranges.curves import beta_for, smooth, standard_error, steps_before_divergence, without_spikes
 from losslab.records import Record, Start, Steps
 
 CLOSING_FRACTION = 0.1
@@ -54,7 +54,7 @@ class Trace:
         if not self.loss or steps_before_divergence(self.loss, beta) < len(self.loss):
             return float("inf"), 0.0
         smoothed = smooth(without_spikes(self.loss), beta)
-        return float(smoothed[-1]), noise_of(np.asarray(self.loss), smoothed) * ((1 - beta) / (1 + beta)) ** 0.5
+        return float(smoothed[-1]), standard_error(np.asarray(self.loss), smoothed, beta)
 
 
 def trace_of(
