@@ -72,7 +72,7 @@ def lr(
     """
     steps = 300 if steps is None and epochs is None else steps
     try:
-        check_ramp(start, end, steps or 2, seeds, candidates)
+        check_ramp(start, end, 2 if steps is None else steps, seeds, candidates)
         check_rule(mode, rule)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
@@ -126,9 +126,11 @@ def batch(
         json: Print the finding as JSON.
     """
     listed = _parse_sizes(sizes)
+    if seeds < 1:
+        raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"lr": lr, "max_micro_batch": max_micro_batch}
-    first = batch_runs({**fields, "steps": steps or 1}, size=listed[0], seeds=seeds)[0]
+    first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
     images = training_images(first)
     if listed[-1] > images:
         raise InvalidInput(f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}")

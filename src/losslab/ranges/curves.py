@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def standard_error(losses: Array, smoothed: Array, beta: float) -> float:
         0.043
     """
     deviation = 1.4826 * float(np.median(abs(losses - smoothed)))
-    return 1.25 * deviation * ((1 - beta) / (1 + beta)) ** 0.5
+    return 1.25 * deviation * sqrt((1 - beta) / (1 + beta))
 
 
 @dataclass(frozen=True)
