@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,11 +144,3 @@ def test_every_command_has_help(losslab: Callable[..., Done], command: str) -> N
     assert done.returncode == 0
     if command not in ("", "study", "data"):
         assert "Example: losslab" in done.stdout
-
-
-@pytest.mark.parametrize(
-    "module", ["losslab", "losslab.cli", "losslab.spec", "losslab.cli.study", "losslab.cli.report"]
-)
-def test_torch_is_not_imported_before_it_is_needed(module: str) -> None:
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

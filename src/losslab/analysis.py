@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from losslab.estimates import Estimate, differ
+from losslab.ranges.findings import batch_ranges, lr_ranges
 from losslab.records import Evaluation
 from losslab.selection import Groups, done, field_of, where
 from losslab.spec import Run
@@ -213,5 +214,9 @@ def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {"best": best_runs}
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
+    "best": best_runs,
+    "lr_range": lr_ranges,
+    "batch_range": batch_ranges,
+}
 """What a stage can find, by the name that a study's TOML gives."""

@@ -162,8 +162,10 @@ class Stage(Frozen):
     grid: tuple[dict[str, Any], ...] = ({},)
     """Grids, each a field -> value or list of values that are crossed; the stage is the union of its grids."""
     seeds: PositiveInt = 1
-    finding: Literal["best"] | None = None
-    """What the stage finds: `best`, the run of lowest final validation loss in each group."""
+    finding: Literal["best", "lr_range", "batch_range"] | None = None
+    """What the stage finds in each group: `best`, the run of lowest final validation loss; `lr_range`, from ramps or a
+    grid of learning rates, with lr_min, lr_max, suggestion; `batch_range`, from runs of equal steps, with b_min, b_max.
+    """
     group: tuple[str, ...] = ()
     """Fields that tell the groups of the finding apart."""
     floor: Floor = Floor()

@@ -93,7 +93,7 @@ def train(
 
     from losslab.study.local import keep_freed_memory
     from losslab.study.worker import run_in_folder
-    from losslab.train import train as train_run
+    from losslab.training import train as train_run
 
     keep_freed_memory()
     if threads is not None:

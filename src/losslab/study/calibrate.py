@@ -14,7 +14,7 @@ from losslab.data.dataset import Dataset
 from losslab.spec import Run
 from losslab.study.budget import Cost
 from losslab.timeline import Timeline
-from losslab.train import TrainState, evaluate, memory_format, new_state, prepare, train
+from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
 
 CALIBRATION_SECONDS = 0.7
 CALIBRATION_IMAGES = 2000

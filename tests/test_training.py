@@ -16,7 +16,7 @@ from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.timeline import Timeline
-from losslab.train import TrainState, evaluate, micro_batches, new_state, parameter_groups, prepare, train
+from losslab.training import TrainState, evaluate, micro_batches, new_state, parameter_groups, prepare, train
 
 DATA = tiny_data()
 
@@ -164,7 +164,7 @@ def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.Monke
         evaluated.append(len(images))
         return whole(model, images)
 
-    monkeypatch.setattr("losslab.train.evaluate", spy)
+    monkeypatch.setattr("losslab.training.evaluate", spy)
     assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
     assert evaluated == [23, 23]  # the sample of the training images and the validation images
     go(run(epochs=1))
