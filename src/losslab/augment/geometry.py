@@ -49,8 +49,9 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
         padded = torch.nn.functional.pad(images, [self.padding] * 4)
         strides = padded.stride()
+        rows, columns = drawn.unbind(1)
         starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
-        starts.add_(drawn[:, 0], alpha=strides[2]).add_(drawn[:, 1], alpha=strides[3])
+        starts.add_(rows, alpha=strides[2]).add_(columns, alpha=strides[3])
         length = 1 + sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True))
         runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
         return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
