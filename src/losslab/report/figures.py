@@ -27,7 +27,7 @@ class Series:
         low: lower ends of the interval or band around y, or None.
         high: upper ends.
         slot: which colour.
-        style: a line, points, or both.
+        style: a line, points, both, or bars from 0.
         dash: whether the line is dashed.
     """
 
@@ -37,7 +37,7 @@ class Series:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     slot: int = 0
-    style: Literal["line", "points", "both"] = "line"
+    style: Literal["line", "points", "both", "bars"] = "line"
     dash: bool = False
 
 
@@ -92,6 +92,11 @@ class Figure:
         return len(self.series) > 1 and not self.x_names and len({series.x[-1] for series in self.series}) == 1
 
     @property
+    def bar_width(self) -> float | None:
+        """Room for each bar where series are bars, which stand side by side over a name; else None."""
+        return 0.8 / len(self.series) if any(series.style == "bars" for series in self.series) else None
+
+    @property
     def legend(self) -> bool:
         """Whether a legend tells the series apart."""
         return len(self.series) > 1 and not self.direct
@@ -105,7 +110,9 @@ def x_range(figure: Figure) -> tuple[float, float]:
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
-    """Ends of the y axis with a margin around all that is drawn; decades where the axis is logarithmic."""
+    """Ends of the y axis with a margin around all that is drawn; decades where the axis is logarithmic; bars begin at 0."""
+    if figure.bar_width:
+        return 0.0, 1.06 * max(_ordinates(figure), default=1.0)
     return _range([*_ordinates(figure), *figure.y_span], figure.y_log, 0.06)
 
 

@@ -44,15 +44,22 @@ def write_files(figure: Figure, folder: Path) -> None:
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: boxes, no noise
-        canvas = Canvas(INCHES, layout="constrained")
+        canvas = Canvas((INCHES[0], _height(figure)), layout="constrained")
         _draw(figure, canvas.subplots())
         canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
         canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
 
 
+def _height(figure: Figure) -> float:
+    return max(INCHES[1], 1.0 + 0.24 * len(figure.x_names)) if figure.bar_width else INCHES[1]
+
+
 def _draw(figure: Figure, axes: "Axes") -> None:
     for series in figure.series:
-        (_draw_rows if figure.x_names else _draw_series)(series, axes)
+        if series.style == "bars":
+            axes.barh(series.x, series.y, figure.bar_width, color=_color(series.slot), label=_plain(series.label))
+        else:
+            (_draw_rows if figure.x_names else _draw_series)(series, axes)
     for mark in figure.marks:
         _draw_mark(figure, mark, axes)
     (_scale_rows if figure.x_names else _scale)(figure, axes)

@@ -15,6 +15,8 @@ from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
+COUNT_SECONDS = 0.5
+"""For counting a network; a guess on the safe side, because counting is not worth a measurement."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 
@@ -87,7 +89,7 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     plan = plan_at(study, FULL, costs, workers, threads)
     if budget_seconds is None or plan.seconds <= budget_seconds:
         return plan
-    images = max(training_images(run) for stage in plan.stages for run in stage.runs)
+    images = max((training_images(run) for stage in plan.stages for run in stage.runs), default=1)
     least = plan_at(study, _scale(3.0, images), costs, workers, threads)
     if least.seconds > budget_seconds:
         raise InvalidInput(
@@ -117,7 +119,8 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
     stages = []
     for stage in study.stages:
         runs = tuple(expand(stage, scale=scale))
-        stages.append(StagePlan(stage, runs, _makespan((run_seconds(run, costs) for run in runs), workers)))
+        seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
+        stages.append(StagePlan(stage, runs, _makespan(seconds, workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
