@@ -182,7 +182,9 @@ class Stage(Frozen):
     def _one_kind(self) -> Self:
         if bool(self.base) == bool(self.count):
             raise ValueError("give exactly one of `base` (runs to train) and `count` (networks to count)")
-        given = [name for name in ("grid", "seeds", "finding", "group", "floor") if getattr(self, name) != _default(name)]
+        given = [
+            name for name in ("grid", "seeds", "finding", "group", "floor") if getattr(self, name) != _default(name)
+        ]
         if self.count and given:
             raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(given)}")
         return self

@@ -1,4 +1,4 @@
-"""A module of parallel branches laid out for drawing: the input on the left, a line a branch, what they form on the right."""
+"""A module of parallel branches laid out for drawing: input on the left, a line a branch, their output on the right."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from losslab.report.words import millions, shape
 
-END, BOX, GAP = 78, 122, 26
+END, BOX, GAP = 84, 124, 20
 """Widths of input and output, of a layer, and of what is between; units of the drawing."""
 HEIGHT, STEP = 50, 66
 """Of a box, and from branch to branch."""
@@ -27,13 +27,18 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """Maps on their way from (x, y) to (to_x, to_y); the more, the wider."""
+    """Maps on their way from (x, y) to (to_x, to_y), level from ``bend`` on; the more, the wider."""
 
     x: float
     y: float
     to_x: float
     to_y: float
     maps: int
+
+    @property
+    def bend(self) -> float:
+        """Where the line has reached its height."""
+        return min(self.x + GAP, self.to_x)
 
     @property
     def width(self) -> float:
@@ -84,7 +89,7 @@ def module_diagram(ledger: dict[str, Any], dearest: int) -> Diagram:
 def _box(x: float, y: float, row: dict[str, Any], dearest: int) -> Box:
     kernel, maps, macs = row["detail"].partition(",")[0].replace("x", "×"), row["output_shape"][0], row["macs"]
     if row["kind"] == "pool":
-        return Box(x, y, BOX, f"{kernel} max pool", f"{maps} maps, no MACs")
+        return Box(x, y, BOX, f"{kernel} max pool", f"{maps} maps")
     return Box(x, y, BOX, f"{kernel}, {maps} filters", f"{millions(macs)} MACs", macs / dearest)
 
 

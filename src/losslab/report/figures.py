@@ -92,9 +92,9 @@ class Figure:
         return len(self.series) > 1 and not self.x_names and len({series.x[-1] for series in self.series}) == 1
 
     @property
-    def bar_width(self) -> float | None:
-        """Room for each bar where series are bars, which stand side by side over a name; else None."""
-        return 0.8 / len(self.series) if any(series.style == "bars" for series in self.series) else None
+    def bar_width(self) -> float:
+        """Room for each bar where series are bars, which stand side by side over a name; else 0."""
+        return 0.8 / len(self.series) if any(series.style == "bars" for series in self.series) else 0.0
 
     @property
     def legend(self) -> bool:
@@ -110,7 +110,7 @@ def x_range(figure: Figure) -> tuple[float, float]:
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
-    """Ends of the y axis with a margin around all that is drawn; decades where the axis is logarithmic; bars begin at 0."""
+    """Ends of the y axis with a margin around all that is drawn, 0 for bars; decades where it is logarithmic."""
     if figure.bar_width:
         return 0.0, 1.06 * max(_ordinates(figure), default=1.0)
     return _range([*_ordinates(figure), *figure.y_span], figure.y_log, 0.06)

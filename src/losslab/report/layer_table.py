@@ -38,12 +38,12 @@ def label(row: dict[str, Any]) -> str:
     """What the tables call a layer: CONV3-64 has 64 filters of 3x3."""
     kernel, units = row["detail"].partition("x")[0], row["output_shape"][0]
     labels = {"input": "Input", "conv": f"CONV{kernel}-{units}", "pool": f"POOL{kernel}", "linear": f"FC {units}"}
-    return labels.get(row["kind"], row["name"])
+    return labels.get(row["kind"]) or str(row["name"])
 
 
 def _activations(row: dict[str, Any]) -> str:
-    expression, equals, value = row["work"]["activations"].partition(" = ")
-    return f"{expression}={short(row['activations'])}" if equals else value or expression
+    expression, equals, _ = row["work"]["activations"].partition(" = ")
+    return f"{expression}={short(row['activations'])}" if equals else str(row["activations"])
 
 
 def short(count: int) -> str:

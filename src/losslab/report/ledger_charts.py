@@ -37,14 +37,13 @@ def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str,
 
 
 def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
-    """How the receptive field grows from convolution to pooling to convolution, as far as it is bounded."""
+    """How the receptive field grows from layer to layer while it is bounded; a line marks the largest image's side."""
     sizes = {key: [1, *_sides(each)] for key, each in ledgers.items()}
     series = tuple(
         Series(key, tuple(range(len(each))), tuple(map(float, each)), slot=slot, style="both")
         for slot, (key, each) in enumerate(sizes.items())
     )
-    whole = max((max(each["input_shape"][1:]) for each in ledgers.values()), default=1)
-    marks = (Mark(f"side of the image, {whole}", y=whole),)
+    marks = (Mark("", y=max((max(each["input_shape"][1:]) for each in ledgers.values()), default=1)),)
     return Figure(name, title, "convolutions and poolings passed", "side of the field, pixels", series, marks=marks)
 
 

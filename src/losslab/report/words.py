@@ -35,10 +35,10 @@ def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 
     Example:
-        >>> percent(0.5213)
-        '52.1 %'
+        >>> percent(0.5213).split()
+        ['52.1', '%']
     """
-    return NONE if fraction is None else f"{100 * fraction:.1f} %"
+    return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
 def duration(seconds: float | None) -> str:
