@@ -151,8 +151,8 @@ def log_ticks(ends: tuple[float, float]) -> list[float]:
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
     """Head and rows of the numbers behind a figure: x, then a column per series and per end of its intervals."""
-    columns = [column for series in figure.series for column in _columns(series)]
-    places = sorted({round(x) if figure.x_names else x for _, points in columns for x in points})
+    columns = [column for series in figure.series for column in _columns(series, bool(figure.x_names))]
+    places = sorted({x for _, points in columns for x in points})
     rows = [(_x_text(figure, x), *(_number(points.get(x)) for _, points in columns)) for x in places]
     return (figure.x_label, *(label for label, _ in columns)), rows
 
@@ -180,11 +180,13 @@ def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, fl
     return low - gap, high + gap
 
 
-def _columns(series: Series) -> Iterator[tuple[str, dict[float, float]]]:
-    yield series.label, dict(zip(series.x, series.y, strict=True))
+def _columns(series: Series, names: bool) -> Iterator[tuple[str, dict[float, float]]]:
+    """Label -> numbers by x; over names, x without what sets series apart."""
+    places = [round(x) for x in series.x] if names else series.x
+    yield series.label, dict(zip(places, series.y, strict=True))
     if series.low and series.high:
-        yield f"{series.label}, low", dict(zip(series.x, series.low, strict=True))
-        yield f"{series.label}, high", dict(zip(series.x, series.high, strict=True))
+        yield f"{series.label}, low", dict(zip(places, series.low, strict=True))
+        yield f"{series.label}, high", dict(zip(places, series.high, strict=True))
 
 
 def _course(figure: Figure, series: Series) -> str:

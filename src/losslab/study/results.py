@@ -1,6 +1,6 @@
 """What a study folder holds, read back as values; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class StudyResults:
 
     plan: dict[str, Any]
     stages: dict[str, tuple[RunResult, ...]]
-    counts: dict[str, tuple[CountResult, ...]]
+    counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
 
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""
