@@ -9,6 +9,7 @@ import pytest
 from fake_study import part_one, write_run
 
 from losslab.choice import Choice
+from losslab.cli import main
 from losslab.report.render import write_report
 from losslab.study.results import read_results
 
@@ -44,6 +45,14 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(part_one(tmp_path_factory.mktemp("study"), epochs=3).path)
+
+
+@pytest.fixture(scope="module")
+def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("architectures")
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", "run", "architectures", "--out", str(out), "--quiet"])
+    return write_report(out)
 
 
 def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
@@ -144,4 +153,20 @@ def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str) -
     page.hover(".plot .nsewdrag >> nth=0", force=True)
     assert page.evaluate("window.pwned") is None
     assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0
+    assert faults == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, width: int) -> None:
+    page, faults = visit(browser, architectures, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    bars = "document.querySelectorAll('#alexnet-macs .bars path').length"
+    assert page.evaluate(bars) == 3 * 8
+    named = "[...document.querySelectorAll('svg.diagram')].every(each => each.querySelector('title, desc').textContent)"
+    assert page.evaluate(named)
+    outside = """[...document.querySelectorAll('svg.diagram text:not(.left)')].filter(text => {
+        const box = text.parentNode.querySelector('.box').getBBox(), words = text.getBBox();
+        return words.width > box.width;
+    }).length"""
+    assert page.evaluate(outside) == 0
     assert faults == []

@@ -65,9 +65,12 @@ class Unended:
 
 
 def unended(results: StudyResults) -> list[Unended]:
-    """Every planned run that counts in no estimate, and why."""
-    found = []
+    """Every planned run that counts in no estimate, and why; and every network that is not counted."""
+    found: list[Unended] = []
     for stage in results.plan.get("stages", ()):
+        counted = {result.count.id for result in results.counts.get(stage["name"], ())}
+        missing = (count_id for count_id in stage.get("counts", ()) if count_id not in counted)
+        found += [Unended(stage["name"], count_id, None, "not counted", "") for count_id in missing]
         begun = {result.run.id: result for result in results.stages.get(stage["name"], ())}
         for run_id in stage.get("runs", ()):
             result = begun.get(run_id)

@@ -138,6 +138,28 @@ class Run(Frozen):
         return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
+class Count(Frozen):
+    """One network that is counted and not trained, and what is wanted of it beside its ledger."""
+
+    model: Model
+    input_shape: str | None = None
+    """Of one sample, such as ``3x224x224``; None for the model's own default."""
+    batch_size: PositiveInt = 1
+    include_bias: bool = True
+    compare: Model | None = None
+    """Another model whose cost is put beside this one's."""
+    optimizer: str | None = None
+    """Add the memory of a training step with this optimizer."""
+    gradient_support: bool = False
+    """Add the region of the input that one output unit's gradient reaches: a receptive field by measurement."""
+
+    @property
+    def id(self) -> str:
+        """The count's file name: the model's name and a hash of what its spec says beyond the defaults."""
+        said = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return f"{re.sub(r'[^a-z0-9]+', '-', self.model.name.lower())}-{sha256(said.encode()).hexdigest()[:8]}"
+
+
 class Floor(Frozen):
     """How far a budget may shrink a stage."""
 
@@ -152,13 +174,17 @@ class Floor(Frozen):
 class Stage(Frozen):
     """A base run, a grid over its fields and a number of seeds; what it finds can be used by later stages.
 
+    Or, in place of all these, networks to count; such a stage trains nothing.
+
     A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED takes its place
     where the cost is predicted before that stage has run.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     question: str = ""
-    base: dict[str, Any]
+    count: tuple[Count, ...] = ()
+    """Networks to count."""
+    base: dict[str, Any] = Field(default_factory=dict)
     grid: tuple[dict[str, Any], ...] = ({},)
     """Grids, each a field -> value or list of values that are crossed; the stage is the union of its grids."""
     seeds: PositiveInt = 1
@@ -169,6 +195,21 @@ class Stage(Frozen):
     group: tuple[str, ...] = ()
     """Fields that tell the groups of the finding apart."""
     floor: Floor = Floor()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.base) == bool(self.count):
+            raise ValueError("give exactly one of `base` (runs to train) and `count` (networks to count)")
+        given = [
+            name for name in ("grid", "seeds", "finding", "group", "floor") if getattr(self, name) != _default(name)
+        ]
+        if self.count and given:
+            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(given)}")
+        return self
+
+
+def _default(name: str) -> Any:
+    return Stage.model_fields[name].default
 
 
 class Study(Frozen):

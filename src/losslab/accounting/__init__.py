@@ -3,7 +3,7 @@
 from losslab.accounting.compare import Comparison, Group, compare
 from losslab.accounting.count import count
 from losslab.accounting.formulas import Formula
-from losslab.accounting.layer_table import layer_table
+from losslab.accounting.gradient_support import gradient_support
 from losslab.accounting.ledger import CONVENTION, Ledger, Row
 from losslab.accounting.memory import OPTIMIZERS, TrainingMemory, training_memory
 from losslab.accounting.receptive_field import Field, stack_receptive_field
@@ -27,7 +27,7 @@ __all__ = [
     "compare",
     "comparison_table",
     "count",
-    "layer_table",
+    "gradient_support",
     "memory_table",
     "stack_receptive_field",
     "training_memory",

@@ -8,14 +8,14 @@ from rich.progress import Progress as Bar
 
 from losslab.records import Steps
 from losslab.study.budget import training_images
-from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan
 from losslab.study.results import RunResult
 from losslab.study.stages import labels
 from losslab.timeline import Timeline
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> int:
-    """Print the progress to its end; how many runs diverged or failed.
+    """Print the progress to its end; how many runs diverged or failed, and networks could not be counted.
 
     Closes the progress when interrupted, so that the running workers save their state.
     """
@@ -36,15 +36,27 @@ def show_progress(progress: Iterator[Progress], console: Console) -> int:
                     names = labels(event.runs)
                     steps = sum(Timeline(run, training_images(run)).total_steps for run in event.runs)
                     task = bar.add_task(event.stage, total=steps)
-                    console.print(f"{event.stage}: {event.missing} of {len(event.runs)} runs to do")
+                    kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
+                    console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
                 elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
                     bar.advance(task, len(event.record.loss))
                 elif isinstance(event, RunEnded):
                     bad += event.result.status != "done"
                     console.print(f"  {names[event.run.id]}: {outcome(event.result)}", soft_wrap=True)
+                elif isinstance(event, Counted):
+                    bad += event.ledger is None
+                    console.print(f"  {event.count.model}: {costs(event)}", soft_wrap=True)
     finally:
         progress.close()  # type: ignore[attr-defined]
     return bad
+
+
+def costs(counted: Counted) -> str:
+    """What a network costs, or why that is not known, in a few words."""
+    if counted.ledger is None:
+        return f"failed: {counted.error}"
+    totals = counted.ledger["totals"]
+    return f"{totals['parameters']:,} parameters, {totals['macs']:,} MACs"
 
 
 def outcome(result: RunResult) -> str:

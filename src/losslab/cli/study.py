@@ -170,6 +170,18 @@ def status(folder: Path, *, json: Flag = False) -> None:
             }
             for result in started
         ]
+        counted = {result.count.id for result in results.counts[stage["name"]]}
+        rows += [
+            {
+                "stage": stage["name"],
+                "id": count_id,
+                "run": "count",
+                "status": "done" if count_id in counted else "waiting",
+                "epoch": 0.0,
+                "message": "",
+            }
+            for count_id in stage.get("counts", ())
+        ]
         waiting = len(stage["runs"]) - len(started)
         rows += [
             {
@@ -196,6 +208,8 @@ def _with_seeds(study: Study, seeds: int | None) -> Study:
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
     *before, last = study.stages
+    if last.count:
+        raise InvalidInput(f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out")
     floor = last.floor.model_copy(update={"seeds": seeds})
     return study.model_copy(update={"stages": (*before, last.model_copy(update={"seeds": seeds, "floor": floor}))})
 
@@ -209,7 +223,10 @@ def _with_data(study: Study, sample_if_offline: bool) -> Study:
         if not sample_if_offline:
             raise
         print(f"losslab: {error}; going on with the embedded sample of Fashion-MNIST", file=sys.stderr)
-        stages = tuple(stage.model_copy(update={"base": {**stage.base, "data": SAMPLE}}) for stage in study.stages)
+        stages = tuple(
+            stage if stage.count else stage.model_copy(update={"base": {**stage.base, "data": SAMPLE}})
+            for stage in study.stages
+        )
         return study.model_copy(update={"stages": stages})
     return study
 
@@ -245,7 +262,7 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
     scales = dict(part.split(": ", 1) for part in describe_scale(made).split("; "))
     for stage in made.stages:
         name = stage.stage.name
-        table.add_row(name, str(len(stage.runs)), show_duration(stage.seconds), scales[name])
+        table.add_row(name, str(len(stage.runs or stage.stage.count)), show_duration(stage.seconds), scales[name])
     console.print(table)
     console.print(
         f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
@@ -259,5 +276,5 @@ def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[st
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         raise Interrupted(f"interrupted; go on with: losslab study resume {folder.path}", number) from None
-    console.print(f"{failed} runs did not reach their end; the report says why" if failed else "all runs are done")
+    console.print(f"{failed} runs did not reach their end; the report says why" if failed else "all is done")
     console.print(f"next: losslab report {folder.path}")

@@ -20,6 +20,7 @@ MODELS: dict[str, str] = {
     "alexnet": "losslab.models.alexnet:alexnet",
     "alexnet-torchvision": "losslab.models.alexnet:alexnet_torchvision",
     "alexnet-ungrouped": "losslab.models.alexnet:alexnet_ungrouped",
+    "conv-stack": "losslab.models.stack:conv_stack",
     "googlenet": "losslab.models.inception:googlenet",
     "inception-naive": "losslab.models.inception:inception_naive",
     "inception-reduced": "losslab.models.inception:inception_reduced",

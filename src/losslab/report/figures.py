@@ -29,7 +29,7 @@ class Series:
         low: lower ends of the interval or band around y, or None.
         high: upper ends.
         slot: which colour.
-        style: a line, points, or both.
+        style: a line, points, both, or bars from 0.
         dash: whether the line is dashed.
     """
 
@@ -39,7 +39,7 @@ class Series:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     slot: int = 0
-    style: Literal["line", "points", "both"] = "line"
+    style: Literal["line", "points", "both", "bars"] = "line"
     dash: bool = False
 
 
@@ -94,6 +94,11 @@ class Figure:
         return len(self.series) > 1 and not self.x_names and len({series.x[-1] for series in self.series}) == 1
 
     @property
+    def bar_width(self) -> float:
+        """Room for each bar where series are bars, which stand side by side over a name; else 0."""
+        return 0.8 / len(self.series) if any(series.style == "bars" for series in self.series) else 0.0
+
+    @property
     def legend(self) -> bool:
         """Whether a legend tells the series apart."""
         return len(self.series) > 1 and not self.direct
@@ -107,7 +112,9 @@ def x_range(figure: Figure) -> tuple[float, float]:
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
-    """Ends of the y axis with a margin around all that is drawn; decades where the axis is logarithmic."""
+    """Ends of the y axis with a margin around all that is drawn, 0 for bars; decades where it is logarithmic."""
+    if figure.bar_width:
+        return 0.0, 1.06 * max(_ordinates(figure), default=1.0)
     return _range([*_ordinates(figure), *figure.y_span], figure.y_log, 0.06)
 
 
@@ -156,8 +163,8 @@ def name_lines(name: str) -> list[str]:
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
     """Head and rows of the numbers behind a figure: x, then a column per series and per end of its intervals."""
-    columns = [column for series in figure.series for column in _columns(series)]
-    places = sorted({round(x) if figure.x_names else x for _, points in columns for x in points})
+    columns = [column for series in figure.series for column in _columns(series, bool(figure.x_names))]
+    places = sorted({x for _, points in columns for x in points})
     rows = [(_x_text(figure, x), *(_number(points.get(x)) for _, points in columns)) for x in places]
     return (figure.x_label, *(label for label, _ in columns)), rows
 
@@ -185,11 +192,13 @@ def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, fl
     return low - gap, high + gap
 
 
-def _columns(series: Series) -> Iterator[tuple[str, dict[float, float]]]:
-    yield series.label, dict(zip(series.x, series.y, strict=True))
+def _columns(series: Series, names: bool) -> Iterator[tuple[str, dict[float, float]]]:
+    """Label -> numbers by x; over names, x without what sets series apart."""
+    places = [round(x) for x in series.x] if names else series.x
+    yield series.label, dict(zip(places, series.y, strict=True))
     if series.low and series.high:
-        yield f"{series.label}, low", dict(zip(series.x, series.low, strict=True))
-        yield f"{series.label}, high", dict(zip(series.x, series.high, strict=True))
+        yield f"{series.label}, low", dict(zip(places, series.low, strict=True))
+        yield f"{series.label}, high", dict(zip(places, series.high, strict=True))
 
 
 def _course(figure: Figure, series: Series) -> str:

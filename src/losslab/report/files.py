@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Formatter
 
-INCHES, ROW = (7.0, 4.2), 0.4
-"""Width and least height of a figure, and the height of a name where x counts things."""
+INCHES, ROW, BAR_ROW = (7.0, 4.2), 0.4, 0.24
+"""Width and least height of a figure, and the height of a name where x counts things, as points or as bars."""
 DOTS_PER_INCH = 200
 SYMBOLS = "oDs^Xv"
 GREY = "#59616d"
@@ -56,15 +56,23 @@ def write_files(figure: Figure, folder: Path) -> None:
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: boxes, no noise
-        canvas = Canvas((INCHES[0], max(INCHES[1], 1.2 + ROW * len(figure.x_names))), layout="constrained")
+        canvas = Canvas((INCHES[0], _height(figure)), layout="constrained")
         _draw(figure, canvas.subplots())
         canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
         canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
 
 
+def _height(figure: Figure) -> float:
+    row = BAR_ROW if figure.bar_width else ROW
+    return max(INCHES[1], 1.2 + row * len(figure.x_names))
+
+
 def _draw(figure: Figure, axes: "Axes") -> None:
     for series in figure.series:
-        (_draw_rows if figure.x_names else _draw_series)(series, axes)
+        if series.style == "bars":
+            axes.barh(series.x, series.y, figure.bar_width, color=_color(series.slot), label=_plain(series.label))
+        else:
+            (_draw_rows if figure.x_names else _draw_series)(series, axes)
     for mark in figure.marks:
         _draw_mark(figure, mark, axes)
     (_scale_rows if figure.x_names else _scale)(figure, axes)

@@ -5,6 +5,7 @@ import io
 import os
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from losslab import __version__, analysis, selection
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
-from losslab.report import charts, words
+from losslab.report import charts, ledger_charts, words
+from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
 from losslab.report.figures import DARK, LIGHT, Figure, Mark, describe, table
 from losslab.report.files import write_files
+from losslab.report.layer_table import layer_table
 from losslab.report.web import to_plotly
 from losslab.study.results import StudyResults, read_results
 from losslab.study.stages import STUDIES, study_names
@@ -76,9 +79,7 @@ def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figu
 def _read(folder: StudyFolder) -> StudyResults:
     try:
         results = read_results(folder)
-        return StudyResults(
-            {**results.plan, "study": {"name": "", "title": "", **results.plan["study"]}}, results.stages
-        )
+        return replace(results, plan={**results.plan, "study": {"name": "", "title": "", **results.plan["study"]}})
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})") from error
 
@@ -96,6 +97,9 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "analysis": analysis,
         "selection": selection,
         "charts": charts,
+        "ledger_charts": ledger_charts,
+        "layer_table": layer_table,
+        "module_diagram": module_diagram,
         "Mark": Mark,
         "show": show,
         "words": words,
@@ -138,9 +142,9 @@ def _stage_groups(results: StudyResults, stage: str) -> selection.Groups:
 
 
 def _environment(results: StudyResults, key: str) -> str:
-    """What the runs' environments say of a key: usually one value, all of them where they differ."""
-    runs = (result for stage in results.stages.values() for result in stage)
-    return ", ".join(sorted({str(result.environment.get(key, "unknown")) for result in runs})) or "unknown"
+    """What the environments of runs and counts say of a key: usually one value, all of them where they differ."""
+    every = (result for part in (results.stages, results.counts) for stage in part.values() for result in stage)
+    return ", ".join(sorted({str(result.environment.get(key, "unknown")) for result in every})) or "unknown"
 
 
 def _csv_link(rows: list[tuple[str, ...]]) -> str:

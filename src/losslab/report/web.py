@@ -37,8 +37,10 @@ def _turn(part: Any) -> Any:
 def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
     if series.low and series.high and series.style != "points":
         yield from _band(series)
+    if series.style == "bars":
+        yield _bars(figure, series)
+        return
     points = series.style == "points"
-    value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
     yield {
         "type": "scatter",
         "mode": {"line": "lines", "points": "markers", "both": "lines+markers"}[series.style],
@@ -46,10 +48,29 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         "x": series.x,
         "y": series.y,
         "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
-        "hovertemplate": ("%{text}: " if figure.x_names else "") + value,
+        "hovertemplate": _hover(figure),
         "line": {"width": 2, "dash": "dash" if series.dash else "solid"},
         "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
         "error_y": _errors(series) if points else None,
+        "meta": {"slot": series.slot},
+    }
+
+
+def _hover(figure: Figure) -> str:
+    value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
+    return f"%{{text}}: {value}" if figure.x_names else value
+
+
+def _bars(figure: Figure, series: Series) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": escape(series.label),
+        "x": series.x,
+        "y": series.y,
+        "width": figure.bar_width,
+        "hovertext": [f"{escape(figure.x_names[round(x)])}" for x in series.x],
+        "hovertemplate": _hover(figure).replace("text", "hovertext"),
         "meta": {"slot": series.slot},
     }
 
@@ -92,7 +113,8 @@ def _ring(mark: Mark) -> dict[str, Any]:
 def _layout(figure: Figure) -> dict[str, Any]:
     across = [mark for mark in figure.marks if (mark.x is None) != (mark.y is None)]
     return {
-        "height": TOP + BOTTOM + ROW * len(figure.x_names) if figure.x_names else HEIGHT,
+        "height": TOP + BOTTOM + _row(figure) * len(figure.x_names) if figure.x_names else HEIGHT,
+        "barmode": "overlay",
         "margin": {"l": _left(figure), "r": _right(figure), "t": TOP, "b": BOTTOM},
         "hovermode": "x unified" if figure.direct else "closest",
         "showlegend": figure.legend,
@@ -103,6 +125,10 @@ def _layout(figure: Figure) -> dict[str, Any]:
         "shapes": [_line(mark) for mark in across],
         "annotations": [*(_direct_labels(figure) if figure.direct else ()), *(_line_label(mark) for mark in across)],
     }
+
+
+def _row(figure: Figure) -> int:
+    return 10 + 14 * len(figure.series) if figure.bar_width else ROW
 
 
 def _left(figure: Figure) -> float:

@@ -1,6 +1,6 @@
 """Numbers and lists as a reader wants to see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from losslab.estimates import DIGITS, Estimate
 
@@ -35,10 +35,10 @@ def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 
     Example:
-        >>> percent(0.5213)
-        '52.1 %'
+        >>> percent(0.5213).split()
+        ['52.1', '%']
     """
-    return NONE if fraction is None else f"{100 * fraction:.1f} %"
+    return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
 def duration(seconds: float | None) -> str:
@@ -76,6 +76,28 @@ def count(amount: int, noun: str) -> str:
         ('1 seed', '12,000 images')
     """
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def shape(sizes: Sequence[int] | Mapping[str, Sequence[int]]) -> str:
+    """The shape of a sample, or of several by name, height and width before the maps as people say it.
+
+    Example:
+        >>> shape([256, 32, 32]), shape([4096]), shape({"ids": [128], "image": [3, 8, 8]})
+        ('32×32×256', '4096', 'ids 128, image 8×8×3')
+    """
+    if isinstance(sizes, Mapping):
+        return ", ".join(f"{name} {shape(one)}" for name, one in sizes.items())
+    return "×".join(map(str, [*sizes[1:], *sizes[:1]]))
+
+
+def millions(amount: float) -> str:
+    """A large number of things, in millions.
+
+    Example:
+        >>> millions(452_984_832), millions(1_115_684_864)
+        ('453.0M', '1,115.7M')
+    """
+    return f"{amount / 1e6:,.1f}M"
 
 
 def times(value: float | None) -> str:

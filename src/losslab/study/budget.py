@@ -19,6 +19,8 @@ from losslab.timeline import Timeline
 CALIBRATE = "losslab.study.calibrate:calibrate"
 SAFETY = 0.92
 """Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
+COUNT_SECONDS = 0.5
+"""For counting a network; a guess on the safe side, because counting is not worth a measurement."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 
@@ -115,7 +117,7 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     made = plan_at(study, FULL, costs, workers, threads)
     if budget_seconds is None or made.seconds <= budget_seconds:
         return made
-    images = max(training_images(run) for stage in made.stages for run in stage.runs)
+    images = max((training_images(run) for stage in made.stages for run in stage.runs), default=1)
     least = plan_at(study, _scale(3.0, images), costs, workers, threads)
     if least.seconds > budget_seconds:
         raise InvalidInput(
@@ -145,7 +147,8 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
     stages = []
     for stage in study.stages:
         runs = tuple(expand(stage, scale=scale))
-        stages.append(StagePlan(stage, runs, makespan((run_seconds(run, costs) for run in runs), workers)))
+        seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
+        stages.append(StagePlan(stage, runs, makespan(seconds, workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)

@@ -9,7 +9,7 @@ from typing import Any
 from losslab.analysis import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
-from losslab.spec import Run, Stage, Study
+from losslab.spec import Count, Run, Stage, Study
 from losslab.study.budget import Cost, Plan, plan_at, training_images
 from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.results import RunResult, read_run
@@ -21,10 +21,11 @@ RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
 
 @dataclass(frozen=True)
 class StageBegan:
-    """A stage's runs are known; `missing` of them are still to be done."""
+    """A stage's runs, or the networks it counts, are known; `missing` of them are still to be done."""
 
     stage: str
     runs: tuple[Run, ...]
+    counts: tuple[Count, ...]
     missing: int
 
 
@@ -46,7 +47,17 @@ class RunEnded:
     result: RunResult
 
 
-Progress = StageBegan | RunRecorded | RunEnded
+@dataclass(frozen=True)
+class Counted:
+    """A network was counted; without a ledger, `error` says why not."""
+
+    stage: str
+    count: Count
+    ledger: dict[str, Any] | None
+    error: str | None = None
+
+
+Progress = StageBegan | RunRecorded | RunEnded | Counted
 
 
 def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[Progress]:
@@ -69,7 +80,7 @@ def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[
             runs = tuple(expand(stage, findings, plan.scale, [earlier for earlier, _ in stages[:place]]))
             stages[place] = (stage, runs)
             folder.write_plan(_study_facts(plan, stages, facts, started))
-            yield from _run_stage(plan, folder, stage.name, runs)
+            yield from _count_stage(folder, stage) if stage.count else _run_stage(plan, folder, stage.name, runs)
             if stage.finding:
                 results = [read_run(folder.run_folder(run.id)) for run in runs]
                 findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
@@ -100,7 +111,7 @@ def planned_before(folder: StudyFolder) -> Plan:
 def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
-    yield StageBegan(stage, runs, len(missing))
+    yield StageBegan(stage, runs, (), len(missing))
     tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in missing]
     for event in run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
@@ -111,6 +122,19 @@ def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...
             if event.error and run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
                 run_folder.fail(run, event.error)
             yield RunEnded(stage, run, read_run(run_folder))
+
+
+def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
+    """Counting takes no time to speak of, so that it is done here; only then is torch imported."""
+    missing = [count for count in stage.count if not folder.count_path(count.id).exists()]
+    yield StageBegan(stage.name, (), stage.count, len(missing))
+    for count in missing:
+        from losslab.study.counting import count_into
+
+        try:
+            yield Counted(stage.name, count, count_into(count, folder.count_path(count.id)))
+        except Exception as error:  # a user's network may raise anything, and is to stop no other
+            yield Counted(stage.name, count, None, str(error) or type(error).__name__)
 
 
 def _study_facts(
@@ -140,13 +164,20 @@ def _study_facts(
 
 
 def _stage_facts(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
-    longest = max(runs, key=lambda run: run.epochs or run.steps or 0)
-    return {
+    facts = {
         "name": stage.name,
         "question": stage.question,
         "finding": stage.finding,
         "group": stage.group,
         "runs": [run.id for run in runs],
+        "counts": [count.id for count in stage.count],
+    }
+    return facts | (_stage_lengths(stage, runs) if runs else {})
+
+
+def _stage_lengths(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
+    longest = max(runs, key=lambda run: run.epochs or run.steps or 0)
+    return {
         "asked": {"epochs": stage.base.get("epochs"), "steps": stage.base.get("steps"), "seeds": stage.seeds},
         "planned": {
             "epochs": longest.epochs,
@@ -166,6 +197,8 @@ def describe_scale(plan: Plan) -> str:
 
 
 def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
+    if stage.count:
+        return f"{len(stage.count)} network{'s' if len(stage.count) > 1 else ''} counted"
     full = expand(stage)
     parts = [_of(len(runs), len(full), "runs")]
     for unit in ("epochs", "steps"):

@@ -1,11 +1,13 @@
 """What a study folder holds, read back as values; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from losslab.errors import StoreError
 from losslab.records import Evaluation, Final, Record, Start, Steps
-from losslab.spec import Run
-from losslab.study.store import RunFolder, StudyFolder
+from losslab.spec import Count, Run
+from losslab.study.store import RunFolder, StudyFolder, read_json
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,25 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class CountResult:
+    """One network that was counted; its ledger is what ``losslab count --json`` prints."""
+
+    count: Count
+    environment: dict[str, Any]
+    ledger: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class StudyResults:
-    """A study folder's plan and its runs by stage."""
+    """A study folder's plan, its runs and its counts by stage."""
 
     plan: dict[str, Any]
     stages: dict[str, tuple[RunResult, ...]]
+    counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
+
+    def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
+        """The ledgers of a stage that counts, by model."""
+        return {str(result.count.model): result.ledger for result in self.counts.get(stage, ())}
 
 
 def read_run(folder: RunFolder) -> RunResult:
@@ -53,11 +69,26 @@ def read_run(folder: RunFolder) -> RunResult:
     return RunResult(folder.run, status["status"], status["message"], folder.environment, tuple(folder.records()))
 
 
+def read_count(path: Path) -> CountResult:
+    """The count in a file.
+
+    Raises:
+        StoreError: when it is not what losslab writes.
+    """
+    facts = read_json(path)
+    try:
+        return CountResult(Count.model_validate(facts["count"]), facts["environment"], facts["ledger"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: not what losslab writes ({type(error).__name__}: {error})") from error
+
+
 def read_results(folder: StudyFolder) -> StudyResults:
-    """All runs of a study folder that have been started, by stage, in planned order."""
+    """All runs of a study folder that have been started and all counts that are done, by stage, in planned order."""
     plan = folder.plan
-    stages = {}
+    stages, counts = {}, {}
     for stage in plan["stages"]:
         folders = [folder.run_folder(run_id) for run_id in stage["runs"]]
         stages[stage["name"]] = tuple(read_run(run) for run in folders if (run.path / "run.json").exists())
-    return StudyResults(plan, stages)
+        paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
+        counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
+    return StudyResults(plan, stages, counts)

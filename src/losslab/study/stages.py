@@ -125,7 +125,9 @@ def flat_fields(fields: Fields, prefix: str = "") -> Fields:
 
 
 def _points(stage: Stage, scale: Scale) -> list[Fields]:
-    """The overrides of every run: the union of the grids, each crossed, times the seeds."""
+    """The overrides of every run: the union of the grids, each crossed, times the seeds; none where nothing trains."""
+    if stage.count:
+        return []
     seeds = _share(stage.seeds, stage.floor.seeds, scale.grid)
     first = stage.base.get("seed", 0)
     points = []

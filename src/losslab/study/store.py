@@ -145,13 +145,17 @@ def complete_lines(path: Path) -> list[bytes]:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The folder of a study: study.json (what was asked and planned), runs/ and, later, the report."""
+    """The folder of a study: study.json (what was asked and planned), runs/, counts/ and, later, the report."""
 
     path: Path
 
     def run_folder(self, run_id: str) -> RunFolder:
         """The folder of one of its runs."""
         return RunFolder(self.path / "runs" / run_id)
+
+    def count_path(self, count_id: str) -> Path:
+        """Where the ledger of one of its networks is."""
+        return self.path / "counts" / f"{count_id}.json"
 
     @property
     def plan(self) -> dict[str, Any]:
