@@ -79,6 +79,18 @@ def doubled() -> nn.Module:
     return Doubled()
 
 
+class Slow(nn.Module):
+    """A layer that passes its input on after a moment."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.005)
+        return images
+
+
+def slow_net(*, hidden_dropout: float = 0.0) -> nn.Module:
+    return nn.Sequential(Slow(), nn.Flatten(), nn.Linear(108, 8), nn.Dropout(hidden_dropout), nn.Linear(8, 3))
+
+
 def counting(count: int) -> Iterator[int]:
     yield from range(count)
 
