@@ -144,16 +144,16 @@ def measure_gradients(model: nn.Module, batches: Sequence[Any], loss_fn: LossFn)
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, parts: Sequence[Any], loss_fn: LossFn) -> torch.Tensor:
     """One optimizer step; loss and, where there is one, accuracy of all parts, weighted by their samples."""
     optimizer.zero_grad()
-    total = sum(map(count_samples, parts))
+    counts = [count_samples(part) for part in parts] if len(parts) > 1 else [1]
     measured = []
-    for part in parts:
+    for part, count in zip(parts, counts, strict=True):
         given = loss_fn(model, part)
         values = given if isinstance(given, tuple) else (given,)
-        share = count_samples(part) / total
-        (values[0] * share).backward()  # type: ignore[no-untyped-call]
-        measured.append(torch.stack([value.detach() * share for value in values]))
+        share = count / sum(counts)
+        (values[0] if share == 1 else values[0] * share).backward()  # type: ignore[no-untyped-call]
+        measured.append(torch.stack([value.detach() for value in values]) * share)
     optimizer.step()
-    return torch.stack(measured).sum(0)
+    return measured[0] if len(measured) == 1 else torch.stack(measured).sum(0)
 
 
 def _flush(pending: list[torch.Tensor], measured: Measured) -> None:

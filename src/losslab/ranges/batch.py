@@ -8,7 +8,7 @@ import numpy as np
 
 from losslab.ranges import display
 from losslab.ranges.batch_algorithm import ALGORITHM, Facts
-from losslab.ranges.batch_evidence import Evidence, evidence_of, noise_scale
+from losslab.ranges.batch_evidence import Evidence, evidence_of
 from losslab.ranges.curves import FALL_SHARE, NoRange
 from losslab.ranges.trace import Trace
 
@@ -20,7 +20,10 @@ RULE = f"from {FALL_SHARE:.0%} to {1 - FALL_SHARE:.0%} of the fall of the loss o
 
 @dataclass(frozen=True)
 class BatchCurve:
-    """One entry for each batch size; the band is over seeds, None stands for a training that diverged."""
+    """One entry for each batch size: median and band over seeds, without what a seed adds to all its losses.
+
+    None stands for a training that diverged.
+    """
 
     batch_size: list[int]
     loss: list[float | None]
@@ -102,9 +105,10 @@ def find_batch_range(sizes: Sequence[int], train: Callable[[int], list[Trace]]) 
 def _finding(facts: Facts, reason: str) -> BatchRange:
     traces = list(facts["traces"].values())
     target, evidence = evidence_of(traces)
-    scales = [noise_scale([trace.gradient_squares for trace in of_size]) for of_size in traces]
-    medians = [float(np.median(losses)) for losses in facts["losses"]]
-    best = int(np.argmin(medians))
+    losses = [[trace.closing_loss()[0] for trace in of_size] for of_size in traces]
+    if "losses" in facts:
+        losses = facts["losses"].tolist()
+    medians = [float(np.median(of_size)) for of_size in losses]
     open_end = "fall" in facts and facts["fall"].lowest == len(traces) - 1
     return BatchRange(
         found=not reason,
@@ -112,14 +116,14 @@ def _finding(facts: Facts, reason: str) -> BatchRange:
         b_min=facts.get("b_min"),
         b_max=facts.get("b_max"),
         rule=RULE,
-        noise_scale=scales[best],
+        noise_scale=evidence[int(np.argmin(medians))].noise_scale,
         target_loss=target,
         weights_sha256=_same_weights(traces),
         curve=BatchCurve(
             batch_size=facts["sizes"],
             loss=[_finite(value) for value in medians],
-            loss_low=[_finite(min(losses)) for losses in facts["losses"]],
-            loss_high=[_finite(max(losses)) for losses in facts["losses"]],
+            loss_low=[_finite(min(of_size)) for of_size in losses],
+            loss_high=[_finite(max(of_size)) for of_size in losses],
             evidence=evidence,
         ),
     )

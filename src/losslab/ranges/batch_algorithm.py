@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from losslab.ranges.curves import FALL_SHARE, Fall, NoRange, find_fall
+from losslab.ranges.curves import FALL_SHARE, Array, Fall, NoRange, find_fall
 from losslab.ranges.trace import Trace
 
 Facts = dict[str, Any]
@@ -34,30 +34,28 @@ def _train(facts: Facts) -> dict[int, list[Trace]]:
     return {size: facts["train"](size) for size in facts["sizes"]}
 
 
-def _losses(facts: Facts) -> list[list[float]]:
-    return [[trace.closing_loss()[0] for trace in facts["traces"][size]] for size in facts["sizes"]]
+def _losses(facts: Facts) -> Array:
+    """(size, seed); equal seeds share their weights, so the part of a loss that is the seed's own is taken out."""
+    losses = np.array([[trace.closing_loss()[0] for trace in facts["traces"][size]] for size in facts["sizes"]])
+    finite = np.isfinite(losses).all(axis=1)
+    if not finite[0]:
+        which = "every batch size" if not finite.any() else f"the smallest batch size, {facts['sizes'][0]}"
+        raise NoRange(f"training diverges at {which}; try a smaller lr")
+    return np.asarray(losses - losses[finite].mean(axis=0) + losses[finite].mean())
 
 
 def _error(facts: Facts) -> float:
-    """Of a size's median loss, the same for all sizes: from the seeds where there are several, else from the steps."""
-    finite = [losses for losses in facts["losses"] if np.isfinite(losses).all()]
-    if not finite:
-        raise NoRange("training diverges at every batch size; try a smaller lr")
-    if len(finite[0]) > 1:
-        return float(np.sqrt(np.mean([np.var(losses, ddof=1) for losses in finite]) / len(finite[0])))
-    return float(np.median([trace.closing_loss()[1] for traces in facts["traces"].values() for trace in traces]))
-
-
-def _curve(facts: Facts) -> list[float]:
-    medians = [float(np.median(losses)) for losses in facts["losses"]]
-    if not np.isfinite(medians[0]):
-        raise NoRange(f"training diverges at the smallest batch size, {facts['sizes'][0]}; try a smaller lr")
-    return medians
+    """From what is left of the losses after size and seed; from the steps where there is one seed only."""
+    losses = facts["losses"][np.isfinite(facts["losses"]).all(axis=1)]
+    sizes, seeds = losses.shape
+    if seeds == 1 or sizes == 1:
+        return float(np.median([trace.closing_loss()[1] for traces in facts["traces"].values() for trace in traces]))
+    rest = losses - losses.mean(axis=1, keepdims=True) - losses.mean(axis=0) + losses.mean()
+    return float(np.sqrt((rest**2).sum() / ((sizes - 1) * (seeds - 1)) / seeds))
 
 
 def _fall(facts: Facts) -> Fall:
-    curve = np.array(facts["curve"])
-    return find_fall(np.where(np.isfinite(curve), curve, np.inf), facts["error"])
+    return find_fall(np.median(facts["losses"], axis=1), facts["error"])
 
 
 ALGORITHM: tuple[AlgorithmStep, ...] = (
@@ -69,26 +67,21 @@ ALGORITHM: tuple[AlgorithmStep, ...] = (
     ),
     AlgorithmStep(
         "losses",
-        "Take the training loss that each training came to: the average over its last tenth of steps.",
+        "Take the training loss that each training came to, the average over its last tenth of steps; take out what a "
+        "seed adds to all its losses.",
         _losses,
-    ),
-    AlgorithmStep(
-        "error",
-        "Estimate the standard error of a size's loss from its spread over seeds.",
-        _error,
-        stops="every size diverges",
-    ),
-    AlgorithmStep(
-        "curve",
-        "Take the median over seeds: the loss as a function of the batch size.",
-        _curve,
         stops="the smallest size diverges",
     ),
     AlgorithmStep(
+        "error",
+        "Estimate the standard error of the loss at one size from what is left of its spread over seeds.",
+        _error,
+    ),
+    AlgorithmStep(
         "fall",
-        "Find the fall of the curve, from its first to its lowest value.",
+        "Take the median over seeds as a function of the batch size, and find its fall: from the first to the lowest.",
         _fall,
-        stops="the fall is not five times deeper than its standard error",
+        stops="the fall is not five standard errors deep",
     ),
     AlgorithmStep(
         "b_min",
