@@ -21,7 +21,7 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 	$(BIN)/losslab report $(DEMO)
 
 test: setup  ## the whole test suite
-	$(BIN)/pytest -n 2 -q
+	$(BIN)/pytest -n 2 --dist loadfile -q
 
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff format --check .

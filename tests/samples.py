@@ -64,6 +64,21 @@ def conv_net() -> nn.Module:
     )
 
 
+class Doubled(nn.Module):
+    """A network in float64, without batch norm or dropout: its batches may be taken apart without a trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(96, 3)).double()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images.double())
+
+
+def doubled() -> nn.Module:
+    return Doubled()
+
+
 def counting(count: int) -> Iterator[int]:
     yield from range(count)
 

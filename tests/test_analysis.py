@@ -88,7 +88,7 @@ def test_ranking_of_nothing_is_empty() -> None:
 
 def test_groups_are_labelled_by_their_fields_and_names(results: StudyResults) -> None:
     groups = selection.group_runs(results.stages["compare"], ["optimizer.name", "model.hidden_dropout"], METHODS)
-    assert list(groups)[:2] == ["AdaGrad, 0.0", "rmsprop, 0.0"]
+    assert list(groups)[:2] == ["AdaGrad, hidden_dropout 0.0", "rmsprop, hidden_dropout 0.0"]
     assert {len(runs) for runs in groups.values()} == {3}
 
 

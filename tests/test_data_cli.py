@@ -7,7 +7,7 @@ import pytest
 from data_samples import FILES, tar, tiny_entry
 from PIL import Image
 
-from losslab.cli import main
+from losslab.cli import run_command
 from losslab.data import CATALOG, Dataset, load, write_samples
 from losslab.data.picture import sample_grid
 from losslab.errors import InvalidInput
@@ -24,10 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def losslab(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
+    status = run_command(arguments)
+    return status, *capsys.readouterr()
 
 
 def losslab_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:

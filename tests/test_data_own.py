@@ -69,7 +69,7 @@ def test_without_test_images_a_fifth_is_held_out_and_the_title_says_so(tmp_path:
         (PARTS | {"train_labels": LABELS / 2}, "train_labels .=float64. must be integers"),
         (PARTS | {"train_labels": LABELS[:7]}, "own.npz"),
         (PARTS | {"train_labels": LABELS - 1}, "train_labels .=-1 to 1. must lie from 0 to 1"),
-        (PARTS | {"test_labels": LABELS[:6] + 5}, "test_labels .=5 to 7. must lie from 0 to 2: there are 3 classes"),
+        (PARTS | {"test_labels": LABELS[:6] + 5}, "test_labels .=5 to 7. must lie from 0 to 2, as there are 3 classes"),
         (PARTS | {"test_images": IMAGES[:6, :, :4]}, r"test images \(3, 4, 8\) must have the shape of training"),
         (PARTS | {"train_images": IMAGES * 0}, "std .* must .* above 0"),
         (PARTS | {"train_images": IMAGES[:0], "train_labels": LABELS[:0]}, "own.npz"),

@@ -215,7 +215,9 @@ def test_missing_facts_are_unknown_and_not_an_error(tmp_path: Path) -> None:
 
 def test_a_study_without_a_template_gets_a_plain_report(tmp_path: Path) -> None:
     folder = part_one(tmp_path, epochs=2, study={"name": "my-own", "title": "My own"})
-    assert "reached the lowest final training loss" in sections(folder)["compare"]
+    text = sections(folder)
+    assert "reached the lowest final training loss" in text["compare"]
+    assert "Search. Adam, lr 0.0003 reached the lowest final training loss" in text["summary"]
 
 
 def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:
@@ -262,6 +264,9 @@ def test_hostile_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
         Figure("band", "band", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (0.5, 1.5), (1.5, 2.5)),), y_log=True),
         Figure("ring", "r", "", "", (Series("a", (1e-9, 9.0), (1.0, 2.0)),), x_log=True, marks=(Mark("m", 9.0, 2.0),)),
         charts.compared("rows", "rows", {"a": {"x + y": Estimate((0.5,), 100)}}, ("m", "v"), [Mark("same", y=0.4)]),
+        Figure("below", "b", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (-1.0, 1.0), (2.0, 3.0)),), y_log=True),
+        charts.compared("zero", "rows", {"a": {"x": Estimate((0.01, 0.1)), "y": Estimate((9.0, 9.1))}}, ("m", "v")),
+        charts.compared("long", "rows", {"a" * 999: {"x" * 999: Estimate((1.0,))}, "b": {}}, ("m", "v")),
         charts.compared("wide", "rows", {"a": {"x": Estimate((0.01,)), "y": Estimate((9.0,))}}, ("m", "v")),
     ],
     ids=lambda figure: figure.name,
@@ -281,7 +286,13 @@ def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "expected"), [((-9, 1), [10.0**e for e in range(-9, 2)]), ((0, 1), [1, 2, 5, 10])], ids=["many", "one"]
+    ("ends", "expected"),
+    [
+        ((-9.0, 1.0), [10.0**exponent for exponent in range(-9, 2)]),
+        ((-1.0, 1.0), [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]),
+        ((0.2, 0.8), [2.0, 3.0, 4.0, 5.0]),
+    ],
+    ids=["ten decades", "two", "half of one"],
 )
 def test_log_axes_are_labelled_sparsely(ends: tuple[float, float], expected: list[float]) -> None:
     assert log_ticks(ends) == pytest.approx(expected)

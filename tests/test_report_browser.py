@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fake_study import part_one, write_run
 
+from losslab.choice import Choice
 from losslab.cli import main
 from losslab.report.render import write_report
 from losslab.study.results import read_results
@@ -138,12 +139,18 @@ def test_print_shows_every_reading_in_light(browser: Any, report: Path) -> None:
 def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str) -> None:
     hostile = " ".join(PAYLOADS)
     folder = part_one(tmp_path, epochs=2, study={"name": name, "title": hostile}, command=hostile, started=hostile)
+    results = read_results(folder).stages["compare"]
     plan = folder.plan
+    for result, payload in zip(results, PAYLOADS, strict=False):
+        run = result.run.model_copy(update={"model": Choice(name=f"mine:{payload}")})
+        write_run(folder, run, result.records)
+        plan["stages"][1]["runs"].append(run.id)
+    for result in results[:2]:
+        write_run(folder, result.run, [], "failed", hostile)
     plan["scale"]["text"] = plan["stages"][1]["question"] = hostile
     folder.write_plan(plan)
-    for result in read_results(folder).stages["compare"][:2]:
-        write_run(folder, result.run, [], "failed", hostile)
     page, faults = visit(browser, write_report(folder.path))
+    page.hover(".plot .nsewdrag >> nth=0", force=True)
     assert page.evaluate("window.pwned") is None
     assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0
     assert faults == []

@@ -111,7 +111,12 @@ def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) ->
     assert "the loss became nan at step" in bad.message
 
 
-SLOW = STUDY.replace("epochs = 4", "epochs = 400")
+SLOW = STUDY.replace("epochs = 4", "epochs = 150")
+
+
+@pytest.fixture(scope="module")
+def unbroken_slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    return rows(run_study(tmp_path_factory.mktemp("slow"), SLOW))
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -141,19 +146,19 @@ def trains_compare(records: Path) -> bool:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_an_interrupted_study_resumes_to_the_same_bits(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    whole = run_study(tmp_path, SLOW)
-    (tmp_path / "broken").mkdir()
-    process = start(tmp_path / "broken")
+def test_an_interrupted_study_resumes_to_the_same_bits(
+    unbroken_slow: dict[str, list[dict[str, Any]]], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(tmp_path)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    broken = tmp_path / "broken" / "out"
+    broken = tmp_path / "out"
     if number != signal.SIGKILL:
         assert errors == f"losslab: interrupted; go on with: losslab study resume {broken}\n"
         assert "interrupted" in losslab("study", "status", broken).stdout
     assert losslab("study", "resume", broken).returncode == 0
-    assert rows(broken) == rows(whole)
+    assert rows(broken) == unbroken_slow
 
 
 def test_a_plan_trains_nothing_and_states_its_cost(tmp_path: Path) -> None:

@@ -6,16 +6,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslab.accounting import count
     from losslab.errors import LosslabError
+    from losslab.range_test import find_batch, find_lr
+    from losslab.ranges import BatchRange, LrRange
+    from losslab.report import write_report
+    from losslab.spec import Run, Study
+    from losslab.study.budget import plan
+    from losslab.study.execute import execute
+    from losslab.study.stages import load_study
+    from losslab.training import train
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "BatchRange": "losslab.ranges",
     "LosslabError": "losslab.errors",
+    "LrRange": "losslab.ranges",
+    "Run": "losslab.spec",
+    "Study": "losslab.spec",
     "count": "losslab.accounting",
+    "execute": "losslab.study.execute",
+    "find_batch": "losslab.range_test",
+    "find_lr": "losslab.range_test",
+    "load_study": "losslab.study.stages",
+    "plan": "losslab.study.budget",
+    "train": "losslab.training",
+    "write_report": "losslab.report",
 }
 """Public name -> its module; loaded on first use, so that importing losslab does not import torch."""
 
-__all__ = ["LosslabError", "count"]
+__all__ = [
+    "BatchRange",
+    "LosslabError",
+    "LrRange",
+    "Run",
+    "Study",
+    "count",
+    "execute",
+    "find_batch",
+    "find_lr",
+    "load_study",
+    "plan",
+    "train",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from losslab.estimates import Estimate, differ
+from losslab.ranges.findings import batch_ranges, lr_ranges
 from losslab.records import Evaluation
-from losslab.selection import Groups, done, field_of, group_runs
+from losslab.selection import Groups, done, field_of, where
 from losslab.spec import Run
 from losslab.study.results import RunResult
 from losslab.study.stages import Fields
@@ -61,15 +62,18 @@ def train_seconds(result: RunResult) -> float | None:
     return result.evaluations[-1].train_seconds
 
 
-def epoch_variation(result: RunResult) -> float | None:
-    """The time of the slowest epoch over that of the fastest, less one; None with a single evaluation."""
-    at = [0.0, *(each.train_seconds for each in result.evaluations)]
-    epochs = [0.0, *(each.epoch for each in result.evaluations)]
-    pace = [(at[i] - at[i - 1]) / (epochs[i] - epochs[i - 1]) for i in range(1, len(at)) if epochs[i] > epochs[i - 1]]
-    return max(pace) / min(pace) - 1 if len(pace) > 1 and min(pace) > 0 else None
+def drift(result: RunResult) -> float | None:
+    """By how much the pace differed between the two halves of the run, as a fraction; None with one evaluation.
+
+    It tells how far a training time can be trusted: other work on the machine changes the pace.
+    """
+    marks = [(each.epoch, each.train_seconds) for each in result.evaluations]
+    half, end = marks[len(marks) // 2 - 1], marks[-1]
+    paces = sorted((half[1] / half[0], (end[1] - half[1]) / (end[0] - half[0]))) if half[0] < end[0] else [0.0]
+    return paces[1] / paces[0] - 1 if paces[0] > 0 else None
 
 
-def test_accuracy(result: RunResult) -> float | None:
+def accuracy(result: RunResult) -> float | None:
     """Fraction of test images classified correctly by the final weights."""
     return result.final.test_accuracy if result.final else None
 
@@ -172,12 +176,12 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
 
 
 def _search(runs: Sequence[RunResult], field: str) -> Search:
-    by_value = group_runs(sorted(runs, key=lambda result: float(field_of(result, field))), [field])
-    found = estimates(by_value, final("validation_loss"))
+    trials = {value: where(runs, field, value) for value in sorted({field_of(result, field) for result in runs})}
+    found = estimates({str(value): trial for value, trial in trials.items()}, final("validation_loss"))
     best = min(done(runs), key=_final_validation_loss, default=None)
     return Search(
-        {float(value): found.get(value) for value in by_value},
-        None if best is None else float(field_of(best, field)),
+        {value: found.get(str(value)) for value in trials},
+        None if best is None else field_of(best, field),
         tuple(sorted((_means(result.run) for result in runs), key=repr)),
     )
 
@@ -210,5 +214,9 @@ def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {"best": best_runs}
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
+    "best": best_runs,
+    "lr_range": lr_ranges,
+    "batch_range": batch_ranges,
+}
 """What a stage can find, by the name that a study's TOML gives."""

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt
 from losslab.study.store import sync_folder, write_json
-from losslab.train import TrainState, Window
+from losslab.training import TrainState, Window
 
 KEPT = 2
 

@@ -67,7 +67,7 @@ def as_choice(value: object) -> object:
 
 
 def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
-    """Raise ValueError when ``factory`` has no such keyword, naming the nearest, or misses a required one."""
+    """Raise ValueError when ``factory`` has no such keyword, naming the nearest."""
     parameters = inspect.signature(factory).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

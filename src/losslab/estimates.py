@@ -75,6 +75,7 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     Example:
         >>> [round(end, 4) for end in wilson(0.5, 10_000)]
         [0.4902, 0.5098]
+
     Reference:
         Wilson 1927, JASA 22, 209-212.
     """
@@ -93,6 +94,7 @@ def differ(one: Estimate, other: Estimate) -> bool:
     Example:
         >>> differ(Estimate((0.50, 0.52)), Estimate((0.51, 0.53)))
         False
+
     Reference:
         Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
     """

@@ -35,6 +35,16 @@ def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, purpose, index))
 
 
+def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order in which an epoch goes through ``count`` training images: a permutation of their positions.
+
+    Example:
+        >>> sorted(epoch_order(4, seed=0, epoch=7).tolist())
+        [0, 1, 2, 3]
+    """
+    return torch.randperm(count, generator=generator(seed, "order", epoch))
+
+
 @contextmanager
 def seeded(seed: int, purpose: str, index: int = 0, device: torch.device | None = None) -> Iterator[None]:
     """Within, torch's own random state is that of one use; outside it stays as it was.

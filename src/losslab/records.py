@@ -25,8 +25,9 @@ class Start:
 class Steps:
     """Consecutive optimizer steps, a list entry each.
 
-    `loss` is the mean cross-entropy over the batch without any penalty, before the update; `correct` counts the
-    batch's images classified correctly by the same forward pass.
+    `batch_size` counts distinct images. With M copies of each, `loss` is the mean cross-entropy over all M times
+    `batch_size` images, without any penalty, before the update; `correct` is how many of the same forward pass were
+    classified correctly, divided by M, so that `correct / batch_size` is the accuracy whatever M is.
     """
 
     kind: ClassVar[str] = "steps"
@@ -34,7 +35,7 @@ class Steps:
     lr: list[float]
     batch_size: list[int]
     loss: list[float]
-    correct: list[int]
+    correct: list[float]
     train_seconds: float
 
 
@@ -45,7 +46,8 @@ class Evaluation:
     `train_loss` and `train_accuracy` are means over the images trained on since the evaluation before, in training
     mode (dropout active, weights moving), without penalty. `penalty` is weight_decay/2 times the squared norm of the
     decayed weights now: `train_loss + penalty` is the regularised loss. `fit_loss` and `fit_accuracy` are measured
-    in evaluation mode on a fixed sample of the training images. Validation values are None without a validation set.
+    in evaluation mode on a fixed sample of the training images, never augmented. `samples` counts the images seen,
+    M copies of one in a step as one. Validation values are None without a validation set.
     """
 
     kind: ClassVar[str] = "evaluation"

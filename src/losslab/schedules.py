@@ -4,7 +4,7 @@ Schedules are plain closures over numbers; they are composed by calling one with
 """
 
 from collections.abc import Callable, Sequence
-from math import cos, floor, pi
+from math import cos, floor, inf, pi
 
 Schedule = Callable[[int], float]
 Envelope = Callable[[int], float]
@@ -45,8 +45,12 @@ def exponential_ramp(start: float, end: float, steps: int) -> Schedule:
     """
     last = _last(steps)
     _check_positive(start=start, end=end)
-    ratio = end / start
-    return lambda step: start * ratio ** (min(step, last) / last)
+
+    def value(step: int) -> float:
+        part = min(step, last) / last
+        return float(start ** (1 - part) * end**part)
+
+    return value
 
 
 def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
@@ -54,17 +58,15 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
 
     Args:
         values: one more than boundaries.
-        boundaries: increasing steps at which the next value begins.
+        boundaries: steps at which the next value begins, in order; a value between two that are equal is never taken.
     Raises:
-        ValueError: when the lengths do not fit or the boundaries do not increase.
+        ValueError: when the lengths do not fit or the boundaries are out of order.
     Example:
         >>> [piecewise([0.1, 0.01], [2])(step) for step in range(4)]
         [0.1, 0.1, 0.01, 0.01]
     """
-    if len(values) != len(boundaries) + 1 or list(boundaries) != sorted(set(boundaries)):
-        raise ValueError(
-            f"`values` (={list(values)}) must be one more than the increasing `boundaries` (={list(boundaries)})"
-        )
+    if len(values) != len(boundaries) + 1 or list(boundaries) != sorted(boundaries):
+        raise ValueError(f"`values` (={list(values)}) must be one more than the ordered boundaries {list(boundaries)}")
     return lambda step: values[sum(step >= boundary for boundary in boundaries)]
 
 
@@ -177,7 +179,12 @@ def triangular() -> Envelope:
 
 
 def triangular2(half_cycle_steps: float) -> Envelope:
-    """Every cycle half as high as the one before: 1/2^(c - 1) in cycle c."""
+    """Every cycle half as high as the one before: 1/2^(c - 1) in cycle c.
+
+    Raises:
+        ValueError: when the half cycle is not positive.
+    """
+    _check_positive(half_cycle_steps=half_cycle_steps)
     return lambda step: 0.5 ** floor(step / (2 * half_cycle_steps))
 
 
@@ -195,10 +202,15 @@ def exp_range(gamma: float) -> Envelope:
 def gamma_for(end_fraction: float, steps: int) -> float:
     """The gamma of :func:`exp_range` whose envelope has come down to ``end_fraction`` after ``steps`` steps.
 
+    Raises:
+        ValueError: when ``end_fraction`` is not in (0, 1] or ``steps`` is not positive.
     Example:
         >>> round(gamma_for(0.1, 1000) ** 1000, 6)
         0.1
     """
+    if not 0 < end_fraction <= 1:
+        raise ValueError(f"`end_fraction` (={end_fraction}) must lie in (0, 1]")
+    _check_positive(steps=steps)
     return float(end_fraction ** (1 / steps))
 
 
@@ -214,6 +226,8 @@ def mirror(lr_schedule: Schedule, noise: float) -> Schedule:
         lr_schedule: the schedule to mirror; its values must be positive.
         noise: constant lr times the batch size that goes with the lr schedule, so that B(t) is that batch size
             where ``lr_schedule`` has the constant's value.
+    Raises:
+        ValueError: when ``noise`` is not positive, or, on calling the mirror, the lr is not.
     Example:
         >>> [round(mirror(cycle(1, 4, 2), noise=128)(step), 1) for step in range(5)]
         [128.0, 51.2, 32.0, 51.2, 128.0]
@@ -221,7 +235,15 @@ def mirror(lr_schedule: Schedule, noise: float) -> Schedule:
     Reference:
         Smith et al. 2017, arXiv:1711.00489, section 2.
     """
-    return lambda step: noise / lr_schedule(step)
+    _check_positive(noise=noise)
+
+    def batch_size(step: int) -> float:
+        lr = lr_schedule(step)
+        if not lr > 0:
+            raise ValueError(f"the learning rate (={lr}) at step {step} has no mirror; it must be positive")
+        return noise / lr
+
+    return batch_size
 
 
 def whole(schedule: Schedule, multiple: int = 1) -> Callable[[int], int]:
@@ -237,11 +259,11 @@ def whole(schedule: Schedule, multiple: int = 1) -> Callable[[int], int]:
 
 def _last(steps: int) -> int:
     if steps < 2:
-        raise ValueError(f"`steps` (={steps}) must be at least 2")
+        raise ValueError(f"`steps` (={steps}) must be at least 2, one for each end")
     return steps - 1
 
 
 def _check_positive(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"`{name}` (={value}) must be positive")
+        if not 0 < value < inf:
+            raise ValueError(f"`{name}` (={value}) must be positive and finite")

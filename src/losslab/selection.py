@@ -38,8 +38,8 @@ def group_runs(results: Sequence[RunResult], fields: Sequence[str], names: Mappi
     """
     groups: dict[str, list[RunResult]] = defaultdict(list)
     for result in results:
-        values = [field_of(result, path) for path in fields]
-        groups[", ".join(str((names or {}).get(value, value)) for value in values) or "all runs"].append(result)
+        parts = [_named(path, field_of(result, path), names or {}) for path in fields]
+        groups[", ".join(parts) or "all runs"].append(result)
     return dict(groups)
 
 
@@ -79,6 +79,13 @@ def unended(results: StudyResults) -> list[Unended]:
             elif not done([result]):
                 found.append(Unended(stage["name"], run_id, result.run, result.status, result.message))
     return found
+
+
+def _named(path: str, value: Any, names: Mapping[Any, str]) -> str:
+    """A value as a label has it: texts speak for themselves, numbers need their field's name."""
+    if value in names or isinstance(value, str):
+        return names.get(value, value)
+    return f"{path.rpartition('.')[2]} {value}"
 
 
 def _kinds(specs: Sequence[Fields], *paths: str) -> int:

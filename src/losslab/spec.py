@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from losslab import augment
 from losslab.choice import Choice, Frozen, as_choice
 from losslab.data import CATALOG, is_dataset
 from losslab.errors import InvalidInput, unknown_name
@@ -58,6 +59,16 @@ def _known_model(choice: Choice) -> Choice:
     return choice
 
 
+def _known_augmentation(choice: Choice) -> Choice:
+    augment.choose(choice)
+    return choice
+
+
+def _in_order(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    augment.compose(*map(augment.choose, choices))
+    return choices
+
+
 def _policy(kind: str, policies: Mapping[str, Policy], value: object) -> object:
     """A positive number, or a known policy whose options fit."""
     number = _number(value)
@@ -81,6 +92,7 @@ def _number(value: object) -> float | None:
 
 
 Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
+Augmentation = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_augmentation)]
 
 
 class Run(Frozen):
@@ -93,8 +105,12 @@ class Run(Frozen):
     """A number, or a policy: `exp_range(base_lr=1e-4, max_lr=1e-2)`; losslab.policies lists them."""
     batch: Annotated[int | Choice, BeforeValidator(partial(_policy, "batch", BATCH_POLICIES))]
     """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
+    augment: Annotated[tuple[Augmentation, ...], AfterValidator(_in_order)] = ()
+    """What is done to training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
+    repeats: PositiveInt = 1
+    """M of batch augmentation: how many copies of each image, each augmented on its own, a step trains on."""
     max_micro_batch: PositiveInt | None = None
-    """Larger batches are accumulated from parts of at most so many images."""
+    """Steps of more images, copies counted, are accumulated from parts of at most so many."""
     weight_decay: NonNegativeFloat = 0.0
     """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
     epochs: PositiveFloat | None = None
@@ -172,8 +188,10 @@ class Stage(Frozen):
     grid: tuple[dict[str, Any], ...] = ({},)
     """Grids, each a field -> value or list of values that are crossed; the stage is the union of its grids."""
     seeds: PositiveInt = 1
-    finding: Literal["best"] | None = None
-    """What the stage finds: `best`, the run of lowest final validation loss in each group."""
+    finding: Literal["best", "lr_range", "batch_range"] | None = None
+    """What the stage finds in each group: `best`, the run of lowest final validation loss; `lr_range`, from ramps or a
+    grid of learning rates, with lr_min, lr_max, suggestion; `batch_range`, from runs of equal steps, with b_min, b_max.
+    """
     group: tuple[str, ...] = ()
     """Fields that tell the groups of the finding apart."""
     floor: Floor = Floor()

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, count, islice
 
 from losslab.choice import Choice
 from losslab.policies import Horizon, batch_schedule, lr_schedule
@@ -36,8 +36,11 @@ class Timeline:
     @cached_property
     def batch_sizes(self) -> tuple[int, ...]:
         """Images of every step."""
-        wanted = None if self.run.epochs is None else max(1, round(self.run.epochs * self.training_images))
-        return _lay_out(self.run.batch, self.training_images, self.run.steps, wanted)
+        if self.run.epochs is not None:
+            wanted = max(1, round(self.run.epochs * self.training_images))
+            return _in_samples(self.run.batch, self.training_images, wanted)
+        assert self.run.steps is not None
+        return _in_steps(self.run.batch, self.training_images, self.run.steps)
 
     @cached_property
     def seen(self) -> tuple[int, ...]:
@@ -52,7 +55,7 @@ class Timeline:
     @property
     def horizon(self) -> Horizon:
         """The length in which the learning-rate policy is laid out."""
-        return Horizon(self.total_steps, self.total_steps * self.training_images / self.seen[-1])
+        return Horizon(self.total_steps, self.training_images, self.seen[-1] / self.training_images, self.seen)
 
     @property
     def evaluations(self) -> int:
@@ -73,29 +76,43 @@ class Timeline:
 
 
 @lru_cache(maxsize=256)
-def _lay_out(batch: int | Choice, images: int, steps: int | None, wanted: int | None) -> tuple[int, ...]:
-    """The batch size of every step, for so many steps, or until the wanted number of images has been seen."""
-    if steps is not None:
-        return _cut(batch_schedule(batch, Horizon(steps, 1.0)), images, steps, None)
-    assert wanted is not None
+def _in_steps(batch: int | Choice, images: int, steps: int) -> tuple[int, ...]:
+    """The batch sizes of so many steps."""
+    return tuple(islice(_batches(batch_schedule(batch, Horizon(steps, images)), images), steps))
+
+
+@lru_cache(maxsize=256)
+def _in_samples(batch: int | Choice, images: int, wanted: int) -> tuple[int, ...]:
+    """The batch sizes of as many steps as it takes to see the wanted number of images.
+
+    A policy is laid out over a number of steps, which in turn depends on its batch sizes: it is the smallest over which
+    the policy sees enough.
+    """
+
+    def over(total_steps: int) -> tuple[int, ...]:
+        horizon = Horizon(total_steps, images, wanted / images)
+        return _until(wanted, _batches(batch_schedule(batch, horizon), images))
+
     if not isinstance(batch, Choice):
-        return _cut(batch_schedule(batch, Horizon(1, 1.0)), images, None, wanted)
-
-    def fall_short(total: int) -> bool:
-        """A policy is laid out over the number of steps, which in turn depends on its batch sizes."""
-        return sum(_cut(batch_schedule(batch, Horizon(total, total * images / wanted)), images, total, None)) < wanted
-
-    total = bisect_left(range(1, wanted + 1), True, key=lambda count: not fall_short(count)) + 1
-    return _cut(batch_schedule(batch, Horizon(total, total * images / wanted)), images, total, None)
+        return over(1)
+    return over(2 + bisect_left(range(2, wanted), True, key=lambda steps: len(over(steps)) <= steps))
 
 
-def _cut(size: Callable[[int], int], images: int, steps: int | None, wanted: int | None) -> tuple[int, ...]:
-    """Batches of the scheduled sizes, each epoch's last one cut to what is left of it."""
+def _batches(size: Callable[[int], int], images: int) -> Iterator[int]:
+    """Batches of the scheduled sizes without end, each epoch's last one cut to what is left of it."""
+    left = images
+    for step in count():
+        batch = min(size(step), left)
+        yield batch
+        left = left - batch or images
+
+
+def _until(wanted: int, batches: Iterator[int]) -> tuple[int, ...]:
+    """The batches up to the one that reaches the wanted sum."""
     sizes: list[int] = []
-    seen = 0
-    while len(sizes) < steps if steps is not None else seen < (wanted or 0):
-        sizes.append(min(size(len(sizes)), images - seen % images))
-        seen += sizes[-1]
+    while wanted > 0:
+        sizes.append(next(batches))
+        wanted -= sizes[-1]
     return tuple(sizes)
 
 

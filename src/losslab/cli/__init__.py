@@ -18,7 +18,7 @@ app = App(
 _COMMANDS = {
     "count": (
         "losslab.cli.count:count",
-        "Count what a network costs, with the arithmetic shown.",
+        "Count parameters, activations, multiply-accumulates and receptive fields, with the arithmetic shown.",
         "losslab count vgg19 --no-bias --show-work",
     ),
     "data": ("losslab.cli.data:app", "List, fetch and show data sets.", ""),
@@ -27,6 +27,7 @@ _COMMANDS = {
         "Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.",
         "losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2",
     ),
+    "find": ("losslab.cli.find:app", "Find the range of learning rates or batch sizes by training.", ""),
     "study": ("losslab.cli.study:app", "Plan, run and resume studies.", ""),
     "report": (
         "losslab.cli.report:report",

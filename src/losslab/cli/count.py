@@ -33,20 +33,17 @@ def count(
 ) -> None:
     """Count parameters, activations, multiply-accumulates and receptive fields of a network, row by row.
 
-    Example: losslab count vgg19 --no-bias --show-work
-
-    Parameters
-    ----------
-    model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options as in "mlp(hidden=[9])".
-    input: Shape of one sample: 3x224x224, or 128:int64 for integers; once per input, NAME=SHAPE for keywords.
-    bias: Count biases as parameters.
-    show_work: Print the arithmetic of every number.
-    training: Add the memory of a training step.
-    optimizer: Whose state that memory holds: sgd, sgd-momentum, adagrad, rmsprop, adadelta, adam, adamw.
-    batch_size: Samples in the batch that everything is counted for.
-    format: table, markdown, latex, csv or json.
-    compare: Another model, to be put beside the first.
-    json: The same as --format json.
+    Args:
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        input: Shape of a sample: 3x224x224, or 128:int64 for integers; once per input, NAME=SHAPE for keywords.
+        bias: Count biases as parameters.
+        show_work: Print the arithmetic of every number.
+        training: Add the memory of a training step.
+        optimizer: Whose state that memory holds: sgd, sgd-momentum, adagrad, rmsprop, adadelta, adam, adamw.
+        batch_size: Samples in the batch that everything is counted for.
+        format: table, markdown, latex, csv or json.
+        compare: Another model, to be put beside the first.
+        json: The same as --format json.
     """
     from losslab import accounting
 

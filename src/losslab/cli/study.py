@@ -1,6 +1,5 @@
 """``losslab study``: list, plan, run, resume, status."""
 
-import os
 import shlex
 import signal
 import sys
@@ -17,7 +16,8 @@ from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.spec import Study
-from losslab.study.budget import Plan, make_plan, measure_costs
+from losslab.study import budget as budgets
+from losslab.study.budget import Plan
 from losslab.study.execute import describe_scale, execute, planned_before
 from losslab.study.results import read_results
 from losslab.study.stages import expand, labels, load_study, study_names
@@ -25,8 +25,6 @@ from losslab.study.store import StudyFolder
 
 DEFAULT_BUDGET = "10m"
 SAMPLE = "fashion-mnist-sample"
-SAFETY = 0.92
-"""Part of the budget that the prediction may fill; the rest is for what no prediction knows."""
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -74,7 +72,8 @@ def plan(
         json: Print JSON.
     """
     asked = _with_seeds(load_study(study), seeds)
-    made = _make_plan(asked, None if full else budget, workers, threads, monotonic())
+    budget_seconds = None if full else parse_duration(budget)
+    made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads)
     if json:
         print_json(_plan_facts(made))
     else:
@@ -120,7 +119,8 @@ def run(
     if made:
         console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
     else:
-        made = _make_plan(asked, None if full else budget, workers, threads, began)
+        left = None if budget_seconds is None else budget_seconds - (monotonic() - began)
+        made = budgets.plan(asked, budget_seconds=left, workers=workers, threads=threads)
         _print_plan(made, console)
     _carry_out(
         made, folder, console, {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
@@ -238,17 +238,6 @@ def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) 
     before = folder.plan
     same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
     return planned_before(folder) if same else None
-
-
-def _make_plan(study: Study, budget: str | None, workers: int | None, threads: int, began: float) -> Plan:
-    if threads < 1 or (workers is not None and workers < 1):
-        raise InvalidInput(f"--workers (={workers}) and --threads (={threads}) must be at least 1")
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
-    seconds = parse_duration(budget) if budget is not None else None
-    runs = [run for stage in study.stages for run in expand(stage)]
-    costs = measure_costs(runs, workers=workers, threads=threads)
-    left = None if seconds is None else SAFETY * seconds - (monotonic() - began)
-    return make_plan(study, costs, workers=workers, threads=threads, budget_seconds=left)
 
 
 def _plan_facts(made: Plan) -> dict[str, Any]:

@@ -7,10 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.choice import parse_choice
+from losslab.cli.drawing import check_figure, draw_records, draw_timeline
+from losslab.cli.dry_run import print_timeline
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Record, Start, to_row
 from losslab.spec import make_run
+from losslab.study.budget import training_images
 from losslab.study.store import RunFolder
+from losslab.timeline import Timeline
 
 
 def train(
@@ -20,6 +24,8 @@ def train(
     optimizer: str,
     lr: str,
     batch: str = "64",
+    augment: list[str] | None = None,
+    repeats: int = 1,
     max_micro_batch: int | None = None,
     epochs: float | None = None,
     steps: int | None = None,
@@ -30,6 +36,8 @@ def train(
     out: Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    figure: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Train one run and print its records.
@@ -40,16 +48,20 @@ def train(
         optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
         lr: Learning rate, or a policy: "exp_range(base_lr=1e-4, max_lr=1e-2)".
         batch: Images in a batch, or a policy: "exp_range(b_min=64, b_max=1024)".
-        max_micro_batch: Accumulate larger batches from parts of at most so many images.
+        augment: What is done to training images, in order; give it again for each: "pad_crop(padding=4)", flip, cutout.
+        repeats: Copies of each image in a batch, each augmented on its own (batch augmentation).
+        max_micro_batch: Accumulate larger batches, copies counted, from parts of at most so many images.
         epochs: Length in epochs; may be a fraction.
         steps: Length in optimizer steps, in place of epochs.
         weight_decay: Strength of L2 on weights, not on biases.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
-        seed: Seed of weights, order and dropout.
+        seed: Seed of weights, order, augmentation and dropout.
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
         threads: Threads of torch; its own choice when absent.
         device: Where to train: cpu, cuda, cuda:1.
+        dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
+        figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
     parts = {"train_images": train_images, "validation_fraction": validation_fraction}
@@ -60,6 +72,8 @@ def train(
             "optimizer": optimizer,
             "lr": lr,
             "batch": batch,
+            "augment": augment or [],
+            "repeats": repeats,
             "max_micro_batch": max_micro_batch,
             "epochs": epochs,
             "steps": steps,
@@ -67,11 +81,19 @@ def train(
             "seed": seed,
         }
     )
+    if figure:
+        check_figure(figure)
+    if dry_run:
+        timeline = Timeline(run, training_images(run))
+        print_timeline(timeline, json=json)
+        if figure:
+            draw_timeline(timeline, figure)
+        return
     import torch
 
     from losslab.study.local import keep_freed_memory
     from losslab.study.worker import run_in_folder
-    from losslab.train import train as train_run
+    from losslab.training import train as train_run
 
     keep_freed_memory()
     if threads is not None:
@@ -81,11 +103,21 @@ def train(
     else:
         _check_folder(RunFolder(out), run.id)
         records = run_in_folder(run, RunFolder(out), device=device)
-    for record in records:
-        if json:
-            print(dumps(to_row(record), allow_nan=False), flush=True)
-        elif line := _line(record):
-            print(line, flush=True)
+    seen: list[Record] = []
+    try:
+        for record in records:
+            seen.append(record)
+            _print(record, json=json)
+    finally:  # a run that diverged is worth a picture too
+        if figure:
+            draw_records(RunFolder(out).records() if out else seen, figure)
+
+
+def _print(record: Record, *, json: bool) -> None:
+    if json:
+        print(dumps(to_row(record), allow_nan=False), flush=True)
+    elif line := _line(record):
+        print(line, flush=True)
 
 
 def _check_folder(folder: RunFolder, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Images that live on the device as uint8 and become normalised batches there."""
+"""Images that live on the device as uint8 and become augmented, normalised batches there."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from losslab.augment import Augmentation, normalize
 from losslab.data.dataset import Dataset
 
 
@@ -16,15 +17,13 @@ class Images:
     Attributes:
         pixels: uint8 tensor (count, channel, height, width).
         labels: int64 tensor (count,).
-        scale: float tensor (1, channel, 1, 1); a normalised value is pixel * scale + shift.
-        shift: float tensor (1, channel, 1, 1).
+        normalization: by the data set's mean and deviation.
         memory_format: layout of the batches.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
-    scale: torch.Tensor
-    shift: torch.Tensor
+    normalization: normalize
     memory_format: torch.memory_format
 
     def __len__(self) -> int:
@@ -32,8 +31,14 @@ class Images:
 
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised float images (n, channel, height, width) and labels (n,) of the given indices."""
-        pixels = self.pixels.index_select(0, indices).to(memory_format=self.memory_format)
-        return torch.addcmul(self.shift, pixels.to(torch.float32), self.scale), self.labels.index_select(0, indices)
+        return self.augmented(indices, self.normalization, torch.empty(len(indices), 0, dtype=torch.int64))
+
+    def augmented(
+        self, indices: torch.Tensor, augment: Augmentation, drawn: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same after augmentations that normalise, by given random numbers, a row for each index."""
+        pixels = augment.apply(self.pixels.index_select(0, indices), drawn)
+        return pixels.contiguous(memory_format=self.memory_format), self.labels.index_select(0, indices)
 
 
 def on_device(
@@ -54,11 +59,9 @@ def on_device(
     pixels, labels = dataset.test_images, dataset.test_labels
     if indices is not None:
         pixels, labels = dataset.train_images[indices], dataset.train_labels[indices]
-    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (dataset.mean, dataset.std))
     return Images(
         torch.from_numpy(np.ascontiguousarray(pixels)).to(device),
         torch.from_numpy(np.ascontiguousarray(labels)).to(device),
-        (1 / (255 * std)).to(device),
-        (-mean / std).to(device),
+        normalize(tuple(dataset.mean), tuple(dataset.std)),
         memory_format,
     )

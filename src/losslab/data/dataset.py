@@ -29,7 +29,7 @@ class Dataset:
         source: where it came from.
 
     Raises:
-        ValueError: when parts do not fit together; the message says which.
+        ValueError: when parts do not fit together. Labels are not read here; ``load`` does.
     Example:
         >>> from losslab.data import load
         >>> load("fashion-mnist-sample").train_images.shape
@@ -49,8 +49,8 @@ class Dataset:
     source: str
 
     def __post_init__(self) -> None:
-        _check_part("train", self.train_images, self.train_labels, len(self.classes))
-        _check_part("test", self.test_images, self.test_labels, len(self.classes))
+        _check_form("train", self.train_images, self.train_labels)
+        _check_form("test", self.test_images, self.test_labels)
         shape = self.train_images.shape[1:]
         if self.test_images.shape[1:] != shape:
             raise ValueError(f"test images {self.test_images.shape[1:]} must have the shape of training images {shape}")
@@ -58,7 +58,7 @@ class Dataset:
             raise ValueError(f"mean (={self.mean}) and std (={self.std}) must have {shape[0]} values each, std above 0")
 
 
-def _check_part(part: str, images: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
+def _check_form(part: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     if images.ndim != 4 or images.dtype != np.uint8:
         raise ValueError(
             f"{part}_images (={images.dtype} {images.shape}) must be uint8 (image, channel, height, width)"
@@ -67,11 +67,22 @@ def _check_part(part: str, images: NDArray[Any], labels: NDArray[Any], classes: 
         raise ValueError(
             f"{part}_labels (={labels.dtype} {labels.shape}) must be int64, one for each of {len(images)} images"
         )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"{part}_labels (={low} to {high}) must lie from 0 to {classes - 1}: there are {classes} classes"
-        )
+
+
+def with_valid_labels(dataset: Dataset) -> Dataset:
+    """The data set itself.
+
+    Raises:
+        ValueError: when a label is no index into its classes.
+    """
+    last = len(dataset.classes) - 1
+    for part, labels in (("train", dataset.train_labels), ("test", dataset.test_labels)):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high > last:
+            raise ValueError(
+                f"{part}_labels (={low} to {high}) must lie from 0 to {last}, as there are {last + 1} classes"
+            )
+    return dataset
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from losslab.data.catalog import CATALOG, EMBEDDED, Entry, is_dataset
-from losslab.data.dataset import Dataset
+from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.own import load_own
 from losslab.data.readers import Arrays, read_official
 from losslab.data.sources import choose_sources
@@ -104,7 +104,7 @@ def _load_stored(entry: Entry) -> Dataset:
         fetch(entry.name)
     arrays, facts = open_arrays(path)
     try:
-        return Dataset(
+        dataset = Dataset(
             name=entry.name,
             title=entry.title,
             classes=entry.classes,
@@ -114,5 +114,6 @@ def _load_stored(entry: Entry) -> Dataset:
             source=facts["source"],
             **arrays,
         )
+        return with_valid_labels(dataset)
     except (ValueError, TypeError, KeyError) as error:
         raise DataCorrupt(f"{path} is not {entry.name} ({error}); delete it and run `losslab data fetch`") from error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from losslab.data.catalog import is_own_path
-from losslab.data.dataset import Dataset
+from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.splitting import split
 from losslab.errors import InvalidInput
 
@@ -32,9 +32,9 @@ def load_own(name: str) -> Dataset:
     path = Path(name)
     try:
         if not is_own_path(path):
-            return _call_factory(name)
+            return with_valid_labels(_call_factory(name))
         train, test, classes = _read_npz(path) if path.suffix == ".npz" else _read_folder(path)
-        return _dataset(path, train, test, classes)
+        return with_valid_labels(_dataset(path, train, test, classes))
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"data set '{name}': {error}") from error
 

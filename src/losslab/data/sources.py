@@ -15,7 +15,7 @@ Source = Callable[[Entry, Path, Progress], Path]
 _LONGEST_SECONDS = 1800
 _PACKING_BYTES = 1_000_000
 _APT_PATIENCE = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10")
-_NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000")
+_NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000")
 
 
 def official(entry: Entry, folder: Path, progress: Progress) -> Path:

@@ -1,13 +1,16 @@
 """Findings as figures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from losslab.analysis import Curve, Search
 from losslab.estimates import Estimate
 from losslab.report.figures import Figure, Mark, Series
 
-WIDE = 30.0
-"""Positive values whose largest is so many times the smallest go on a logarithmic axis."""
+WIDE, OUTLYING = 30.0, 3.0
+"""Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""
+FEW = 15
+"""Curves of fewer points show them."""
 OFFSET = 0.22
 """Distance between points of different series over the same name."""
 
@@ -32,10 +35,7 @@ def course(
         beside: the curves of a figure that this one is to share its y axis with.
     """
     labels = list(order or found)
-    series = tuple(
-        Series(label, curve.epochs, curve.mean, curve.low, curve.high, labels.index(label))
-        for label, curve in found.items()
-    )
+    series = tuple(_line(label, curve, labels.index(label)) for label, curve in found.items())
     span = tuple(y for curve in (*found.values(), *(beside or {}).values()) for y in curve.mean)
     return Figure(name, title, "epoch", y_label, series, y_log=_wide(span), y_span=span)
 
@@ -64,7 +64,8 @@ def compared(
         if row
     )
     every = [estimate for row in found.values() for estimate in row.values()]
-    log, percent = _wide([each.mean for each in every]), any(each.images for each in every)
+    ends = [end for each in every for end in (each.mean, *(each.interval or ()))]
+    log, percent = _wide(ends), any(each.images for each in every)
     return Figure(name, title, *axes, series, y_log=log, x_names=names, marks=tuple(marks), percent=percent)
 
 
@@ -77,8 +78,13 @@ def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *
             series.append(Series(label, tuple(ended), tuple(ended.values()), slot=slot, style="both"))
         if search.chosen in ended:
             marks.append(Mark("chosen", search.chosen, ended[search.chosen], slot))
-    log = _wide([y for each in series for y in each.y])
+    log = _wide([y for each in series for y in each.y], OUTLYING)
     return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=log, marks=tuple(marks))
+
+
+def _line(label: str, curve: Curve, slot: int) -> Series:
+    style: Literal["line", "both"] = "both" if len(curve.epochs) < FEW else "line"
+    return Series(label, curve.epochs, curve.mean, curve.low, curve.high, slot, style)
 
 
 def _points(label: str, row: Mapping[str, Estimate], names: Sequence[str], offset: float, slot: int) -> Series:
@@ -95,5 +101,5 @@ def _points(label: str, row: Mapping[str, Estimate], names: Sequence[str], offse
     )
 
 
-def _wide(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
+def _wide(values: Sequence[float], factor: float = WIDE) -> bool:
+    return bool(values) and min(values) > 0 and max(values) > factor * min(values)

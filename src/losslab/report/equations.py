@@ -10,9 +10,9 @@ def equation(latex: str, *, display: bool = False) -> Markup:
     markup in them is refused.
 
     Raises:
-        ValueError: when the formula holds an angle bracket (write ``\\\\lt``) or an ampersand entity.
+        ValueError: when the formula holds an angle bracket (write ``\\lt``) or an ampersand entity.
     Example:
-        >>> "<msqrt>" in equation(r"\\\\sqrt{v}")
+        >>> "<msqrt>" in equation(r"\\sqrt{v}")
         True
     """
     from latex2mathml.converter import convert

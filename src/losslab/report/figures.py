@@ -12,6 +12,8 @@ DARK = ("#4aa3ff", "#f08a4b", "#35c9a0", "#d070c0", "#e6e8eb", "#f2d24b")
 
 ROUNDS = 40
 """How often overlapping labels are pushed apart; ample for a dozen."""
+LONGEST = 28
+"""Labels in a drawing are cut to so many characters; the table beside it and the hover keep all."""
 NAME = re.compile(r"[a-z][a-z0-9-]*$")
 Row = tuple[str, ...]
 
@@ -137,16 +139,26 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
 
 
 def log_ticks(ends: tuple[float, float]) -> list[float]:
-    """Where a logarithmic axis between two decades is labelled: 1, 2 and 5 of each, or only 1 when there are many.
+    """Where a logarithmic axis between two decades is labelled: the fewer decades, the more digits of each.
 
     Example:
         >>> log_ticks((-1.1, 0.5))
         [0.1, 0.2, 0.5, 1.0, 2.0]
     """
     low, high = ends
-    digits = (1, 2, 5) if high - low < 2.5 else (1,)
+    digits = (1, 1.5, 2, 3, 4, 5, 7) if high - low < 1 else (1, 2, 5) if high - low < 2.5 else (1,)
     ticks = [float(f"{digit}e{decade}") for decade in range(floor(low), floor(high) + 1) for digit in digits]
     return [tick for tick in ticks if low <= log10(tick) <= high]
+
+
+def short(label: str) -> str:
+    """The label as a drawing has room for."""
+    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
+
+
+def name_lines(name: str) -> list[str]:
+    """A name beside an axis, broken before a plus."""
+    return short(name).replace(" + ", "\n+ ").split("\n")
 
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
@@ -174,7 +186,7 @@ def _scaled(value: float, log: bool) -> float:
 
 
 def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
-    values = values or (1.0,)
+    values = [value for value in values if value > 0 or not log] or [1.0]
     low, high = _scaled(min(values), log), _scaled(max(values), log)
     gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)
     return low - gap, high + gap

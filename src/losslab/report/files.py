@@ -4,13 +4,25 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.report.figures import LIGHT, Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
+from losslab.report.figures import (
+    LIGHT,
+    Figure,
+    Mark,
+    Series,
+    label_shifts,
+    log_ticks,
+    name_lines,
+    short,
+    x_range,
+    y_range,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Formatter
 
-INCHES = (7.0, 4.2)
+INCHES, ROW, BAR_ROW = (7.0, 4.2), 0.4, 0.24
+"""Width and least height of a figure, and the height of a name where x counts things, as points or as bars."""
 DOTS_PER_INCH = 200
 SYMBOLS = "oDs^Xv"
 GREY = "#59616d"
@@ -51,7 +63,8 @@ def write_files(figure: Figure, folder: Path) -> None:
 
 
 def _height(figure: Figure) -> float:
-    return max(INCHES[1], 1.0 + 0.24 * len(figure.x_names)) if figure.bar_width else INCHES[1]
+    row = BAR_ROW if figure.bar_width else ROW
+    return max(INCHES[1], 1.2 + row * len(figure.x_names))
 
 
 def _draw(figure: Figure, axes: "Axes") -> None:
@@ -74,13 +87,13 @@ def _draw_series(series: Series, axes: "Axes") -> None:
     color = _color(series.slot)
     marker = "" if series.style == "line" else _symbol(series)
     line = "" if series.style == "points" else "--" if series.dash else "-"
-    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=1.6, label=_plain(series.label))
+    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=1.6, label=_plain(short(series.label)))
     if series.low and series.high:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, lw=0)
 
 
 def _draw_rows(series: Series, axes: "Axes") -> None:
-    axes.plot(series.y, series.x, _symbol(series), color=_color(series.slot), label=_plain(series.label))
+    axes.plot(series.y, series.x, _symbol(series), color=_color(series.slot), label=_plain(short(series.label)))
     if series.low and series.high:
         axes.hlines(series.x, series.low, series.high, color=_color(series.slot), lw=1.4)
 
@@ -108,7 +121,7 @@ def _scale(figure: Figure, axes: "Axes") -> None:
 def _scale_rows(figure: Figure, axes: "Axes") -> None:
     """Names downwards, the first on top, and their values to the right."""
     _fit("x", y_range(figure), figure.y_log, axes)
-    axes.set_yticks(range(len(figure.x_names)), [_plain(name).replace(" + ", "\n+ ") for name in figure.x_names])
+    axes.set_yticks(range(len(figure.x_names)), ["\n".join(map(_plain, name_lines(name))) for name in figure.x_names])
     axes.set(xlabel=_plain(figure.y_label), ylim=x_range(figure)[::-1])
     if figure.percent:
         axes.xaxis.set_major_formatter(_percent())
@@ -135,7 +148,9 @@ def _label(figure: Figure, axes: "Axes") -> None:
     height = INCHES[1] * 72 * 0.78
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
         end = (series.x[-1], series.y[-1])
-        label = axes.annotate(_plain(series.label), end, (8, shift), textcoords="offset points", annotation_clip=False)
+        label = axes.annotate(
+            _plain(short(series.label)), end, (8, shift), textcoords="offset points", annotation_clip=False
+        )
         label.set(color=_color(series.slot), fontsize=9, fontweight="bold", va="center")
 
 

@@ -30,6 +30,7 @@ from losslab.study.stages import STUDIES, study_names
 from losslab.study.store import StudyFolder, write_text
 
 PAGE = Path(__file__).parent / "page"
+TITLES = {name: method.title for name, method in OPTIMIZERS.items()}
 
 
 def write_report(study_folder: Path, *, figures: Path | None = None) -> Path:
@@ -90,6 +91,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "title": (results.plan.get("study") or {}).get("title") or "Study",
         "results": results,
         "plan": results.plan,
+        "stage_groups": lambda stage: _stage_groups(results, stage["name"]),
         "runs": [result for stage in results.stages.values() for result in stage],
         "unended": selection.unended(results),
         "analysis": analysis,
@@ -105,7 +107,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "sample_data": [name for name, entry in CATALOG.items() if entry.sample],
         "equation": equation,
         "optimizers": OPTIMIZERS,
-        "titles": {name: method.title for name, method in OPTIMIZERS.items()},
+        "titles": TITLES,
         "version": __version__,
         "palettes": {"light": LIGHT, "dark": DARK},
         "policy": _policy(plotly, script),
@@ -130,6 +132,13 @@ def _shower(jinja: Environment, shown: dict[str, Figure], figures: str) -> Calla
         )
 
     return show
+
+
+def _stage_groups(results: StudyResults, stage: str) -> selection.Groups:
+    """The runs of a stage by all that tells them apart but the seed: what a study without a template is shown by."""
+    runs = results.stages.get(stage, ())
+    fields = [field for field in selection.varying_fields(runs) if field != "seed"]
+    return selection.group_runs(runs, fields, TITLES)
 
 
 def _environment(results: StudyResults, key: str) -> str:

@@ -5,14 +5,12 @@ from html import escape
 from math import log10
 from typing import Any
 
-from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, x_range, y_range
+from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, name_lines, short, x_range, y_range
 
 HEIGHT, ROW = 360, 46
 """Of a whole figure, and of one name where x counts things; pixels."""
 TOP, BOTTOM, LEFT, RIGHT = 28, 52, 64, 16
 LINE, CHARACTER = 16, 7.2
-LONGEST = 28
-"""A direct label is cut to so many characters; the legend and the table keep all."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
 TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
 TURNED |= {y: x for x, y in TURNED.items()}
@@ -134,15 +132,16 @@ def _row(figure: Figure) -> int:
 
 
 def _left(figure: Figure) -> float:
-    return 24 + CHARACTER * max((len(line) for name in figure.x_names for line in _broken(name)), default=5)
+    return 24 + CHARACTER * max((len(line) for name in figure.x_names for line in name_lines(name)), default=5)
 
 
 def _right(figure: Figure) -> float:
-    return 24 + CHARACTER * max(len(_cut(series.label)) for series in figure.series) if figure.direct else RIGHT
+    return 24 + CHARACTER * max(len(short(series.label)) for series in figure.series) if figure.direct else RIGHT
 
 
 def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": escape(label)}, "type": "log" if log else "linear", "range": ends}
+    axis["unifiedhovertitle"] = {"text": f"{escape(label)} %{{x}}"}
     if log:
         axis |= {"tickvals": log_ticks(ends), "ticktext": [f"{tick:g}" for tick in log_ticks(ends)]}
     return axis
@@ -150,12 +149,8 @@ def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
 
 def _places(figure: Figure) -> dict[str, Any]:
     """The axis of names, the first on top."""
-    texts = ["<br>".join(map(escape, _broken(name))) for name in figure.x_names]
+    texts = ["<br>".join(map(escape, name_lines(name))) for name in figure.x_names]
     return {"type": "linear", "tickvals": list(range(len(texts))), "ticktext": texts, "range": x_range(figure)[::-1]}
-
-
-def _broken(name: str) -> list[str]:
-    return name.replace(" + ", "\n+ ").split("\n")
 
 
 def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
@@ -164,7 +159,7 @@ def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
         x, y = series.x[-1], series.y[-1]
         yield {
             "name": f"slot-{series.slot}",
-            "text": escape(_cut(series.label)),
+            "text": escape(short(series.label)),
             "x": log10(x) if figure.x_log else x,
             "y": log10(y) if figure.y_log else y,
             "xanchor": "left",
@@ -183,7 +178,3 @@ def _line(mark: Mark) -> dict[str, Any]:
 def _line_label(mark: Mark) -> dict[str, Any]:
     at = {"x": mark.x, "y": 1, "yref": "paper"} if mark.y is None else {"x": 1, "xref": "paper", "y": mark.y}
     return at | {"text": escape(mark.label), "xanchor": "auto", "yanchor": "bottom", "showarrow": False}
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"

@@ -2,10 +2,12 @@
 
 import heapq
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from time import monotonic
 
 from losslab import data
 from losslab.errors import InvalidInput
@@ -15,6 +17,8 @@ from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
+SAFETY = 0.92
+"""Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
 COUNT_SECONDS = 0.5
 """For counting a network; a guess on the safe side, because counting is not worth a measurement."""
 SMALLEST = 1e-3
@@ -26,7 +30,8 @@ class Cost:
     """What one kind of run costs here, measured while all workers are busy.
 
     Attributes:
-        step_seconds: (batch size, seconds of an optimizer step), for one size or, where it varies, two.
+        step_seconds: (images, copies counted, and seconds of an optimizer step), for one number or, where it varies
+            or copies are made, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it.
@@ -37,10 +42,10 @@ class Cost:
     start_seconds: float
     memory_bytes: int
 
-    def of_step(self, batch_size: int) -> float:
-        """Seconds of a step of this size, on the line through the sizes that were measured."""
+    def of_step(self, images: int) -> float:
+        """Seconds of a step on so many images, copies counted, on the line through what was measured."""
         (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
-        return low if large == small else low + (high - low) * (batch_size - small) / (large - small)
+        return low if large == small else low + (high - low) * (images - small) / (large - small)
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,33 @@ Costs = Mapping[str, Cost]
 
 
 def kind_of_run(run: Run) -> str:
-    """What the cost of a step depends on: everything but length, data size, learning rate and seed."""
+    """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
+
+    Steps with several copies are measured with two, and lie on the line through the cost of one and of two.
+    """
     fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "max_micro_batch")}
-    return json.dumps([run.data.name, parts, run.weight_decay > 0], sort_keys=True)
+    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
+    return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
+
+
+def plan(study: Study, *, budget_seconds: float | None = None, workers: int | None = None, threads: int = 1) -> Plan:
+    """A study laid out for this machine: its steps are measured, then the scale is chosen that fits the budget.
+
+    Args:
+        study: what to run.
+        budget_seconds: wall time for measuring and running together; full scale without it.
+        workers: processes that train at a time; one for each core and `threads` when absent.
+        threads: torch threads of each worker.
+    Raises:
+        InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
+    """
+    if threads < 1 or (workers is not None and workers < 1):
+        raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
+    began = monotonic()
+    crew = workers or max(1, (os.cpu_count() or 1) // threads)
+    costs = measure_costs([run for stage in study.stages for run in expand(stage)], workers=crew, threads=threads)
+    left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
+    return make_plan(study, costs, workers=crew, threads=threads, budget_seconds=left)
 
 
 def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_seconds: float | None = None) -> Plan:
@@ -86,21 +114,21 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    plan = plan_at(study, FULL, costs, workers, threads)
-    if budget_seconds is None or plan.seconds <= budget_seconds:
-        return plan
-    images = max((training_images(run) for stage in plan.stages for run in stage.runs), default=1)
+    made = plan_at(study, FULL, costs, workers, threads)
+    if budget_seconds is None or made.seconds <= budget_seconds:
+        return made
+    images = max((training_images(run) for stage in made.stages for run in stage.runs), default=1)
     least = plan_at(study, _scale(3.0, images), costs, workers, threads)
     if least.seconds > budget_seconds:
         raise InvalidInput(
-            f"--budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
-            f"its smallest scale takes about {least.seconds:.0f} s here; give more or lower its floors"
+            f"the budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
+            f"its smallest scale takes about {least.seconds:.0f} s here; give it more time or lower its floors"
         )
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
         middle = (fits + exceeds) / 2
-        plan = plan_at(study, _scale(middle, images), costs, workers, threads)
-        fits, exceeds = (middle, exceeds) if plan.seconds <= budget_seconds else (fits, middle)
+        made = plan_at(study, _scale(middle, images), costs, workers, threads)
+        fits, exceeds = (middle, exceeds) if made.seconds <= budget_seconds else (fits, middle)
     return plan_at(study, _scale(fits, images), costs, workers, threads)
 
 
@@ -120,7 +148,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
     for stage in study.stages:
         runs = tuple(expand(stage, scale=scale))
         seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
-        stages.append(StagePlan(stage, runs, _makespan(seconds, workers)))
+        stages.append(StagePlan(stage, runs, makespan(seconds, workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
@@ -133,7 +161,7 @@ def run_seconds(run: Run, costs: Costs) -> float:
     timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
     evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    steps = sum(count * cost.of_step(size) for size, count in Counter(timeline.batch_sizes).items())
+    steps = sum(count * cost.of_step(size * run.repeats) for size, count in Counter(timeline.batch_sizes).items())
     return cost.start_seconds + steps + evaluated * cost.image_seconds
 
 
@@ -156,7 +184,7 @@ def training_images(run: Run) -> int:
     return part_sizes(run)[0]
 
 
-def _makespan(seconds: Iterable[float], workers: int) -> float:
+def makespan(seconds: Iterable[float], workers: int) -> float:
     """When the last of these is done, each started in order on the first worker that is free."""
     free = [0.0] * workers
     for duration in seconds:

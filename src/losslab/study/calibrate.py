@@ -14,21 +14,22 @@ from losslab.data.dataset import Dataset
 from losslab.spec import Run
 from losslab.study.budget import Cost
 from losslab.timeline import Timeline
-from losslab.train import TrainState, evaluate, memory_format, new_state, prepare, train
+from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
 
 CALIBRATION_SECONDS = 0.7
 CALIBRATION_IMAGES = 2000
 
 
 def calibrate(run: Run) -> Iterator[Cost]:
-    """Train a run for a moment at its smallest and largest batch size and yield its cost."""
+    """Train a run for a moment at its smallest and largest batch size, the latter with copies, and yield its cost."""
     dataset = data.load(run.data.name)
     began = perf_counter()
     state = new_state(run, dataset)
     parts = prepare(run, dataset, state.model)
     start_seconds = perf_counter() - began
     sizes = Timeline(run, len(parts.training)).batch_sizes
-    seconds = tuple((size, _step_seconds(run, dataset, state, size)) for size in sorted({min(sizes), max(sizes)}))
+    measured = sorted({(min(sizes), 1), (max(sizes), min(run.repeats, 2))})
+    seconds = tuple((size * copies, _step_seconds(run, dataset, state, size, copies)) for size, copies in measured)
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
     evaluate(state.model, images)
@@ -38,10 +39,10 @@ def calibrate(run: Run) -> Iterator[Cost]:
     yield Cost(seconds, image_seconds, start_seconds, psutil.Process().memory_info().rss)
 
 
-def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int) -> float:
+def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
     """The median time of a step after the first few."""
     state.step, state.train_seconds = 0, 0.0
-    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6, "batch": size}
+    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6, "batch": size, "repeats": copies}
     seconds: list[float] = []
     for record in train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=2):
         if record.kind == "steps":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import losslab
-from losslab.choice import as_choice
+from losslab.choice import Choice, as_choice
 from losslab.errors import InvalidInput, StoreError, unknown_name
 from losslab.spec import Run, Stage, Study, make_run, read_study
 
@@ -110,6 +110,8 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _shown(key: str, value: Any) -> str:
+    if key == "augment":
+        return f"augment={'+'.join(str(Choice(**item)) for item in value) or 'none'}"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if key.endswith(".name") else f"{key.rpartition('.')[2]}={text}"
 

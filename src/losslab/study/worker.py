@@ -14,7 +14,7 @@ from losslab.records import Record
 from losslab.spec import Run
 from losslab.study.environment import environment
 from losslab.study.store import ENDED, RunFolder
-from losslab.train import TrainState, new_state, train
+from losslab.training import TrainState, new_state, train
 
 CHECKPOINT_SECONDS = 60.0
 

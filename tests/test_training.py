@@ -8,13 +8,15 @@ import torch
 from samples import tiny_data
 from torch.nn import functional as F
 
+from losslab.augment import compose, cutout, flip, pad_crop, repeat
 from losslab.data.batches import Images, on_device
-from losslab.errors import Diverged
+from losslab.errors import Diverged, InvalidInput
 from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
-from losslab.train import TrainState, evaluate, new_state, parameter_groups, prepare, train
+from losslab.timeline import Timeline
+from losslab.training import TrainState, evaluate, micro_batches, new_state, parameter_groups, prepare, train
 
 DATA = tiny_data()
 
@@ -89,6 +91,47 @@ def test_the_loop_equals_one_written_out_by_hand() -> None:
     assert [loss for steps in of(Steps, records) for loss in steps.loss] == losses
 
 
+@pytest.mark.parametrize("part", [1, 7, 32, 33, 64, 100, 1000])
+@pytest.mark.parametrize("steps", [1, 3], ids=["a whole batch", "the short last batch"])
+def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(part: int, steps: int) -> None:
+    """207 images in batches of 100: two whole ones, and seven images that are left."""
+    whole, parts = (
+        run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=steps, max_micro_batch=most)
+        for most in (None, part)
+    )
+    found = []
+    for spec in (whole, parts):
+        state = new_state(spec, DATA)
+        records = go(spec, state=state)
+        losses = [loss for record in of(Steps, records) for loss in record.loss]
+        correct = [count for record in of(Steps, records) for count in record.correct]
+        found.append((losses, correct, [p.grad for p in state.model.parameters()]))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-12)
+    assert found[1][1] == found[0][1]
+    for large, accumulated in zip(found[0][2], found[1][2], strict=True):
+        torch.testing.assert_close(accumulated, large, rtol=1e-12, atol=1e-12)
+
+
+def test_an_accumulated_batch_has_the_gradient_written_out_by_hand() -> None:
+    spec = run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=1, max_micro_batch=30)
+    state, untrained = new_state(spec, DATA), new_state(spec, DATA).model
+    training = prepare(spec, DATA, untrained).training
+    images, labels = training.batch(torch.randperm(len(training), generator=generator(0, "order", 0))[:100])
+    F.cross_entropy(untrained(images), labels).backward()
+    go(spec, state=state)
+    for expected, accumulated in zip(untrained.parameters(), state.model.parameters(), strict=True):
+        torch.testing.assert_close(accumulated.grad, expected.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_a_cyclical_batch_size_and_lr_train_as_the_timeline_says() -> None:
+    spec = run(lr="exp_range(base_lr=1e-3, max_lr=1e-2)", batch="exp_range(b_min=8, b_max=64, cycles=2)", epochs=4)
+    records = go(spec)
+    steps = list(Timeline(spec, 207).steps())
+    assert [size for record in of(Steps, records) for size in record.batch_size] == [s.batch_size for s in steps]
+    assert [lr for record in of(Steps, records) for lr in record.lr] == [s.lr for s in steps]
+    assert [e.samples for e in of(Evaluation, records)] == [207, 414, 621, 828]
+
+
 def test_training_loss_weights_the_short_last_batch_by_its_size() -> None:
     records = go(run(epochs=1))
     steps = of(Steps, records)
@@ -121,7 +164,7 @@ def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.Monke
         evaluated.append(len(images))
         return whole(model, images)
 
-    monkeypatch.setattr("losslab.train.evaluate", spy)
+    monkeypatch.setattr("losslab.training.evaluate", spy)
     assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
     assert evaluated == [23, 23]  # the sample of the training images and the validation images
     go(run(epochs=1))
@@ -217,3 +260,104 @@ def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
     )
     scaled = images @ (keep * plain_weight).T + inverted.bias
     torch.testing.assert_close(inverted(F.dropout(images, p=1 - keep, training=False)), scaled, rtol=1e-12, atol=1e-12)
+
+
+AUGMENT = {"augment": ["pad_crop(padding=1)", "flip", "cutout(size=2)"], "repeats": 4}
+
+
+def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
+    spec = run(**AUGMENT, max_micro_batch=9)
+    images = prepare(spec, DATA, torch.nn.Flatten()).training
+    indices = torch.tensor([3, 1, 4, 9, 5])
+    parts = list(micro_batches(spec, images, indices, step=7))
+    assert [len(labels) for _, labels in parts] == [9, 9, 2]
+    pixels, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    assert torch.equal(labels, images.labels[indices].repeat(4))
+    assert len(pixels.unique(dim=0)) == 20
+    augment = compose(repeat(4), pad_crop(1), flip(), images.normalization, cutout(2))
+    assert torch.equal(pixels, augment(images.pixels[indices], generator(0, "augment", 7)))
+
+
+def gradient(spec: Run) -> torch.Tensor:
+    """What one step of SGD at lr 1 subtracts from the weights, in float64, dropout aside."""
+    state = new_state(spec, DATA)
+    state.model.double()
+    before = torch.nn.utils.parameters_to_vector(state.model.parameters()).detach().clone()
+    list(train(spec, dataset=DATA, state=state))
+    return before - torch.nn.utils.parameters_to_vector(state.model.parameters()).detach()
+
+
+@pytest.mark.parametrize("micro", [8, 10, 32])
+def test_micro_batches_of_copies_give_the_gradient_of_the_whole(micro: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    single = Images.augmented
+
+    def double(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, labels = single(*arguments)
+        return pixels.double(), labels
+
+    monkeypatch.setattr(Images, "augmented", double)
+    fields = {"model": "mlp(hidden=[20])", "optimizer": "sgd", "lr": 1.0, "batch": 8, "steps": 1, "epochs": None}
+    whole = run(**fields, **AUGMENT)
+    parts = whole.model_copy(update={"max_micro_batch": micro})
+    torch.testing.assert_close(gradient(parts), gradient(whole), rtol=1e-12, atol=1e-12)
+
+
+def test_copies_leave_the_epoch_and_its_counts_as_they_were() -> None:
+    once, copied = (of(Evaluation, go(run(**changes))) for changes in ({}, AUGMENT))
+    for name in ("step", "epoch", "samples"):
+        assert [getattr(record, name) for record in once] == [getattr(record, name) for record in copied]
+    records = go(run(**AUGMENT))
+    steps = of(Steps, records)
+    assert [size for record in steps for size in record.batch_size][:7] == [32] * 6 + [15]
+    counts = [(count, size) for record in steps for count, size in zip(record.correct, record.batch_size, strict=True)]
+    assert all(0 <= count <= size and (4 * count).is_integer() for count, size in counts)
+    assert of(Evaluation, records)[0].train_accuracy == sum(count for count, _ in counts[:7]) / 207
+
+
+def test_copies_without_augmentation_train_as_one_does() -> None:
+    fields = {"model": "mlp(hidden=[20])", "epochs": 1}
+    once, copied = (go(run(**fields, repeats=repeats)) for repeats in (1, 3))
+    for one, three in zip(of(Steps, once), of(Steps, copied), strict=True):
+        assert three.loss == pytest.approx(one.loss, rel=1e-5)
+        assert three.correct == pytest.approx(one.correct)
+
+
+def test_evaluation_never_augments() -> None:
+    spec = run(**AUGMENT, lr=1e-30, epochs=1)
+    plain = spec.model_copy(update={"augment": (), "repeats": 1})
+    for augmented, original in zip(of(Evaluation, go(spec)), of(Evaluation, go(plain)), strict=True):
+        assert augmented.train_loss != original.train_loss
+        assert augmented.fit_loss == pytest.approx(original.fit_loss, rel=1e-12)
+        assert augmented.validation_loss == pytest.approx(original.validation_loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 7])
+def test_going_on_with_augmentation_gives_the_same_bits(stop_at: int) -> None:
+    spec = run(model="samples:conv_net", **AUGMENT, max_micro_batch=50)
+    whole = [deterministic(record) for record in go(spec, flush_steps=4)]
+    state = new_state(spec, DATA)
+    records = train(spec, dataset=DATA, state=state, flush_steps=4)
+    first = [deterministic(next(records)) for _ in range(stop_at)]
+    records.close()
+    before = torch.get_rng_state()
+    assert first + [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=4)] == whole
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_first_step() -> None:
+    with pytest.raises(InvalidInput, match=r"`augment`: `size` \(=7\) must not exceed the images' 6x6 pixels"):
+        go(run(augment=["cutout(size=7)"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment": ["cutot"]}, r"`augment\[0\]` \(='cutot'\): unknown augmentation 'cutot'; did you mean 'cutout'"),
+        ({"augment": ["flip", "cutout(size=0)"]}, r"`augment\[1\]` .*`size` \(=0\) must be a whole number"),
+        ({"augment": ["cutout", "flip"]}, r"`augment`: `flip\(\)` must come before `cutout"),
+        ({"repeats": 0}, r"`repeats` \(=0\): input should be greater than 0"),
+    ],
+)
+def test_wrong_augmentations_are_refused_by_the_spec(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        run(**changes)

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from losslab import data
+from losslab import augment, data
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
-from losslab.errors import Diverged, OutOfMemory
+from losslab.errors import Diverged, InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
-from losslab.randomness import generator, seeded
+from losslab.randomness import epoch_order, generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
@@ -29,7 +29,7 @@ class Window:
     """Per-step results since the last evaluation, kept for its training loss and accuracy."""
 
     loss: list[float] = field(default_factory=list)
-    correct: list[int] = field(default_factory=list)
+    correct: list[float] = field(default_factory=list)
     batch_size: list[int] = field(default_factory=list)
 
     def mean_loss(self) -> float:
@@ -96,7 +96,17 @@ def prepare(run: Run, dataset: Dataset, model: nn.Module, device: torch.device |
     )
     fit = training[:: max(1, len(training) // (len(validation) or 5000))]
     arguments = {"device": torch.device(device), "memory_format": memory_format(model)}
-    return Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
+    parts = Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
+    _check_augment(run, parts.training)
+    return parts
+
+
+def _check_augment(run: Run, images: Images) -> None:
+    """Raise InvalidInput when the augmentations do not suit the images, such as a square larger than these."""
+    try:
+        augment.pipeline(run.augment, images.normalization)(images.pixels[:1], generator(run.seed, "augment"))
+    except ValueError as error:
+        raise InvalidInput(f"`augment`: {error}") from error
 
 
 def train(
@@ -135,7 +145,7 @@ def train(
         yield _start(state, parts, timeline)
     elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
         yield _evaluation(state, parts, timeline)
-    pending = _Pending()
+    pending = _Pending(run.repeats)
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
     clock = perf_counter()
     for step in timeline.steps(state.step):
@@ -155,25 +165,24 @@ def train(
 def _update(
     run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One optimizer step; the mean loss and the number of correct images stay on the device.
+    """One optimizer step; the mean loss and the number of correct images, copies counted, stay on the device.
 
     A batch above `max_micro_batch` is accumulated: each part's mean loss counts by its share of the images, so that
     loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own).
     """
     indices = orders.indices(step)
-    loss = torch.zeros((), device=indices.device)
-    correct = torch.zeros((), dtype=torch.int64, device=indices.device)
+    loss: list[torch.Tensor] = []
+    correct: list[torch.Tensor] = []
     state.model.train()
     state.optimizer.zero_grad()
     try:
         with seeded(run.seed, "step", step.index, device=indices.device):
-            for part in torch.split(indices, run.max_micro_batch or step.batch_size):
-                pixels, labels = images.batch(part)
+            for pixels, labels in micro_batches(run, images, indices, step.index):
                 logits = state.model(pixels)
-                share = F.cross_entropy(logits, labels) * (len(part) / step.batch_size)
+                share = F.cross_entropy(logits, labels) * (len(labels) / (step.batch_size * run.repeats))
                 share.backward()  # type: ignore[no-untyped-call]
-                loss += share.detach()
-                correct += (logits.detach().argmax(1) == labels).sum()
+                loss.append(share.detach())
+                correct.append((logits.detach().argmax(1) == labels).sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -181,7 +190,22 @@ def _update(
         if _is_out_of_memory(error):
             raise OutOfMemory(step.index) from error
         raise
-    return loss, correct
+    return torch.stack(loss).sum(), torch.stack(correct).sum()
+
+
+def micro_batches(
+    run: Run, images: Images, indices: torch.Tensor, step: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The images of a step in parts of at most `max_micro_batch`: all of them, then the second copy of all, and so on.
+
+    Every copy is augmented by its own random numbers, drawn for the step as a whole: the parts' size changes no image.
+    """
+    pipeline = augment.pipeline(run.augment, images.normalization)
+    copies = indices.repeat(run.repeats)
+    drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
+    most = run.max_micro_batch or len(copies)
+    for part, numbers in zip(torch.split(copies, most), torch.split(drawn, most), strict=True):
+        yield images.augmented(part, pipeline, numbers)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -200,7 +224,7 @@ class _Orders:
 
     def indices(self, step: Step) -> torch.Tensor:
         if step.epoch != self.epoch:
-            self.order = torch.randperm(self.count, generator=generator(self.seed, "order", step.epoch)).to(self.device)
+            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
             self.epoch = step.epoch
         return self.order[step.offset : step.offset + step.batch_size]
 
@@ -209,6 +233,7 @@ class _Orders:
 class _Pending:
     """Steps whose losses have not been read from the device yet."""
 
+    repeats: int
     steps: list[Step] = field(default_factory=list)
     loss: list[torch.Tensor] = field(default_factory=list)
     correct: list[torch.Tensor] = field(default_factory=list)
@@ -220,8 +245,8 @@ class _Pending:
 
     def flush(self, state: TrainState, clock: float) -> Steps:
         """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
-        loss = [_shortest(value) for value in torch.stack(self.loss).tolist()]
-        correct = torch.stack(self.correct).tolist()
+        loss = _numbers(torch.stack(self.loss))
+        correct = [count / self.repeats for count in torch.stack(self.correct).tolist()]
         state.train_seconds += perf_counter() - clock
         sizes = [step.batch_size for step in self.steps]
         state.window.loss += loss
@@ -233,9 +258,11 @@ class _Pending:
         return record
 
 
-def _shortest(value: float) -> float:
-    """A float32 with no more digits than tell it from its neighbours."""
-    return float(f"{value:.9g}")
+def _numbers(values: torch.Tensor) -> list[float]:
+    """The values of a tensor; float32 with no more digits than tell each from its neighbours."""
+    if values.dtype == torch.float64:
+        return list(values.tolist())
+    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 def _stop_if_diverged(record: Steps) -> None:

@@ -1,0 +1,105 @@
+"""Training images a second of ResNet-44 on CIFAR-10 with crop, flip and cutout, and what augmenting takes of a step.
+
+losslab against a plain eager loop: the same network, channels first, fed by a DataLoader that transforms one image at a
+time. Both train in one process with the same threads, in turn, five times each; medians and their ratio are printed.
+Usage: python benchmarks/resnet.py [steps] [model]
+"""
+
+import random
+import sys
+from statistics import median
+from time import perf_counter
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from losslab import data
+from losslab.models import build_model
+from losslab.records import Steps
+from losslab.spec import Run, make_run
+from losslab.study.local import keep_freed_memory
+from losslab.training import micro_batches, new_state, parameter_groups, prepare, train
+
+BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
+
+
+class Transformed(Dataset[tuple[torch.Tensor, int]]):
+    """CIFAR-10 an image at a time: pad, crop, flip, normalise, cutout."""
+
+    def __init__(self, dataset: data.Dataset) -> None:
+        self.images = torch.from_numpy(dataset.train_images)
+        self.labels = dataset.train_labels.tolist()
+        self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        top, left, row, column = (random.randrange(bound) for bound in (9, 9, 32, 32))
+        crop = F.pad(self.images[index], [4] * 4)[:, top : top + 32, left : left + 32]
+        pixels = (crop.flip(2) if random.random() < 0.5 else crop).float().div_(255)
+        pixels.sub_(self.mean).div_(self.std)[:, max(0, row - 8) : row + 8, max(0, column - 8) : column + 8] = 0
+        return pixels, self.labels[index]
+
+
+def make(model: str, steps: int) -> Run:
+    augment = ["pad_crop(padding=4)", "flip", "cutout(size=16)"]
+    fields = {"data": "cifar10", "model": model, "optimizer": "sgd(momentum=0.9)", "lr": LR, "weight_decay": DECAY}
+    return make_run({**fields, "batch": BATCH, "augment": augment, "steps": steps, "evaluate": "end", "test": False})
+
+
+def ours(run: Run, dataset: data.Dataset) -> float:
+    """Images a second of a losslab run, by its own clock."""
+    records = train(run, dataset=dataset, state=new_state(run, dataset))
+    return BATCH * (run.steps or 0) / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+
+
+def plain(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, int]], steps: int) -> float:
+    """Images a second of the tutorial's loop."""
+    optimizer = torch.optim.SGD(parameter_groups(model, DECAY), lr=LR, momentum=0.9)
+    batches = iter(loader)
+    began = perf_counter()
+    for _ in range(steps):
+        pixels, labels = next(batches)
+        loss = F.cross_entropy(model(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return BATCH * steps / (perf_counter() - began)
+
+
+def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
+    """Seconds in which a step's images are gathered, augmented and normalised."""
+    images, seconds = prepare(run, dataset, model).training, []
+    for step in range(50):
+        indices = torch.randperm(len(images))[:BATCH]
+        began = perf_counter()
+        for _ in micro_batches(run, images, indices, step):
+            pass
+        seconds.append(perf_counter() - began)
+    return median(seconds)
+
+
+def main() -> None:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    run = make(sys.argv[2] if len(sys.argv) > 2 else "resnet-44", steps)
+    keep_freed_memory()
+    dataset = data.load("cifar10")
+    loader = DataLoader(Transformed(dataset), batch_size=BATCH, shuffle=True)
+    model = build_model(run.model, input_shape=(3, 32, 32), classes=10)
+    pairs = [(ours(run, dataset), plain(model, loader, steps)) for _ in range(REPEATS)]
+    for name, rates in zip(("losslab", "plain loop, DataLoader"), zip(*pairs, strict=True), strict=True):
+        print(f"{name:24} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})")
+    ratios = [a / b for a, b in pairs]
+    print(f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})")
+    share = augmenting(run, dataset, model) * median(rate for rate, _ in pairs) / BATCH
+    print(f"augmenting takes {share:.2%} of losslab's step")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Crop and flip: pixels are moved and never computed with, so that bytes stay bytes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
+    """Each image padded with zeros on every side and cut back to its size at a random place.
+
+    Each of the (2 padding + 1)^2 places is equally likely.
+
+    Args:
+        padding: pixels added on every side; 1 <= padding.
+    Raises:
+        ValueError: when padding is not positive.
+    Example:
+        >>> import torch
+        >>> pad_crop(4)(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape
+        torch.Size([2, 3, 32, 32])
+
+    Reference:
+        He et al. 2015, arXiv:1512.03385, section 4.2.
+    """
+
+    padding: int = 4
+
+    place = 1
+
+    def __post_init__(self) -> None:
+        check_whole("padding", self.padding, "4 is usual; leave pad_crop out for none")
+
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """The row and the column of the padded image that are the crop's first."""
+        return (2 * self.padding + 1,) * 2
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Each image's crop that begins at its row and column.
+
+        In memory a crop is one run of the padded image: it begins at an offset and keeps the padded strides. So a
+        batch of crops is a single gather of equally long runs.
+        """
+        import torch
+
+        padded = torch.nn.functional.pad(images, [self.padding] * 4)
+        strides = padded.stride()
+        rows, columns = drawn.unbind(1)
+        starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
+        starts.add_(rows, alpha=strides[2]).add_(columns, alpha=strides[3])
+        length = 1 + sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True))
+        runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
+        return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
+
+
+@dataclass(frozen=True)
+class flip(Augmentation):  # noqa: N801
+    """Each image mirrored left to right with probability 1/2.
+
+    Example:
+        >>> import torch
+        >>> flip()(torch.zeros(2, 3, 32, 32)).dtype
+        torch.float32
+    """
+
+    place = 1
+
+    def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
+        """As it is, or mirrored."""
+        return (2,)
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Each image mirrored where its number is 1."""
+        bits, mirrored = bits_of(images), bits_of(images.flip(3))
+        chosen = -drawn.to(bits.dtype)[:, :, None, None]
+        mirrored.bitwise_xor_(bits).bitwise_and_(chosen).bitwise_xor_(bits)
+        return mirrored.view(images.dtype)

@@ -1,0 +1,63 @@
+"""``losslab train --dry-run``: a run laid out step by step before it trains."""
+
+from collections.abc import Sequence
+from json import dumps
+from typing import Any
+
+from losslab.timeline import Step, Timeline
+
+ROWS = 16
+"""Parts of the run whose ends are printed; four cycles have their ends and middles there."""
+
+
+def as_row(timeline: Timeline) -> dict[str, Any]:
+    """The whole timeline as a JSON object: totals, and a list entry for each step."""
+    steps = list(timeline.steps())
+    return {
+        "kind": "timeline",
+        **_totals(timeline),
+        "epoch": [timeline.seen[step.index] / timeline.training_images for step in steps],
+        "batch_size": [step.batch_size for step in steps],
+        "lr": [step.lr for step in steps],
+    }
+
+
+def as_lines(timeline: Timeline) -> list[str]:
+    """Totals and a table of a few steps, evenly spaced."""
+    totals = _totals(timeline)
+    steps = list(timeline.steps())
+    last = len(steps) - 1
+    places = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
+    return [
+        f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "
+        f"{totals['epochs']:.4g} epochs, {totals['samples']:,} images seen, {totals['evaluations']:,} evaluations",
+        f"batch size {_span(timeline.batch_sizes)}, learning rate {_span([step.lr for step in steps])}",
+        f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
+        *(_line(timeline, steps[place]) for place in places),
+    ]
+
+
+def print_timeline(timeline: Timeline, *, json: bool) -> None:
+    """Print a timeline, for people or as one JSON object on one line."""
+    print(dumps(as_row(timeline), allow_nan=False) if json else "\n".join(as_lines(timeline)))
+
+
+def _totals(timeline: Timeline) -> dict[str, Any]:
+    samples = timeline.seen[-1]
+    return {
+        "training_images": timeline.training_images,
+        "total_steps": timeline.total_steps,
+        "epochs": samples / timeline.training_images,
+        "samples": samples,
+        "evaluations": timeline.evaluations,
+    }
+
+
+def _line(timeline: Timeline, step: Step) -> str:
+    epoch = timeline.seen[step.index] / timeline.training_images
+    return f"{step.index:>9,}{epoch:>10.2f}{step.batch_size:>13,}{step.lr:>14.4g}"
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"

@@ -1,0 +1,202 @@
+"""``losslab find``: the range of learning rates, the range of batch sizes."""
+
+import sys
+from math import ceil
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from losslab.choice import parse_choice
+from losslab.cli.options import print_json
+from losslab.errors import InvalidInput
+from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
+from losslab.ranges.display import shown, text_plot
+from losslab.ranges.lr import check_ramp, check_rule
+from losslab.ranges.runs import batch_runs, lr_runs
+from losslab.spec import Run
+from losslab.study.budget import training_images
+
+EPOCHS = 5
+"""Of the smallest batch size, when no number of steps is given."""
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+app = App(name="find", help="Find the range of learning rates or batch sizes by training.")
+
+
+@app.command
+def lr(
+    *,
+    model: str,
+    data: str,
+    optimizer: str = "sgd(momentum=0.9)",
+    momentum: float | None = None,
+    batch: int = 64,
+    start: float = 1e-9,
+    end: float = 10.0,
+    steps: int | None = None,
+    epochs: float | None = None,
+    seeds: int = 3,
+    mode: str = "ramp",
+    candidates: int = 10,
+    rule: str | None = None,
+    weight_decay: float = 0.0,
+    train_images: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    json: Flag = False,
+) -> None:
+    """Find the learning rates between which the loss falls, and one to train with.
+
+    Example: losslab find lr --model lenet5 --data fashion-mnist --optimizer adam --steps 500 --seeds 3
+
+    Args:
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
+        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        momentum: Option of the optimizer, in short.
+        batch: Images in a batch.
+        start: Lowest learning rate.
+        end: Highest learning rate.
+        steps: Optimizer steps of a ramp, or of each candidate; 300 when neither steps nor epochs are given.
+        epochs: Length in epochs, in place of steps.
+        seeds: How often the test is repeated.
+        mode: `ramp`, one training whose lr rises, or `grid`, one training for each candidate.
+        candidates: Learning rates of a grid.
+        rule: Of the suggestion: half_fall, minimum, minimum_over_ten, steepest, valley.
+        weight_decay: Strength of L2 on weights, not on biases.
+        train_images: Use only so many training images, stratified.
+        device: Where to train: cpu, cuda, cuda:1.
+        threads: Threads of torch; its own choice when absent.
+        json: Print the finding as JSON.
+    """
+    steps = 300 if steps is None and epochs is None else steps
+    try:
+        check_ramp(start, end, 2 if steps is None else steps, seeds, candidates)
+        check_rule(mode, rule)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
+    fields |= {"batch": batch, "steps": steps, "epochs": epochs}
+    runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
+    traces = []
+    for place, run in enumerate(runs):
+        traces.append(_train(run, device, threads))
+        _tell(f"training {place + 1} of {len(runs)}: {len(traces[-1].loss)} steps", json)
+    found = find_lr_range(traces, mode=mode, rule=rule)
+    print_json(found.to_dict()) if json else print(_lr_summary(found))
+
+
+@app.command
+def batch(
+    *,
+    model: str,
+    data: str,
+    lr: float,
+    optimizer: str = "sgd(momentum=0.9)",
+    momentum: float | None = None,
+    sizes: str = "64,128,256,512,1024,2048,4096,8192",
+    steps: int | None = None,
+    seeds: int = 3,
+    max_micro_batch: int | None = None,
+    weight_decay: float = 0.0,
+    train_images: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    json: Flag = False,
+) -> None:
+    """Find the batch sizes between which the loss falls: every size from the same weights, for equal optimizer steps.
+
+    Example: losslab find batch --model lenet5 --data fashion-mnist --lr 1e-2 --sizes 64,128,256,512 --steps 200
+
+    Args:
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
+        lr: Learning rate at every size.
+        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        momentum: Option of the optimizer, in short.
+        sizes: Increasing batch sizes, separated by commas.
+        steps: Optimizer steps at every size; five epochs at the smallest size when absent.
+        seeds: How often the test is repeated.
+        max_micro_batch: Accumulate larger batches from parts of at most so many images; halved where memory ends.
+        weight_decay: Strength of L2 on weights, not on biases.
+        train_images: Use only so many training images, stratified.
+        device: Where to train: cpu, cuda, cuda:1.
+        threads: Threads of torch; its own choice when absent.
+        json: Print the finding as JSON.
+    """
+    listed = _parse_sizes(sizes)
+    if seeds < 1:
+        raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
+    fields |= {"lr": lr, "max_micro_batch": max_micro_batch}
+    first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
+    images = training_images(first)
+    if listed[-1] > images:
+        raise InvalidInput(f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}")
+    fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
+
+    def train(size: int) -> list[Trace]:
+        _tell(f"batch size {size}: {seeds} trainings of {fields['steps']} steps", json)
+        return [_train(run, device, threads, listed[0]) for run in batch_runs(fields, size=size, seeds=seeds)]
+
+    found = find_batch_range(listed, train)
+    print_json(found.to_dict()) if json else print(_batch_summary(found))
+
+
+def _fields(
+    model: str, data: str, optimizer: str, momentum: float | None, weight_decay: float, train_images: int | None
+) -> dict[str, Any]:
+    """What both tests say of a run in the same way."""
+    images = {} if train_images is None else {"train_images": train_images}
+    options = {} if momentum is None else {"momentum": momentum}
+    return {
+        "data": {**parse_choice(data), **images},
+        "model": model,
+        "optimizer": {**parse_choice(optimizer), **options},
+        "weight_decay": weight_decay,
+    }
+
+
+def _parse_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) < 2 or sizes[0] < 1 or sorted(set(sizes)) != sizes:
+        raise InvalidInput(f"--sizes (={text}) must be two or more increasing whole numbers, such as 64,128,256")
+    return sizes
+
+
+def _train(run: Run, device: str, threads: int | None, noise_batch: int | None = None) -> Trace:
+    import torch
+
+    from losslab.data import load
+    from losslab.range_runs import train_trace
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return train_trace(run, load(run.data.name), device=device, noise_batch=noise_batch)
+
+
+def _tell(line: str, json: bool) -> None:
+    if not json:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _lr_summary(found: LrRange) -> str:
+    marks = (found.lr_min, found.suggestion, found.lr_max)
+    plot = text_plot(found.curve.lr, found.curve.smoothed_loss, marks)
+    spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
+    low, suggestion, high = map(shown, marks)
+    said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
+    return "\n".join(line for line in (plot, said if found.found else "", found.reason) if line)
+
+
+def _batch_summary(found: BatchRange) -> str:
+    rows = found.to_dict()["curve"]
+    keys = ("batch_size", "loss", "loss_low", "loss_high", "samples_per_second", "seconds_to_target", "noise_scale")
+    lines = ["  ".join(f"{key:>18}" for key in keys)]
+    lines += ["  ".join(f"{shown(value):>18}" for value in row) for row in zip(*map(rows.get, keys), strict=True)]
+    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {shown(found.noise_scale)}"
+    return "\n".join(line for line in (*lines, said if found.found else "", found.reason) if line)

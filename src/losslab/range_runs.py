@@ -1,0 +1,69 @@
+"""Train the runs of a range test and keep what it reads of them."""
+
+import torch
+
+from losslab.data.dataset import Dataset
+from losslab.errors import OutOfMemory
+from losslab.randomness import generator
+from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.trace import GradientSquares, Trace, trace_of
+from losslab.records import Record, Start, Steps
+from losslab.spec import Run
+from losslab.timeline import Timeline
+from losslab.training import TrainState, new_state, prepare, train
+from losslab.trial import NOISE_BATCHES, STOP_BETA, cross_entropy, measure_gradients
+
+
+def train_trace(
+    run: Run, dataset: Dataset, *, device: torch.device | str = "cpu", noise_batch: int | None = None
+) -> Trace:
+    """Train a run and return its trace; it ends where the loss diverges.
+
+    A run that does not fit into memory starts again in parts half as large; the trace says so.
+
+    Args:
+        run: what to train.
+        dataset: its data.
+        device: where to train.
+        noise_batch: images of the batches on which the gradient's noise is measured afterwards; None leaves it out.
+    Raises:
+        OutOfMemory: when a single image does not fit.
+    """
+    state = new_state(run, dataset, device)
+    try:
+        records = _train(run, dataset, state, device)
+    except OutOfMemory:
+        largest = max(Timeline(run, len(dataset.train_labels)).batch_sizes)
+        part = min(run.max_micro_batch or largest, largest) // 2
+        if not part:
+            raise
+        halved = run.model_copy(update={"max_micro_batch": part})
+        return train_trace(halved, dataset, device=device, noise_batch=noise_batch)
+    squares = _gradients(run, dataset, state, noise_batch, device) if noise_batch else None
+    return trace_of(records, run.seed, run.max_micro_batch, squares)
+
+
+def _train(run: Run, dataset: Dataset, state: TrainState, device: torch.device | str) -> list[Record]:
+    """The records up to the last step, or to where the loss diverges; nothing is evaluated."""
+    records: list[Record] = []
+    losses: list[float] = []
+    total_steps = 0
+    for record in train(run, dataset=dataset, state=state, device=device):
+        records.append(record)
+        if isinstance(record, Start):
+            total_steps = record.total_steps
+        elif isinstance(record, Steps):
+            losses += record.loss
+            if len(losses) == total_steps or steps_before_divergence(losses, STOP_BETA) < len(losses):
+                break
+    return records
+
+
+def _gradients(
+    run: Run, dataset: Dataset, state: TrainState, size: int, device: torch.device | str
+) -> GradientSquares | None:
+    """The gradient of the trained weights over batches of training images; None with fewer than two batches."""
+    images = prepare(run, dataset, state.model, device).training
+    order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(images.labels.device)
+    batches = [images.batch(part) for part in torch.split(order[: size * NOISE_BATCHES], size) if len(part) == size]
+    return measure_gradients(state.model, batches, cross_entropy) if len(batches) > 1 else None

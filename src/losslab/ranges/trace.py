@@ -1,0 +1,81 @@
+"""What a training leaves for a range test to read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslab.ranges.curves import beta_for, smooth, standard_error, steps_before_divergence, without_spikes
+from losslab.records import Record, Start, Steps
+
+CLOSING_FRACTION = 0.1
+"""Part of a training over which the loss that it came to is averaged."""
+
+
+@dataclass(frozen=True)
+class GradientSquares:
+    """Squared norms of the gradient of one network over a small and a large batch, each a mean over batches."""
+
+    b_small: int
+    b_big: int
+    small: float
+    big: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One training, step by step.
+
+    Attributes:
+        lr: learning rate of every step.
+        loss: mean loss of every step's batch, before the update.
+        accuracy: part of the batch that was classified correctly; empty when not measured.
+        samples: samples of every step.
+        train_seconds: of all steps together.
+        seed: of data order and dropout, and of the weights where the test makes them.
+        weights_sha256: hash of the weights before the first step.
+        micro_batch: samples of a forward pass at most, where larger batches were accumulated.
+        gradient_squares: measured after the last step; None where it was not.
+    """
+
+    lr: Sequence[float]
+    loss: Sequence[float]
+    accuracy: Sequence[float]
+    samples: Sequence[int]
+    train_seconds: float
+    seed: int
+    weights_sha256: str = ""
+    micro_batch: int | None = None
+    gradient_squares: GradientSquares | None = None
+
+    def closing_loss(self) -> tuple[float, float]:
+        """The loss that the training came to, averaged over its last tenth, and its standard error; inf: diverged."""
+        beta = beta_for(len(self.loss), CLOSING_FRACTION)
+        if not self.loss or steps_before_divergence(self.loss, beta) < len(self.loss):
+            return float("inf"), 0.0
+        smoothed = smooth(without_spikes(self.loss), beta)
+        return float(smoothed[-1]), standard_error(np.asarray(self.loss), smoothed, beta)
+
+
+def trace_of(
+    records: Iterable[Record],
+    seed: int,
+    micro_batch: int | None = None,
+    gradient_squares: GradientSquares | None = None,
+) -> Trace:
+    """The trace in the records of a run."""
+    records = list(records)
+    parts = [record for record in records if isinstance(record, Steps)]
+    samples = [size for part in parts for size in part.batch_size]
+    correct = [count for part in parts for count in part.correct]
+    return Trace(
+        lr=[value for part in parts for value in part.lr],
+        loss=[value for part in parts for value in part.loss],
+        accuracy=[count / size for count, size in zip(correct, samples, strict=True)],
+        samples=samples,
+        train_seconds=parts[-1].train_seconds if parts else 0.0,
+        seed=seed,
+        weights_sha256=next((record.weights_sha256 for record in records if isinstance(record, Start)), ""),
+        micro_batch=micro_batch,
+        gradient_squares=gradient_squares,
+    )

@@ -1,0 +1,53 @@
+"""What the plan of a study knows of augmentation and copies."""
+
+from typing import Any
+
+import pytest
+
+from losslab.spec import Run, Stage, make_run
+from losslab.study import calibrate
+from losslab.study.budget import Cost, kind_of_run, run_seconds
+from losslab.study.stages import expand, labels
+
+BASE = {
+    "data": "samples:tiny_data",
+    "model": "mlp(hidden=[8])",
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "batch": 23,
+    "epochs": 2,
+    "augment": ["flip"],
+}
+
+
+def run(**changes: Any) -> Run:
+    return make_run({**BASE, **changes})
+
+
+def test_augmentation_and_whether_there_are_copies_tell_kinds_of_run_apart() -> None:
+    kinds = [kind_of_run(run(**changes)) for changes in ({}, {"augment": []}, {"repeats": 2}, {"repeats": 8})]
+    assert len(set(kinds)) == 3
+    assert kinds[2] == kinds[3]
+
+
+def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
+    spec = run(repeats=8, evaluate="end", test=False)
+    cost = Cost(((23, 0.5), (46, 0.9)), image_seconds=0.0, start_seconds=0.0, memory_bytes=0)
+    assert run_seconds(spec, {kind_of_run(spec): cost}) == pytest.approx(18 * (0.1 + 0.4 * 8))
+
+
+@pytest.mark.parametrize(("repeats", "images"), [(1, [23]), (2, [23, 46]), (8, [23, 46])])
+def test_copies_are_measured_with_two_at_most(repeats: int, images: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
+    (cost,) = calibrate.calibrate(run(repeats=repeats))
+    assert [size for size, _ in cost.step_seconds] == images
+
+
+def test_labels_show_augmentations_as_they_are_written() -> None:
+    grid = [{"augment": [[], ["pad_crop(padding=2)", "flip"]]}, {"repeats": 4}]
+    runs = expand(Stage.model_validate({"name": "only", "base": BASE, "grid": grid}))
+    assert list(labels(runs).values()) == [
+        "augment=none repeats=1",
+        "augment=pad_crop(padding=2)+flip repeats=1",
+        "augment=flip repeats=4",
+    ]

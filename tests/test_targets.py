@@ -1,0 +1,78 @@
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from losslab.records import Evaluation
+from losslab.targets import TimeToTarget, time_to_target
+
+
+def evaluations(accuracies: Sequence[float | None]) -> list[Evaluation]:
+    """An epoch of 10 steps, 640 images and 2.5 seconds between each."""
+    return [
+        Evaluation(
+            step=10 * epoch,
+            epoch=float(epoch),
+            samples=640 * epoch,
+            train_loss=1.0,
+            train_accuracy=0.5,
+            penalty=0.0,
+            fit_loss=1.0,
+            fit_accuracy=0.5,
+            validation_loss=1.0,
+            validation_accuracy=accuracy,
+            train_seconds=2.5 * epoch,
+            eval_seconds=100.0 * epoch,
+        )
+        for epoch, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
+def test_the_first_evaluation_at_the_target_counts_and_the_best_may_come_later() -> None:
+    found = time_to_target(evaluations([0.5, 0.94, 0.93, 0.95, 0.95]), accuracy=0.94)
+    assert found == TimeToTarget(0.94, True, 2.0, 20, 1280, 5.0, 0.95, 4.0, 10.0)
+
+
+def test_a_miss_is_a_miss_with_the_best_and_its_time() -> None:
+    found = time_to_target(evaluations([0.5, 0.9, 0.8]), accuracy=0.94)
+    assert found == TimeToTarget(0.94, False, None, None, None, None, 0.9, 2.0, 5.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.01, 1))
+def test_it_is_reached_exactly_when_the_best_is_at_the_target(accuracies: list[float], target: float) -> None:
+    found = time_to_target(evaluations(accuracies), accuracy=target)
+    assert found.best_accuracy == max(accuracies)
+    assert found.reached == (found.best_accuracy >= target)
+    if found.reached:
+        assert found.epoch is not None
+        assert found.epoch <= found.best_epoch
+        assert all(accuracy < target for accuracy in accuracies[: int(found.epoch) - 1])
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (94, r"`accuracy` \(=94\) must be a fraction above 0 and at most 1; 94 % is 0\.94"),
+        (0, r"`accuracy` \(=0\) must be a fraction"),
+        (-0.1, r"`accuracy` \(=-0\.1\) must be a fraction"),
+        (float("nan"), r"`accuracy` \(=nan\) must be a fraction"),
+    ],
+)
+def test_a_target_that_is_no_fraction_is_refused(target: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        time_to_target(evaluations([0.5]), accuracy=target)
+
+
+def test_without_evaluations_or_validation_there_is_nothing_to_compare() -> None:
+    with pytest.raises(ValueError, match="at least one; has the run been evaluated"):
+        time_to_target([], accuracy=0.94)
+    with pytest.raises(ValueError, match=r"\(step 10\) must have a validation accuracy"):
+        time_to_target(evaluations([None]), accuracy=0.94)
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, losslab.targets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
