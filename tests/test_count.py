@@ -69,7 +69,7 @@ def test_alexnet_of_the_paper_layer_by_layer():
 
 
 def test_the_printed_cells_of_the_assignments_table_are_reproduced():
-    rows = [line[:3] for line in layer_table(as_json(count("vgg19", include_bias=False)))]
+    rows = list(layer_table(as_json(count("vgg19", include_bias=False))))
     assert rows[0][:2] == ("Input", "224*224*3=150K")
     assert rows[1] == ("CONV3-64", "224*224*64=3.2M", "(3*3*3)*64 = 1,728")
     assert rows[2] == ("CONV3-64", "224*224*64=3.2M", "(3*3*64)*64 = 36,864")

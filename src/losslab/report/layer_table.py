@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 
 class Line(NamedTuple):
-    """A row of the table, and the name of the layer in its ledger."""
+    """A row of the table."""
 
     label: str
     activations: str
     parameters: str
-    layer: str = ""
 
 
 def layer_table(ledger: dict[str, Any]) -> Iterator[Line]:
@@ -24,12 +23,12 @@ def layer_table(ledger: dict[str, Any]) -> Iterator[Line]:
         >>> totals = {"activations": 3_211_264, "parameters": 1728}
         >>> rows = [{**row, "activations": 3_211_264, "work": work}]
         >>> for line in layer_table({"rows": rows, "totals": totals}):
-        ...     print(*line[:3], sep=" | ")
+        ...     print(*line, sep=" | ")
         CONV3-64 | 224*224*64=3.2M | (3*3*3)*64 = 1,728
         TOTAL | 3.2M | 1,728
     """
     for row in ledger["rows"]:
-        yield Line(label(row), _activations(row), row["work"]["parameters"], row["name"])
+        yield Line(label(row), _activations(row), row["work"]["parameters"])
     totals = ledger["totals"]
     yield Line("TOTAL", short(totals["activations"]), f"{totals['parameters']:,}")
 
