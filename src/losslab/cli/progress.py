@@ -8,7 +8,7 @@ from rich.progress import Progress as Bar
 
 from losslab.records import Steps
 from losslab.study.budget import training_images
-from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
 from losslab.study.stages import labels
 from losslab.timeline import Timeline
@@ -37,6 +37,9 @@ def show_progress(progress: Iterator[Progress], console: Console) -> int:
                     steps = sum(Timeline(run, training_images(run)).total_steps for run in event.runs)
                     task = bar.add_task(event.stage, total=steps)
                     console.print(f"{event.stage}: {event.missing} of {len(event.runs)} runs to do")
+                elif isinstance(event, StageSkipped):
+                    bad += len(event.runs)
+                    console.print(f"{event.stage}: skipped, because {event.reason}", soft_wrap=True)
                 elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
                     bar.advance(task, len(event.record.loss))
                 elif isinstance(event, RunEnded):
