@@ -52,9 +52,24 @@ def lowest(name: str) -> Measure:
     return lambda result: min(_numbers(loss(each, name) for each in result.evaluations), default=None)
 
 
+def highest(name: str) -> Measure:
+    """The measure that reads the highest value over all evaluations."""
+    return lambda result: max(_numbers(loss(each, name) for each in result.evaluations), default=None)
+
+
 def epoch_of_lowest(name: str) -> Measure:
     """The measure that tells at which epoch that lowest value was first reached."""
     return lambda result: min(result.evaluations, key=lambda each: _or_infinity(loss(each, name))).epoch
+
+
+def epochs(result: RunResult) -> float | None:
+    """Epochs at the last evaluation."""
+    return result.evaluations[-1].epoch
+
+
+def steps(result: RunResult) -> float | None:
+    """Optimizer steps at the last evaluation."""
+    return result.evaluations[-1].step
 
 
 def train_seconds(result: RunResult) -> float | None:

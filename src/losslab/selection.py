@@ -9,6 +9,8 @@ from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults
 from losslab.study.stages import Fields, flat_fields, get_field
 
+RANGES = ("lr_range", "batch_range")
+"""Findings of range tests."""
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
 
@@ -65,7 +67,10 @@ class Unended:
 
 
 def unended(results: StudyResults) -> list[Unended]:
-    """Every planned run that counts in no estimate, and why; and every network that is not counted."""
+    """Every planned run that counts in no finding, and why; and every network that is not counted.
+
+    In a range test, to diverge is a result.
+    """
     found: list[Unended] = []
     for stage in results.plan.get("stages", ()):
         counted = {result.count.id for result in results.counts.get(stage["name"], ())}
@@ -75,8 +80,9 @@ def unended(results: StudyResults) -> list[Unended]:
         for run_id in stage.get("runs", ()):
             result = begun.get(run_id)
             if result is None:
-                found.append(Unended(stage["name"], run_id, None, "not begun", ""))
-            elif not done([result]):
+                skipped = stage.get("skipped")
+                found.append(Unended(stage["name"], run_id, None, "skipped" if skipped else "not begun", skipped or ""))
+            elif not done([result]) and not (result.status == "diverged" and stage.get("finding") in RANGES):
                 found.append(Unended(stage["name"], run_id, result.run, result.status, result.message))
     return found
 

@@ -8,7 +8,7 @@ from rich.progress import Progress as Bar
 
 from losslab.records import Steps
 from losslab.study.budget import training_images
-from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
 from losslab.study.stages import labels
 from losslab.timeline import Timeline
@@ -38,6 +38,9 @@ def show_progress(progress: Iterator[Progress], console: Console) -> int:
                     task = bar.add_task(event.stage, total=steps)
                     kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
                     console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
+                elif isinstance(event, StageSkipped):
+                    bad += len(event.runs)
+                    console.print(f"{event.stage}: skipped, because {event.reason}", soft_wrap=True)
                 elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
                     bar.advance(task, len(event.record.loss))
                 elif isinstance(event, RunEnded):

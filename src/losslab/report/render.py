@@ -18,12 +18,18 @@ from losslab import __version__, analysis, selection
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
-from losslab.report import charts, ledger_charts, words
+from losslab.ranges import ALGORITHM, RULES
+from losslab.ranges import findings as ranges
+from losslab.ranges.curves import FALL_SHARE
+from losslab.ranges.shape import batch_shape, lr_shape
+from losslab.report import charts, ledger_charts, range_charts, words
+from losslab.report.diagram import block_diagram
 from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
 from losslab.report.figures import DARK, LIGHT, Figure, Mark, describe, table
 from losslab.report.files import write_files
 from losslab.report.layer_table import layer_table
+from losslab.report.pictures import data_facts
 from losslab.report.web import to_plotly
 from losslab.study.results import StudyResults, read_results
 from losslab.study.stages import STUDIES, study_names
@@ -96,10 +102,19 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "unended": selection.unended(results),
         "analysis": analysis,
         "selection": selection,
+        "ranges": ranges,
+        "lr_shape": lr_shape,
+        "batch_shape": batch_shape,
+        "lr_rules": RULES,
+        "fall_share": FALL_SHARE,
+        "algorithm": ALGORITHM,
+        "block_diagram": block_diagram,
+        "data_facts": data_facts,
         "charts": charts,
         "ledger_charts": ledger_charts,
         "layer_table": layer_table,
         "module_diagram": module_diagram,
+        "range_charts": range_charts,
         "Mark": Mark,
         "show": show,
         "words": words,

@@ -57,35 +57,52 @@ class Counted:
     error: str | None = None
 
 
-Progress = StageBegan | RunRecorded | RunEnded | Counted
+@dataclass(frozen=True)
+class StageSkipped:
+    """A stage's runs cannot be made, because an earlier stage did not find what they need."""
+
+    stage: str
+    runs: tuple[Run, ...]
+    reason: str
+
+
+Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
 
 
 def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[Progress]:
     """Do what is missing of a plan in its folder and yield the progress.
+
+    A stage that needs what an earlier one did not find is skipped; study.json says why.
 
     Args:
         plan: what to run.
         folder: where the runs go; another process is kept out of it meanwhile.
         facts: further entries for study.json, such as the command.
     Raises:
-        StoreError: when another process works in the folder, or a stage has not found what a later one needs.
+        StoreError: when another process works in the folder.
     """
     began = monotonic()
     findings: dict[str, list[Fields]] = {}
+    skipped: dict[str, str] = {}
     stages: list[tuple[Stage, tuple[Run, ...]]] = [(stage.stage, stage.runs) for stage in plan.stages]
     with folder.lease():
         started = datetime.now(UTC).isoformat(timespec="seconds")
         for place, stage_plan in enumerate(plan.stages):
             stage = stage_plan.stage
-            runs = tuple(expand(stage, findings, plan.scale, [earlier for earlier, _ in stages[:place]]))
+            try:
+                runs = tuple(expand(stage, findings, plan.scale, [earlier for earlier, _ in stages[:place]]))
+            except StoreError as error:
+                findings[stage.name], skipped[stage.name] = [], str(error)
+                yield StageSkipped(stage.name, stage_plan.runs, str(error))
+                continue
             stages[place] = (stage, runs)
-            folder.write_plan(_study_facts(plan, stages, facts, started))
+            folder.write_plan(_study_facts(plan, stages, skipped, facts, started))
             yield from _count_stage(folder, stage) if stage.count else _run_stage(plan, folder, stage.name, runs)
             if stage.finding:
                 results = [read_run(folder.run_folder(run.id)) for run in runs]
                 findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
         ended = {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "measured_seconds": monotonic() - began}
-        folder.write_plan(_study_facts(plan, stages, facts | ended, started))
+        folder.write_plan(_study_facts(plan, stages, skipped, facts | ended, started))
 
 
 def planned_before(folder: StudyFolder) -> Plan:
@@ -138,7 +155,11 @@ def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
 
 
 def _study_facts(
-    plan: Plan, stages: list[tuple[Stage, tuple[Run, ...]]], facts: dict[str, Any], started: str
+    plan: Plan,
+    stages: list[tuple[Stage, tuple[Run, ...]]],
+    skipped: dict[str, str],
+    facts: dict[str, Any],
+    started: str,
 ) -> dict[str, Any]:
     """What study.json says; see docs/formats.md."""
     return {
@@ -150,7 +171,7 @@ def _study_facts(
             "grid": plan.scale.grid,
             "text": describe_scale(plan),
         },
-        "stages": [_stage_facts(stage, runs) for stage, runs in stages],
+        "stages": [_stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages],
         "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
         "predicted_seconds": plan.seconds,
         "predicted_memory_bytes": plan.memory_bytes,
@@ -163,12 +184,13 @@ def _study_facts(
     }
 
 
-def _stage_facts(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
+def _stage_facts(stage: Stage, runs: tuple[Run, ...], skipped: str | None) -> dict[str, Any]:
     facts = {
         "name": stage.name,
         "question": stage.question,
         "finding": stage.finding,
         "group": stage.group,
+        "skipped": skipped,
         "runs": [run.id for run in runs],
         "counts": [count.id for count in stage.count],
     }

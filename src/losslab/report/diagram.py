@@ -1,0 +1,64 @@
+"""The steps of an algorithm as a block diagram, drawn from the steps that run."""
+
+from collections.abc import Sequence
+from html import escape
+from textwrap import wrap
+
+from markupsafe import Markup
+
+from losslab.ranges import AlgorithmStep
+
+WIDTH, QUESTION, END = 380, 250, 84
+"""Of a step, of a question and of the end to its right that its yes leads to; narrow enough for a phone."""
+AXIS = QUESTION // 2
+LINE, PAD, GAP = 18, 10, 24
+CHARACTER = 7.2
+
+
+def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
+    """An SVG in the page's colours: a box for each step and, where a step may end the algorithm, the question below it.
+
+    Args:
+        title: what the diagram shows, for those who do not see it; its description lists the steps.
+        steps: in order.
+    """
+    parts, top, leaves = [], 1, ""
+    for number, step in enumerate(steps, 1):
+        if number > 1:
+            parts.append(_arrow(AXIS, top, AXIS, top + GAP, leaves))
+            top += GAP
+        box, top = _box("step", 0, top, WIDTH, f"{number}. {step.does}")
+        parts.append(box)
+        leaves = "no" if step.stops else ""
+        if step.stops:
+            parts.append(_arrow(AXIS, top, AXIS, top + GAP))
+            question, bottom = _box("ask", 0, top + GAP, QUESTION, f"Is it so that {step.stops}?")
+            middle = (top + GAP + bottom) // 2
+            end, _ = _box("end", WIDTH - END, middle - LINE // 2 - PAD, END, "no range")
+            parts += [question, _arrow(QUESTION, middle, WIDTH - END, middle, "yes"), end]
+            top = bottom
+    words = " ".join(f"{number}. {step.does}{_stops(step)}" for number, step in enumerate(steps, 1))
+    head = f'<svg class="diagram" viewBox="-1 0 {WIDTH + 2} {top + 1}" role="img" aria-label="{escape(title)}">'
+    return Markup(f"{head}<desc>{escape(words)}</desc>{''.join(parts)}</svg>")
+
+
+def _stops(step: AlgorithmStep) -> str:
+    return f" It ends here without a range when {step.stops}." if step.stops else ""
+
+
+def _box(kind: str, left: int, top: int, width: int, text: str) -> tuple[str, int]:
+    """A box around a text, and where it ends."""
+    lines = wrap(text, round((width - 2 * PAD) / CHARACTER))
+    height = LINE * len(lines) + 2 * PAD
+    corner = 4 if kind == "step" else 14
+    rect = f'<rect class="{kind}" x="{left}" y="{top}" width="{width}" height="{height}" rx="{corner}"/>'
+    places = range(top + PAD + 13, top + height, LINE)
+    texts = (f'<text x="{left + 12}" y="{y}">{escape(line)}</text>' for y, line in zip(places, lines, strict=False))
+    return rect + "".join(texts), top + height
+
+
+def _arrow(x: int, y: int, to_x: int, to_y: int, label: str = "") -> str:
+    """A line with a head, down or to the right, and what it is labelled."""
+    head = "l-4 -7h8z" if x == to_x else "l-7 -4v8z"
+    text = f'<text class="label" x="{x + 8}" y="{y + 15 if x == to_x else y - 5}">{label}</text>' if label else ""
+    return f'<path d="M{x} {y}L{to_x} {to_y}"/><path class="head" d="M{to_x} {to_y}{head}"/>{text}'
