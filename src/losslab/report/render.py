@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from losslab import __version__, analysis, selection
+from losslab import __version__, analysis, selection, targets
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
@@ -95,6 +95,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "unended": selection.unended(results),
         "analysis": analysis,
         "selection": selection,
+        "targets": targets,
         "charts": charts,
         "Mark": Mark,
         "show": show,
