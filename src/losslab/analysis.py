@@ -35,9 +35,14 @@ def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
 
 
 def loss(evaluation: Evaluation, name: str) -> float | None:
-    """A number of an evaluation by name; `regularised_loss` is `train_loss` plus the penalty."""
+    """A number of an evaluation by name; two are computed, `regularised_loss` and `validation_error`.
+
+    The first is `train_loss` plus the penalty, the second 1 minus `validation_accuracy`.
+    """
     if name == "regularised_loss":
         return evaluation.train_loss + evaluation.penalty
+    if name == "validation_error":
+        return None if evaluation.validation_accuracy is None else 1 - evaluation.validation_accuracy
     value: float | None = getattr(evaluation, name)
     return value
 
@@ -45,6 +50,13 @@ def loss(evaluation: Evaluation, name: str) -> float | None:
 def final(name: str) -> Measure:
     """The measure that reads the last evaluation."""
     return lambda result: loss(result.evaluations[-1], name)
+
+
+def within(name: str, seconds: float) -> Measure:
+    """The measure that reads the last evaluation by so many seconds of training, if there was one."""
+    return lambda result: next(
+        (loss(each, name) for each in reversed(result.evaluations) if each.train_seconds <= seconds), None
+    )
 
 
 def lowest(name: str) -> Measure:
@@ -144,7 +156,7 @@ def rank(found: Mapping[str, Estimate], *, highest: bool = False) -> Ranking:
 
 @dataclass(frozen=True)
 class Curve:
-    """A number over epochs: mean over seeds and, with two seeds or more, their lowest and highest."""
+    """A number over epochs, or another measure of length: mean over seeds, and their lowest and highest if several."""
 
     epochs: tuple[float, ...]
     mean: tuple[float, ...]
@@ -152,9 +164,12 @@ class Curve:
     high: tuple[float, ...] | None = None
 
 
-def curves(groups: Groups, name: str) -> dict[str, Curve]:
-    """The course of a number of the evaluations in each group that has a finished run."""
-    found = {label: _curve(done(runs), name) for label, runs in groups.items()}
+def curves(groups: Groups, name: str, *, along: str = "epoch") -> dict[str, Curve]:
+    """The course of a number of the evaluations in each group that has a finished run, along another of them.
+
+    Where that one differs between seeds, as times do, its mean over them counts.
+    """
+    found = {label: _curve(done(runs), name, along) for label, runs in groups.items()}
     return {label: curve for label, curve in found.items() if curve.epochs}
 
 
@@ -205,9 +220,12 @@ def _means(run: Run) -> tuple[Any, ...]:
     return run.epochs, run.steps, run.batch, run.data.train_images
 
 
-def _curve(results: Sequence[RunResult], name: str) -> Curve:
+def _curve(results: Sequence[RunResult], name: str, along: str) -> Curve:
     rows = [
-        (each[0].epoch, _numbers(loss(evaluation, name) for evaluation in each))
+        (
+            fmean(getattr(evaluation, along) for evaluation in each),
+            _numbers(loss(evaluation, name) for evaluation in each),
+        )
         for each in zip(*(result.evaluations for result in results), strict=False)
     ]
     rows = [(epoch, values) for epoch, values in rows if values]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from losslab.choice import Choice
 from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults
 from losslab.study.stages import Fields, flat_fields, get_field
@@ -23,6 +24,13 @@ def done(results: Sequence[RunResult]) -> list[RunResult]:
 def field_of(result: RunResult, path: str) -> Any:
     """A field of the run's spec at a dotted path, or None."""
     return get_field(result.run.model_dump(mode="json"), path)
+
+
+def told(value: Any, names: Mapping[Any, str]) -> Any:
+    """A field's value as a page has it: by its name where it has one; a list, as of augmentations, as text."""
+    if isinstance(value, list):
+        return ", ".join(str(Choice(**each)) if isinstance(each, dict) else str(each) for each in value) or "none"
+    return names.get(value, value)
 
 
 def where(results: Sequence[RunResult], path: str, value: Any) -> list[RunResult]:
@@ -89,9 +97,8 @@ def unended(results: StudyResults) -> list[Unended]:
 
 def _named(path: str, value: Any, names: Mapping[Any, str]) -> str:
     """A value as a label has it: texts speak for themselves, numbers need their field's name."""
-    if value in names or isinstance(value, str):
-        return names.get(value, value)
-    return f"{path.rpartition('.')[2]} {value}"
+    text = told(value, names)
+    return text if isinstance(text, str) else f"{path.rpartition('.')[2]} {text}"
 
 
 def _kinds(specs: Sequence[Fields], *paths: str) -> int:

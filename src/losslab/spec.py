@@ -163,6 +163,8 @@ class Count(Frozen):
 class Floor(Frozen):
     """How far a budget may shrink a stage."""
 
+    model: Model | None = None
+    """What takes the place of the stage's model as soon as anything is shrunk."""
     epochs: PositiveFloat = 1.0
     steps: PositiveInt = 50
     train_images: PositiveInt = 2000
@@ -195,6 +197,8 @@ class Stage(Frozen):
     group: tuple[str, ...] = ()
     """Fields that tell the groups of the finding apart."""
     floor: Floor = Floor()
+    full_only: bool = False
+    """Left out as soon as anything is shrunk, for a stage that shows nothing when short; no later one may use it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from losslab.analysis import Measure
 from losslab.records import Evaluation
 
 
@@ -63,6 +64,11 @@ def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> Tim
         best_epoch=best.epoch,
         best_train_seconds=best.train_seconds,
     )
+
+
+def reading(name: str, *, accuracy: float) -> Measure:
+    """The measure that reads a field of a run's time to the target; None where it is about reaching it and none did."""
+    return lambda result: getattr(time_to_target(result.evaluations, accuracy=accuracy), name)  # type: ignore[no-any-return]
 
 
 def _score(evaluation: Evaluation) -> float:

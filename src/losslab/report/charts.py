@@ -23,9 +23,10 @@ def course(
     *,
     order: Sequence[str] = (),
     beside: Mapping[str, Curve] | None = None,
+    x_label: str = "epoch",
     percent: bool = False,
 ) -> Figure:
-    """Curves over epochs, a line each.
+    """Curves over epochs, or over what `x_label` says, a line each.
 
     Args:
         name: identity of the figure.
@@ -34,13 +35,14 @@ def course(
         y_label: quantity and unit.
         order: labels in the order of their colours, so that a thing keeps its colour in every figure.
         beside: the curves of a figure that this one is to share its y axis with.
-        percent: whether the numbers are fractions of one that are shown in percent.
+        x_label: quantity and unit along the curves.
+        percent: whether they are fractions of one that are shown in percent.
     """
     labels = list(order or found)
     series = tuple(_line(label, curve, labels.index(label)) for label, curve in found.items())
     span = tuple(y for curve in (*found.values(), *(beside or {}).values()) for y in curve.mean)
     return Figure(
-        name, title, "epoch", y_label, series, y_log=_wide(span) and not percent, y_span=span, percent=percent
+        name, title, x_label, y_label, series, y_log=_wide(span) and not percent, y_span=span, percent=percent
     )
 
 

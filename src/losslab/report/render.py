@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from losslab import __version__, analysis, selection
+from losslab import __version__, analysis, selection, targets
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
@@ -110,6 +110,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "algorithm": ALGORITHM,
         "block_diagram": block_diagram,
         "data_facts": data_facts,
+        "targets": targets,
         "charts": charts,
         "ledger_charts": ledger_charts,
         "layer_table": layer_table,

@@ -1,4 +1,4 @@
-"""What a study costs on this machine, and how a budget shrinks it: epochs first, then images, then the grid."""
+"""What a study costs on this machine, and how a budget shrinks it: network, epochs, images, then the grid."""
 
 import heapq
 import json
@@ -103,7 +103,9 @@ def plan(study: Study, *, budget_seconds: float | None = None, workers: int | No
         raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
     began = monotonic()
     crew = workers or max(1, (os.cpu_count() or 1) // threads)
-    costs = measure_costs([run for stage in study.stages for run in expand(stage)], workers=crew, threads=threads)
+    scales = [FULL] if budget_seconds is None else [_scale(3.0, 1), FULL]
+    runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
+    costs = measure_costs(runs, workers=crew, threads=threads)
     left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
     return make_plan(study, costs, workers=crew, threads=threads, budget_seconds=left)
 
@@ -146,6 +148,8 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
     """A study at a given scale."""
     stages = []
     for stage in study.stages:
+        if stage.full_only and scale != FULL:
+            continue
         runs = tuple(expand(stage, scale=scale))
         seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
         stages.append(StagePlan(stage, runs, makespan(seconds, workers)))

@@ -223,6 +223,8 @@ def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
         return f"{len(stage.count)} network{'s' if len(stage.count) > 1 else ''} counted"
     full = expand(stage)
     parts = [_of(len(runs), len(full), "runs")]
+    if runs[0].model != full[0].model:
+        parts.append(f"{runs[0].model} in place of {full[0].model}")
     for unit in ("epochs", "steps"):
         planned, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
         if asked:

@@ -203,9 +203,9 @@ def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], refe
 
 
 def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
-    """The run at a smaller scale: fewer epochs or steps, fewer images, never below the stage's floor."""
+    """The run at a smaller scale: another model, fewer epochs or steps, fewer images, never below the stage's floor."""
     floor = stage.floor
-    changes: Fields = {}
+    changes: Fields = {"model": floor.model or run.model}
     if run.epochs is not None:
         epochs = max(min(floor.epochs, run.epochs), run.epochs * scale.length)
         changes["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
@@ -219,7 +219,7 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
 
 
 def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
-    finders = [before.name for before in earlier if before.finding]
+    finders = [before.name for before in earlier if before.finding and not before.full_only]
 
     def check(reference: re.Match[str]) -> None:
         if reference["stage"] not in finders:

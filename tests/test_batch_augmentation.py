@@ -1,0 +1,258 @@
+"""The study batch-augmentation: what it runs, and that what its report says follows from the records."""
+
+import io
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import replace
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_study import stage_facts, unchanged, write_run
+from PIL import Image
+from test_report import sections
+
+from losslab.errors import InvalidInput
+from losslab.policies import LR_POLICIES
+from losslab.policies.horizon import Horizon
+from losslab.records import Evaluation, Final, Record, Start
+from losslab.report.render import render, write_report
+from losslab.spec import Run
+from losslab.study.budget import Cost, kind_of_run, make_plan
+from losslab.study.execute import describe_scale
+from losslab.study.results import read_results
+from losslab.study.stages import STUDIES, Scale, expand, load_study
+from losslab.study.store import StudyFolder
+
+STUDY = load_study("batch-augmentation")
+LITERAL, COPIES = STUDY.stages
+SMALL = Scale(length=0.03, images=2000)
+
+Change = Callable[[Run, list[Record]], list[Record]]
+
+
+def synthetic(run: Run) -> list[Record]:
+    """Records of a run whose validation error falls faster and whose epochs take longer with more copies."""
+    epochs, images = int(run.epochs or 0), run.data.train_images or 45_000
+    steps, seconds, floor = -(-images // 64), run.repeats * 10.0, 0.05 if run.augment[-1].name == "cutout" else 0.08
+    rows: list[Record] = [Start(661_338, "0" * 64, images, 5_000, 10_000, steps * epochs)]
+    error = 0.9
+    for epoch in range(1, epochs + 1):
+        error = floor + 0.85 * exp(-0.02 * epoch * (1 + run.repeats / 8)) + 0.001 * run.seed
+        times = (seconds * epoch, 1.0 * epoch)
+        rows.append(
+            Evaluation(steps * epoch, epoch, images * epoch, error, 0.5, 0.0, error, 0.5, error, 1 - error, *times)
+        )
+    return [*rows, Final(steps * epochs, "1" * 64, error, 1 - error - 0.01, seconds * epochs, 1.0 * epochs)]
+
+
+def part_four(
+    path: Path,
+    *,
+    scale: Scale = SMALL,
+    seeds: int = 1,
+    change: Change = unchanged,
+    skip: Callable[[Run], bool] = lambda run: False,
+    **plan: Any,
+) -> StudyFolder:
+    """A folder of the study at a scale: records changed by ``change``, runs left out where ``skip`` says so."""
+    folder = StudyFolder(path)
+    folder.prepare()
+    stages = []
+    for stage in STUDY.stages if scale == Scale() else [COPIES]:
+        runs = expand(stage.model_copy(update={"seeds": seeds}), scale=scale)
+        stages.append(stage_facts(stage, runs, int(runs[0].epochs or 0)))
+        stages[-1]["planned"]["train_images"] = runs[0].data.train_images or 45_000
+        for run in runs:
+            if not skip(run):
+                write_run(folder, run, change(run, synthetic(run)))
+    facts: dict[str, Any] = {"study": {"name": STUDY.name, "title": STUDY.title}, "stages": stages, "workers": 2}
+    facts |= {"command": "losslab study run batch-augmentation --budget 15m", "ended": "2026-01-02T03:11:40+00:00"}
+    folder.write_plan(facts | plan)
+    return folder
+
+
+def with_errors(errors: dict[int, float]) -> Change:
+    """Records whose validation error from the second epoch on is given by the number of copies."""
+
+    def change(run: Run, records: list[Record]) -> list[Record]:
+        error = errors.get(run.repeats, 0.5)
+        return [
+            replace(each, validation_accuracy=1 - error) if isinstance(each, Evaluation) and each.epoch > 1 else each
+            for each in records
+        ]
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = part_four(tmp_path_factory.mktemp("small"))
+    write_report(folder.path)
+    return folder
+
+
+@pytest.mark.parametrize("stage", STUDY.stages, ids=lambda stage: stage.name)
+def test_each_stage_trains_both_baselines_and_every_number_of_copies(stage: Any) -> None:
+    runs = expand(stage)
+    cutout = [run.repeats for run in runs if [each.name for each in run.augment] == ["pad_crop", "flip", "cutout"]]
+    simple = [run.repeats for run in runs if [each.name for each in run.augment] == ["pad_crop", "flip"]]
+    assert (cutout, simple) == ([32, 16, 8, 4, 2, 1], [1])
+    assert {(run.model.name, run.batch, run.epochs, run.weight_decay) for run in runs} == {("resnet-44", 64, 100, 1e-4)}
+    assert {(run.optimizer.name, run.optimizer.momentum, run.test) for run in runs} == {("sgd", 0.9, True)}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("stage", "drops"), [(LITERAL, [81, None]), (COPIES, [49, 74])], ids=["literal", "compressed"])
+def test_the_learning_rate_drops_where_it_should(stage: Any, drops: list[int | None]) -> None:
+    policy = expand(stage)[0].lr
+    steps = 704  # of 45,000 images in 64s
+    seen = tuple(min(step * 64, 45_000) if step <= steps else step // steps * 45_000 for step in range(100 * steps + 1))
+    horizon = Horizon(100 * steps, images=45_000, epochs=100.0, seen=sorted(seen))
+    schedule = LR_POLICIES["piecewise"](horizon, **policy.options)
+    lrs = [schedule(epoch * steps + steps // 2) for epoch in range(100)]
+    assert [lrs.index(lr) if lr in lrs else None for lr in (0.01, 0.001)] == drops
+
+
+def test_a_budget_leaves_out_the_literal_stage_and_takes_the_small_network() -> None:
+    every = [run for stage in STUDY.stages for scale in (Scale(), SMALL) for run in expand(stage, scale=scale)]
+    costs = {
+        kind_of_run(run): Cost(((64, 0.4 if "44" in run.model.name else 0.05),), 1e-4, 1.0, 10**9) for run in every
+    }
+    full = make_plan(STUDY, costs, workers=2, threads=1)
+    short = make_plan(STUDY, costs, workers=2, threads=1, budget_seconds=900)
+    assert [(stage.stage.name, len(stage.runs)) for stage in full.stages] == [("literal", 7), ("copies", 7)]
+    assert {run.model.name for stage in full.stages for run in stage.runs} == {"resnet-44"}
+    assert [stage.stage.name for stage in short.stages] == ["copies"]
+    assert {run.model.name for run in short.stages[0].runs} == {"resnet-8"}
+    assert "resnet-8 in place of resnet-44" in describe_scale(short)
+    assert short.seconds <= 900
+
+
+def test_no_later_stage_may_rest_on_one_that_a_budget_leaves_out(tmp_path: Path) -> None:
+    text = (STUDIES / STUDY.name / "study.toml").read_text()
+    text = text.replace("full_only = true", 'full_only = true\nfinding = "best"')
+    lr = 'lr = "piecewise(values=[0.1, 0.01, 0.001], fractions=[0.494, 0.744])"'
+    (tmp_path / "study.toml").write_text(text.replace(lr, 'lr = "@literal.lr~0.1"'))
+    with pytest.raises(InvalidInput, match="unknown earlier stage with a finding"):
+        load_study(str(tmp_path / "study.toml"))
+
+
+@pytest.mark.parametrize("question", ["cutout", "simple", "copies", "equal", "scale"])
+def test_every_section_has_answer_scale_command_and_records(small: StudyFolder, question: str) -> None:
+    page = (small.path / "report.html").read_text(encoding="utf-8")
+    text = re.search(rf'<section id="{question}".*?</section>', page, re.DOTALL)
+    assert text is not None
+    wanted = ['class="answer"', "losslab study run batch-augmentation --budget 15m", 'href="#runs-copies"', "7 runs"]
+    assert [part for part in wanted if part not in text[0]] == []
+
+
+def test_every_figure_has_its_files_and_every_picture_its_words(small: StudyFolder) -> None:
+    page = (small.path / "report.html").read_text(encoding="utf-8")
+    names = re.findall(r'<figure class="figure" id="([a-z0-9-]+)"', page)
+    assert names == ["baselines", "error-epoch", "error-update", "error-time", "equal-means"]
+    assert {path.name for path in (small.path / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    }
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)" width="96" height="96">', page)
+    assert len(pictures) == page.count("<img") == 12
+    assert all(words.startswith(("A horse", "A ship")) for words, _ in pictures)
+
+
+def test_the_pictures_differ_by_an_erased_square_alone(small: StudyFolder) -> None:
+    page = (small.path / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)"', page)[:4]
+    pixels = [np.asarray(Image.open(io.BytesIO(b64decode(data)))).astype(int) for _, data in found]
+    for (words, _), before, after in zip(found[1::2], pixels[::2], pixels[1::2], strict=True):
+        rows, columns = np.nonzero((before != after).any(2))
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert f"{height} by {width} pixels erased" in words
+        assert len({tuple(pixel) for pixel in after[rows, columns]}) == 1
+
+
+def test_the_erased_area_is_what_the_report_says() -> None:
+    sides = [min(centre + 8, 32) - max(centre - 8, 0) for centre in range(32)]
+    areas = [height * width for height in sides for width in sides]
+    assert (min(areas), max(areas), sum(areas) / len(areas)) == (64, 256, 196)
+
+
+def test_a_miss_is_a_miss(small: StudyFolder) -> None:
+    text = sections(small)
+    assert "No M reached 94 % validation accuracy, so there is no time to it. The best was" in text["copies"]
+    assert "(M = 32, epoch 4, after 21 min 20 s of training)" in text["copies"]
+    assert text["copies"].count("missed") == 6
+
+
+def test_reaching_the_target_is_told_with_its_epoch_and_time(tmp_path: Path) -> None:
+    text = sections(part_four(tmp_path, change=with_errors({4: 0.055, 16: 0.05})))["copies"]
+    assert "M = 4 and M = 16 reached 94 % validation accuracy; M = 1, M = 2, M = 8 and M = 32 did not." in text
+    assert "M = 4 and M = 16 did so in the fewest epochs, 2, and M = 4 in the least training time, 1 min 20 s." in text
+
+
+def test_the_leader_and_the_effect_of_cutout_follow_from_the_records(tmp_path: Path, small: StudyFolder) -> None:
+    def cutout_hurts(run: Run, records: list[Record]) -> list[Record]:
+        return with_errors({1: 0.5 if run.augment[-1].name == "cutout" else 0.3, 2: 0.2})(run, records)
+
+    before, after = sections(small), sections(part_four(tmp_path, change=cutout_hurts))
+    assert "M = 32 reached the lowest validation error after equal updates" in before["equal"]
+    assert "M = 2 reached the lowest validation error after equal updates, 20.0 %" in after["equal"]
+    assert "Cutout raised the final validation error, to 50.0 % from 30.0 % without" in after["summary"]
+    assert "validation error was 30.0 % after 4 epochs (95 % interval 28.7 % to 31.3 %)" in after["simple"]
+
+
+def test_differences_within_chance_are_told_as_such(tmp_path: Path) -> None:
+    errors = {1: 0.5, 2: 0.501, 4: 0.502, 8: 0.503, 16: 0.504, 32: 0.505}
+    text = sections(part_four(tmp_path, change=with_errors(errors)))
+    assert "M = 1, M = 2, M = 4, M = 8, M = 16 and M = 32 share the lowest validation error" in text["equal"]
+    assert "Cutout left the final validation error the same within chance" in text["summary"]
+
+
+def test_equal_time_counts_only_what_ended_within_it(small: StudyFolder) -> None:
+    text = sections(small)["equal"]
+    assert "Within 40.0 s of training" in text
+    assert "M = 8, M = 16 and M = 32 had not ended one epoch by then" in text
+    assert "2.00 times (M = 2) to 32.0 times (M = 32) as long" in text
+
+
+def test_what_may_be_concluded_depends_on_the_scale(tmp_path: Path, small: StudyFolder) -> None:
+    limited = sections(small)["scale"]
+    assert "small version of the study: ResNet-8, 4 of 100 epochs, 2,000 training images" in limited
+    for caution in ("another seed", "trained to the end", "anything about ResNet-44", "all of CIFAR-10"):
+        assert caution in limited
+    full = sections(part_four(tmp_path, scale=Scale(), seeds=2))
+    assert "full scale: ResNet-44, 100 epochs, 45,000 training images" in full["scale"]
+    for caution in ("another seed", "trained to the end", "anything about ResNet-44", "all of CIFAR-10"):
+        assert caution not in full["scale"]
+    assert "Means over 2 seeds" in full["copies"]
+
+
+def test_literal_drops_are_shown_at_full_scale_and_their_trap_is_told(tmp_path: Path, small: StudyFolder) -> None:
+    def at_the_drop(run: Run, records: list[Record]) -> list[Record]:
+        reached = 82 if run.repeats >= 4 else 99
+        return [
+            replace(each, validation_accuracy=0.95 if each.epoch >= reached else 0.9)
+            if isinstance(each, Evaluation)
+            else each
+            for each in records
+        ]
+
+    assert "was not part of this one" in sections(small)["copies"]
+    text = sections(part_four(tmp_path, scale=Scale(), change=at_the_drop))["copies"]
+    assert "M = 4, M = 8, M = 16 and M = 32 did so within two epochs of the drop at epoch 81" in text
+
+
+@pytest.mark.parametrize("skip", [lambda run: True, lambda run: run.repeats > 1, lambda run: run.repeats < 4])
+def test_an_unfinished_study_renders_and_says_so(tmp_path: Path, skip: Callable[[Run], bool]) -> None:
+    text = sections(part_four(tmp_path, skip=skip, ended=None))
+    assert "not come to its end" in text[""]
+    assert ("no answer" in text["simple"]) == skip(COPIES_SIMPLE)
+
+
+COPIES_SIMPLE = expand(COPIES)[-1]
+
+
+def test_images_of_the_page_come_from_within_it(small: StudyFolder) -> None:
+    shell = re.sub(r"<script.*?</script>", "", render(read_results(small), {}), flags=re.DOTALL)
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'src="([^"]*)"', shell))
