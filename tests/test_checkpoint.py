@@ -43,7 +43,10 @@ def test_a_run_goes_on_from_disk_to_the_bit(tmp_path: Path, optimizer: str) -> N
 def test_the_two_newest_are_kept(tmp_path: Path) -> None:
     for records in (2, 3, 5):
         save_checkpoint(tmp_path, trained(run(), records), rows=records)
-    assert [path.name for path in checkpoints(tmp_path)] == ["step-000000007", "step-000000006"]
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "step-000000007-row-000000005",
+        "step-000000006-row-000000003",
+    ]
 
 
 def test_without_a_checkpoint_the_state_stays_as_it_is(tmp_path: Path) -> None:

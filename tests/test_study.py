@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import losslab as package
 from losslab.records import deterministic
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
@@ -46,7 +47,8 @@ lr = "@search.lr~0.01"
 optimizer = ["adam", "sgd"]
 "model.hidden_dropout" = [0.0, 0.3]
 """
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+FOLDERS = (Path(__file__).parent, Path(package.__file__).parents[1])
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)), "OMP_NUM_THREADS": "1"}
 
 
 def losslab(*arguments: object) -> subprocess.CompletedProcess[str]:

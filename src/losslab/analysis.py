@@ -22,16 +22,22 @@ Measure = Callable[[RunResult], float | None]
 
 
 def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """The spec of the run with the lowest final validation loss in each group; runs that did not end are left out.
+    """The spec with the lowest final validation loss in each group, the mean over seeds; all its seeds must have ended.
 
     Args:
         results: the runs of a stage.
         group: dotted fields of a run that tell the groups apart.
     """
-    groups: dict[tuple[Any, ...], list[RunResult]] = defaultdict(list)
-    for result in done(results):
-        groups[tuple(field_of(result, key) for key in group)].append(result)
-    return [min(members, key=_final_validation_loss).run.model_dump(mode="json") for members in groups.values()]
+    candidates: dict[str, list[RunResult]] = defaultdict(list)
+    for result in results:
+        candidates[result.run.model_copy(update={"seed": 0}).id].append(result)
+    best: dict[tuple[Any, ...], tuple[float, RunResult]] = {}
+    for members in candidates.values():
+        if len(done(members)) == len(members):
+            key = tuple(field_of(members[0], field) for field in group)
+            mean = fmean(map(_final_validation_loss, members))
+            best[key] = min(best.get(key, (mean, members[0])), (mean, members[0]), key=lambda each: each[0])
+    return [result.run.model_dump(mode="json") for _, result in best.values()]
 
 
 def loss(evaluation: Evaluation, name: str) -> float | None:
@@ -40,7 +46,8 @@ def loss(evaluation: Evaluation, name: str) -> float | None:
     The first is `train_loss` plus the penalty, the second 1 minus `validation_accuracy`.
     """
     if name == "regularised_loss":
-        return evaluation.train_loss + evaluation.penalty
+        parts = (evaluation.train_loss, evaluation.penalty)
+        return None if None in parts else sum(parts)
     if name == "validation_error":
         return None if evaluation.validation_accuracy is None else 1 - evaluation.validation_accuracy
     value: float | None = getattr(evaluation, name)

@@ -1,7 +1,8 @@
 """Training states on disk: safetensors with a sha256 manifest, written at once, the two newest kept; no pickle.
 
-A checkpoint is a folder ``step-N`` of ``state.safetensors`` and ``manifest.json``. It is written beside its place and
-renamed into it, so that a folder of that name is complete; the manifest tells a flipped bit, which safetensors do not.
+A checkpoint is a folder ``step-N-row-M`` of ``state.safetensors`` and ``manifest.json``. It is written beside its
+place and renamed into it, so that a folder of that name is complete; the manifest tells a flipped bit, which
+safetensors do not.
 """
 
 import json
@@ -44,15 +45,16 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         "numbers": {f"{place}.{key}": value for place, key, value in _slots(state) if not torch.is_tensor(value)},
     }
     content = save(_tensors(state), metadata={"facts": json.dumps(facts)})
-    place, temporary = folder / f"step-{state.step:09d}", folder / f".step-{state.step}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    place, temporary = folder / f"step-{state.step:09d}-row-{rows:09d}", folder / f".step-{os.getpid()}"
+    for left_behind in folder.glob(".step-*"):
+        shutil.rmtree(left_behind)
     temporary.mkdir()
     with (temporary / "state.safetensors").open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     write_json(temporary / "manifest.json", {"bytes": len(content), "sha256": sha256(content).hexdigest()})
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)  # only one that was found invalid can be of the same step and row
     temporary.rename(place)
     sync_folder(folder)
     _verified(place)

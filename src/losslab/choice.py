@@ -4,13 +4,16 @@ Choices are written this one way on the command line and in TOML; one literal di
 """
 
 import ast
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from losslab.errors import unknown_name
+from losslab.errors import InvalidInput, unknown_name
 
 
 class Frozen(BaseModel):
@@ -36,7 +39,7 @@ def parse_choice(text: str) -> dict[str, Any]:
         if not isinstance(call, ast.Call) or call.args or not all(k.arg not in (None, "name") for k in call.keywords):
             raise ValueError
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, TypeError, ValueError):
         raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)") from None
     return {"name": name.strip(), **options}
 
@@ -74,3 +77,21 @@ def check_options(kind: str, name: str, factory: Callable[..., object], options:
     for key in options:
         if key not in parameters:
             raise ValueError(unknown_name(f"option of {kind} {name}", key, parameters))
+
+
+def import_attribute(what: str, path: str) -> Any:
+    """The object at ``package.module:attribute``, found where the command is called, too.
+
+    Raises:
+        InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.
+    """
+    module, _, attribute = path.partition(":")
+    if str(Path.cwd()) not in sys.path:  # an installed command does not look for modules where it is called
+        sys.path.append(str(Path.cwd()))
+    try:
+        home = importlib.import_module(module)
+    except Exception as error:
+        raise InvalidInput(f"{what}: cannot import {module} ({error}); is it installed?") from error
+    if not hasattr(home, attribute):
+        raise InvalidInput(f"{what}: {module} has no '{attribute}'")
+    return getattr(home, attribute)

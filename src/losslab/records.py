@@ -112,6 +112,12 @@ def deterministic(record: Record) -> dict[str, Any]:
     return {key: value for key, value in to_row(record).items() if key not in TIMES}
 
 
+def is_finite(record: Record) -> bool:
+    """Whether every number of the record is finite; one that is not ends its run."""
+    values = [number for value in asdict(record).values() for number in (value if isinstance(value, list) else [value])]
+    return all(isfinite(value) for value in values if isinstance(value, int | float))
+
+
 def _strict(value: Any) -> Any:
     if isinstance(value, list):
         return [_strict(item) for item in value]

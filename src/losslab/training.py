@@ -17,7 +17,7 @@ from losslab.errors import Diverged, InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
 from losslab.randomness import epoch_order, generator, seeded
-from losslab.records import Evaluation, Final, Record, Start, Steps
+from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
 
@@ -157,7 +157,10 @@ def train(
             yield steps
             _stop_if_diverged(steps)
             if due:
-                yield _evaluation(state, parts, timeline)
+                evaluation = _evaluation(state, parts, timeline)
+                yield evaluation
+                if not is_finite(evaluation):
+                    raise Diverged(step.index, float("nan"))
             clock = perf_counter()
     yield _final(run, state, parts)
 

@@ -54,7 +54,7 @@ def _terminate(number: int, _frame: object) -> None:
 def run_command(arguments: Sequence[str] | None) -> int:
     """Run one command and say in one line what went wrong; its exit code."""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _complain(str(error), 2)
     except Interrupted as error:
@@ -68,7 +68,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         return 0
     except OSError as error:
         return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _complain(message: str, status: int) -> int:

@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from losslab.choice import parse_choice
-from losslab.cli.options import print_json
+from losslab.cli.options import choice_of, print_json
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
 from losslab.ranges.display import shown, text_plot
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
-from losslab.study.budget import training_images
+from losslab.study.sizes import training_images
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
@@ -151,9 +150,9 @@ def _fields(
     images = {} if train_images is None else {"train_images": train_images}
     options = {} if momentum is None else {"momentum": momentum}
     return {
-        "data": {**parse_choice(data), **images},
+        "data": {**choice_of("data", data), **images},
         "model": model,
-        "optimizer": {**parse_choice(optimizer), **options},
+        "optimizer": {**choice_of("optimizer", optimizer), **options},
         "weight_decay": weight_decay,
     }
 

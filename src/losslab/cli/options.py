@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from losslab.choice import parse_choice
 from losslab.errors import InvalidInput
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -39,6 +40,18 @@ def show_duration(seconds: float) -> str:
     if hours:
         return f"{hours:,} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def choice_of(option: str, text: str) -> dict[str, Any]:
+    """The table that an option's text stands for.
+
+    Raises:
+        InvalidInput: when it has not the form of a choice.
+    """
+    try:
+        return parse_choice(text)
+    except ValueError as error:
+        raise InvalidInput(f"--{option}: {error}") from error
 
 
 def print_json(value: Any) -> None:

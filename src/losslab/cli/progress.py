@@ -7,22 +7,21 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 
 from losslab.records import Steps
-from losslab.study.budget import training_images
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
+from losslab.study.sizes import training_images
 from losslab.study.stages import labels
 from losslab.timeline import Timeline
 
 
-def show_progress(progress: Iterator[Progress], console: Console) -> int:
-    """Print the progress to its end; how many runs diverged or failed, and networks could not be counted.
+def show_progress(progress: Iterator[Progress], console: Console) -> None:
+    """Print the progress to its end.
 
     Closes the progress when interrupted, so that the running workers save their state.
     """
     names: dict[str, str] = {}
-    bad = 0
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -39,19 +38,15 @@ def show_progress(progress: Iterator[Progress], console: Console) -> int:
                     kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
                     console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
                 elif isinstance(event, StageSkipped):
-                    bad += len(event.runs)
-                    console.print(f"{event.stage}: skipped, because {event.reason}", soft_wrap=True)
+                    console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
                 elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
                     bar.advance(task, len(event.record.loss))
                 elif isinstance(event, RunEnded):
-                    bad += event.result.status != "done"
                     console.print(f"  {names[event.run.id]}: {outcome(event.result)}", soft_wrap=True)
                 elif isinstance(event, Counted):
-                    bad += event.ledger is None
                     console.print(f"  {event.count.model}: {costs(event)}", soft_wrap=True)
     finally:
         progress.close()  # type: ignore[attr-defined]
-    return bad
 
 
 def costs(counted: Counted) -> str:

@@ -15,6 +15,7 @@ from losslab import data
 from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
+from losslab.selection import unended
 from losslab.spec import Study
 from losslab.study import budget as budgets
 from losslab.study.budget import Plan
@@ -25,6 +26,7 @@ from losslab.study.store import StudyFolder
 
 DEFAULT_BUDGET = "10m"
 SAMPLE = "fashion-mnist-sample"
+FAILURES = frozenset({"failed", "out_of_memory", "unreadable", "not counted"})
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -92,7 +94,7 @@ def run(
     threads: int = 1,
     sample_if_offline: Flag = False,
     quiet: Flag = False,
-) -> None:
+) -> int:
     """Run a study within a budget; in a folder that holds the same study already, do what is missing.
 
     Example: losslab study run adaptive-optimizers --budget 5m --out runs/optimizers
@@ -108,13 +110,13 @@ def run(
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
-    began = monotonic()
     budget_seconds = None if full else parse_duration(budget)
     asked = _with_seeds(load_study(study), seeds)
     folder = StudyFolder(out or Path("runs") / asked.name)
     folder.prepare()
     asked = _with_data(asked, sample_if_offline)
-    console = Console(quiet=quiet, highlight=False)
+    began = monotonic()
+    console = Console(quiet=quiet, highlight=False, markup=False)
     made = _same_plan(folder, asked, budget_seconds)
     if made:
         console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
@@ -122,13 +124,13 @@ def run(
         left = None if budget_seconds is None else budget_seconds - (monotonic() - began)
         made = budgets.plan(asked, budget_seconds=left, workers=workers, threads=threads)
         _print_plan(made, console)
-    _carry_out(
+    return _carry_out(
         made, folder, console, {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
     )
 
 
 @app.command
-def resume(folder: Path, *, quiet: Flag = False) -> None:
+def resume(folder: Path, *, quiet: Flag = False) -> int:
     """Go on with an interrupted study where it stopped.
 
     Example: losslab study resume runs/optimizers
@@ -140,8 +142,8 @@ def resume(folder: Path, *, quiet: Flag = False) -> None:
     study_folder = StudyFolder(folder)
     before = study_folder.plan
     made = planned_before(study_folder)
-    console = Console(quiet=quiet, highlight=False)
-    _carry_out(made, study_folder, console, {key: before.get(key) for key in ("budget_seconds", "command")})
+    console = Console(quiet=quiet, highlight=False, markup=False)
+    return _carry_out(made, study_folder, console, {key: before.get(key) for key in ("budget_seconds", "command")})
 
 
 @app.command
@@ -199,7 +201,7 @@ def status(folder: Path, *, json: Flag = False) -> None:
     table = Table(*(key for key in rows[0]), box=None)
     for row in rows:
         table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _with_seeds(study: Study, seeds: int | None) -> Study:
@@ -236,6 +238,9 @@ def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) 
     if not (folder.path / "study.json").exists():
         return None
     before = folder.plan
+    name = (before.get("study") or {}).get("name")
+    if name != study.name:
+        raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
     same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
     return planned_before(folder) if same else None
 
@@ -256,8 +261,8 @@ def _plan_facts(made: Plan) -> dict[str, Any]:
 
 
 def _print_plan(made: Plan, console: Console | None = None) -> None:
-    console = console or Console(highlight=False)
-    console.print(f"[bold]{made.study.title}[/bold]")
+    console = console or Console(highlight=False, markup=False)
+    console.print(made.study.title, style="bold")
     table = Table("stage", "runs", "predicted", "scale", box=None)
     scales = dict(part.split(": ", 1) for part in describe_scale(made).split("; "))
     for stage in made.stages:
@@ -270,11 +275,14 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
     )
 
 
-def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any]) -> None:
+def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any]) -> int:
+    """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
     try:
-        failed = show_progress(execute(made, folder, facts), console)
+        show_progress(execute(made, folder, facts), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         raise Interrupted(f"interrupted; go on with: losslab study resume {folder.path}", number) from None
-    console.print(f"{failed} runs did not reach their end; the report says why" if failed else "all is done")
-    console.print(f"next: losslab report {folder.path}")
+    bad = unended(read_results(folder))
+    console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
+    console.print(f"next: losslab report {folder.path}", soft_wrap=True)
+    return int(any(each.status in FAILURES for each in bad))

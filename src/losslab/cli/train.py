@@ -1,19 +1,20 @@
 """``losslab train``: one run."""
 
+import sys
 from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from losslab.choice import parse_choice
 from losslab.cli.drawing import check_figure, draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
-from losslab.errors import InvalidInput
+from losslab.cli.options import choice_of
+from losslab.errors import InvalidInput, LosslabError
 from losslab.records import Evaluation, Final, Record, Start, to_row
 from losslab.spec import make_run
-from losslab.study.budget import training_images
-from losslab.study.store import RunFolder
+from losslab.study.sizes import training_images
+from losslab.study.store import ENDED, RunFolder
 from losslab.timeline import Timeline
 
 
@@ -67,7 +68,7 @@ def train(
     parts = {"train_images": train_images, "validation_fraction": validation_fraction}
     run = make_run(
         {
-            "data": {**parse_choice(data), **{key: value for key, value in parts.items() if value is not None}},
+            "data": {**choice_of("data", data), **{key: value for key, value in parts.items() if value is not None}},
             "model": model,
             "optimizer": optimizer,
             "lr": lr,
@@ -95,6 +96,7 @@ def train(
     from losslab.study.worker import run_in_folder
     from losslab.training import train as train_run
 
+    _check_machine(device, threads)
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -102,6 +104,7 @@ def train(
         records = train_run(run, device=device)
     else:
         _check_folder(RunFolder(out), run.id)
+        _tell_end(RunFolder(out))
         records = run_in_folder(run, RunFolder(out), device=device)
     seen: list[Record] = []
     try:
@@ -118,6 +121,27 @@ def _print(record: Record, *, json: bool) -> None:
         print(dumps(to_row(record), allow_nan=False), flush=True)
     elif line := _line(record):
         print(line, flush=True)
+
+
+def _tell_end(folder: RunFolder) -> None:
+    """Say that a run ended before; raise LosslabError where that was no good end."""
+    status = folder.status
+    if status["status"] == "done":
+        print(f"{folder.path}: this run is done already", file=sys.stderr)
+    elif status["status"] in ENDED:
+        raise LosslabError(f"{folder.path}: {status['message']}")
+
+
+def _check_machine(device: str, threads: int | None) -> None:
+    import torch
+
+    if threads is not None and threads < 1:
+        raise InvalidInput(f"--threads (={threads}) must be at least 1")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"--device (={device}) cannot be used here ({reason}); cpu always can") from error
 
 
 def _check_folder(folder: RunFolder, run_id: str) -> None:

@@ -1,6 +1,5 @@
 """A user's own images: an .npz file, a folder of images by class, or a function that returns a Dataset."""
 
-import importlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from losslab.choice import import_attribute
 from losslab.data.catalog import is_own_path
 from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.splitting import split
@@ -138,13 +138,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _call_factory(name: str) -> Dataset:
-    module, _, attribute = name.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), attribute)()
-    except ImportError as error:
-        raise InvalidInput(f"data set '{name}': cannot import {module} ({error}); is it installed?") from error
-    except AttributeError:
-        raise InvalidInput(f"data set '{name}': {module} has no '{attribute}'") from None
+    made = import_attribute(f"data set '{name}'", name)()
     if not isinstance(made, Dataset):
         raise InvalidInput(f"data set '{name}' gave {type(made).__name__}, not a losslab.data.Dataset")
     return made

@@ -1,14 +1,11 @@
 """Networks by name; each file holds one family and reads beside its paper's table."""
 
 import functools
-import importlib
 import inspect
 import re
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.choice import Choice, check_options
+from losslab.choice import Choice, check_options, import_attribute
 from losslab.errors import InvalidInput, unknown_name
 
 if TYPE_CHECKING:
@@ -69,16 +66,7 @@ def load_factory(name: str) -> Any:
         path = MODELS[name]
     else:
         raise InvalidInput(unknown_name("model", name, MODELS))
-    module, _, attribute = path.partition(":")
-    if str(Path.cwd()) not in sys.path:  # an installed command does not look for modules where it is called
-        sys.path.append(str(Path.cwd()))
-    try:
-        home = importlib.import_module(module)
-    except Exception as error:
-        raise InvalidInput(f"model '{name}': cannot import {module} ({error}); is it installed?") from error
-    if not hasattr(home, attribute):
-        raise InvalidInput(f"model '{name}': {module} has no '{attribute}'")
-    return getattr(home, attribute)
+    return import_attribute(f"model '{name}'", path)
 
 
 def build_model(

@@ -6,13 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from time import monotonic
 
-from losslab import data
 from losslab.errors import InvalidInput
 from losslab.spec import Run, Stage, Study
 from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.sizes import part_sizes, training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
 
@@ -167,25 +166,6 @@ def run_seconds(run: Run, costs: Costs) -> float:
     evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
     steps = sum(count * cost.of_step(size * run.repeats) for size, count in Counter(timeline.batch_sizes).items())
     return cost.start_seconds + steps + evaluated * cost.image_seconds
-
-
-@lru_cache(maxsize=256)
-def _part_sizes(name: str, validation_fraction: float, train_images: int | None) -> tuple[int, int, int]:
-    dataset = data.load(name)
-    training, validation = data.split(
-        dataset.train_labels, validation_fraction=validation_fraction, train_images=train_images
-    )
-    return len(training), len(validation), len(dataset.test_labels)
-
-
-def part_sizes(run: Run) -> tuple[int, int, int]:
-    """How many images the run trains on, validates on and is tested on."""
-    return _part_sizes(run.data.name, run.data.validation_fraction, run.data.train_images)
-
-
-def training_images(run: Run) -> int:
-    """How many images the run trains on."""
-    return part_sizes(run)[0]
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:

@@ -1,7 +1,7 @@
 """Carry out a plan: stage by stage, each stage's finding feeding the next; what is done already is not done again."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -10,9 +10,10 @@ from losslab.analysis import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
-from losslab.study.budget import Cost, Plan, plan_at, training_images
+from losslab.study.budget import Cost, Plan, plan_at
 from losslab.study.local import Ended, Task, Yielded, run_tasks
 from losslab.study.results import RunResult, read_run
+from losslab.study.sizes import training_images
 from losslab.study.stages import Fields, Scale, expand
 from losslab.study.store import ENDED, StudyFolder
 
@@ -59,10 +60,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class StageSkipped:
-    """A stage's runs cannot be made, because an earlier stage did not find what they need."""
+    """Runs of a stage, or all, cannot be made, because an earlier stage did not find what they need."""
 
     stage: str
-    runs: tuple[Run, ...]
+    runs: int
     reason: str
 
 
@@ -72,7 +73,7 @@ Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
 def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[Progress]:
     """Do what is missing of a plan in its folder and yield the progress.
 
-    A stage that needs what an earlier one did not find is skipped; study.json says why.
+    Runs that need what an earlier stage did not find are left out; study.json says why.
 
     Args:
         plan: what to run.
@@ -81,28 +82,69 @@ def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[
     Raises:
         StoreError: when another process works in the folder.
     """
-    began = monotonic()
-    findings: dict[str, list[Fields]] = {}
-    skipped: dict[str, str] = {}
-    stages: list[tuple[Stage, tuple[Run, ...]]] = [(stage.stage, stage.runs) for stage in plan.stages]
     with folder.lease():
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        for place, stage_plan in enumerate(plan.stages):
-            stage = stage_plan.stage
-            try:
-                runs = tuple(expand(stage, findings, plan.scale, [earlier for earlier, _ in stages[:place]]))
-            except StoreError as error:
-                findings[stage.name], skipped[stage.name] = [], str(error)
-                yield StageSkipped(stage.name, stage_plan.runs, str(error))
-                continue
-            stages[place] = (stage, runs)
-            folder.write_plan(_study_facts(plan, stages, skipped, facts, started))
-            yield from _count_stage(folder, stage) if stage.count else _run_stage(plan, folder, stage.name, runs)
-            if stage.finding:
-                results = [read_run(folder.run_folder(run.id)) for run in runs]
-                findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
-        ended = {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "measured_seconds": monotonic() - began}
-        folder.write_plan(_study_facts(plan, stages, skipped, facts | ended, started))
+        session = _Session(plan, folder, facts)
+        try:
+            yield from _run_stages(session)
+            session.facts["ended"] = _now()
+        finally:
+            session.write()
+
+
+@dataclass
+class _Session:
+    """A study at work: its stages so far, and what study.json says of it, the times of earlier sessions added up."""
+
+    plan: Plan
+    folder: StudyFolder
+    facts: dict[str, Any]
+    began: float = field(default_factory=monotonic)
+    has_trained: bool = False
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stages = [(stage.stage, stage.runs) for stage in self.plan.stages]
+        before = self.folder.plan if (self.folder.path / "study.json").exists() else {}
+        same = before.get("spec") == self.plan.study.model_dump(mode="json")
+        same = same and before.get("budget_seconds") == self.facts.get("budget_seconds")
+        self.before = before if same else {}
+        self.facts = {"started": self.before.get("started") or _now(), "ended": None} | self.facts
+
+    def write(self) -> None:
+        """Bring study.json up to date; a session that had nothing to do leaves the times as they were."""
+        seconds = (self.before.get("measured_seconds") or 0.0) + monotonic() - self.began
+        times = {"measured_seconds": seconds}
+        if self.before.get("ended") and not self.has_trained:
+            times = {key: self.before.get(key) for key in ("started", "ended", "measured_seconds")}
+        self.folder.write_plan(_study_facts(self.plan, self.stages, self.skipped, self.facts | times))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run_stages(session: _Session) -> Iterator[Progress]:
+    plan, folder = session.plan, session.folder
+    findings: dict[str, list[Fields]] = {}
+    for place, stage_plan in enumerate(plan.stages):
+        stage = stage_plan.stage
+        left_out: list[str] = []
+        earlier = [before.stage for before in plan.stages[:place]]
+        runs = tuple(expand(stage, findings, plan.scale, earlier, left_out))
+        if left_out:
+            session.skipped[stage.name] = "; ".join(left_out)
+            yield StageSkipped(stage.name, len(stage_plan.runs) - len(runs), session.skipped[stage.name])
+        if not runs and not stage.count:
+            findings[stage.name] = []
+            continue
+        session.stages[place] = (stage, runs)
+        session.write()
+        for event in _count_stage(folder, stage) if stage.count else _run_stage(plan, folder, stage.name, runs):
+            session.has_trained |= not isinstance(event, StageBegan)
+            yield event
+        if stage.finding:
+            results = [read_run(folder.run_folder(run.id)) for run in runs]
+            findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
 
 
 def planned_before(folder: StudyFolder) -> Plan:
@@ -159,7 +201,6 @@ def _study_facts(
     stages: list[tuple[Stage, tuple[Run, ...]]],
     skipped: dict[str, str],
     facts: dict[str, Any],
-    started: str,
 ) -> dict[str, Any]:
     """What study.json says; see docs/formats.md."""
     return {
@@ -177,9 +218,6 @@ def _study_facts(
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
         "threads": plan.threads,
-        "started": started,
-        "ended": None,
-        "measured_seconds": None,
         **facts,
     }
 

@@ -18,6 +18,7 @@ from losslab.errors import LosslabError
 STOP_SECONDS = 30.0
 _CONTEXT = get_context("spawn")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -106,21 +107,23 @@ def _receive(worker: _Worker) -> Iterator[Yielded | Ended]:
 
 
 def _dismiss(crew: list[_Worker]) -> None:
+    """Ask the workers to stop; the pipes stay open until they have, so that a run's last record breaks nothing."""
     for worker in crew:
-        if worker.task and worker.process.is_alive():
+        if worker.process.is_alive():
             worker.process.terminate()
-        worker.connection.close()
     for worker in crew:
         worker.process.join(STOP_SECONDS)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
+        worker.connection.close()
 
 
 def _work(connection: Connection, threads: int) -> None:
     """A worker's life: tasks in, events out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to stop.
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    _die_with_parent()
     import torch
 
     keep_freed_memory()
@@ -130,6 +133,13 @@ def _work(connection: Connection, threads: int) -> None:
             _do(connection.recv(), connection)
     except (EOFError, ConnectionError):
         sys.exit(0)
+
+
+def _die_with_parent() -> None:
+    """Have Linux send SIGTERM when the parent is gone, however it went: an orphan must not train on."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:
+        prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def keep_freed_memory() -> None:

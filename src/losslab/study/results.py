@@ -64,9 +64,12 @@ class StudyResults:
 
 
 def read_run(folder: RunFolder) -> RunResult:
-    """The run in a folder."""
-    status = folder.status
-    return RunResult(folder.run, status["status"], status["message"], folder.environment, tuple(folder.records()))
+    """The run in a folder; one whose records cannot be read has the status `unreadable`."""
+    try:
+        status = folder.status
+        return RunResult(folder.run, status["status"], status["message"], folder.environment, tuple(folder.records()))
+    except StoreError as error:
+        return RunResult(folder.run, "unreadable", str(error), {}, ())
 
 
 def read_count(path: Path) -> CountResult:

@@ -13,6 +13,7 @@ import losslab
 from losslab.choice import Choice, as_choice
 from losslab.errors import InvalidInput, StoreError, unknown_name
 from losslab.spec import Run, Stage, Study, make_run, read_study
+from losslab.study.sizes import training_images
 
 STUDIES = Path(losslab.__file__).parent / "studies"
 
@@ -59,17 +60,23 @@ def load_study(name: str) -> Study:
     found: list[str] = []
     for place, stage in enumerate(study.stages):
         try:
-            expand(stage)
+            _check_grid(stage, expand(stage))
             _check_references(stage, study.stages[:place])
-        except (InvalidInput, ValueError) as error:
+        except (InvalidInput, ValueError, TypeError, AttributeError) as error:
             found.append(f"stage '{stage.name}': {error}")
+    names = [stage.name for stage in study.stages]
+    found += [f"two stages are named '{name}'" for name in sorted({name for name in names if names.count(name) > 1})]
     if found:
         raise InvalidInput(f"{path.name}: {' | '.join(found)}")
     return study
 
 
 def expand(
-    stage: Stage, findings: Findings | None = None, scale: Scale = FULL, earlier: Sequence[Stage] = ()
+    stage: Stage,
+    findings: Findings | None = None,
+    scale: Scale = FULL,
+    earlier: Sequence[Stage] = (),
+    left_out: list[str] | None = None,
 ) -> list[Run]:
     """The runs of a stage, in order, each once.
 
@@ -78,12 +85,19 @@ def expand(
         findings: what earlier stages found; without them references take their assumed values.
         scale: how much of it.
         earlier: the stages before this one, whose groups tell which finding a run refers to.
+        left_out: receives, once each, the reasons why runs cannot be made for want of a finding.
     """
     groups = {before.name: before.group for before in earlier}
     runs = {}
     for point in _points(stage, scale):
         fields = _merge(stage.base, point)
-        fields = _resolve(fields, partial(_assume if findings is None else _look_up, fields, findings or {}, groups))
+        look_up = partial(_assume if findings is None else _look_up, fields, findings or {}, groups)
+        try:
+            fields = _resolve(fields, look_up)
+        except StoreError as error:
+            if left_out is not None and str(error) not in left_out:
+                left_out.append(str(error))
+            continue
         run = _shrink(make_run(fields), stage, scale)
         runs[run.id] = run
     return list(runs.values())
@@ -213,9 +227,22 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
         changes["steps"] = max(min(floor.steps, run.steps), round(run.steps * scale.length))
     if scale.images is not None:
         images = max(floor.train_images, scale.images)
-        images = min(images, run.data.train_images or images)
-        changes["data"] = run.data.model_copy(update={"train_images": images})
+        if images < training_images(run):
+            changes["data"] = run.data.model_copy(update={"train_images": images})
     return run.model_copy(update=changes) if scale != FULL else run
+
+
+def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
+    """Raise ValueError when the stage has no runs, or its finding cannot be made of them."""
+    if not runs and not stage.count:
+        raise ValueError("has no runs; does its grid have an empty list?")
+    if not stage.finding:
+        return
+    if stage.finding == "best" and any(run.data.validation_fraction == 0 for run in runs):
+        raise ValueError("`finding` (='best') needs validation data; raise `data.validation_fraction` above 0")
+    for run, key in itertools.product(runs, stage.group):
+        if key not in (known := flat_fields(run.model_dump(mode="json"))):
+            raise ValueError(unknown_name("field in `group`", key, known))
 
 
 def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:

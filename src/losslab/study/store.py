@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from time import monotonic, sleep
+from typing import Any, Literal, TextIO
 
 from losslab.errors import InvalidInput, StoreError
 from losslab.records import Record, from_row, to_row
 from losslab.spec import Run, make_run
 
+LEASE_SECONDS = 30.0
+"""How long a run waits for a process that still works in its folder."""
 Status = Literal["new", "running", "done", "diverged", "out_of_memory", "failed", "interrupted"]
 ENDED: frozenset[Status] = frozenset({"done", "diverged", "out_of_memory"})
 """States that repeating the run would only reach again."""
@@ -94,6 +97,17 @@ class RunFolder:
     def set_status(self, status: Status, *, step: int = 0, message: str = "") -> None:
         """Replace the state of the run."""
         write_json(self.path / "status.json", {"status": status, "message": message, "step": step})
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keep every other process out of the run, after waiting a while for one that is about to end.
+
+        Raises:
+            StoreError: when another process goes on working in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path / "lease", LEASE_SECONDS):
+            yield
 
     def fail(self, run: Run, message: str) -> None:
         """State that the run ended by no doing of its own, such as a process that was killed."""
@@ -189,14 +203,30 @@ class StudyFolder:
         Raises:
             StoreError: when another process holds it.
         """
-        with (self.path / "lease").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise StoreError(f"{self.path}: in use by {file.read().strip() or 'another process'}") from None
-            file.seek(0)
-            file.truncate()
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        with _locked(self.path / "lease", 0.0):
             yield
+
+
+@contextmanager
+def _locked(path: Path, wait_seconds: float) -> Iterator[None]:
+    """Hold a lock on a file that names its holder."""
+    with path.open("a+", encoding="utf-8") as file:
+        until = monotonic() + wait_seconds
+        while not _try_lock(file):
+            if monotonic() > until:
+                file.seek(0)
+                raise StoreError(f"{path.parent}: in use by {file.read().strip() or 'another process'}")
+            sleep(0.1)
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

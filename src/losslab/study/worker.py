@@ -10,10 +10,10 @@ from losslab import data
 from losslab.checkpoint import load_newest, save_checkpoint
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
-from losslab.records import Record
+from losslab.records import Final, Record, is_finite
 from losslab.spec import Run
 from losslab.study.environment import environment
-from losslab.study.store import ENDED, RunFolder
+from losslab.study.store import ENDED, RunFolder, complete_lines
 from losslab.training import TrainState, new_state, train
 
 CHECKPOINT_SECONDS = 60.0
@@ -31,13 +31,21 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
-    if folder.status["status"] in ENDED:
-        return
+    with folder.lease():
+        if folder.status["status"] not in ENDED:
+            yield from _run_leased(run, folder, device)
+
+
+def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
     dataset = _dataset(run.data.name)
     state = new_state(run, dataset, device)
-    rows, _ = load_newest(folder.path / "checkpoints", state)
+    rows, rejected = load_newest(folder.path / "checkpoints", state)
+    if rows > len(complete_lines(folder.records_path)):
+        rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
+        state, rows = new_state(run, dataset, device), 0
+    note = "; ".join(rejected)
     folder.create(run, environment())
-    folder.set_status("running", step=state.step)
+    folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
             yield from _train_and_save(run, folder, dataset, state, rows, device, stop)
@@ -52,7 +60,7 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
     except Exception as error:
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
-    folder.set_status("done", step=state.step)
+    folder.set_status("done", step=state.step, message=note)
 
 
 def _train_and_save(
@@ -62,14 +70,20 @@ def _train_and_save(
     with folder.appending(keep=rows) as writer:
         for record in train(run, dataset=dataset, state=state, device=device):
             writer.append(record)
+            if _goes_on(record):
+                if state.step and (stop or monotonic() - saved > CHECKPOINT_SECONDS):
+                    writer.sync()
+                    save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
+                    saved = monotonic()
+                if stop:
+                    raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", stop[0])
             yield record
-            if state.step and (stop or monotonic() - saved > CHECKPOINT_SECONDS):
-                writer.sync()
-                save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
-                saved = monotonic()
-            if stop:
-                raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", stop[0])
         writer.sync()
+
+
+def _goes_on(record: Record) -> bool:
+    """Whether training can go on from here: not after the last record, nor after a loss that ends the run."""
+    return not isinstance(record, Final) and is_finite(record)
 
 
 @contextmanager
