@@ -68,7 +68,7 @@ def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> Tim
 
 def reading(name: str, *, accuracy: float) -> Measure:
     """The measure that reads a field of a run's time to the target; None where it is about reaching it and none did."""
-    return lambda result: getattr(time_to_target(result.evaluations, accuracy=accuracy), name)  # type: ignore[no-any-return]
+    return lambda result: getattr(time_to_target(result.evaluations, accuracy=accuracy), name)
 
 
 def _score(evaluation: Evaluation) -> float:
