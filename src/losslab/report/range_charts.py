@@ -38,8 +38,8 @@ def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
         if None not in row
     ]
     x, y, low, high = (tuple(map(float, column)) for column in zip(*rows, strict=True)) if rows else ((),) * 4
-    ends = (low, high) if low != high else (None, None)
-    series = Series("loss", x, y, *ends, 0, "both")
+    several = low != high
+    series = Series("loss", x, y, low if several else None, high if several else None, style="both")
     marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
     return Figure(
         name, title, "batch size", "training loss at the end", (series,) if x else (), x_log=True, marks=marks
