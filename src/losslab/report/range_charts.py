@@ -39,7 +39,7 @@ def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
     ]
     x, y, low, high = (tuple(map(float, column)) for column in zip(*rows, strict=True)) if rows else ((),) * 4
     several = low != high
-    series = Series("loss", x, y, low if several else None, high if several else None, 0, "both")
+    series = Series("loss", x, y, low if several else None, high if several else None, style="both")
     marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
     return Figure(
         name, title, "batch size", "training loss at the end", (series,) if x else (), x_log=True, marks=marks

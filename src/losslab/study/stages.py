@@ -85,7 +85,7 @@ def expand(
         findings: what earlier stages found; without them references take their assumed values.
         scale: how much of it.
         earlier: the stages before this one, whose groups tell which finding a run refers to.
-        left_out: receives, once each, the reasons why runs cannot be made for want of a finding.
+        left_out: receives, once each, the reasons why runs cannot be made for want of a finding; without it they raise.
     """
     groups = {before.name: before.group for before in earlier}
     runs = {}
@@ -95,8 +95,9 @@ def expand(
         try:
             fields = _resolve(fields, look_up)
         except StoreError as error:
-            if left_out is not None and str(error) not in left_out:
-                left_out.append(str(error))
+            if left_out is None:
+                raise
+            left_out += [str(error)] if str(error) not in left_out else []
             continue
         run = _shrink(make_run(fields), stage, scale)
         runs[run.id] = run
