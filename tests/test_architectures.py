@@ -14,7 +14,7 @@ from test_report import sections
 from torch import nn
 
 from losslab.accounting import as_json, count, gradient_support
-from losslab.cli import main
+from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
 from losslab.report.diagrams import module_diagram
 from losslab.report.figures import table
@@ -206,7 +206,7 @@ def test_plan_and_status_know_of_counting(whole: StudyFolder, capsys: pytest.Cap
 
 def test_report_does_not_import_torch(whole: StudyFolder) -> None:
     code = (
-        "import sys; from losslab.cli import main\n"
+        "import sys; from losslab.cli import main, run_command\n"
         f"try: main(['report', {str(whole.path)!r}])\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
@@ -220,7 +220,7 @@ def broken() -> nn.Module:
 
 def test_a_network_that_fails_is_told_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.toml").write_text(OWN)
-    losslab("study", "run", tmp_path / "mine.toml", "--out", tmp_path / "out")
+    assert run_command(["study", "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().out
     assert "test_architectures:broken: failed:" in printed
     assert "lenet5: 61,706 parameters, 416,520 MACs" in printed

@@ -160,6 +160,7 @@ def test_an_interrupted_study_resumes_to_the_same_bits(
     if number != signal.SIGKILL:
         assert errors == f"losslab: interrupted; go on with: losslab study resume {broken}\n"
         assert "interrupted" in losslab("study", "status", broken).stdout
+        assert list(broken.rglob("checkpoints/step-*/manifest.json"))
     assert losslab("study", "resume", broken).returncode == 0
     assert rows(broken) == unbroken_slow
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from losslab.errors import LosslabError
+from losslab.errors import Interrupted, LosslabError
 
 STOP_SECONDS = 30.0
 _CONTEXT = get_context("spawn")
@@ -131,7 +131,7 @@ def _work(connection: Connection, threads: int) -> None:
     try:
         while True:
             _do(connection.recv(), connection)
-    except (EOFError, ConnectionError):
+    except (EOFError, ConnectionError, Interrupted):
         sys.exit(0)
 
 
@@ -160,6 +160,8 @@ def _do(task: Task, connection: Connection) -> None:
         module, _, name = task.function.partition(":")
         for value in getattr(import_module(module), name)(*task.arguments):
             connection.send(Yielded(task.key, value))
+    except Interrupted:
+        raise  # asked to stop: do no other task
     except LosslabError as problem:
         error = str(problem)
     except ConnectionError:
