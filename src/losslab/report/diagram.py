@@ -38,7 +38,7 @@ def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
             parts += [question, _arrow(QUESTION, middle, WIDTH - END, middle, "yes"), end]
             top = bottom
     words = " ".join(f"{number}. {step.does}{_stops(step)}" for number, step in enumerate(steps, 1))
-    head = f'<svg class="diagram" viewBox="-1 0 {WIDTH + 2} {top + 1}" role="img" aria-label="{escape(title)}">'
+    head = f'<svg class="steps" viewBox="-1 0 {WIDTH + 2} {top + 1}" role="img" aria-label="{escape(title)}">'
     return Markup(f"{head}<desc>{escape(words)}</desc>{''.join(parts)}</svg>")
 
 
