@@ -16,8 +16,8 @@ def test_the_winner_follows_from_the_records(tmp_path: Path) -> None:
         better = isinstance(run.batch, Choice)
         return [replace(r, validation_accuracy=0.97) if better and isinstance(r, Evaluation) else r for r in records]
 
-    assert "cyclical lr reached the highest" in sections(part_two(tmp_path / "a"))["winner"]
-    assert "cyclical batch size reached the highest" in sections(part_two(tmp_path / "b", change=batch_wins))["winner"]
+    assert "Cyclical lr reached the highest" in sections(part_two(tmp_path / "a"))["winner"]
+    assert "Cyclical batch size reached the highest" in sections(part_two(tmp_path / "b", change=batch_wins))["winner"]
 
 
 def test_a_stage_without_its_range_says_why(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
     """How many steps come before the loss is no number, or its average so far is four times the best there was.
 
     For losses near or below zero "four times" reads: above the best by three times the best's size, or by three times
-    the fall so far where that is more; for a positive loss that fell by less than half it is the plain four times.
+    the fall so far where that is more; for a positive loss that fell by less than half it is the plain four times. A
+    rise within three times the usual change from step to step is noise, whatever the loss.
 
     Example:
         >>> steps_before_divergence([2.0, 1.9, float("nan"), 2.0], beta=0.5)
@@ -88,7 +89,8 @@ def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
         return 0
     average = _decayed(without_spikes(values), beta) / _decayed(np.ones_like(values), beta)
     best = np.minimum.accumulate(average)
-    diverged = average - best > 3 * np.maximum(abs(best), average[0] - best)
+    noise = np.median(abs(np.diff(values))) if len(values) > 1 else 0.0
+    diverged = average - best > 3 * np.maximum.reduce([abs(best), average[0] - best, np.full_like(best, noise)])
     return int(np.argmax(diverged)) if diverged.any() else len(values)
 
 

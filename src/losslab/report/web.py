@@ -123,7 +123,10 @@ def _layout(figure: Figure) -> dict[str, Any]:
         "yaxis": _axis(figure.y_label, y_range(figure), figure.y_log)
         | ({"tickformat": "~%"} if figure.percent else {}),
         "shapes": [_line(mark) for mark in across],
-        "annotations": [*(_direct_labels(figure) if figure.direct else ()), *(_line_label(mark) for mark in across)],
+        "annotations": [
+            *(_direct_labels(figure) if figure.direct else ()),
+            *(_line_label(figure, mark) for mark in across),
+        ],
     }
 
 
@@ -175,6 +178,11 @@ def _line(mark: Mark) -> dict[str, Any]:
     return {"type": "line", "layer": "below", "line": {"width": 1, "dash": "dot"}} | (up if mark.y is None else across)
 
 
-def _line_label(mark: Mark) -> dict[str, Any]:
-    at = {"x": mark.x, "y": 1, "yref": "paper"} if mark.y is None else {"x": 1, "xref": "paper", "y": mark.y}
+def _line_label(figure: Figure, mark: Mark) -> dict[str, Any]:
+    """The label of a line; on a logarithmic axis plotly places annotations, unlike lines, by the logarithm."""
+    if mark.x is not None:
+        at: dict[str, Any] = {"x": log10(mark.x) if figure.x_log else mark.x, "y": 1, "yref": "paper"}
+    else:
+        value = mark.y or 0.0
+        at = {"x": 1, "xref": "paper", "y": log10(value) if figure.y_log else value}
     return at | {"text": escape(mark.label), "xanchor": "auto", "yanchor": "bottom", "showarrow": False}
