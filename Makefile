@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/adaptive-optimizers
-BUDGET ?= 8m
+BUDGET ?= 12m
 
 .PHONY: help setup demo test check bench
 help:  ## list the targets
