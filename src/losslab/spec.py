@@ -217,10 +217,15 @@ def _default(name: str) -> Any:
 
 
 class Study(Frozen):
-    """Stages that answer a question together."""
+    """Stages that answer a question together.
+
+    Attributes:
+        part: its place among studies that belong together.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: str
+    part: Annotated[int, Field(ge=1)] | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
 

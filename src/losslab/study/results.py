@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from losslab.errors import StoreError
+from losslab.errors import InvalidInput, StoreError
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
+from losslab.study.stages import study_names
 from losslab.study.store import RunFolder, StudyFolder, read_json
 
 
@@ -83,6 +84,22 @@ def read_count(path: Path) -> CountResult:
         return CountResult(Count.model_validate(facts["count"]), facts["environment"], facts["ledger"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: not what losslab writes ({type(error).__name__}: {error})") from error
+
+
+def study_folders(folder: Path) -> list[StudyFolder]:
+    """The study in a folder, or else those in the folders within: the ones that ship in their order, then others.
+
+    Raises:
+        InvalidInput: when there is none.
+    """
+    if (folder / "study.json").exists():
+        return [StudyFolder(folder)]
+    names = study_names()
+    inside = sorted(path.parent for path in folder.glob("*/study.json"))
+    if not inside:
+        raise InvalidInput(f"{folder}: holds no study (no study.json); give the --out folder of a study")
+    inside.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
+    return [StudyFolder(path) for path in inside]
 
 
 def read_results(folder: StudyFolder) -> StudyResults:
