@@ -1,4 +1,4 @@
-"""One report of all four parts of the mission: each of its questions is there with answer, evidence, command, records."""
+"""One report of all four parts: each question of the mission has answer, evidence, command and records in it."""
 
 import re
 from html import unescape
@@ -10,8 +10,8 @@ from fake_study import part_one
 from test_batch_augmentation import part_four
 
 from losslab.cli import main
-from losslab.report.render import render_several, write_report
 from losslab.errors import InvalidInput
+from losslab.report.render import render_several, write_report
 from losslab.study.results import read_results, study_folders
 from losslab.study.store import StudyFolder
 

@@ -158,7 +158,7 @@ def test_an_interrupted_study_resumes_to_the_same_bits(
     assert process.returncode == code
     broken = tmp_path / "out"
     if number != signal.SIGKILL:
-        assert errors == f"losslab: interrupted; go on with: losslab study resume {broken}\n"
+        assert errors == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}\n"
         assert "interrupted" in losslab("study", "status", broken).stdout
         assert list(broken.rglob("checkpoints/step-*/manifest.json"))
     assert losslab("study", "resume", broken).returncode == 0

@@ -16,7 +16,7 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 10**DIGITS else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def measured(value: float | None, digits: int = DIGITS) -> str:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from losslab.errors import InvalidInput
@@ -151,7 +152,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
             continue
         runs = tuple(expand(stage, scale=scale))
         seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
-        stages.append(StagePlan(stage, runs, makespan(seconds, workers)))
+        stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
@@ -160,12 +161,22 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
 def run_seconds(run: Run, costs: Costs) -> float:
     """Predicted seconds of one run, evaluation and start included."""
     cost = costs[kind_of_run(run)]
+    sizes = Counter(Timeline(run, training_images(run)).batch_sizes)
+    steps = sum(count * cost.of_step(size * run.repeats) for size, count in sizes.items())
+    return cost.start_seconds + steps + evaluated_images(run) * cost.image_seconds
+
+
+def evaluated_images(run: Run) -> int:
+    """How many images all evaluations of a run take together."""
     training, validation, test = part_sizes(run)
-    timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
-    evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    steps = sum(count * cost.of_step(size * run.repeats) for size, count in Counter(timeline.batch_sizes).items())
-    return cost.start_seconds + steps + evaluated * cost.image_seconds
+    return Timeline(run, training).evaluations * (fit + validation) + (test if run.test else 0)
+
+
+def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
+    """The order in which runs keep all workers busy to the end; those of unknown cost keep theirs, in front."""
+    known = {run.id: run_seconds(run, costs) for run in runs if kind_of_run(run) in costs}
+    return sorted(runs, key=lambda run: -known.get(run.id, inf))
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
