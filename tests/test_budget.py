@@ -89,10 +89,7 @@ def test_a_step_between_two_measured_sizes_lies_on_their_line() -> None:
 
 def test_the_longest_runs_start_first_and_unknown_ones_before_them() -> None:
     numbered = zip(expand(STUDY.stages[0]), range(1, 9), strict=True)
-    runs = [
-        run.model_copy(update={"epochs": epochs})
-        for run, epochs in zip(expand(STUDY.stages[0]), range(1, 9), strict=True)
-    ]
+    runs = [run.model_copy(update={"epochs": epochs}) for run, epochs in numbered]
     other = runs[0].model_copy(update={"batch": 32})
     assert [run.epochs for run in longest_first(runs, COSTS)] == list(range(8, 0, -1))
     assert longest_first([*runs, other], COSTS)[0] == other
