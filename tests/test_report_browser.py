@@ -1,23 +1,27 @@
 """The report in a real browser: it draws, fetches nothing, runs nothing of a user's, and fits a phone."""
 
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_mission import all_parts
 from fake_study import part_one, write_run
 
 from losslab.choice import Choice
 from losslab.cli import main
-from losslab.report.render import write_report
-from losslab.study.results import read_results
+from losslab.report.render import render_several, write_report
+from losslab.study.results import read_results, study_folders
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+AXE = "4.10.2"
 PAYLOADS = (
     "<script>window.pwned=1</script>",
     "<img src=x onerror=window.pwned=1>",
@@ -53,6 +57,29 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(SystemExit, match="0"):
         main(["study", "run", "architectures", "--out", str(out), "--quiet"])
     return write_report(out)
+
+
+@pytest.fixture(scope="module")
+def mission(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all four parts."""
+    folder = all_parts(tmp_path_factory.mktemp("mission"))
+    page = folder / "report.html"
+    page.write_text(render_several({each.path.name: read_results(each) for each in study_folders(folder)}, {}))
+    return page
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script of axe-core, from the npm registry."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not on this machine: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    fetched = subprocess.run(["npm", "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120)
+    if fetched.returncode:
+        pytest.skip("the npm registry cannot be reached")
+    with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
+        archive.extract("package/axe.min.js", folder, filter="data")
+    return folder / "package" / "axe.min.js"
 
 
 def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
@@ -170,3 +197,23 @@ def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, widt
     }).length"""
     assert page.evaluate(outside) == 0
     assert faults == []
+
+
+def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) -> None:
+    for width in (390, 1280):
+        page, faults = visit(browser, mission, viewport={"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))")
+        assert faults == []
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_barrier(browser: Any, mission: Path, axe: Path, scheme: str, width: int) -> None:
+    page = browser.new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(mission.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.add_script_tag(path=axe)
+    found = page.evaluate("axe.run()")
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
+    assert len(found["passes"]) > 20
