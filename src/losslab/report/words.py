@@ -41,6 +41,16 @@ def percent(fraction: float | None) -> str:
     return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
+def size(amount: int | None) -> str:
+    """Bytes for people.
+
+    Example:
+        >>> size(1_440_000_000).split(), size(None)
+        (['1.4', 'GB'], '–')
+    """
+    return NONE if amount is None else f"{amount / 1e9:.1f}\u00a0GB"
+
+
 def duration(seconds: float | None) -> str:
     """A time in the two units that matter.
 

@@ -5,7 +5,6 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import psutil
 import torch
 
 from losslab import data
@@ -13,6 +12,7 @@ from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
 from losslab.spec import Run
 from losslab.study.budget import Cost
+from losslab.study.environment import peak_memory
 from losslab.timeline import Timeline
 from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
 
@@ -36,7 +36,7 @@ def calibrate(run: Run) -> Iterator[Cost]:
     clock = perf_counter()
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(seconds, image_seconds, start_seconds, psutil.Process().memory_info().rss)
+    yield Cost(seconds, image_seconds, start_seconds, peak_memory())
 
 
 def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:

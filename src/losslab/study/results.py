@@ -20,6 +20,7 @@ class RunResult:
     message: str
     environment: dict[str, Any]
     records: tuple[Record, ...]
+    memory_bytes: int = 0
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -59,6 +60,12 @@ class StudyResults:
     stages: dict[str, tuple[RunResult, ...]]
     counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
 
+    @property
+    def memory_bytes(self) -> int:
+        """The most that the workers may have held together: the largest process, as often as there are workers."""
+        each = (result.memory_bytes for stage in self.stages.values() for result in stage)
+        return max(each, default=0) * int(self.plan.get("workers") or 1)
+
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""
         return {str(result.count.model): result.ledger for result in self.counts.get(stage, ())}
@@ -68,7 +75,8 @@ def read_run(folder: RunFolder) -> RunResult:
     """The run in a folder; one whose records cannot be read has the status `unreadable`."""
     try:
         status = folder.status
-        return RunResult(folder.run, status["status"], status["message"], folder.environment, tuple(folder.records()))
+        records, memory = tuple(folder.records()), status.get("memory_bytes", 0)
+        return RunResult(folder.run, status["status"], status["message"], folder.environment, records, memory)
     except StoreError as error:
         return RunResult(folder.run, "unreadable", str(error), {}, ())
 

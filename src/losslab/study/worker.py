@@ -12,7 +12,7 @@ from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.records import Final, Record, is_finite
 from losslab.spec import Run
-from losslab.study.environment import environment
+from losslab.study.environment import environment, peak_memory
 from losslab.study.store import ENDED, RunFolder, complete_lines
 from losslab.training import TrainState, new_state, train
 
@@ -60,7 +60,7 @@ def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
     except Exception as error:
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
-    folder.set_status("done", step=state.step, message=note)
+    folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
 
 
 def _train_and_save(
