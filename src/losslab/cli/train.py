@@ -27,7 +27,7 @@ def train(
     optimizer: str,
     lr: str,
     batch: str = "64",
-    augment: list[str] | None = None,
+    augment: Annotated[list[str] | None, Parameter(negative=())] = None,
     repeats: int = 1,
     max_micro_batch: int | None = None,
     epochs: float | None = None,
