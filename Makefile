@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test check bench docs
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -30,3 +30,6 @@ check: setup  ## formatting, lint, types
 
 bench: setup  ## every benchmark, one after the other
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+docs: setup  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs

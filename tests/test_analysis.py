@@ -10,6 +10,7 @@ from losslab import analysis, selection
 from losslab.errors import Diverged
 from losslab.estimates import Estimate, differ, wilson
 from losslab.records import Evaluation
+from losslab.spec import make_run
 from losslab.study.results import RunResult, StudyResults, read_results
 
 METHODS = {"adagrad": "AdaGrad", "adam": "Adam"}
@@ -96,6 +97,14 @@ def test_varying_fields_leave_out_what_follows_from_a_name(results: StudyResults
     fields = selection.varying_fields(results.stages["compare"])
     assert {"optimizer.name", "model.hidden_dropout", "seed"} <= set(fields)
     assert "optimizer.eps" not in fields
+
+
+def test_runs_with_a_number_and_with_a_policy_are_told_apart() -> None:
+    fields = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam", "batch": 64, "epochs": 1}
+    runs = [make_run({**fields, "lr": lr}) for lr in (0.01, "triangular(base_lr=0.001, max_lr=0.02)")]
+    results = [RunResult(run, "done", "", {}, ()) for run in runs]
+    assert selection.varying_fields(results) == ["lr"]
+    assert list(selection.group_runs(results, ["lr"])) == ["lr 0.01", "triangular(base_lr=0.001, max_lr=0.02)"]
 
 
 def test_estimates_read_every_seed(results: StudyResults) -> None:

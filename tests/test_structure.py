@@ -19,7 +19,8 @@ LOWER_THAN = {
     "policies": {"schedules", "choice", "errors"},
     "spec": {"choice", "errors", "data", "models", "optimizers", "policies", "augment", "accounting"},
     "timeline": {"choice", "policies", "spec"},
-    "accounting": {"choice", "errors", "models"},
+    "accounting": {"choice", "errors", "models", "notebook"},
+    "notebook": set(),
 }
 """Part -> the other parts of losslab that it may import."""
 
