@@ -1,18 +1,17 @@
 """Runs that cannot end well, beside one that can: rows 10 and 11."""
 
 import json
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_tools import in_child, limit
+from fault_tasks import supervise
+from fault_tools import in_child
 
 from losslab.analysis import best_runs
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
-from losslab.study.local import Task, run_tasks
 from losslab.study.results import read_run
 from losslab.study.store import StudyFolder
 from losslab.training import train
@@ -40,23 +39,11 @@ DIVERGED = {"NaN loss": 5, "Inf loss": 5, "NaN gradient": 6, "Inf gradient": 6, 
 MEMORY_BYTES = 20_000_000_000
 
 
-def supervise(path: Path) -> None:
-    """Run all in two workers that may not have more than so much memory, a worker for each being hired beneath it."""
-    function, values = limit(resource.RLIMIT_AS, MEMORY_BYTES)
-    function(*values)
-    from losslab.study.execute import RUN_IN_FOLDER
-
-    folder = StudyFolder(path)
-    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in RUNS.values()]
-    for _ in run_tasks(tasks, workers=2, threads=1):
-        pass
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyFolder]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     path = tmp_path_factory.mktemp("study")
-    assert in_child(supervise, path) == 0
-    yield StudyFolder(path)
+    assert in_child(supervise, path, list(RUNS.values()), MEMORY_BYTES) == 0
+    return StudyFolder(path)
 
 
 def strict(path: Path) -> Any:

@@ -120,9 +120,8 @@ def test_a_save_that_fails_at_any_system_call_leaves_a_valid_checkpoint(
 ) -> None:
     state = new_state(RUN, DATA)
     records = train(RUN, dataset=DATA, state=state)
-    for rows in (1, 2):
-        next(records)
-    save_checkpoint(tmp_path, state, rows=2)
+    next(records), next(records)
+    save_checkpoint(tmp_path, state, rows=(rows := 2))
 
     def fail() -> None:
         raise OSError(number, os.strerror(number))

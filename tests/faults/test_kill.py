@@ -12,24 +12,17 @@ from random import Random
 
 import psutil
 import pytest
-from fault_tools import CONTEXT, before_change, command, die, in_child, left_behind, train_in
-from samples import tiny_data
+from fault_tasks import DATA, STEPS, replace_and_die, save_and_die, spec
+from fault_tools import CONTEXT, command, in_child, left_behind, train_in
 
 from losslab.checkpoint import load_newest, save_checkpoint
 from losslab.records import deterministic
-from losslab.spec import Run, make_run
+from losslab.spec import Run
 from losslab.study.store import StudyFolder, write_text
 from losslab.training import new_state, train
 
-DATA = tiny_data()
-STEPS = 52
 Trials = Callable[[int, int], int]
 Measured = Callable[[str], None]
-
-
-def spec(optimizer: str = "adam", model: str = "samples:conv_net", steps: int = STEPS, lr: float = 0.01) -> Run:
-    fields = {"data": "samples:tiny_data", "model": model, "optimizer": optimizer, "lr": lr}
-    return make_run({**fields, "batch": 16, "steps": steps, "weight_decay": 0.01, "augment": ["flip"]})
 
 
 @pytest.mark.row(1)
@@ -48,16 +41,6 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(tmp_path: Path, trial
         resumed += 1
         steps.add(step)
     measured(f"{resumed} resumed bit-equal, killed at {len(steps)} different steps of {STEPS}")
-
-
-def save_and_die(folder: Path, boundary: int) -> None:
-    """Train a little further than the checkpoints in a folder, save, and die before a change of files."""
-    state = new_state(spec(), DATA)
-    load_newest(folder, state)
-    for _, _ in zip(train(spec(), dataset=DATA, state=state), range(2), strict=False):
-        pass
-    with before_change(boundary, die):
-        save_checkpoint(folder, state, rows=9)
 
 
 @pytest.mark.row(2)
@@ -98,11 +81,6 @@ def test_a_save_killed_before_any_system_call_leaves_a_valid_checkpoint(
     measured(f"{len(outcomes) - 1} calls, {outcomes.count(3)} times the previous state, never none")
 
 
-def replace_and_die(path: Path, boundary: int) -> None:
-    with before_change(boundary, die):
-        write_text(path, "new")
-
-
 @pytest.mark.row(2)
 def test_a_file_whose_writer_is_killed_is_old_or_new(tmp_path: Path, measured: Measured) -> None:
     texts = []
@@ -134,6 +112,9 @@ epochs = 3
 [[stages.grid]]
 lr = [0.01, 0.001]
 """
+
+
+SLOW = {"data": "samples:tiny_data", "model": "samples:slow_net", "optimizer": "adam", "lr": 0.01, "epochs": 500}
 
 
 @cache
@@ -181,7 +162,9 @@ def test_a_study_whose_supervisor_is_killed_does_each_run_once(
 
 
 def statuses(out: Path) -> dict[Path, str]:
-    return {path.with_name("records.jsonl"): json.loads(path.read_text())["status"] for path in out.rglob("status.json")}
+    return {
+        path.with_name("records.jsonl"): json.loads(path.read_text())["status"] for path in out.rglob("status.json")
+    }
 
 
 def ended(out: Path) -> list[Path]:
@@ -198,7 +181,7 @@ def test_a_stopped_run_is_saved_and_says_how_to_go_on(tmp_path: Path, trials: Tr
     for trial in range(number):
         sent, code = [(signal.SIGINT, 130), (signal.SIGTERM, 143)][trial % 2]
         out, errors = tmp_path / str(trial), tmp_path / f"errors-{trial}"
-        options = "--data samples:tiny_data --model samples:slow_net --optimizer adam --lr 0.01 --epochs 500".split()
+        options = [f"--{key}={value}" for key, value in SLOW.items()]
         process = CONTEXT.Process(target=command, args=(["train", *options, "--out", str(out)], errors))
         process.start()
         least = random.randrange(200, 4000)
@@ -217,4 +200,3 @@ def test_a_stopped_run_is_saved_and_says_how_to_go_on(tmp_path: Path, trials: Tr
         assert int(max((out / "checkpoints").iterdir()).name[5:14]) == status["step"] > 0
     assert slowest < trials(300, 10)  # the quick suite may share its machine
     measured(f"{number} of {number}, the slowest in {slowest:.1f} s")
-

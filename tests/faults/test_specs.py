@@ -32,7 +32,9 @@ WRONG = {
 def changed(text: str, random: Random) -> str:
     """A key with a letter too few, too many or other than it was."""
     at, letter = random.randrange(1, len(text)), random.choice("aeiqxz")
-    return random.choice([text[:at] + text[at + 1 :], text[:at] + letter + text[at:], text[:at] + letter + text[at + 1 :]])
+    return random.choice(
+        [text[:at] + text[at + 1 :], text[:at] + letter + text[at:], text[:at] + letter + text[at + 1 :]]
+    )
 
 
 def bad_spec(random: Random) -> tuple[str, str, str]:

@@ -3,31 +3,22 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import linear_regression
 
 import psutil
 import pytest
+from fault_tasks import write_rows
 from fault_tools import CONTEXT
 
-from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.study.execute import RUN_IN_FOLDER
 from losslab.study.local import Ended, Task, run_tasks
-from losslab.study.store import RunFolder, StudyFolder
+from losslab.study.store import StudyFolder
 
 WRITERS = 8
 Trials = Callable[[int, int], int]
 Measured = Callable[[str], None]
-
-
-def write_rows(folder: RunFolder, barrier: Barrier, writer: int, rows: int) -> None:
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.appending() as records:
-        barrier.wait()
-        for row in range(rows):
-            records.append(Steps(row, [0.1], [writer], [0.25], [1.0], 0.0))
 
 
 @pytest.mark.row(12)

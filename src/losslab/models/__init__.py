@@ -45,7 +45,12 @@ def is_model(name: str) -> bool:
 
     Only the form is judged; nothing is imported.
     """
-    return name in MODELS or bool(_RESNET.fullmatch(name)) or is_factory(name) or name.startswith(("torchvision/", "timm/"))
+    return (
+        name in MODELS
+        or bool(_RESNET.fullmatch(name))
+        or is_factory(name)
+        or name.startswith(("torchvision/", "timm/"))
+    )
 
 
 def load_factory(name: str) -> Any:
