@@ -34,6 +34,11 @@ _COMMANDS = {
         "Write the report of a study folder: one offline HTML file.",
         "losslab report runs/adaptive-optimizers --open",
     ),
+    "export": (
+        "losslab.cli.export:export",
+        "Write the records of a study or a run for TensorBoard or MLflow.",
+        "losslab export runs/adaptive-optimizers --to tensorboard",
+    ),
 }
 """Command -> where it lives (imported only when it is called), what it does and an example."""
 
