@@ -138,6 +138,7 @@ def test_a_ratio_needs_both_sides(results: StudyResults) -> None:
     assert analysis.ratios(dropped(results), {}, analysis.train_seconds) == {}
 
 
+@pytest.mark.row(10)
 def test_diverged_runs_count_nowhere_and_are_named(results: StudyResults) -> None:
     runs = [_ended(result, "diverged", str(Diverged(7, float("inf")))) for result in plain(results)["adam"]]
     changed = StudyResults(results.plan, {**results.stages, "compare": tuple(runs)})

@@ -46,6 +46,11 @@ _COMMANDS = {
         "Show versions, cached data, cores, memory, and how fast this machine multiplies and copies.",
         "losslab machine --json",
     ),
+    "export": (
+        "losslab.cli.export:export",
+        "Write the records of a study or a run for TensorBoard or MLflow.",
+        "losslab export runs/adaptive-optimizers --to tensorboard",
+    ),
 }
 """Command -> where it lives (imported only when it is called), what it does and an example."""
 

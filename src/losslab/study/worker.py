@@ -38,7 +38,12 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
 
 def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
     dataset = _dataset(run.data.name)
-    state = new_state(run, dataset, device)
+    try:
+        state = new_state(run, dataset, device)
+    except OutOfMemory as error:
+        folder.create(run, environment())
+        folder.set_status("out_of_memory", message=str(error))
+        raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
