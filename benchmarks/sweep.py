@@ -132,7 +132,8 @@ def main() -> None:
         against = median(total / our for total, our in zip(totals, ours, strict=True))
         print(
             f"{name:15} sweep / (sum of runs / {WORKERS}): median {median(ratios):.3f} (from {min(ratios):.3f} to "
-            f"{max(ratios):.3f})   in all {median(totals):6.1f} s, {against:.2f} of losslab's   a run {median(means):.2f} s"
+            f"{max(ratios):.3f})   in all {median(totals):6.1f} s, {against:.2f} of losslab's; "
+            f"a run {median(means):.2f} s"
         )
     import torch
 

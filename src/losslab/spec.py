@@ -226,7 +226,7 @@ class Study(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: str
-    part: Annotated[int, Field(ge=1)] | None = None
+    part: PositiveInt | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
 
