@@ -19,6 +19,7 @@ from losslab.selection import unended
 from losslab.spec import Study
 from losslab.study import budget as budgets
 from losslab.study.budget import Plan
+from losslab.study.engine import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before
 from losslab.study.results import read_results
 from losslab.study.stages import expand, labels, load_study, study_names
@@ -92,6 +93,8 @@ def run(
     out: Path | None = None,
     workers: int | None = None,
     threads: int = 1,
+    engine: EngineName = "local",
+    address: str | None = None,
     sample_if_offline: Flag = False,
     quiet: Flag = False,
 ) -> int:
@@ -107,6 +110,8 @@ def run(
         out: Folder of the study; runs/NAME when absent.
         workers: Processes that train at a time; one for each core and `threads` when absent.
         threads: Threads of each worker.
+        engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
+        address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
@@ -115,35 +120,39 @@ def run(
     folder = StudyFolder(out or Path("runs") / asked.name)
     folder.prepare()
     asked = _with_data(asked, sample_if_offline)
+    chosen = choose_engine(engine, address)
     began = monotonic()
     console = Console(quiet=quiet, highlight=False, markup=False)
-    made = _same_plan(folder, asked, budget_seconds)
+    made = _same_plan(folder, asked, budget_seconds, chosen)
     if made:
         console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
     else:
         left = None if budget_seconds is None else budget_seconds - (monotonic() - began)
-        made = budgets.plan(asked, budget_seconds=left, workers=workers, threads=threads)
+        made = budgets.plan(asked, budget_seconds=left, workers=workers, threads=threads, engine=chosen)
         _print_plan(made, console)
-    return _carry_out(
-        made, folder, console, {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
-    )
+    facts = {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
+    return _carry_out(made, folder, console, facts, chosen)
 
 
 @app.command
-def resume(folder: Path, *, quiet: Flag = False) -> int:
+def resume(folder: Path, *, engine: EngineName = "local", address: str | None = None, quiet: Flag = False) -> int:
     """Go on with an interrupted study where it stopped.
 
     Example: losslab study resume runs/optimizers
 
     Args:
         folder: The study's folder.
+        engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
+        address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         quiet: Print nothing but errors.
     """
     study_folder = StudyFolder(folder)
     before = study_folder.plan
-    made = planned_before(study_folder)
+    chosen = choose_engine(engine, address)
+    made = planned_before(study_folder, chosen)
     console = Console(quiet=quiet, highlight=False, markup=False)
-    return _carry_out(made, study_folder, console, {key: before.get(key) for key in ("budget_seconds", "command")})
+    facts = {key: before.get(key) for key in ("budget_seconds", "command")}
+    return _carry_out(made, study_folder, console, facts, chosen)
 
 
 @app.command
@@ -233,7 +242,7 @@ def _with_data(study: Study, sample_if_offline: bool) -> Study:
     return study
 
 
-def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) -> Plan | None:
+def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine) -> Plan | None:
     """The plan that the folder was begun with, when it is of the same study and budget."""
     if not (folder.path / "study.json").exists():
         return None
@@ -242,7 +251,7 @@ def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) 
     if name != study.name:
         raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
     same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
-    return planned_before(folder) if same else None
+    return planned_before(folder, engine) if same else None
 
 
 def _plan_facts(made: Plan) -> dict[str, Any]:
@@ -275,10 +284,10 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
     )
 
 
-def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any]) -> int:
+def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
     """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
     try:
-        show_progress(execute(made, folder, facts), console)
+        show_progress(execute(made, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         raise Interrupted(f"interrupted; go on with: losslab study resume {folder.path}", number) from None
