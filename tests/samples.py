@@ -139,8 +139,9 @@ class Slow(nn.Module):
         return images
 
 
-def slow_net(*, hidden_dropout: float = 0.0) -> nn.Module:
-    return nn.Sequential(Slow(), nn.Flatten(), nn.Linear(108, 8), nn.Dropout(hidden_dropout), nn.Linear(8, 3))
+def slow_net(*, inputs: int = 108, classes: int = 3, hidden_dropout: float = 0.0) -> nn.Module:
+    layers = (nn.Linear(inputs, 8), nn.Dropout(hidden_dropout), nn.Linear(8, classes))
+    return nn.Sequential(Slow(), nn.Flatten(), *layers)
 
 
 def counting(count: int) -> Iterator[int]:

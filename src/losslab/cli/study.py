@@ -18,6 +18,7 @@ from losslab.selection import unended
 from losslab.spec import Study
 from losslab.study import budget as budgets
 from losslab.study.budget import Plan, plan_at
+from losslab.study.engine import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
@@ -104,6 +105,8 @@ def run(
     out: Path | None = None,
     workers: int | None = None,
     threads: int = 1,
+    engine: EngineName = "local",
+    address: str | None = None,
     sample_if_offline: Flag = False,
     quiet: Flag = False,
 ) -> int:
@@ -119,33 +122,42 @@ def run(
         out: Folder of the study; runs/NAME when absent.
         workers: Processes that train at a time; one for each core and `threads` when absent.
         threads: Threads of each worker.
+        engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
+        address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
     budget_seconds = None if full else parse_duration(budget)
+    chosen = choose_engine(engine, address)
     console = Console(quiet=quiet, highlight=False, markup=False)
     place = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
     for asked, share in _shares(study, seeds, budget_seconds):
         folder = StudyFolder(place / asked.name if study == ALL else place)
         folder.prepare()
-        code |= _run_one(_with_data(asked, sample_if_offline), folder, console, share, workers, threads)
+        code |= _run_one(_with_data(asked, sample_if_offline), folder, console, share, workers, threads, chosen)
     console.print(f"next: losslab report {place}", soft_wrap=True)
     return code
 
 
 def _run_one(
-    asked: Study, folder: StudyFolder, console: Console, budget_seconds: float | None, workers: int | None, threads: int
+    asked: Study,
+    folder: StudyFolder,
+    console: Console,
+    budget_seconds: float | None,
+    workers: int | None,
+    threads: int,
+    engine: Engine,
 ) -> int:
     """Run a study into its folder, or what is missing there of it."""
-    made = _same_plan(folder, asked, budget_seconds)
+    made = _same_plan(folder, asked, budget_seconds, engine)
     if made:
         console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
     else:
-        made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads)
+        made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads, engine=engine)
         _print_plan(made, console)
     facts = {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
-    return _carry_out(made, folder, console, facts)
+    return _carry_out(made, folder, console, facts, engine)
 
 
 def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
@@ -159,20 +171,23 @@ def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[
 
 
 @app.command
-def resume(folder: Path, *, quiet: Flag = False) -> int:
+def resume(folder: Path, *, engine: EngineName = "local", address: str | None = None, quiet: Flag = False) -> int:
     """Go on with an interrupted study where it stopped.
 
     Example: losslab study resume runs/optimizers
 
     Args:
         folder: The study's folder, or one that holds several.
+        engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
+        address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         quiet: Print nothing but errors.
     """
+    chosen = choose_engine(engine, address)
     console = Console(quiet=quiet, highlight=False, markup=False)
     code = 0
     for each in study_folders(folder):
         facts = {key: each.plan.get(key) for key in ("budget_seconds", "command")}
-        code |= _carry_out(planned_before(each), each, console, facts)
+        code |= _carry_out(planned_before(each, chosen), each, console, facts, chosen)
     console.print(f"next: losslab report {folder}", soft_wrap=True)
     return code
 
@@ -264,7 +279,7 @@ def _with_data(study: Study, sample_if_offline: bool) -> Study:
     return study
 
 
-def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) -> Plan | None:
+def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine) -> Plan | None:
     """The plan that the folder was begun with, when it is of the same study and budget."""
     if not (folder.path / "study.json").exists():
         return None
@@ -273,7 +288,7 @@ def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None) 
     if name != study.name:
         raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
     same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
-    return planned_before(folder) if same else None
+    return planned_before(folder, engine) if same else None
 
 
 def _plan_facts(made: Plan) -> dict[str, Any]:
@@ -316,10 +331,10 @@ def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     )
 
 
-def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any]) -> int:
+def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
     """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
     try:
-        show_progress(execute(made, folder, facts), console)
+        show_progress(execute(made, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         again = f"interrupted; go on with the same command, or: losslab study resume {folder.path}"

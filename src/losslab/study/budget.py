@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from time import monotonic
 
 from losslab.errors import InvalidInput
 from losslab.spec import Run, Stage, Study
-from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.engine import LOCAL, Engine
+from losslab.study.local import Ended, Task, Yielded
 from losslab.study.sizes import part_sizes, training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
@@ -88,24 +88,32 @@ def kind_of_run(run: Run) -> str:
     return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
 
 
-def plan(study: Study, *, budget_seconds: float | None = None, workers: int | None = None, threads: int = 1) -> Plan:
-    """A study laid out for this machine: its steps are measured, then the scale is chosen that fits the budget.
+def plan(
+    study: Study,
+    *,
+    budget_seconds: float | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+    engine: Engine = LOCAL,
+) -> Plan:
+    """A study laid out for an engine: its steps are measured there, then the scale is chosen that fits the budget.
 
     Args:
         study: what to run.
         budget_seconds: wall time for measuring and running together; full scale without it.
         workers: processes that train at a time; one for each core and `threads` when absent.
         threads: torch threads of each worker.
+        engine: where the steps are measured and the study is to run.
     Raises:
         InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
     """
     if threads < 1 or (workers is not None and workers < 1):
         raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
     began = monotonic()
-    crew = workers or max(1, (os.cpu_count() or 1) // threads)
+    crew = workers or engine.slots(threads)
     scales = [FULL] if budget_seconds is None else [_scale(3.0, 1), FULL]
     runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
-    costs = measure_costs(runs, workers=crew, threads=threads)
+    costs = measure_costs(runs, workers=crew, threads=threads, engine=engine)
     left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
     return make_plan(study, costs, workers=crew, threads=threads, budget_seconds=left)
 
@@ -187,7 +195,7 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
     return max(free)
 
 
-def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[str, Cost]:
+def measure_costs(runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL) -> dict[str, Cost]:
     """The cost of each kind of run among ``runs``, measured here and now with all workers at work.
 
     Raises:
@@ -196,7 +204,7 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int) -> dict[st
     kinds = {kind_of_run(run): run for run in runs}
     costs: dict[str, Cost] = {}
     tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
-    for event in run_tasks(tasks, workers=workers, threads=threads):
+    for event in engine.run_tasks(tasks, workers=workers, threads=threads):
         if isinstance(event, Yielded):
             costs[event.key] = event.value
         elif isinstance(event, Ended) and event.error:

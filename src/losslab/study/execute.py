@@ -11,7 +11,8 @@ from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
 from losslab.study.budget import Cost, Plan, longest_first, plan_at
-from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.engine import LOCAL, Engine
+from losslab.study.local import Ended, Task, Yielded
 from losslab.study.results import RunResult, read_run
 from losslab.study.sizes import training_images
 from losslab.study.stages import Fields, Scale, expand
@@ -70,7 +71,7 @@ class StageSkipped:
 Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
 
 
-def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[Progress]:
+def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine = LOCAL) -> Iterator[Progress]:
     """Do what is missing of a plan in its folder and yield the progress.
 
     Runs that need what an earlier stage did not find are left out; study.json says why.
@@ -79,11 +80,12 @@ def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any]) -> Iterator[
         plan: what to run.
         folder: where the runs go; another process is kept out of it meanwhile.
         facts: further entries for study.json, such as the command.
+        engine: where the runs are done.
     Raises:
         StoreError: when another process works in the folder.
     """
     with folder.lease():
-        session = _Session(plan, folder, facts)
+        session = _Session(plan, folder, facts, engine)
         try:
             yield from _run_stages(session)
             session.facts["ended"] = _now()
@@ -98,6 +100,7 @@ class _Session:
     plan: Plan
     folder: StudyFolder
     facts: dict[str, Any]
+    engine: Engine
     began: float = field(default_factory=monotonic)
     has_trained: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
@@ -108,7 +111,11 @@ class _Session:
         same = before.get("spec") == self.plan.study.model_dump(mode="json")
         same = same and before.get("budget_seconds") == self.facts.get("budget_seconds")
         self.before = before if same else {}
-        self.facts = {"started": self.before.get("started") or _now(), "ended": None} | self.facts
+        self.facts = {
+            "started": self.before.get("started") or _now(),
+            "ended": None,
+            "engine": self.engine.name,
+        } | self.facts
 
     def write(self) -> None:
         """Bring study.json up to date; a session that had nothing to do leaves the times as they were."""
@@ -139,7 +146,7 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
             continue
         session.stages[place] = (stage, runs)
         session.write()
-        for event in _count_stage(folder, stage) if stage.count else _run_stage(plan, folder, stage.name, runs):
+        for event in _count_stage(folder, stage) if stage.count else _run_stage(session, stage.name, runs):
             session.has_trained |= not isinstance(event, StageBegan)
             yield event
         if stage.finding:
@@ -147,8 +154,12 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
             findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
 
 
-def planned_before(folder: StudyFolder) -> Plan:
+def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
     """The plan that a study folder was begun with, at the same scale.
+
+    Args:
+        folder: the study's.
+        engine: where it is to go on; another one than before has as many workers as fit there.
 
     Raises:
         InvalidInput: when the folder holds no study.
@@ -162,25 +173,28 @@ def planned_before(folder: StudyFolder) -> Plan:
             kind: Cost(**cost | {"step_seconds": tuple(map(tuple, cost["step_seconds"]))})
             for kind, cost in facts["costs"].items()
         }
-        return plan_at(study, scale, costs, facts["workers"], facts["threads"])
+        same = facts.get("engine", LOCAL.name) == engine.name
+        workers = facts["workers"] if same else engine.slots(facts["threads"])
+        return plan_at(study, scale, costs, workers, facts["threads"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
 
 
-def _run_stage(plan: Plan, folder: StudyFolder, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
+def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
+    plan, folder = session.plan, session.folder
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
     tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in ordered]
-    for event in run_tasks(tasks, workers=plan.workers, threads=plan.threads):
+    for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):
             yield RunRecorded(stage, run, event.value)
         elif isinstance(event, Ended):
             run_folder = folder.run_folder(run.id)
-            if event.error and run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
-                run_folder.fail(run, event.error)
+            if run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
+                run_folder.fail(run, event.error or "it left nothing here; does its machine share this folder?")
             yield RunEnded(stage, run, read_run(run_folder))
 
 

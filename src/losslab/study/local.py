@@ -56,7 +56,15 @@ class _Worker:
     task: Task | None = None
 
 
-def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Yielded | Ended]:
+Event = Yielded | Ended
+
+
+def slots(threads: int) -> int:
+    """How many workers of so many threads this machine has cores for; at least one."""
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
     """Run tasks in worker processes and yield what they yield, as it comes.
 
     A task that raises, or whose process dies, ends with an error and harms no other. Closing the generator asks the
@@ -93,7 +101,7 @@ def _hire(threads: int) -> _Worker:
     return _Worker(process, mine)
 
 
-def _receive(worker: _Worker) -> Iterator[Yielded | Ended]:
+def _receive(worker: _Worker) -> Iterator[Event]:
     assert worker.task is not None
     key = worker.task.key
     try:
@@ -122,17 +130,23 @@ def _dismiss(crew: list[_Worker]) -> None:
 def _work(connection: Connection, threads: int) -> None:
     """A worker's life: tasks in, events out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to stop.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     _die_with_parent()
+    set_threads(threads)
+    try:
+        while True:
+            for event in events_of(connection.recv()):
+                connection.send(event)
+    except (EOFError, ConnectionError, Interrupted):
+        sys.exit(0)
+
+
+def set_threads(threads: int) -> None:
+    """Bring this process into the state that every engine's workers train in; it has not imported torch yet."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    try:
-        while True:
-            _do(connection.recv(), connection)
-    except (EOFError, ConnectionError, Interrupted):
-        sys.exit(0)
 
 
 def _die_with_parent() -> None:
@@ -154,18 +168,21 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _do(task: Task, connection: Connection) -> None:
+def events_of(task: Task) -> Iterator[Event]:
+    """Do a task here; the last event is its end.
+
+    Raises:
+        Interrupted: when the task was asked to stop; this process is to do no other.
+    """
     error = None
     try:
         module, _, name = task.function.partition(":")
         for value in getattr(import_module(module), name)(*task.arguments):
-            connection.send(Yielded(task.key, value))
+            yield Yielded(task.key, value)
     except Interrupted:
-        raise  # asked to stop: do no other task
+        raise
     except LosslabError as problem:
         error = str(problem)
-    except ConnectionError:
-        raise
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-    connection.send(Ended(task.key, error))
+    yield Ended(task.key, error)

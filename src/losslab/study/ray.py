@@ -1,0 +1,131 @@
+"""The Ray engine: tasks on the workers of a cluster, which are in the state of local workers and do the same code.
+
+All machines of the cluster see the study's folder, the working directory and the data cache at the same paths.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from losslab.errors import InvalidInput, LosslabError
+from losslab.study.environment import source_sha256
+from losslab.study.local import STOP_SECONDS, Ended, Event, Task, events_of, set_threads
+
+CONNECT_SECONDS = 5.0
+TRIES = 4
+"""How often a task is begun whose worker is lost each time; a run goes on from its last checkpoint."""
+SEND_SECONDS = 1.0
+"""A worker sends its events together, so often at most: a message for each would hold up the one that reads them."""
+
+
+def connect(address: str) -> None:
+    """Join a cluster as its driver, unless this process has done so already.
+
+    Args:
+        address: ``host:port`` of its head, or ``auto`` for the one that this machine belongs to.
+    Raises:
+        InvalidInput: when it cannot be reached, or Ray is not installed.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InvalidInput("--engine ray: Ray is not installed; pip install 'losslab[ray]'") from None
+    if ray.is_initialized():
+        return
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdecimal()):
+        raise InvalidInput(f"--address (={address}) must be the host:port of a Ray cluster's head")
+    on_terminate = signal.getsignal(signal.SIGTERM)  # Ray replaces it
+    try:
+        if address != "auto":
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()  # Ray itself would take 85 seconds
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError, SystemExit) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(
+            f"--address {address}: no Ray cluster can be reached ({reason}); start one with `ray start`"
+        ) from error
+    signal.signal(signal.SIGTERM, on_terminate)
+
+
+def slots(threads: int) -> int:
+    """How many workers of so many threads the machines of the cluster have cores for."""
+    import ray
+
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum(int(node["Resources"].get("CPU", 0) // threads) for node in nodes if node["Alive"])
+
+
+def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
+    """Run tasks on the cluster and yield what they yield; see :func:`losslab.study.local.run_tasks`.
+
+    A task whose worker is lost is begun again, on whatever machine is left.
+
+    Raises:
+        InvalidInput: when no machine of the cluster has so many cores as a worker has threads.
+    """
+    import ray
+
+    if not slots(threads):
+        raise InvalidInput(f"--threads (={threads}): no machine of the Ray cluster has so many cores")
+    begin = ray.remote(num_cpus=threads, max_retries=0)(_work).remote
+    waiting, lost = deque(tasks), Counter[str]()
+    running: dict[Any, Task] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                task = waiting.popleft()
+                running[begin(task, threads, Path.cwd(), _versions())] = task
+            sender: Any = ray.wait(list(running), num_returns=1)[0][0]
+            task = running.pop(sender)
+            try:
+                events = ray.get(next(sender))
+            except ray.exceptions.RayError as error:
+                lost[task.key] += 1
+                if lost[task.key] < TRIES:
+                    waiting.appendleft(task)
+                    continue
+                reason = str(error).strip().splitlines()[-1]
+                events = [Ended(task.key, f"its worker was lost {TRIES} times; the last time: {reason}")]
+            if not isinstance(events[-1], Ended):
+                running[sender] = task  # at the end: the one that was heard last is asked last
+            yield from events
+    finally:
+        _stop(list(running))
+
+
+def _stop(senders: list[Any]) -> None:
+    """Ask tasks to stop, as SIGINT would, and wait until they have."""
+    import ray
+
+    for sender in senders:
+        ray.cancel(sender)
+    if senders:
+        ray.wait([sender.completed() for sender in senders], num_returns=len(senders), timeout=STOP_SECONDS)
+
+
+def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> Iterator[list[Event]]:
+    """Do a task on a worker of the cluster, as a local worker does it."""
+    os.chdir(folder)
+    if _versions() != versions:
+        raise LosslabError(f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {versions}")
+    set_threads(threads)
+    events: list[Event] = []
+    sent = -SEND_SECONDS
+    for event in events_of(task):
+        events.append(event)
+        if isinstance(event, Ended) or monotonic() - sent > SEND_SECONDS:
+            yield events
+            events, sent = [], monotonic()
+
+
+def _versions() -> tuple[str, ...]:
+    """What two machines must have in common to give the same bits."""
+    return source_sha256(), version("torch"), version("numpy")

@@ -1,0 +1,207 @@
+"""The Ray engine on a cluster of two nodes on this machine: the same bits as the local engine, whatever is killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import pytest
+from test_study import ENVIRONMENT, losslab, rows
+
+from losslab.study.store import RunFolder, complete_lines
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+ADDRESS = "127.0.0.3:6399"
+ENGINE = ("--engine", "ray", "--address", ADDRESS)
+STUDY = """
+name = "slow"
+title = "Slow"
+[[stages]]
+name = "only"
+[stages.base]
+data = "fashion-mnist-sample"
+model = "samples:slow_net(inputs=784, hidden_dropout=0.3)"
+augment = ["pad_crop(padding=2)", "flip"]
+batch = "exp_range(b_min=32, b_max=96)"
+epochs = 5
+[[stages.grid]]
+optimizer = "adam"
+lr = [0.001, 0.003, 0.01]
+"""
+
+
+def start_node(*arguments: str) -> subprocess.Popen[bytes]:
+    """A node in a session of its own, so that its processes can be told from all others."""
+    settings = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3", "RAY_worker_niceness": "0"}
+    command = ["ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--object-store-memory=80000000", *arguments]
+    return subprocess.Popen(
+        [sys.executable, "-m", *command, "--disable-usage-stats"],
+        env=ENVIRONMENT | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_node(node: subprocess.Popen[bytes]) -> None:
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == node.pid:
+                process.kill()
+    node.wait()
+
+
+def listens() -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.3", 6399)) == 0
+
+
+def until(happened: Callable[[], object], driver: subprocess.Popen[str] | None = None) -> None:
+    while not happened():
+        assert driver is None or driver.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[subprocess.Popen[bytes]]:
+    """The head of a cluster of two nodes."""
+    from ray._raylet import GcsClient
+
+    with TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a socket's path is short
+        options = ("--head", "--port=6399", "--include-dashboard=false", f"--temp-dir={folder}")
+        nodes = [start_node("--node-ip-address=127.0.0.3", *options)]
+        nodes.append(start_node("--node-ip-address=127.0.0.2", f"--address={ADDRESS}"))
+        try:
+            until(listens)
+            client = GcsClient(address=ADDRESS)
+            until(lambda: len(client.get_all_node_info()) == 2)
+            yield nodes[0]
+        finally:
+            for node in nodes:
+                kill_node(node)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ray") / "slow.toml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(study: Path) -> dict[str, list[dict[str, Any]]]:
+    done = losslab("study", "run", study, "--full", "--out", study.parent / "local", "--quiet")
+    assert done.returncode == 0, done.stderr
+    return rows(study.parent / "local")
+
+
+def begin(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "losslab", "study", *map(str, arguments), *ENGINE, "--quiet"]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+
+
+def rows_at_work(out: Path) -> dict[Path, int]:
+    """How many records the runs at work have written, for those that have trained a little."""
+    folders = [RunFolder(path.parent) for path in out.glob("runs/*/status.json")]
+    counts = {f.path: len(complete_lines(f.records_path)) for f in folders if f.status["status"] == "running"}
+    return {path: count for path, count in counts.items() if count > 5}
+
+
+def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_engine(
+    head: subprocess.Popen[bytes], study: Path, unbroken: dict[str, list[dict[str, Any]]]
+) -> None:
+    out = study.parent / "ray"
+    driver = begin("run", study, "--full", "--out", out)
+    until(lambda: rows_at_work(out), driver)
+    before = rows_at_work(out)
+    driver.send_signal(signal.SIGINT)
+    assert driver.communicate()[1] == f"losslab: interrupted; go on with the same command, or: losslab study resume {out}\n"
+    assert driver.returncode == 130
+    for path in before:
+        assert RunFolder(path).status["status"] == "interrupted"
+        assert list(path.glob("checkpoints/step-*/manifest.json"))
+
+    driver = begin("resume", out)
+    until(lambda: any(count > before.get(path, 99) + 2 for path, count in rows_at_work(out).items()), driver)
+    victim = next(path for path, count in rows_at_work(out).items() if count > before.get(path, 99) + 2)
+    process = int((victim / "lease").read_text().split()[1])
+    assert os.getsid(process) != os.getsid(0)
+    os.kill(process, signal.SIGKILL)
+    assert driver.wait() == 0
+    assert rows(out) == unbroken
+
+
+def test_a_task_that_loses_every_worker_fails_and_harms_no_other(head: subprocess.Popen[bytes]) -> None:
+    code = (
+        "from losslab.study.engine import choose_engine; from losslab.study.local import Ended, Task\n"
+        f"engine = choose_engine('ray', '{ADDRESS}'); assert engine.slots(1) == 2\n"
+        "tasks = [Task('killed', 'samples:killed', ()), Task('good', 'samples:counting', (2,))]\n"
+        "tasks += [Task('broken', 'samples:broken', ()), Task('threads', 'samples:threads', ())]\n"
+        "for event in engine.run_tasks(tasks, workers=2, threads=1):\n"
+        "    print(event.key, getattr(event, 'value', ''), getattr(event, 'error', ''))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    events = done.stdout.splitlines()
+    assert [event for event in events if event.startswith("good")] == ["good 0 ", "good 1 ", "good  None"]
+    assert [event for event in events if event.startswith("threads")] == ["threads 1 ", "threads  None"]
+    assert "broken  ZeroDivisionError: by mistake" in events
+    assert any(event.startswith("killed  its worker was lost 4 times") for event in events)
+
+
+def test_a_worker_needs_a_machine_with_as_many_cores(head: subprocess.Popen[bytes], study: Path) -> None:
+    done = losslab("study", "run", study, "--full", "--out", study.parent / "wide", "--threads", 2, *ENGINE)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "losslab: --threads (=2): no machine of the Ray cluster has so many cores\n",
+    )
+
+
+def test_a_study_whose_cluster_is_lost_resumes_on_this_machine_to_the_same_bits(
+    head: subprocess.Popen[bytes], study: Path, unbroken: dict[str, list[dict[str, Any]]]
+) -> None:
+    out = study.parent / "lost"
+    driver = begin("run", study, "--full", "--out", out)
+    until(lambda: rows_at_work(out), driver)
+    kill_node(head)
+    assert driver.wait() != 0
+    assert losslab("study", "resume", out, "--quiet").returncode == 0
+    assert rows(out) == unbroken
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.4:9", "--address 127.0.0.4:9: no Ray cluster can be reached ([Errno 111] Connection refused)"),
+        ("nowhere", "--address (=nowhere) must be the host:port of a Ray cluster's head"),
+    ],
+    ids=["nobody there", "no address"],
+)
+def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(study: Path, address: str, message: str) -> None:
+    done = losslab("study", "run", study, "--out", study.parent / "none", "--engine", "ray", "--address", address)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"losslab: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ray_is_imported_only_to_join_a_cluster() -> None:
+    code = "import sys, losslab.cli.study, losslab.study.ray; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT).returncode == 0
+
+
+def test_without_ray_one_line_says_what_to_install(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ray'] = None")
+    command = [sys.executable, "-m", "losslab", "study", "resume", "anywhere", "--engine", "ray"]
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "losslab[ray]" in done.stderr
