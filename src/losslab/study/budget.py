@@ -81,7 +81,7 @@ Costs = Mapping[str, Cost]
 def kind_of_run(run: Run) -> str:
     """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
 
-    Steps with several copies are measured with two, and lie on the line through the cost of one and of two.
+    Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
     """
     fields = run.model_dump(mode="json")
     parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
@@ -201,7 +201,7 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int, engine: En
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
-    kinds = {kind_of_run(run): run for run in runs}
+    kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}  # the one with most copies
     costs: dict[str, Cost] = {}
     tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
     for event in engine.run_tasks(tasks, workers=workers, threads=threads):
