@@ -9,7 +9,7 @@ processes, since threads of one process would train one after the other. losslab
 Usage: python benchmarks/sweep.py [runs] [steps]
 """
 
-import importlib.util
+import importlib
 import sys
 import tempfile
 import time
@@ -103,19 +103,27 @@ def optuna(lrs: list[float], steps: int) -> list[Times]:
 
 TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
     "losslab": ("losslab", losslab),
-    "Ray Tune": ("ray", ray_tune),
+    "Ray Tune": ("ray.tune", ray_tune),
     "Optuna, 2 jobs": ("optuna", optuna),
 }
-"""Name -> package and how it runs the sweep."""
+"""Name -> module and how it runs the sweep."""
+
+
+def is_installed(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
     steps = int(sys.argv[2]) if len(sys.argv) > 2 else 600
     lrs = [LOW * (HIGH / LOW) ** (place / (runs - 1)) for place in range(runs)]
-    installed = {name: run for name, (package, run) in TOOLS.items() if importlib.util.find_spec(package)}
+    installed = {name: run for name, (package, run) in TOOLS.items() if is_installed(package)}
     for name in TOOLS.keys() - installed.keys():
-        print(f"{name}: not installed; left out")
+        print(f"{name}: not installed (pip install 'ray[tune]' optuna); left out")
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in installed}
     for _ in range(REPEATS):
         for name, run in installed.items():
@@ -130,11 +138,9 @@ def main() -> None:
     for name, rows in measured.items():
         ratios, totals, means = zip(*rows, strict=True)
         against = median(total / our for total, our in zip(totals, ours, strict=True))
-        print(
-            f"{name:15} sweep / (sum of runs / {WORKERS}): median {median(ratios):.3f} (from {min(ratios):.3f} to "
-            f"{max(ratios):.3f})   in all {median(totals):6.1f} s, {against:.2f} of losslab's; "
-            f"a run {median(means):.2f} s"
-        )
+        spread = f"{median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
+        print(f"{name:15} sweep / (sum of runs / {WORKERS}): {spread}   a run: {median(means):.2f} s")
+        print(f"{'':15} in all, start-up too: {median(totals):.1f} s, {against:.2f} times losslab's")
     import torch
 
     print(f"torch {torch.__version__}, {runs} runs of {steps} steps, {WORKERS} workers of 1 thread, {REPEATS} repeats")

@@ -47,8 +47,8 @@ MUTATIONS = {
 def test_without_a_safeguard_a_test_fails(
     tmp_path: Path, trials: Callable[[int, int], int], measured: Callable[[str], None], name: str
 ) -> None:
-    if list(MUTATIONS).index(name) >= trials(2, len(MUTATIONS)):
-        pytest.skip("`make faults` tries all")
+    if not trials(0, 1):
+        pytest.skip("part of `make faults`")
     shutil.copytree(SOURCE, tmp_path / "losslab", ignore=shutil.ignore_patterns("__pycache__"))
     place, before, after = MUTATIONS[name]
     text = (tmp_path / "losslab" / place).read_text()
