@@ -31,18 +31,20 @@ def calibrate(run: Run) -> Iterator[Cost]:
     start_seconds = perf_counter() - began
     sizes = Timeline(run, len(parts.training)).batch_sizes
     seconds = {size: _step_seconds(run, dataset, state, size, 1) for size in sorted({min(sizes), max(sizes)})}
+    memory = peak_memory()
     if run.repeats > 1:
         largest = max(sizes)
         copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
         seconds = {min(sizes): seconds[min(sizes)]}
         seconds[largest * copies] = _step_seconds(run, dataset, state, largest, copies)
+        memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
     evaluate(state.model, images)
     clock = perf_counter()
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(tuple(seconds.items()), image_seconds, start_seconds, peak_memory())
+    yield Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
 
 
 def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
