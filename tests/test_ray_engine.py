@@ -138,7 +138,8 @@ def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_
     process = int((victim / "lease").read_text().split()[1])
     assert os.getsid(process) != os.getsid(0)
     os.kill(process, signal.SIGKILL)
-    assert driver.wait() == 0
+    driver.communicate()
+    assert driver.returncode == 0
     assert rows(out) == unbroken
 
 
@@ -174,7 +175,8 @@ def test_a_study_whose_cluster_is_lost_resumes_on_this_machine_to_the_same_bits(
     driver = begin("run", study, "--full", "--out", out)
     until(lambda: rows_at_work(out), driver)
     kill_node(head)
-    assert driver.wait() != 0
+    driver.communicate()
+    assert driver.returncode != 0
     assert losslab("study", "resume", out, "--quiet").returncode == 0
     assert rows(out) == unbroken
 

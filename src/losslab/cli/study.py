@@ -80,11 +80,11 @@ def plan(
     if not device_tflops > 0:
         raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
     budget_seconds = None if full else parse_duration(budget)
-    from losslab.study.operations import operations  # imports torch
-
     facts = []
     for asked, share in _shares(study, seeds, budget_seconds):
         made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads)
+        from losslab.study.operations import operations  # imports torch, which a faulty study is to be spared
+
         whole = plan_at(asked, FULL, made.costs, made.workers, threads)
         flops = operations(run for stage in whole.stages for run in stage.runs)
         facts.append({**_plan_facts(made), "full_seconds": whole.seconds, "full_flops": flops})
