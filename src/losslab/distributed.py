@@ -40,10 +40,10 @@ def processes() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def share(count: int) -> slice:
+def share(count: int) -> range:
     """This process's part of so many images in a row; where they are few, the last processes have none."""
     first, end = (-(-count * number // processes()) for number in (rank(), rank() + 1))
-    return slice(first, end)
+    return range(first, end)
 
 
 def replicated(model: nn.Module) -> nn.Module:

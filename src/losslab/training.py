@@ -178,8 +178,8 @@ def _update(
     holds for processes: each has its part, and the mean of the scaled losses is the loss of the batch.
     """
     rank, processes, count = distributed.rank(), distributed.processes(), step.batch_size * run.repeats
-    mine = distributed.share(count)
-    left = mine.stop - mine.start
+    own = len(distributed.share(count))
+    left = max(own, 1)
     indices = orders.indices(step)
     loss: list[torch.Tensor] = []
     correct: list[torch.Tensor] = []
@@ -189,13 +189,13 @@ def _update(
         with seeded(run.seed, f"step of process {rank}" if rank else "step", step.index, device=indices.device):
             for pixels, labels in micro_batches(run, images, indices, step.index):
                 left -= len(labels)
+                counted = min(len(labels), own)  # a process without images of its own works on one that does not count
                 with distributed.accumulating(network) if left else nullcontext():
                     logits = network(pixels)
-                    mean = F.cross_entropy(logits, labels) if len(labels) else logits.sum()
-                    share = mean * (processes * len(labels) / count)
-                    share.backward()
+                    share = F.cross_entropy(logits, labels) * (processes * counted / count)
+                    share.backward()  # type: ignore[no-untyped-call]
                 loss.append(share.detach())
-                correct.append((logits.detach().argmax(1) == labels).sum())
+                correct.append((logits.detach().argmax(1) == labels)[:counted].sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -217,10 +217,11 @@ def micro_batches(
     pipeline = augment.pipeline(run.augment, images.normalization)
     copies = indices.repeat(run.repeats)
     drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
-    mine = distributed.share(len(copies))
+    part = distributed.share(len(copies)) or range(1)
+    mine = slice(part.start, part.stop)
     most = run.max_micro_batch or len(copies)
-    for part, numbers in zip(torch.split(copies[mine], most), torch.split(drawn[mine], most), strict=True):
-        yield images.augmented(part, pipeline, numbers)
+    for some, numbers in zip(torch.split(copies[mine], most), torch.split(drawn[mine], most), strict=True):
+        yield images.augmented(some, pipeline, numbers)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
