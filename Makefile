@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test faults check bench docs
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -23,6 +23,9 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 test: setup  ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile -q
 
+faults: setup  ## the table of faults: twenty rows, each with its full count
+	$(BIN)/pytest -m row --full-faults -q tests
+
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,3 +33,6 @@ check: setup  ## formatting, lint, types
 
 bench: setup  ## every benchmark, one after the other
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+docs: setup  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs

@@ -52,6 +52,58 @@ def nan_after(*, steps: int = 3) -> nn.Module:
     return NanAfter(steps)
 
 
+class Spoiled(nn.Module):
+    """A linear network whose loss or gradient becomes NaN or infinite at its k-th training step, counted from 0."""
+
+    def __init__(self, kind: str, value: float, step: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(108, 3)
+        self.kind, self.value, self.left = kind, value, step
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = self.linear(images.flatten(1))
+        self.left -= self.training
+        if self.left == -1 and self.kind == "gradient":
+            logits.register_hook(lambda gradient: gradient * self.value)
+        elif self.left == -1:  # a class whose logit is -inf, where an image is of it, has an infinite loss
+            logits = logits - torch.tensor([self.value, 0.0, 0.0])
+        return logits
+
+
+def spoiled(*, kind: str, value: str, step: int) -> nn.Module:
+    return Spoiled(kind, float(value), step)
+
+
+class Hungry(nn.Linear):
+    """A linear network that asks for more memory than there is at one moment of its life."""
+
+    def __init__(self, when: str) -> None:
+        super().__init__(108, 3)
+        self.when, self.step = when, 0
+        if when == "building":
+            self.ask()
+
+    def ask(self) -> None:
+        torch.empty(10**12)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        at_third = self.training and self.step == 3
+        if self.when == "faked CUDA" and at_third:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        if (
+            (self.when == "training" and at_third)
+            or (self.when == "evaluation" and not self.training)
+            or (self.when == "more than 32 images" and self.training and len(images) > 32)
+        ):
+            self.ask()
+        self.step += self.training
+        return super().forward(images.flatten(1))
+
+
+def hungry(*, when: str) -> nn.Module:
+    return Hungry(when)
+
+
 def conv_net() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3),

@@ -10,6 +10,7 @@ from losslab import analysis, selection
 from losslab.errors import Diverged
 from losslab.estimates import Estimate, differ, wilson
 from losslab.records import Evaluation
+from losslab.spec import make_run
 from losslab.study.results import RunResult, StudyResults, read_results
 
 METHODS = {"adagrad": "AdaGrad", "adam": "Adam"}
@@ -98,6 +99,14 @@ def test_varying_fields_leave_out_what_follows_from_a_name(results: StudyResults
     assert "optimizer.eps" not in fields
 
 
+def test_runs_with_a_number_and_with_a_policy_are_told_apart() -> None:
+    fields = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam", "batch": 64, "epochs": 1}
+    runs = [make_run({**fields, "lr": lr}) for lr in (0.01, "triangular(base_lr=0.001, max_lr=0.02)")]
+    results = [RunResult(run, "done", "", {}, ()) for run in runs]
+    assert selection.varying_fields(results) == ["lr"]
+    assert list(selection.group_runs(results, ["lr"])) == ["lr 0.01", "triangular(base_lr=0.001, max_lr=0.02)"]
+
+
 def test_estimates_read_every_seed(results: StudyResults) -> None:
     found = analysis.estimates(plain(results), analysis.final("train_loss"))
     by_hand = [result.evaluations[-1].train_loss for result in plain(results)["adam"]]
@@ -129,6 +138,7 @@ def test_a_ratio_needs_both_sides(results: StudyResults) -> None:
     assert analysis.ratios(dropped(results), {}, analysis.train_seconds) == {}
 
 
+@pytest.mark.row(10)
 def test_diverged_runs_count_nowhere_and_are_named(results: StudyResults) -> None:
     runs = [_ended(result, "diverged", str(Diverged(7, float("inf")))) for result in plain(results)["adam"]]
     changed = StudyResults(results.plan, {**results.stages, "compare": tuple(runs)})

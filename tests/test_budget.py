@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from losslab.errors import InvalidInput
 from losslab.spec import Study
-from losslab.study.budget import Cost, Plan, kind_of_run, make_plan, makespan, run_seconds
+from losslab.study.budget import Cost, Plan, kind_of_run, longest_first, make_plan, makespan, run_seconds
 from losslab.study.stages import expand
 
 STUDY = Study.model_validate(
@@ -85,3 +85,11 @@ def test_runs_start_in_order_on_the_first_free_worker() -> None:
 def test_a_step_between_two_measured_sizes_lies_on_their_line() -> None:
     cost = Cost(((10, 1.0), (30, 2.0)), 0, 0, 0)
     assert [cost.of_step(size) for size in (10, 20, 30)] == [1.0, 1.5, 2.0]
+
+
+def test_the_longest_runs_start_first_and_unknown_ones_before_them() -> None:
+    numbered = zip(expand(STUDY.stages[0]), range(1, 9), strict=True)
+    runs = [run.model_copy(update={"epochs": epochs}) for run, epochs in numbered]
+    other = runs[0].model_copy(update={"batch": 32})
+    assert [run.epochs for run in longest_first(runs, COSTS)] == list(range(8, 0, -1))
+    assert longest_first([*runs, other], COSTS)[0] == other

@@ -1,4 +1,7 @@
 import itertools
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -8,6 +11,7 @@ import torch
 from samples import tiny_data
 
 from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.errors import CheckpointCorrupt
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
 from losslab.training import TrainState, new_state, train, weights_sha256
@@ -66,16 +70,19 @@ def loads(tmp_path: Path) -> tuple[int, list[str]]:
     return load_newest(tmp_path, new_state(run(), DATA))
 
 
-def test_a_checkpoint_cut_at_any_of_64_places_is_detected(tmp_path: Path) -> None:
+@pytest.mark.row(5)
+def test_a_checkpoint_cut_at_any_of_64_places_is_detected(tmp_path: Path, measured: Callable[[str], None]) -> None:
     path, content = damaged(tmp_path)
     for place in range(64):
         path.write_bytes(content[: len(content) * place // 64])
         rows, rejected = loads(tmp_path)
         assert rows == 2
-        assert str(path) in rejected[0]
+        assert re.search(rf"{path}: [\d,]+ bytes in place of {len(content):,}", rejected[0])
+    measured("64 cuts detected and named")
 
 
-def test_any_of_200_flipped_bytes_is_detected(tmp_path: Path) -> None:
+@pytest.mark.row(6)
+def test_any_of_200_flipped_bytes_is_detected(tmp_path: Path, measured: Callable[[str], None]) -> None:
     path, content = damaged(tmp_path)
     random = Random(0)
     for _ in range(200):
@@ -83,8 +90,10 @@ def test_any_of_200_flipped_bytes_is_detected(tmp_path: Path) -> None:
         flipped[random.randrange(len(content))] ^= random.randrange(1, 256)
         path.write_bytes(flipped)
         assert loads(tmp_path)[0] == 2
+    measured("200 flipped bytes detected")
 
 
+@pytest.mark.row(5)
 @pytest.mark.parametrize("manifest", ["", "{}", "[]", "null", '{"bytes": 3}'])
 def test_a_damaged_manifest_is_detected(tmp_path: Path, manifest: str) -> None:
     path, _ = damaged(tmp_path)
@@ -103,6 +112,72 @@ def test_a_failed_save_leaves_the_earlier_checkpoints(tmp_path: Path, monkeypatc
         save_checkpoint(tmp_path, trained(run(), 3), rows=3)
     monkeypatch.undo()
     assert loads(tmp_path) == (2, [])
+
+
+def test_what_was_not_written_as_meant_is_an_error_and_costs_no_older_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (2, 3):
+        save_checkpoint(tmp_path, trained(run(), rows), rows=rows)
+    before, whole = checkpoints(tmp_path), os.fsync
+
+    def bad_sector(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        whole(descriptor)
+        if path.name == "state.safetensors":
+            path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+    monkeypatch.setattr(os, "fsync", bad_sector)
+    with pytest.raises(CheckpointCorrupt, match="its sha256 is not the manifest's"):
+        save_checkpoint(tmp_path, trained(run(), 5), rows=5)
+    assert set(before) <= set(checkpoints(tmp_path))
+    assert loads(tmp_path)[0] == 3
+
+
+@pytest.mark.row(2)
+def test_a_save_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are on disk before the rename that shows them, the rename before anything older goes."""
+    for rows in (2, 3):
+        save_checkpoint(tmp_path / "checkpoints", trained(run(), rows), rows=rows)
+    calls = system_calls(monkeypatch)
+    place = save_checkpoint(tmp_path / "checkpoints", trained(run(), 5), rows=5)
+    monkeypatch.undo()
+    (shown,) = [at for at, call in enumerate(calls) if call[0] == "rename" and call[2] == str(place)]
+    temporary = calls[shown][1]
+    written = [call[1] for call in calls[:shown] if call[0] == "fsync"]
+    assert f"{temporary}/state.safetensors" in written
+    assert any(name.startswith(f"{temporary}/.manifest.json") for name in written)
+    assert temporary in written[written.index(f"{temporary}/state.safetensors") + 1 :]
+    kept = calls.index(("fsync", str(tmp_path / "checkpoints")), shown)
+    assert min(at for at, call in enumerate(calls) if call[0] == "remove") > kept
+    assert ("fsync", str(tmp_path)) in calls  # the folder of checkpoints itself, and the records'
+
+
+def system_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The calls that bring something to disk, that show it and that remove it, in order, as they will come."""
+    calls: list[tuple[str, ...]] = []
+    fsync, rename, replace, unlink = os.fsync, os.rename, os.replace, os.unlink
+
+    def spy_fsync(descriptor: int) -> None:
+        calls.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def spy_move(move: Callable[..., None]) -> Callable[..., None]:
+        def spy(source: Path, target: Path) -> None:
+            calls.append(("rename", str(source), str(target)))
+            move(source, target)
+
+        return spy
+
+    def spy_unlink(path: Any, **options: Any) -> None:
+        calls.append(("remove", str(path)))
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "rename", spy_move(rename))
+    monkeypatch.setattr(os, "replace", spy_move(replace))
+    monkeypatch.setattr(os, "unlink", spy_unlink)
+    return calls
 
 
 def test_optimizer_state_keeps_the_layout_of_its_weights(tmp_path: Path) -> None:

@@ -137,7 +137,19 @@ def test_a_folder_that_cannot_be_written_is_one_line(losslab: Callable[..., Done
 
 @pytest.mark.parametrize(
     "command",
-    ["", "train", "study", "study run", "study plan", "study list", "study resume", "data", "data show", "report"],
+    [
+        "",
+        "train",
+        "study",
+        "study run",
+        "study plan",
+        "study list",
+        "study resume",
+        "data",
+        "data show",
+        "report",
+        "export",
+    ],
 )
 def test_every_command_has_help(losslab: Callable[..., Done], command: str) -> None:
     done = losslab(*command.split(), "--help")

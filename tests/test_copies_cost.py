@@ -6,7 +6,7 @@ import pytest
 
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
-from losslab.study.budget import Cost, kind_of_run, run_seconds
+from losslab.study.budget import Cost, kind_of_run, measure_costs, run_seconds
 from losslab.study.stages import expand, labels
 
 BASE = {
@@ -36,11 +36,21 @@ def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
     assert run_seconds(spec, {kind_of_run(spec): cost}) == pytest.approx(18 * (0.1 + 0.4 * 8))
 
 
-@pytest.mark.parametrize(("repeats", "images"), [(1, [23]), (2, [23, 46]), (8, [23, 46])])
-def test_copies_are_measured_with_two_at_most(repeats: int, images: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("repeats", "seconds", "images"), [(1, 9.0, [23]), (2, 0.0, [23, 46]), (8, 0.0, [23, 46]), (8, 1e3, [23, 184])]
+)
+def test_as_many_copies_are_measured_as_take_little_time(
+    repeats: int, seconds: float, images: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr(calibrate, "COPIES_SECONDS", seconds)
     (cost,) = calibrate.calibrate(run(repeats=repeats))
     assert [size for size, _ in cost.step_seconds] == images
+
+
+def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
+    (cost,) = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1).values()
+    assert [size for size, _ in cost.step_seconds] == [23, 4 * 23]
 
 
 def test_labels_show_augmentations_as_they_are_written() -> None:

@@ -17,6 +17,7 @@ from losslab.data.archives import read_members
 from losslab.data.readers import read_official
 from losslab.errors import DataCorrupt, DataUnavailable
 
+pytestmark = pytest.mark.row(17)
 WANTED = {"good": 100, "other": 100}
 
 

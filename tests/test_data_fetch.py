@@ -94,6 +94,7 @@ def garbled(request: BaseHTTPRequestHandler, content: bytes) -> None:
     request.wfile.write(b"no status line\r\n\r\n")
 
 
+@pytest.mark.row(16)
 @pytest.mark.parametrize(
     ("answer", "error", "message", "most_requests"),
     [
@@ -127,6 +128,7 @@ def test_a_faulty_host_ends_in_one_clear_error_and_leaves_nothing(
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.row(16)
 def test_a_download_that_is_cut_off_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     ranges: list[str | None] = []
 
@@ -145,6 +147,7 @@ def test_a_download_that_is_cut_off_goes_on_where_it_stopped(monkeypatch: pytest
     assert ranges == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
 
+@pytest.mark.row(16)
 def test_a_host_that_cannot_resume_is_read_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [cut, whole]
     with host(ARCHIVE, lambda request, content: answers.pop(0)(request, content)) as (urls, _):
@@ -153,6 +156,7 @@ def test_a_host_that_cannot_resume_is_read_from_the_start(monkeypatch: pytest.Mo
     assert answers == []
 
 
+@pytest.mark.row(16)
 def test_a_host_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -235,6 +239,7 @@ def test_a_path_is_a_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert archive.exists()
 
 
+@pytest.mark.row(16)
 def test_a_damaged_file_in_the_cache_is_refused_by_load_and_replaced_by_fetch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ class Bomb:
         return os.mkdir, ("executed",)
 
 
+@pytest.mark.row(17)
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut", pickle.dumps(Bomb())])
 def test_another_file_named_npz_is_refused_and_never_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes

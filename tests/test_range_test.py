@@ -341,7 +341,7 @@ def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:
     assert "^" in done.stdout
     assert "training 1 of 1" in done.stderr
     done = find("batch", *TINY, "--lr", 0.03, "--sizes", "8,32", "--steps", 20, "--seeds", 1)
-    assert "samples_per_second" in done.stdout
+    assert "samples/s" in done.stdout
 
 
 def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:

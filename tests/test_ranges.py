@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from losslab.ranges import ALGORITHM, RULES, GradientSquares, LrRange, Trace, find_batch_range, find_lr_range
 from losslab.ranges.batch_evidence import noise_scale
 from losslab.ranges.curves import NoRange, find_fall, smooth, steps_before_divergence, without_spikes
-from losslab.ranges.display import text_plot
 
 STEPS = 500
 LR = np.logspace(-9, 1, STEPS)
@@ -321,13 +320,6 @@ def test_findings_show_themselves() -> None:
     assert "b_max" in batch._repr_html_()
     for found in (lr, batch, find_lr_range([ramp(np.full(STEPS, 2.3))])):
         assert found.plot().axes[0].get_xscale() == "log"
-
-
-def test_a_text_plot_marks_what_was_found() -> None:
-    bars, marks = text_plot([1, 2, 3, 4], [3.0, 3.0, 1.0, 5.0], [2, None]).split("\n")
-    assert (len(bars), marks) == (4, " ^")
-    assert len(text_plot(LR.tolist(), LR.tolist(), [1e-3]).split("\n")[0]) == 60
-    assert text_plot([], [], [None]) == ""
 
 
 @pytest.mark.parametrize("module", ["losslab", "losslab.ranges", "losslab.analysis", "losslab.cli.find"])

@@ -126,7 +126,8 @@ def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_
     until(lambda: rows_at_work(out), driver)
     before = rows_at_work(out)
     driver.send_signal(signal.SIGINT)
-    assert driver.communicate()[1] == f"losslab: interrupted; go on with: losslab study resume {out}\n"
+    again = f"go on with the same command, or: losslab study resume {out}"
+    assert driver.communicate()[1] == f"losslab: interrupted; {again}\n"
     assert driver.returncode == 130
     for path in before:
         assert RunFolder(path).status["status"] == "interrupted"

@@ -1,23 +1,29 @@
 """The report in a real browser: it draws, fetches nothing, runs nothing of a user's, and fits a phone."""
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_mission import all_parts
 from fake_study import part_one, write_run
 
 from losslab.choice import Choice
 from losslab.cli import main
-from losslab.report.render import write_report
-from losslab.study.results import read_results
+from losslab.report.render import render_several, write_report
+from losslab.study.results import read_results, study_folders
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+AXE = "4.10.2"
+_SCRIPT = "window.pwned=1"
 PAYLOADS = (
     "<script>window.pwned=1</script>",
     "<img src=x onerror=window.pwned=1>",
@@ -25,7 +31,19 @@ PAYLOADS = (
     "</script><script>window.pwned=1</script>",
     "<a href='javascript:window.pwned=1'>here</a>",
     "{{ 7*7 }}${window.pwned=1}`",
-)
+    *(f"<{tag} {event}={_SCRIPT}>" for tag in ("body", "video", "details open", "input autofocus", "iframe", "marquee")
+      for event in ("onload", "onfocus", "ontoggle", "onstart")),
+    f"<iframe src=javascript:{_SCRIPT}>",
+    f"<iframe srcdoc='<script>parent.{_SCRIPT}</script>'>",
+    f"<object data=javascript:{_SCRIPT}>",
+    f"<embed src=javascript:{_SCRIPT}>",
+    f"<math><mtext></style><img src=x onerror={_SCRIPT}>",
+    f"\\text{{<script>{_SCRIPT}</script>}}",
+    f"--><script>{_SCRIPT}</script><!--",
+    f"</title></style></textarea><script>{_SCRIPT}</script>",
+    "<link rel=stylesheet href=http://127.0.0.1:9/a.css><img src=http://127.0.0.1:9/a.png>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>",
+)  # fmt: skip
 
 pytestmark = [
     pytest.mark.browser,
@@ -53,6 +71,29 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(SystemExit, match="0"):
         main(["study", "run", "architectures", "--out", str(out), "--quiet"])
     return write_report(out)
+
+
+@pytest.fixture(scope="module")
+def mission(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all four parts."""
+    folder = all_parts(tmp_path_factory.mktemp("mission"))
+    page = folder / "report.html"
+    page.write_text(render_several({each.path.name: read_results(each) for each in study_folders(folder)}, {}))
+    return page
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script of axe-core, from the npm registry."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not on this machine: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    fetched = subprocess.run(["npm", "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120)
+    if fetched.returncode:
+        pytest.skip("the npm registry cannot be reached")
+    with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
+        archive.extract("package/axe.min.js", folder, filter="data")
+    return folder / "package" / "axe.min.js"
 
 
 def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
@@ -135,14 +176,15 @@ def test_print_shows_every_reading_in_light(browser: Any, report: Path) -> None:
     assert faults == []
 
 
+@pytest.mark.row(18)
 @pytest.mark.parametrize("name", ["adaptive-optimizers", "my-own"])
-def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str) -> None:
+def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str, measured: Callable[[str], None]) -> None:
     hostile = " ".join(PAYLOADS)
     folder = part_one(tmp_path, epochs=2, study={"name": name, "title": hostile}, command=hostile, started=hostile)
     results = read_results(folder).stages["compare"]
     plan = folder.plan
-    for result, payload in zip(results, PAYLOADS, strict=False):
-        run = result.run.model_copy(update={"model": Choice(name=f"mine:{payload}")})
+    for result, payload in zip(cycle(results), PAYLOADS, strict=False):
+        run = result.run.model_copy(update={"model": Choice(name="mine:net", note=payload)})
         write_run(folder, run, result.records)
         plan["stages"][1]["runs"].append(run.id)
     for result in results[:2]:
@@ -154,6 +196,7 @@ def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str) -
     assert page.evaluate("window.pwned") is None
     assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0
     assert faults == []
+    measured(f"{len(PAYLOADS)} in names, options, errors and texts of a report: none ran, no request")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -170,3 +213,23 @@ def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, widt
     }).length"""
     assert page.evaluate(outside) == 0
     assert faults == []
+
+
+def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) -> None:
+    for width in (390, 1280):
+        page, faults = visit(browser, mission, viewport={"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))")
+        assert faults == []
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_barrier(browser: Any, mission: Path, axe: Path, scheme: str, width: int) -> None:
+    page = browser.new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(mission.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.add_script_tag(path=axe)
+    found = page.evaluate("axe.run()")
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
+    assert len(found["passes"]) > 20

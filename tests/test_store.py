@@ -1,7 +1,9 @@
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,13 +44,37 @@ def test_records_are_appended_after_the_rows_that_are_kept(tmp_path: Path) -> No
     assert written(tmp_path, RECORDS[3:], keep=2).records() == [*RECORDS[:2], RECORDS[3]]
 
 
-@pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_torn_last_line_is_cut_and_no_complete_row_lost(tmp_path: Path, cut: int) -> None:
+@pytest.mark.row(7)
+def test_a_torn_last_line_is_cut_and_no_complete_row_lost(tmp_path: Path, measured: Callable[[str], None]) -> None:
     folder = written(tmp_path, RECORDS)
     content = folder.records_path.read_bytes()
-    folder.records_path.write_bytes(content[:-cut])
-    assert folder.records() == RECORDS[:3]
-    assert written(tmp_path, RECORDS[3:], keep=3).records() == RECORDS
+    last = len(content.splitlines(keepends=True)[-1])
+    for cut in range(1, last):
+        folder.records_path.write_bytes(content[:-cut])
+        assert folder.records() == RECORDS[:3]
+        assert written(tmp_path, RECORDS[3:], keep=3).records() == RECORDS
+        assert folder.records_path.read_bytes() == content
+    measured(f"{last - 1} tails of {last - 1}")
+
+
+@pytest.mark.row(2)
+def test_a_replaced_file_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def spy_fsync(descriptor: int) -> None:
+        calls.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def spy_replace(source: Path, target: Path) -> None:
+        calls.append(("rename", str(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "replace", spy_replace)
+    write_text(tmp_path / "status.json", "new")
+    temporary = calls[0][1]
+    assert calls == [("fsync", temporary), ("rename", temporary), ("fsync", str(tmp_path))]
 
 
 def test_a_damaged_row_in_the_middle_is_an_error_and_not_skipped(tmp_path: Path) -> None:
@@ -71,6 +97,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert path.read_text() == "old"
 
 
+@pytest.mark.row(13)
 def test_a_second_process_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from losslab.study.store import StudyFolder\n"
@@ -79,7 +106,10 @@ def test_a_second_process_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(StoreError, match=f"in use by process {holder.pid} on "), StudyFolder(tmp_path).lease():
+        with (
+            pytest.raises(StoreError, match=f"in use by process {holder.pid} on {socket.gethostname()}"),
+            StudyFolder(tmp_path).lease(),
+        ):
             pass
         holder.kill()
     with StudyFolder(tmp_path).lease():

@@ -104,6 +104,7 @@ def test_another_number_of_workers_gives_the_same_bits(unbroken: Path, tmp_path:
     assert rows(tmp_path / "out") == rows(unbroken)
 
 
+@pytest.mark.row(10)
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     grid = STUDY[STUDY.index("[[stages.grid]]") :].partition("[[stages]]")[0]
     out = run_study(tmp_path, STUDY.replace(grid, grid + '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'))
@@ -148,7 +149,14 @@ def trains_compare(records: Path) -> bool:
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.row(4), id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.row(4), id="SIGTERM"),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.row(3), id="SIGKILL"),
+    ],
+)
 def test_an_interrupted_study_resumes_to_the_same_bits(
     unbroken_slow: dict[str, list[dict[str, Any]]], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -158,7 +166,7 @@ def test_an_interrupted_study_resumes_to_the_same_bits(
     assert process.returncode == code
     broken = tmp_path / "out"
     if number != signal.SIGKILL:
-        assert errors == f"losslab: interrupted; go on with: losslab study resume {broken}\n"
+        assert errors == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}\n"
         assert "interrupted" in losslab("study", "status", broken).stdout
         assert list(broken.rglob("checkpoints/step-*/manifest.json"))
     assert losslab("study", "resume", broken).returncode == 0

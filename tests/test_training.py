@@ -176,6 +176,7 @@ def test_without_validation_its_values_are_none() -> None:
     assert of(Evaluation, go(spec))[0].validation_loss is None
 
 
+@pytest.mark.row(10)
 @pytest.mark.parametrize("steps", [0, 3, 12])
 def test_divergence_is_reported_at_its_step(steps: int) -> None:
     seen: list[Record] = []

@@ -4,11 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losslab.accounting import count
+    from losslab.accounting.count import count
     from losslab.errors import LosslabError
     from losslab.range_test import find_batch, find_lr
     from losslab.ranges import BatchRange, LrRange
     from losslab.report import write_report
+    from losslab.selection import read_evaluations
     from losslab.spec import Run, Study
     from losslab.study.budget import plan
     from losslab.study.execute import execute
@@ -29,6 +30,7 @@ _HOME = {
     "find_lr": "losslab.range_test",
     "load_study": "losslab.study.stages",
     "plan": "losslab.study.budget",
+    "read_evaluations": "losslab.selection",
     "train": "losslab.training",
     "write_report": "losslab.report",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "find_lr",
     "load_study",
     "plan",
+    "read_evaluations",
     "train",
     "write_report",
 ]

@@ -57,6 +57,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     shutil.rmtree(place, ignore_errors=True)  # only one that was found invalid can be of the same step and row
     temporary.rename(place)
     sync_folder(folder)
+    sync_folder(folder.parent)  # where this folder and the records that the checkpoint counts on have their names
     _verified(place)
     for old in checkpoints(folder)[KEPT:]:
         shutil.rmtree(old)

@@ -6,6 +6,7 @@ Choices are written this one way on the command line and in TOML; one literal di
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,6 +78,11 @@ def check_options(kind: str, name: str, factory: Callable[..., object], options:
     for key in options:
         if key not in parameters:
             raise ValueError(unknown_name(f"option of {kind} {name}", key, parameters))
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name has the form ``package.module:factory``."""
+    return bool(re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", name))
 
 
 def import_attribute(what: str, path: str) -> Any:

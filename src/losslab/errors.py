@@ -9,7 +9,7 @@
         ├── DataUnavailable      no source could provide a data set
         ├── DataCorrupt          bytes differ from their checksum
         ├── Diverged             the loss stopped being finite; carries step and loss
-        ├── OutOfMemory          a step did not fit; carries the step
+        ├── OutOfMemory          something did not fit; carries the step
         ├── CheckpointCorrupt    a checkpoint does not match its manifest
         ├── StoreError           a run or study folder cannot be used
         └── Interrupted          asked to stop by a signal; what was done is saved
@@ -50,10 +50,10 @@ class Diverged(LosslabError):  # noqa: N818
 
 
 class OutOfMemory(LosslabError):  # noqa: N818
-    """A training step did not fit into memory."""
+    """The network, the images or a step did not fit into memory."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(f"out of memory at step {step}; use a smaller batch")
+        super().__init__(f"out of memory at step {step}; use a smaller batch or network")
         self.step = step
 
 

@@ -2,18 +2,46 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from losslab import notebook
 from losslab.choice import Choice
 from losslab.spec import Run
-from losslab.study.results import RunResult, StudyResults
+from losslab.study.results import RunResult, StudyResults, read_results
 from losslab.study.stages import Fields, flat_fields, get_field
+from losslab.study.store import StudyFolder
 
 RANGES = ("lr_range", "batch_range")
 """Findings of range tests."""
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
+
+
+def read_evaluations(folder: Path | str) -> Any:
+    """A pandas DataFrame with a row for each evaluation of each run of a study folder; needs pandas.
+
+    Its columns are `stage`, `id` and `status`, the run's spec by dotted path (`optimizer.name`, `lr`, `seed`), what was
+    measured (`epoch`, `train_loss` ...), and the run's `test_loss` and `test_accuracy`.
+
+    Args:
+        folder: what ``losslab study run`` filled; it may be unfinished.
+    Raises:
+        InvalidInput: when it holds no study.
+        ImportError: when pandas is not installed.
+    """
+    rows = [
+        {"stage": stage, "id": result.run.id, "status": result.status}
+        | flat_fields(result.run.model_dump(mode="json"))
+        | asdict(evaluation)
+        | {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
+        for stage, results in read_results(StudyFolder(Path(folder))).stages.items()
+        for result in results
+        for evaluation in result.evaluations
+    ]
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return notebook.frame({key: [row.get(key) for row in rows] for key in columns})
 
 
 def done(results: Sequence[RunResult]) -> list[RunResult]:
@@ -27,9 +55,11 @@ def field_of(result: RunResult, path: str) -> Any:
 
 
 def told(value: Any, names: Mapping[Any, str]) -> Any:
-    """A field's value as a page has it: by its name where it has one; a list, as of augmentations, as text."""
+    """A field's value as a page has it: by its name where it has one; a choice or a list of them as text."""
     if isinstance(value, list):
-        return ", ".join(str(Choice(**each)) if isinstance(each, dict) else str(each) for each in value) or "none"
+        return ", ".join(str(told(each, names)) for each in value) or "none"
+    if isinstance(value, dict):  # where one run has a policy and another a number
+        return str(Choice(**value))
     return names.get(value, value)
 
 
@@ -56,11 +86,13 @@ def group_runs(results: Sequence[RunResult], fields: Sequence[str], names: Mappi
 def varying_fields(results: Sequence[RunResult]) -> list[str]:
     """Dotted fields that tell the runs apart, in the order of the spec.
 
-    A field that follows from the name beside it, as a method's own defaults do, is left out.
+    A field that follows from the name beside it, as a method's own defaults do, is left out, and so are the parts of
+    one that is a number in another run.
     """
     specs = [flat_fields(result.run.model_dump(mode="json")) for result in results]
     fields = dict.fromkeys(path for spec in specs for path in spec)
-    return [path for path in fields if _kinds(specs, path) > 1 and not _follows(specs, path)]
+    whole = [path for path in fields if not any(path.startswith(f"{other}.") for other in fields)]
+    return [path for path in whole if _kinds(specs, path) > 1 and not _follows(specs, path)]
 
 
 @dataclass(frozen=True)

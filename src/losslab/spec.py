@@ -16,10 +16,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -30,10 +26,15 @@ from losslab.choice import Choice, Frozen, as_choice
 from losslab.data import CATALOG, is_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
-from losslab.optimizers import Optimizer
+from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
 
 MAX_SPEC_BYTES = 1_000_000
+# Strict: true is no 1, and a text no number.
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0)]
+NonNegativeFloat = Annotated[float, Field(strict=True, ge=0)]
 
 
 class Data(Frozen):
@@ -217,10 +218,15 @@ def _default(name: str) -> Any:
 
 
 class Study(Frozen):
-    """Stages that answer a question together."""
+    """Stages that answer a question together.
+
+    Attributes:
+        part: its place among studies that belong together.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: str
+    part: PositiveInt | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
 
@@ -258,7 +264,19 @@ def make_run(fields: dict[str, Any]) -> Run:
 
 def faults(error: ValidationError) -> str:
     """All faults of a spec in one line, each with its value's path."""
-    return "; ".join(dict.fromkeys(_fault(item["msg"], item["loc"], item.get("input")) for item in error.errors()))
+    found = []
+    for item in error.errors():
+        unknown = item["type"] == "extra_forbidden"
+        message = unknown_name("key", str(item["loc"][-1]), _keys(error.title, item["loc"])) if unknown else item["msg"]
+        found.append(_fault(message, item["loc"], None if unknown else item.get("input")))
+    return "; ".join(dict.fromkeys(found))
+
+
+def _keys(title: str, location: tuple[int | str, ...]) -> Iterable[str]:
+    """The keys of the table that a fault lies in."""
+    tables: dict[str, type[Frozen]] = {"stages": Stage, "floor": Floor, "count": Count, "data": Data, **OPTIMIZERS}
+    within = [part for part in location[:-1] if isinstance(part, str)]
+    return (tables[within[-1]] if within else Study if title == "Study" else Run).model_fields
 
 
 def _fault(message: str, location: Iterable[int | str], value: Any) -> str:

@@ -1,7 +1,7 @@
 """The one training loop: a generator of records."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import fsum, isfinite
@@ -66,9 +66,9 @@ class Parts:
 
 def new_state(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> TrainState:
     """The state before the first step: initial weights from the run's seed, an empty optimizer."""
-    with seeded(run.seed, "weights"):
+    with memory_at(0), seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
-    model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
+        model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
     optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
     return TrainState(model, optimizer)
 
@@ -97,7 +97,8 @@ def prepare(run: Run, dataset: Dataset, model: nn.Module, device: torch.device |
     )
     fit = training[:: max(1, len(training) // (len(validation) or 5000))]
     arguments = {"device": torch.device(device), "memory_format": memory_format(model)}
-    parts = Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
+    with memory_at(0):
+        parts = Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
     _check_augment(run, parts.training)
     return parts
 
@@ -131,7 +132,7 @@ def train(
         flush_steps: most steps in one Steps record.
     Raises:
         Diverged: after the Steps record that holds the first loss that is not finite.
-        OutOfMemory: when a step does not fit.
+        OutOfMemory: when a step, an evaluation or the images do not fit.
     Example:
         >>> from losslab.spec import make_run
         >>> spec = dict(data="fashion-mnist-sample", model="lenet5", optimizer="adam", lr=1e-3, batch=64, steps=2)
@@ -185,24 +186,20 @@ def _update(
     correct: list[torch.Tensor] = []
     state.model.train()
     state.optimizer.zero_grad()
-    try:
-        with seeded(run.seed, f"step of process {rank}" if rank else "step", step.index, device=indices.device):
-            for pixels, labels in micro_batches(run, images, indices, step.index):
-                left -= len(labels)
-                counted = min(len(labels), own)  # a process without images of its own works on one that does not count
-                with distributed.accumulating(network) if left else nullcontext():
-                    logits = network(pixels)
-                    share = F.cross_entropy(logits, labels) * (processes * counted / count)
-                    share.backward()  # type: ignore[no-untyped-call]
-                loss.append(share.detach())
-                correct.append((logits.detach().argmax(1) == labels)[:counted].sum())
+    purpose = f"step of process {rank}" if rank else "step"
+    with memory_at(step.index), seeded(run.seed, purpose, step.index, device=indices.device):
+        for pixels, labels in micro_batches(run, images, indices, step.index):
+            left -= len(labels)
+            counted = min(len(labels), own)  # a process without images of its own works on one that does not count
+            with distributed.accumulating(network) if left else nullcontext():
+                logits = network(pixels)
+                share = F.cross_entropy(logits, labels) * (processes * counted / count)
+                share.backward()  # type: ignore[no-untyped-call]
+            loss.append(share.detach())
+            correct.append((logits.detach().argmax(1) == labels)[:counted].sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            raise OutOfMemory(step.index) from error
-        raise
     return torch.stack(loss).sum(), torch.stack(correct).sum()
 
 
@@ -224,8 +221,15 @@ def micro_batches(
         yield images.augmented(some, pipeline, numbers)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+@contextmanager
+def memory_at(step: int) -> Iterator[None]:
+    """Have what does not fit into memory raise OutOfMemory, wherever in a run it is."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(step) from error
+        raise
 
 
 @dataclass
@@ -300,7 +304,7 @@ def _start(state: TrainState, parts: Parts, timeline: Timeline) -> Start:
 
 def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
     clock = perf_counter()
-    with at_iterate(state.optimizer):
+    with memory_at(state.step), at_iterate(state.optimizer):
         fit_loss, fit_accuracy = _measured(state.model, parts.fit)
         held_out = _measured(state.model, parts.validation) if len(parts.validation) else (None, None)
         penalty = _penalty(state.optimizer)
@@ -325,7 +329,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
 
 def _final(run: Run, state: TrainState, parts: Parts) -> Final:
     clock = perf_counter()
-    with at_iterate(state.optimizer):
+    with memory_at(state.step), at_iterate(state.optimizer):
         test = _measured(state.model, parts.test) if run.test else (None, None)
         weights = weights_sha256(state.model)
     state.eval_seconds += perf_counter() - clock

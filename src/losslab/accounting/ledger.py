@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from losslab.accounting.formulas import NOTHING, Formula, repeated, times, units
 from losslab.accounting.inputs import Inputs
@@ -10,6 +11,9 @@ from losslab.accounting.layout import Layout
 from losslab.accounting.operations import APART
 from losslab.accounting.receptive_field import Field
 from losslab.accounting.trace import Step, Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CONVENTION = (
     "MACs are the multiply-accumulates of convolutions and matrix products; MACs exclude bias; FLOPs = 2 MACs. "
@@ -123,6 +127,23 @@ class Ledger:
             "parameter_bytes": self.parameters * bytes_per_number,
             "activation_bytes": self.activations * bytes_per_number,
         }
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with a row for each layer; needs pandas."""
+        from losslab.accounting.notebook import frame
+
+        return frame(self)
+
+    def plot(self) -> "Figure":
+        """MACs and parameters by layer, as a matplotlib figure."""
+        from losslab.accounting.notebook import figure
+
+        return figure(self)
+
+    def _repr_html_(self) -> str:
+        from losslab.accounting.notebook import html
+
+        return html(self)
 
 
 def make_ledger(model: str, trace: Trace, batch_size: int) -> Ledger:

@@ -1,6 +1,7 @@
 """What every augmentation is: a pure function of images and of the random numbers drawn for them."""
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Augmentation(ABC):
         import torch
 
         device = torch.device("cpu") if generator is None else generator.device
-        bounds = torch.tensor(self.bounds(*images.shape[2:]), dtype=torch.float64, device=device)
+        bounds = _as_tensor(self.bounds(*images.shape[2:]), device)
         uniform = torch.rand(count, len(bounds), dtype=torch.float64, generator=generator, device=device)
         return uniform.mul_(bounds).to(images.device, torch.int64)
 
@@ -45,6 +46,17 @@ class Augmentation(ABC):
     @abstractmethod
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """The images, augmented by given numbers: a row of ``drawn`` for each image, a column for each bound."""
+
+    def apply_(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The same, free to overwrite the images where that is faster."""
+        return self.apply(images, drawn)
+
+
+@lru_cache(maxsize=64)
+def _as_tensor(bounds: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
+    import torch
+
+    return torch.tensor(bounds, dtype=torch.float64, device=device)
 
 
 def check_images(images: "torch.Tensor") -> None:

@@ -43,10 +43,10 @@ class repeat(Augmentation):  # noqa: N801 - written as a call
         return ()
 
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
-        """The batch, repeated."""
+        """The batch, repeated; for one copy, the batch itself."""
         import torch
 
-        return in_format_of(images, torch.cat((images,) * self.copies))
+        return in_format_of(images, torch.cat((images,) * self.copies)) if self.copies > 1 else images
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class Composition(Augmentation):
         import torch
 
         columns = torch.split(drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1)
+        given = images
         for step, own in zip(self.steps, columns, strict=True):
-            images = step.apply(images, own)
+            images = (step.apply if images is given else step.apply_)(images, own)
         return images
 
     def collate(self, samples: Sequence[Any]) -> "tuple[torch.Tensor, torch.Tensor]":

@@ -58,14 +58,23 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """Each image without its square; a centre's square begins floor(size / 2) pixels above and left of it."""
+        return self._erased(images, drawn, None)
+
+    def apply_(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The same in the memory of the images."""
+        return self._erased(images, drawn, bits_of(images))
+
+    def _erased(self, images: "torch.Tensor", drawn: "torch.Tensor", out: "torch.Tensor | None") -> "torch.Tensor":
+        import torch
+
         self._check_fill(images)
         bits = bits_of(images)
         rows, columns = (
-            _kept_lines(self, side, bits.dtype, bits.device).index_select(0, numbers)
-            for side, numbers in zip(images.shape[2:], drawn.unbind(1), strict=True)
+            _kept_lines(self, images.shape[dim], dim, bits.dtype, bits.device).index_select(0, numbers)
+            for dim, numbers in zip((2, 3), drawn.unbind(1), strict=True)
         )
-        kept = rows[:, None, :, None] | columns[:, None, None, :]
-        result = bits & kept
+        kept = rows | columns
+        result = torch.bitwise_and(bits, kept, out=out)
         if self.fill:
             result |= ~kept & bits_of(images.new_full((), self.fill))
         return result.view(images.dtype)
@@ -76,10 +85,14 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
 
 @lru_cache(maxsize=64)
-def _kept_lines(augment: cutout, side: int, dtype: "torch.dtype", device: "torch.device") -> "torch.Tensor":
-    """For each number that may be drawn, the lines of a side outside the square: all bits where kept, else none."""
+def _kept_lines(augment: cutout, side: int, dim: int, dtype: "torch.dtype", device: "torch.device") -> "torch.Tensor":
+    """For each number that may be drawn, the lines of a side outside the square: all bits where kept, else none.
+
+    The lines lie along the images' dimension ``dim``, 2 or 3.
+    """
     import torch
 
     line, number = torch.arange(side), torch.arange(augment.bounds(side, side)[0])[:, None]
     first = number - (augment.size // 2 if augment.mode == "clipped" else 0)
-    return -((line < first) | (line >= first + augment.size)).to(device, dtype)
+    lines = -((line < first) | (line >= first + augment.size)).to(device, dtype)
+    return lines[:, None, :, None] if dim == 2 else lines[:, None, None, :]

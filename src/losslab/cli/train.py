@@ -1,6 +1,7 @@
 """``losslab train``: one run."""
 
 import sys
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,9 @@ from cyclopts import Parameter
 from losslab.cli.drawing import check_figure, draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import choice_of
+from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
-from losslab.records import Evaluation, Final, Record, Start, to_row
+from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
@@ -25,7 +27,7 @@ def train(
     optimizer: str,
     lr: str,
     batch: str = "64",
-    augment: list[str] | None = None,
+    augment: Annotated[list[str] | None, Parameter(negative=())] = None,
     repeats: int = 1,
     max_micro_batch: int | None = None,
     epochs: float | None = None,
@@ -123,6 +125,16 @@ def _train(run: Run, out: Path | None, device: str, threads: int | None, figure:
     finally:  # a run that diverged is worth a picture too
         if figure and not rank():
             draw_records(RunFolder(out).records() if out else seen, figure)
+        if not json and not rank() and (plot := _loss_plot(seen)):
+            print(plot)
+
+
+def _loss_plot(records: Sequence[Record]) -> str:
+    """The loss of each batch."""
+    steps = [record for record in records if isinstance(record, Steps)]
+    loss = [value for record in steps for value in record.loss]
+    places = range(steps[0].first_step, steps[0].first_step + len(loss)) if steps else ()
+    return text_plot(places, loss, names=("optimizer step", "training loss of a batch"))
 
 
 def _print(record: Record, *, json: bool) -> None:

@@ -1,8 +1,9 @@
 """The data sets that losslab knows by name: what they are, which files make them and where these can be had."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from losslab.choice import is_factory
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -144,11 +145,6 @@ def is_dataset(name: str) -> bool:
         (True, True, False)
     """
     return name in CATALOG or is_factory(name) or is_own_path(Path(name))
-
-
-def is_factory(name: str) -> bool:
-    """Whether a name has the form ``package.module:factory``."""
-    return bool(re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", name))
 
 
 def is_own_path(path: Path) -> bool:

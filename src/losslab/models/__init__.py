@@ -5,7 +5,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from losslab.choice import Choice, check_options, import_attribute
+from losslab.choice import Choice, check_options, import_attribute, is_factory
 from losslab.errors import InvalidInput, unknown_name
 
 if TYPE_CHECKING:
@@ -45,7 +45,12 @@ def is_model(name: str) -> bool:
 
     Only the form is judged; nothing is imported.
     """
-    return name in MODELS or bool(_RESNET.fullmatch(name)) or ":" in name or name.startswith(("torchvision/", "timm/"))
+    return (
+        name in MODELS
+        or bool(_RESNET.fullmatch(name))
+        or is_factory(name)
+        or name.startswith(("torchvision/", "timm/"))
+    )
 
 
 def load_factory(name: str) -> Any:

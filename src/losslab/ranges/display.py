@@ -1,13 +1,12 @@
 """Findings for people: text, notebook, figure, table; nothing is computed here."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
+
+from losslab import notebook
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BARS = " ▁▂▃▄▅▆▇█"
 
 
 def shown(value: object) -> str:
@@ -19,15 +18,12 @@ def shown(value: object) -> str:
 
 def html(facts: Mapping[str, object]) -> str:
     """A table of facts for a notebook."""
-    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(shown(value))}</td></tr>" for key, value in facts.items())
-    return f"<table>{rows}</table>"
+    return notebook.html([(key, shown(value)) for key, value in facts.items()])
 
 
 def frame(columns: Mapping[str, Sequence[object]]) -> Any:
     """The columns that have values, as a pandas DataFrame."""
-    from pandas import DataFrame
-
-    return DataFrame({key: values for key, values in columns.items() if len(values)})
+    return notebook.frame({key: values for key, values in columns.items() if len(values)})
 
 
 def figure(
@@ -50,17 +46,3 @@ def figure(
     axes.set(xscale="log", xlabel=axis, ylabel="training loss")
     axes.legend()
     return made
-
-
-def text_plot(x: Sequence[float], y: Sequence[float], marks: Sequence[float | None], width: int = 60) -> str:
-    """A curve as one line of bars over equal parts of its points, and a line with a ^ under each mark."""
-    if not x:
-        return ""
-    columns = [round(place * (len(x) - 1) / (width - 1)) for place in range(width)] if len(x) > width else range(len(x))
-    low, high = min(y), max(y)
-    heights = [round((y[column] - low) / ((high - low) or 1.0) * (len(BARS) - 2)) + 1 for column in columns]
-    places = {
-        min(range(len(columns)), key=lambda place: abs(x[columns[place]] - mark)) for mark in marks if mark is not None
-    }
-    under = "".join("^" if place in places else " " for place in range(len(columns)))
-    return f"{''.join(BARS[height] for height in heights)}\n{under.rstrip()}"

@@ -1,10 +1,10 @@
-"""A study folder's records as one offline page and its figures as files."""
+"""The records of a study, or of several, as one offline page and its figures as files."""
 
 import csv
 import io
 import os
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -31,31 +31,37 @@ from losslab.report.files import write_files
 from losslab.report.layer_table import layer_table
 from losslab.report.pictures import data_facts
 from losslab.report.web import to_plotly
-from losslab.study.results import StudyResults, read_results
+from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.stages import STUDIES, study_names
 from losslab.study.store import StudyFolder, write_text
 
 PAGE = Path(__file__).parent / "page"
+TITLE = "How networks train, and what they cost"
+"""Of a page of several studies."""
 TITLES = {name: method.title for name, method in OPTIMIZERS.items()}
 
 
-def write_report(study_folder: Path, *, figures: Path | None = None) -> Path:
-    """Write ``report.html`` and the figures of a study folder, from its records alone.
+def write_report(folder: Path, *, figures: Path | None = None) -> Path:
+    """Write ``report.html`` and the figures of a study, or of all studies in a folder, from their records alone.
 
     Args:
-        study_folder: the folder a study was run in, finished or not.
-        figures: where the PNG and SVG files go; the study folder's ``figures`` where None.
+        folder: the folder a study was run in, finished or not, or one that holds several of those.
+        figures: where the PNG and SVG files go; the folder's ``figures`` where None.
     Returns:
         Path of the page: one file that works offline.
     Raises:
         InvalidInput: when the folder holds no study, or cannot be written.
         StoreError: when its files cannot be understood.
     """
-    results = _read(StudyFolder(study_folder))
-    figures = figures or study_folder / "figures"
+    figures = figures or folder / "figures"
     shown: dict[str, Figure] = {}
-    page = render(results, shown, os.path.relpath(figures, study_folder))
-    report = study_folder / "report.html"
+    links = os.path.relpath(figures, folder)
+    studies = study_folders(folder)
+    if studies == [StudyFolder(folder)]:
+        page = render(_read(studies[0]), shown, links)
+    else:
+        page = render_several({study.path.name: _read(study) for study in studies}, shown, links)
+    report = folder / "report.html"
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for figure in shown.values():
@@ -74,12 +80,50 @@ def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figu
         shown: takes every figure of the page by name.
         figures: the folder of the figures' files, as seen from the page.
     """
-    loader = FileSystemLoader([PAGE, STUDIES])
-    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return _render(results, shown, "page.html.jinja", figures, **_page())
+
+
+def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure], figures: str = "figures") -> str:
+    """The page of several studies.
+
+    Args:
+        studies: plan and runs of each, by the name of its folder beside the page.
+        shown: takes every figure of the page by name.
+        figures: the folder of the figures' files, as seen from the page.
+    """
+    parts = [
+        {
+            "results": results,
+            "title": _title(results),
+            "machine": _environment(results, "processor"),
+            "prefix": f"{name}-",
+            "summary": Markup(_render(results, {}, "summary.html.jinja", figures, name)),
+            "body": Markup(_render(results, shown, "part.html.jinja", figures, name)),
+        }
+        for name, results in studies.items()
+    ]
+    facts = {"title": TITLE, "studies": parts, "words": words, **_page()}
+    return _jinja().get_template("several.html.jinja").render(facts)
+
+
+def _render(
+    results: StudyResults, shown: dict[str, Figure], frame: str, figures: str, folder: str = "", **page: Any
+) -> str:
+    """A study in a frame; as a part of a page, where it lies in a folder, that begins its ids and its links."""
+    jinja = _jinja()
     name = (results.plan.get("study") or {}).get("name")
     own = f"{name}/report.html.jinja"
     template = own if name in study_names() and (STUDIES / own).exists() else "base.html.jinja"
-    return jinja.get_template(template).render(_context(results, _shower(jinja, shown, figures)))
+    prefix = f"{folder}-" if folder else ""
+    facts = _context(results, _shower(jinja, shown, figures, prefix))
+    return jinja.get_template(template).render(
+        **facts, **page, frame=frame, prefix=prefix, place=f"{folder}/" if folder else ""
+    )
+
+
+def _jinja() -> Environment:
+    loader = FileSystemLoader([PAGE, STUDIES])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _read(folder: StudyFolder) -> StudyResults:
@@ -90,11 +134,27 @@ def _read(folder: StudyFolder) -> StudyResults:
         raise StoreError(f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})") from error
 
 
-def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
-    """What every template may use."""
+def _title(results: StudyResults) -> str:
+    return (results.plan.get("study") or {}).get("title") or "Study"
+
+
+def _page() -> dict[str, Any]:
+    """What the frame of a page uses."""
     plotly, script = get_plotlyjs(), (PAGE / "report.js").read_text(encoding="utf-8")
     return {
-        "title": (results.plan.get("study") or {}).get("title") or "Study",
+        "palettes": {"light": LIGHT, "dark": DARK},
+        "policy": _policy(plotly, script),
+        "plotly": Markup(plotly),
+        "script": Markup(script),
+        "style": Markup((PAGE / "style.css").read_text(encoding="utf-8")),
+        "version": __version__,
+    }
+
+
+def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
+    """What every template may use."""
+    return {
+        "title": _title(results),
         "results": results,
         "plan": results.plan,
         "stage_groups": lambda stage: _stage_groups(results, stage["name"]),
@@ -124,19 +184,14 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "equation": equation,
         "optimizers": OPTIMIZERS,
         "titles": TITLES,
-        "version": __version__,
-        "palettes": {"light": LIGHT, "dark": DARK},
-        "policy": _policy(plotly, script),
-        "plotly": Markup(plotly),
-        "script": Markup(script),
-        "style": Markup((PAGE / "style.css").read_text(encoding="utf-8")),
     }
 
 
-def _shower(jinja: Environment, shown: dict[str, Figure], figures: str) -> Callable[[Figure], Markup]:
+def _shower(jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str) -> Callable[[Figure], Markup]:
     """A function that draws a figure where the template calls it, and notes it in ``shown``."""
 
     def show(figure: Figure) -> Markup:
+        figure = replace(figure, name=prefix + figure.name)
         if figure.name in shown:
             raise ValueError(f"`name` (={figure.name!r}) is another figure's already")
         if figure.series:

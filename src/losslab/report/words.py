@@ -16,7 +16,7 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 10**DIGITS else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def measured(value: float | None, digits: int = DIGITS) -> str:
@@ -39,6 +39,16 @@ def percent(fraction: float | None) -> str:
         ['52.1', '%']
     """
     return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
+
+
+def size(amount: int | None) -> str:
+    """Bytes for people.
+
+    Example:
+        >>> size(1_440_000_000).split(), size(None)
+        (['1.4', 'GB'], '–')
+    """
+    return NONE if amount is None else f"{amount / 1e9:.1f}\u00a0GB"
 
 
 def duration(seconds: float | None) -> str:

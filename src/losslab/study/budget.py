@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from losslab.errors import InvalidInput
@@ -80,7 +81,7 @@ Costs = Mapping[str, Cost]
 def kind_of_run(run: Run) -> str:
     """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
 
-    Steps with several copies are measured with two, and lie on the line through the cost of one and of two.
+    Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
     """
     fields = run.model_dump(mode="json")
     parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
@@ -159,7 +160,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
             continue
         runs = tuple(expand(stage, scale=scale))
         seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
-        stages.append(StagePlan(stage, runs, makespan(seconds, workers)))
+        stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
     return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
@@ -168,12 +169,22 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
 def run_seconds(run: Run, costs: Costs) -> float:
     """Predicted seconds of one run, evaluation and start included."""
     cost = costs[kind_of_run(run)]
+    sizes = Counter(Timeline(run, training_images(run)).batch_sizes)
+    steps = sum(count * cost.of_step(size * run.repeats) for size, count in sizes.items())
+    return cost.start_seconds + steps + evaluated_images(run) * cost.image_seconds
+
+
+def evaluated_images(run: Run) -> int:
+    """How many images all evaluations of a run take together."""
     training, validation, test = part_sizes(run)
-    timeline = Timeline(run, training)
     fit = -(-training // max(1, training // (validation or 5000)))
-    evaluated = timeline.evaluations * (fit + validation) + (test if run.test else 0)
-    steps = sum(count * cost.of_step(size * run.repeats) for size, count in Counter(timeline.batch_sizes).items())
-    return cost.start_seconds + steps + evaluated * cost.image_seconds
+    return Timeline(run, training).evaluations * (fit + validation) + (test if run.test else 0)
+
+
+def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
+    """The order in which runs keep all workers busy to the end; those of unknown cost keep theirs, in front."""
+    known = {run.id: run_seconds(run, costs) for run in runs if kind_of_run(run) in costs}
+    return sorted(runs, key=lambda run: -known.get(run.id, inf))
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
@@ -190,7 +201,7 @@ def measure_costs(runs: Sequence[Run], *, workers: int, threads: int, engine: En
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
-    kinds = {kind_of_run(run): run for run in runs}
+    kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}  # the one with most copies
     costs: dict[str, Cost] = {}
     tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
     for event in engine.run_tasks(tasks, workers=workers, threads=threads):

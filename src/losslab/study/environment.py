@@ -2,6 +2,8 @@
 
 import os
 import platform
+import resource
+import sys
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -26,6 +28,12 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "source_sha256": source_sha256(),
     }
+
+
+def peak_memory() -> int:
+    """The most resident memory that this process has held, bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def processor() -> str:

@@ -10,7 +10,7 @@ from losslab.analysis import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
-from losslab.study.budget import Cost, Plan, plan_at
+from losslab.study.budget import Cost, Plan, longest_first, plan_at
 from losslab.study.engine import LOCAL, Engine
 from losslab.study.local import Ended, Task, Yielded
 from losslab.study.results import RunResult, read_run
@@ -185,7 +185,8 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
     by_id = {run.id: run for run in runs}
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
-    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in missing]
+    ordered = longest_first(missing, plan.costs)
+    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in ordered]
     for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):

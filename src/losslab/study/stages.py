@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,11 @@ class Scale:
 FULL = Scale()
 
 
-def study_names() -> list[str]:
-    """The studies that ship."""
-    return sorted(path.parent.name for path in STUDIES.glob("*/study.toml"))
+@lru_cache(maxsize=1)
+def study_names() -> tuple[str, ...]:
+    """The studies that ship, in the order of their parts."""
+    studies = [read_study(path) for path in STUDIES.glob("*/study.toml")]
+    return tuple(study.name for study in sorted(studies, key=lambda study: (study.part or len(studies), study.name)))
 
 
 def load_study(name: str) -> Study:

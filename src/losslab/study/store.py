@@ -85,7 +85,7 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """State, message and step; a folder without one is new."""
         if not (self.path / "status.json").exists():
-            return {"status": "new", "message": "", "step": 0}
+            return {"status": "new", "message": "", "step": 0, "memory_bytes": 0}
         status: dict[str, Any] = read_json(self.path / "status.json")
         return status
 
@@ -94,9 +94,10 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "run.json", {"run": run.model_dump(mode="json"), "environment": environment})
 
-    def set_status(self, status: Status, *, step: int = 0, message: str = "") -> None:
-        """Replace the state of the run."""
-        write_json(self.path / "status.json", {"status": status, "message": message, "step": step})
+    def set_status(self, status: Status, *, step: int = 0, message: str = "", memory_bytes: int = 0) -> None:
+        """Replace the state of the run; the memory is the most that its process has held, 0 where it is not known."""
+        facts = {"status": status, "message": message, "step": step, "memory_bytes": memory_bytes}
+        write_json(self.path / "status.json", facts)
 
     @contextmanager
     def lease(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.records import Final, Record, is_finite
 from losslab.spec import Run
-from losslab.study.environment import environment
+from losslab.study.environment import environment, peak_memory
 from losslab.study.store import ENDED, RunFolder, complete_lines
 from losslab.training import TrainState, new_state, train
 
@@ -42,7 +42,12 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
 def _restored(run: Run, folder: RunFolder, device: str) -> tuple[TrainState, int, str]:
     """The state to go on from, how many records belong to it, and why it is no newer one."""
     dataset = _dataset(run.data.name)
-    state = new_state(run, dataset, device)
+    try:
+        state = new_state(run, dataset, device)
+    except OutOfMemory as error:
+        folder.create(run, environment())
+        folder.set_status("out_of_memory", message=str(error))
+        raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
@@ -80,7 +85,7 @@ def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
     except Exception as error:
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
-    folder.set_status("done", step=state.step, message=note)
+    folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
 
 
 def _train_and_save(

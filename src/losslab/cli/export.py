@@ -1,0 +1,52 @@
+"""``losslab export``: records to other people's trackers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from losslab.errors import InvalidInput
+from losslab.integrations import mlflow, tensorboard
+from losslab.study.results import RunResult, read_results, read_run
+from losslab.study.stages import labels
+from losslab.study.store import RunFolder, StudyFolder
+
+Tracker = Literal["tensorboard", "mlflow"]
+TRACKERS: dict[Tracker, Callable[[str, dict[str, RunResult], Path], None]] = {
+    "tensorboard": tensorboard.export,
+    "mlflow": mlflow.export,
+}
+
+
+def export(folder: Path, *, to: Tracker, out: Annotated[Path | None, Parameter(negative=())] = None) -> None:
+    """Write what the runs of a folder recorded for TensorBoard or MLflow.
+
+    Example: losslab export runs/adaptive-optimizers --to tensorboard
+
+    Args:
+        folder: A study's folder, or the --out folder of `losslab train`; it may be unfinished.
+        to: tensorboard (`pip install losslab[tensorboard]`) or mlflow (`pip install losslab[mlflow]`).
+        out: Where it goes, a folder that does not exist yet; FOLDER/tensorboard or FOLDER/mlflow when absent.
+    """
+    place = out or folder / to
+    if place.exists():
+        raise InvalidInput(f"--out {place}: exists already; delete it or choose another")
+    study, runs = _runs(folder)
+    try:
+        TRACKERS[to](study, runs, place)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'") from error
+    print(f"{len(runs)} runs in {place}")
+
+
+def _runs(folder: Path) -> tuple[str, dict[str, RunResult]]:
+    """The name of a study and its runs by name, each with its identity, which tells runs of one name apart."""
+    if (folder / "records.jsonl").exists():
+        return folder.resolve().name, {"run": read_run(RunFolder(folder))}
+    results = read_results(StudyFolder(folder))
+    runs: dict[str, RunResult] = {}
+    for stage, members in results.stages.items():
+        names = labels([result.run for result in members])
+        runs |= {f"{stage} {names[result.run.id]} {result.run.id}": result for result in members}
+    return results.plan["study"]["name"], runs

@@ -1,0 +1,41 @@
+"""A run's records as plain series of numbers, as other people's trackers take them; no torch."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import NamedTuple
+
+from losslab.records import TIMES, Evaluation, Final, Steps
+from losslab.study.results import RunResult
+
+
+class Scalar(NamedTuple):
+    """One number: its series, the optimizer step, the seconds of training by then."""
+
+    name: str
+    step: int
+    seconds: float
+    value: float
+
+
+def scalars(result: RunResult) -> Iterator[Scalar]:
+    """The numbers of a run's records in order.
+
+    Those of single steps are named ``step/lr``, ``step/batch_size``, ``step/loss`` and ``step/accuracy``; those of an
+    evaluation and of the end by their record and field, such as ``evaluation/validation_loss``; what was not measured
+    is left out. A step's seconds are those of the record that it came with.
+    """
+    for record in result.records:
+        if isinstance(record, Steps):
+            yield from _of_steps(record)
+        elif isinstance(record, Evaluation | Final):
+            for field, value in asdict(record).items():
+                if isinstance(value, int | float) and field not in {"step", *TIMES}:
+                    yield Scalar(f"{record.kind}/{field}", record.step, record.train_seconds, float(value))
+
+
+def _of_steps(record: Steps) -> Iterator[Scalar]:
+    rows = zip(record.lr, record.batch_size, record.loss, record.correct, strict=True)
+    for step, (lr, batch_size, loss, correct) in enumerate(rows, record.first_step):
+        values = {"lr": lr, "batch_size": batch_size, "loss": loss, "accuracy": correct / batch_size}
+        for name, value in values.items():
+            yield Scalar(f"step/{name}", step, record.train_seconds, float(value))

@@ -1,0 +1,27 @@
+"""Folders of all four studies of the mission, from synthetic records; the one that counts is counted."""
+
+from pathlib import Path
+
+import pytest
+from fake_ranges import part_two
+from fake_study import part_one
+from test_batch_augmentation import part_four
+
+from losslab.cli import main
+
+ONE, TWO, THREE, FOUR = STUDIES = (
+    "adaptive-optimizers",
+    "learning-rate-and-batch-size",
+    "architectures",
+    "batch-augmentation",
+)
+
+
+def all_parts(folder: Path) -> Path:
+    """The four studies in a folder each."""
+    part_one(folder / ONE, epochs=2)
+    part_two(folder / TWO)
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", "run", THREE, "--out", str(folder / THREE), "--quiet"])
+    part_four(folder / FOUR)
+    return folder

@@ -1,0 +1,30 @@
+"""What losslab must survive: number -> fault or input, and what passes. Tests name their row by a mark."""
+
+ROWS = {
+    1: ("SIGKILL at 50 seeded random steps of a run", "50 of 50 resume; weights, optimizer and metrics bit-equal"),
+    2: ("SIGKILL at every system call of a save", "always a valid checkpoint, at most one interval lost"),
+    3: ("SIGKILL the supervisor of a 40-run study, 10 times", "each run once; 0 lost, 0 duplicated, 0 orphans"),
+    4: ("SIGTERM and Ctrl-C, 20 times", "interrupted, exit 143 or 130, saved within 10 s, told how to resume"),
+    5: ("checkpoint truncated at 64 offsets", "64 detected, falls back, names file and reason"),
+    6: ("200 random bytes flipped", "200 detected"),
+    7: ("torn tail of the records", "cut off, append works, no complete row lost"),
+    8: ("disk full", "exit not 0, previous checkpoint valid, resumes when freed"),
+    9: ("read-only folder", "a hard error, never saved"),
+    10: (
+        "NaN and Inf in loss and gradient, absurd lr",
+        "Diverged at step k, siblings unaffected, not ranked, strict JSON",
+    ),
+    11: ("out of memory", "that run is out_of_memory, or accumulates where allowed; recorded"),
+    12: ("8 writers of 5,000 rows", "40,000 rows"),
+    13: ("two supervisors on one study folder", "the second refuses with pid and host; a stale lease is recovered"),
+    14: ("300 bad specs", "300 rejected before torch, with key and suggestion, exit 2"),
+    15: (
+        "schedules and batch samplers, 10,000 cases",
+        "finite, in bounds, each sample once an epoch, state round-trips",
+    ),
+    16: ("a faulty data server", "checksum enforced, nothing partial, bounded retries"),
+    17: ("malicious archives, pickles", "nothing written outside, nothing executed"),
+    18: ("40 script injections", "none runs in a browser, no request"),
+    19: ("ray: worker killed, head killed", "same runs and same bits as local"),
+    20: ("500 tiny runs on 2 cores", "500 of 500; under 1 MB per 100 runs; no leaked files or processes"),
+}

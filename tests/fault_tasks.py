@@ -1,0 +1,58 @@
+"""What the processes of the fault tests do; a process finds it here by name."""
+
+import resource
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from fault_tools import before_change, die, limit
+from samples import tiny_data
+
+from losslab.checkpoint import load_newest, save_checkpoint
+from losslab.records import Steps
+from losslab.spec import Run, make_run
+from losslab.study.execute import RUN_IN_FOLDER
+from losslab.study.local import Task, run_tasks
+from losslab.study.store import RunFolder, StudyFolder, write_text
+from losslab.training import new_state, train
+
+DATA = tiny_data()
+STEPS = 52
+
+
+def spec(optimizer: str = "adam") -> Run:
+    """A run with batch norm, dropout and augmentation, so that all that is random takes part."""
+    fields = {"data": "samples:tiny_data", "model": "samples:conv_net", "optimizer": optimizer, "lr": 0.01}
+    return make_run({**fields, "batch": 16, "steps": STEPS, "weight_decay": 0.01, "augment": ["flip"]})
+
+
+def save_and_die(folder: Path, boundary: int) -> None:
+    """Train a little further than the checkpoints in a folder, save, and die before a change of files."""
+    state = new_state(spec(), DATA)
+    load_newest(folder, state)
+    for _, _ in zip(train(spec(), dataset=DATA, state=state), range(2), strict=False):
+        pass
+    with before_change(boundary, die):
+        save_checkpoint(folder, state, rows=9)
+
+
+def replace_and_die(path: Path, boundary: int) -> None:
+    with before_change(boundary, die):
+        write_text(path, "new")
+
+
+def supervise(path: Path, runs: list[Run], memory_bytes: int) -> None:
+    """Run all in two workers that may not have more than so much memory."""
+    function, values = limit(resource.RLIMIT_AS, memory_bytes)
+    function(*values)
+    folder = StudyFolder(path)
+    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in runs]
+    for _ in run_tasks(tasks, workers=2, threads=1):
+        pass
+
+
+def write_rows(folder: RunFolder, barrier: Barrier, writer: int, rows: int) -> None:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.appending() as records:
+        barrier.wait()
+        for row in range(rows):
+            records.append(Steps(row, [0.1], [writer], [0.25], [1.0], 0.0))

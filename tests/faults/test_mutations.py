@@ -1,0 +1,60 @@
+"""The tests of durability can fail: a copy of the code without a safeguard does not pass them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fault_tools import in_child
+from mutated import run_tests
+
+import losslab
+
+SOURCE, TESTS = Path(losslab.__file__).parent, Path(__file__).parents[1]
+CHECKPOINT, STORE = "checkpoint.py", "study/store.py"
+SYNC = "        os.fsync(file.fileno())\n"
+MUTATIONS = {
+    "nothing": (CHECKPOINT, "KEPT = 2\n", "KEPT = 1 + 1\n"),
+    "weights not synced": (CHECKPOINT, SYNC, ""),
+    "folder not synced": (CHECKPOINT, "    sync_folder(folder)\n", ""),
+    "parent not synced": (CHECKPOINT, "    sync_folder(folder.parent)", "    #"),
+    "copied in place": (
+        CHECKPOINT,
+        "temporary.rename(place)",
+        "shutil.copytree(temporary, place); shutil.rmtree(temporary)",
+    ),
+    "sha256 not checked": (CHECKPOINT, 'if sha256(content).hexdigest() != manifest["sha256"]', "if False"),
+    "not read back": (CHECKPOINT, "    _verified(place)\n    for", "    for"),
+    "old removed first": (
+        CHECKPOINT,
+        "    temporary.mkdir()\n",
+        "    [shutil.rmtree(old) for old in checkpoints(folder)]\n    temporary.mkdir()\n",
+    ),
+    "text not synced": (STORE, SYNC, ""),
+    "text's folder not synced": (STORE, "    sync_folder(path.parent)\n", ""),
+    "text written in place": (
+        STORE,
+        "    temporary.replace(path)\n",
+        "    path.write_text(text); temporary.unlink()\n",
+    ),
+    "torn line kept": (STORE, ' if line.endswith(b"\\n")', ""),
+}
+"""What is done to the code: file, what stands there, what takes its place. The first changes nothing that matters."""
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_without_a_safeguard_a_test_fails(
+    tmp_path: Path, trials: Callable[[int, int], int], measured: Callable[[str], None], name: str
+) -> None:
+    if not trials(0, 1):
+        pytest.skip("part of `make faults`")
+    shutil.copytree(SOURCE, tmp_path / "losslab", ignore=shutil.ignore_patterns("__pycache__"))
+    place, before, after = MUTATIONS[name]
+    text = (tmp_path / "losslab" / place).read_text()
+    assert text.count(before) == 1
+    (tmp_path / "losslab" / place).write_text(text.replace(before, after))
+    wanted = pytest.ExitCode.OK if name == "nothing" else pytest.ExitCode.TESTS_FAILED
+    assert in_child(run_tests, TESTS, tmp_path) == wanted
+    if name != "nothing":
+        measured(f"{name}: a test fails")
