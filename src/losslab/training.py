@@ -1,7 +1,7 @@
 """The one training loop: a generator of records."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import fsum, isfinite
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from losslab import augment, data
+from losslab import augment, data, distributed
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
@@ -147,11 +147,13 @@ def train(
         yield _start(state, parts, timeline)
     elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
         yield _evaluation(state, parts, timeline)
+    distributed.check_same("the step to go on from", state.step, device)
+    network = distributed.replicated(state.model)
     pending = _Pending(run.repeats)
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
     clock = perf_counter()
     for step in timeline.steps(state.step):
-        pending.add(step, *_update(run, state, step, parts.training, orders))
+        pending.add(step, *_update(run, state, step, parts.training, orders, network=network))
         state.step = step.index + 1
         due = timeline.is_evaluated(state.step)
         if due or len(pending.steps) == flush_steps:
@@ -168,25 +170,33 @@ def train(
 
 
 def _update(
-    run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders"
+    run: Run, state: TrainState, step: Step, images: Images, orders: "_Orders", *, network: nn.Module
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One optimizer step; the mean loss and the number of correct images, copies counted, stay on the device.
 
     A batch above `max_micro_batch` is accumulated: each part's mean loss counts by its share of the images, so that
-    loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own).
+    loss and gradient are those of the whole batch (batch-norm statistics aside, which are each part's own). The same
+    holds for processes: each has its part, and the mean of the scaled losses is the loss of the batch.
     """
+    rank, processes, count = distributed.rank(), distributed.processes(), step.batch_size * run.repeats
+    own = len(distributed.share(count))
+    left = max(own, 1)
     indices = orders.indices(step)
     loss: list[torch.Tensor] = []
     correct: list[torch.Tensor] = []
     state.model.train()
     state.optimizer.zero_grad()
-    with memory_at(step.index), seeded(run.seed, "step", step.index, device=indices.device):
+    purpose = f"step of process {rank}" if rank else "step"
+    with memory_at(step.index), seeded(run.seed, purpose, step.index, device=indices.device):
         for pixels, labels in micro_batches(run, images, indices, step.index):
-            logits = state.model(pixels)
-            share = F.cross_entropy(logits, labels) * (len(labels) / (step.batch_size * run.repeats))
-            share.backward()  # type: ignore[no-untyped-call]
+            left -= len(labels)
+            counted = min(len(labels), own)  # a process without images of its own works on one that does not count
+            with distributed.accumulating(network) if left else nullcontext():
+                logits = network(pixels)
+                share = F.cross_entropy(logits, labels) * (processes * counted / count)
+                share.backward()  # type: ignore[no-untyped-call]
             loss.append(share.detach())
-            correct.append((logits.detach().argmax(1) == labels).sum())
+            correct.append((logits.detach().argmax(1) == labels)[:counted].sum())
         for group in state.optimizer.param_groups:
             group["lr"] = step.lr
         state.optimizer.step()
@@ -199,13 +209,16 @@ def micro_batches(
     """The images of a step in parts of at most `max_micro_batch`: all of them, then the second copy of all, and so on.
 
     Every copy is augmented by its own random numbers, drawn for the step as a whole: the parts' size changes no image.
+    Where torchrun started several processes, the parts are those of this one's share.
     """
     pipeline = augment.pipeline(run.augment, images.normalization)
     copies = indices.repeat(run.repeats)
     drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
+    part = distributed.share(len(copies)) or range(1)
+    mine = slice(part.start, part.stop)
     most = run.max_micro_batch or len(copies)
-    for part, numbers in zip(torch.split(copies, most), torch.split(drawn, most), strict=True):
-        yield images.augmented(part, pipeline, numbers)
+    for some, numbers in zip(torch.split(copies[mine], most), torch.split(drawn[mine], most), strict=True):
+        yield images.augmented(some, pipeline, numbers)
 
 
 @contextmanager
@@ -252,8 +265,8 @@ class _Pending:
 
     def flush(self, state: TrainState, clock: float) -> Steps:
         """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
-        loss = _numbers(torch.stack(self.loss))
-        correct = [count / self.repeats for count in torch.stack(self.correct).tolist()]
+        loss = _numbers(distributed.total(torch.stack(self.loss)) / distributed.processes())
+        correct = [count / self.repeats for count in distributed.total(torch.stack(self.correct)).tolist()]
         state.train_seconds += perf_counter() - clock
         sizes = [step.batch_size for step in self.steps]
         state.window.loss += loss
@@ -292,8 +305,8 @@ def _start(state: TrainState, parts: Parts, timeline: Timeline) -> Start:
 def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
     clock = perf_counter()
     with memory_at(state.step), at_iterate(state.optimizer):
-        fit_loss, fit_accuracy = evaluate(state.model, parts.fit)
-        held_out = evaluate(state.model, parts.validation) if len(parts.validation) else (None, None)
+        fit_loss, fit_accuracy = _measured(state.model, parts.fit)
+        held_out = _measured(state.model, parts.validation) if len(parts.validation) else (None, None)
         penalty = _penalty(state.optimizer)
     state.eval_seconds += perf_counter() - clock
     window, state.window = state.window, Window()
@@ -317,10 +330,15 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
 def _final(run: Run, state: TrainState, parts: Parts) -> Final:
     clock = perf_counter()
     with memory_at(state.step), at_iterate(state.optimizer):
-        test = evaluate(state.model, parts.test) if run.test else (None, None)
+        test = _measured(state.model, parts.test) if run.test else (None, None)
         weights = weights_sha256(state.model)
     state.eval_seconds += perf_counter() - clock
     return Final(state.step, weights, test[0], test[1], state.train_seconds, state.eval_seconds)
+
+
+def _measured(model: nn.Module, images: Images) -> tuple[float, float]:
+    """Loss and accuracy in the first process, which is the one that writes them; the others wait at the next step."""
+    return (0.0, 0.0) if distributed.rank() else evaluate(model, images)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from losslab.cli.options import choice_of
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
-from losslab.spec import make_run
+from losslab.spec import Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.timeline import Timeline
@@ -92,13 +92,21 @@ def train(
         if figure:
             draw_timeline(timeline, figure)
         return
+    from losslab import distributed
+
+    _check_machine(device, threads)
+    with distributed.joined(device) as own_device:
+        _train(run, out, own_device, threads, figure, json=json)
+
+
+def _train(run: Run, out: Path | None, device: str, threads: int | None, figure: Path | None, *, json: bool) -> None:
     import torch
 
+    from losslab.distributed import rank
     from losslab.study.local import keep_freed_memory
     from losslab.study.worker import run_in_folder
     from losslab.training import train as train_run
 
-    _check_machine(device, threads)
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -112,11 +120,12 @@ def train(
     try:
         for record in records:
             seen.append(record)
-            _print(record, json=json)
+            if not rank():
+                _print(record, json=json)
     finally:  # a run that diverged is worth a picture too
-        if figure:
+        if figure and not rank():
             draw_records(RunFolder(out).records() if out else seen, figure)
-        if not json and (plot := _loss_plot(seen)):
+        if not json and not rank() and (plot := _loss_plot(seen)):
             print(plot)
 
 

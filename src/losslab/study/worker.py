@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from time import monotonic
 
-from losslab import data
+from losslab import data, distributed
 from losslab.checkpoint import load_newest, save_checkpoint
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
@@ -31,12 +31,16 @@ def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterat
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
+    if distributed.rank():
+        yield from _follow(run, folder, device)
+        return
     with folder.lease():
         if folder.status["status"] not in ENDED:
             yield from _run_leased(run, folder, device)
 
 
-def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
+def _restored(run: Run, folder: RunFolder, device: str) -> tuple[TrainState, int, str]:
+    """The state to go on from, how many records belong to it, and why it is no newer one."""
     dataset = _dataset(run.data.name)
     try:
         state = new_state(run, dataset, device)
@@ -48,12 +52,28 @@ def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
         state, rows = new_state(run, dataset, device), 0
-    note = "; ".join(rejected)
+    return state, rows, "; ".join(rejected)
+
+
+def _follow(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
+    """What a process of torchrun does that is not the first: it trains along and writes nothing."""
+    if folder.status["status"] in ENDED:
+        return
+    state, _, _ = _restored(run, folder, device)
+    with _stop_signal() as stop:
+        for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
+            if _goes_on(record):
+                _raise_if_stopped(state, distributed.largest(max(stop, default=0), device))
+            yield record
+
+
+def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
+    state, rows, note = _restored(run, folder, device)
     folder.create(run, environment())
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
-            yield from _train_and_save(run, folder, dataset, state, rows, device, stop)
+            yield from _train_and_save(run, folder, state, rows, device, stop)
     except (Diverged, OutOfMemory) as error:
         folder.set_status(
             "diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error)
@@ -69,21 +89,26 @@ def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
 
 
 def _train_and_save(
-    run: Run, folder: RunFolder, dataset: Dataset, state: TrainState, rows: int, device: str, stop: list[int]
+    run: Run, folder: RunFolder, state: TrainState, rows: int, device: str, stop: list[int]
 ) -> Iterator[Record]:
     saved = monotonic()
     with folder.appending(keep=rows) as writer:
-        for record in train(run, dataset=dataset, state=state, device=device):
+        for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
             writer.append(record)
             if _goes_on(record):
-                if state.step and (stop or monotonic() - saved > CHECKPOINT_SECONDS):
+                signal_number = distributed.largest(max(stop, default=0), device)
+                if state.step and (signal_number or monotonic() - saved > CHECKPOINT_SECONDS):
                     writer.sync()
                     save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
                     saved = monotonic()
-                if stop:
-                    raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", stop[0])
+                _raise_if_stopped(state, signal_number)
             yield record
         writer.sync()
+
+
+def _raise_if_stopped(state: TrainState, signal_number: int) -> None:
+    if signal_number:
+        raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", signal_number)
 
 
 def _goes_on(record: Record) -> bool:
