@@ -20,6 +20,8 @@ WHY_NOT = {
     "writes into the home folder",
     "needs the network",
     "needs a GPU",
+    "needs a cluster",
+    "needs several devices",
     "takes minutes",
     "takes hours to days",
     "measures every network of the study",

@@ -118,7 +118,7 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short name for each run by the fields in which the runs differ; run identity -> name."""
     rows = {run.id: flat_fields(run.model_dump(mode="json")) for run in runs}
     keys = dict.fromkeys(key for row in rows.values() for key in row)
-    varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values() if key in row}) > 1]
+    varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values()}) > 1]
     shown = [key for key in varied if not key.startswith("optimizer.") or key == "optimizer.name"]
     return {
         run_id: " ".join(_shown(key, row[key]) for key in shown if row.get(key) not in (None, 0.0)) or "run"
