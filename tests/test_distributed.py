@@ -64,11 +64,12 @@ def test_two_processes_train_as_one(arguments: tuple[str, ...]) -> None:
 
 def test_a_run_of_two_processes_that_is_stopped_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     model = ("--data", "samples:tiny_data", "--model", "samples:conv_net", "--optimizer", "adam", "--lr", "0.001")
-    arguments = (*model, "--batch", "24", "--steps", "1500", "--augment", "flip", "--out")
+    arguments = (*model, "--batch", "24", "--steps", "600", "--augment", "flip", "--out")
     train(*arguments, str(tmp_path / "unbroken"), over=TORCHRUN)
     broken = RunFolder(tmp_path / "broken")
     command = [*TORCHRUN, "losslab", "train", *arguments, str(broken.path)]
-    with subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL) as processes:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **quiet) as processes:
         while len(complete_lines(broken.records_path)) < 5:
             assert processes.poll() is None
             time.sleep(0.02)

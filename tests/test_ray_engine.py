@@ -118,6 +118,7 @@ def rows_at_work(out: Path) -> dict[Path, int]:
     return {path: count for path, count in counts.items() if count > 5}
 
 
+@pytest.mark.row(19)
 def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_engine(
     head: subprocess.Popen[bytes], study: Path, unbroken: dict[str, list[dict[str, Any]]]
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_worker_needs_a_machine_with_as_many_cores(head: subprocess.Popen[byte
     )
 
 
+@pytest.mark.row(19)
 def test_a_study_whose_cluster_is_lost_resumes_on_this_machine_to_the_same_bits(
     head: subprocess.Popen[bytes], study: Path, unbroken: dict[str, list[dict[str, Any]]]
 ) -> None:
