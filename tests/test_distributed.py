@@ -25,7 +25,9 @@ AUGMENT = ("--augment", "pad_crop(padding=2)", "--augment", "flip", "--augment",
 
 def train(*arguments: str, over: tuple[str, ...] = (sys.executable, "-m")) -> subprocess.CompletedProcess[str]:
     command = [*over, "losslab", "train", *arguments, "--json"]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=240)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def rows(output: str) -> list[dict[str, Any]]:

@@ -22,7 +22,11 @@ from losslab.study.store import RunFolder, complete_lines
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
-ADDRESS = "127.0.0.3:6399"
+PLAIN["RAY_AUTH_MODE"] = os.environ["RAY_AUTH_MODE"] = "disabled"  # whatever token lies in the home folder
+with socket.socket() as free:
+    free.bind(("127.0.0.3", 0))
+    PORT = free.getsockname()[1]
+ADDRESS = f"127.0.0.3:{PORT}"
 ENGINE = ("--engine", "ray", "--address", ADDRESS)
 ENVIRONMENT = PLAIN | {"RAY_gcs_rpc_server_reconnect_timeout_s": "3", "RAY_worker_niceness": "0"}
 STUDY = """
@@ -64,7 +68,7 @@ def kill_node(node: subprocess.Popen[bytes]) -> None:
 
 def listens() -> bool:
     with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.3", 6399)) == 0
+        return connection.connect_ex(("127.0.0.3", PORT)) == 0
 
 
 def until(happened: Callable[[], object], driver: subprocess.Popen[str] | None = None) -> None:
@@ -79,7 +83,7 @@ def head() -> Iterator[subprocess.Popen[bytes]]:
     from ray._raylet import GcsClient
 
     with TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a socket's path is short
-        options = ("--head", "--port=6399", "--include-dashboard=false", f"--temp-dir={folder}")
+        options = ("--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={folder}")
         nodes = [start_node("--node-ip-address=127.0.0.3", *options)]
         nodes.append(start_node("--node-ip-address=127.0.0.2", f"--address={ADDRESS}"))
         try:
