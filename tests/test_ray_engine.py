@@ -28,7 +28,7 @@ with socket.socket() as free:
     PORT = free.getsockname()[1]
 ADDRESS = f"127.0.0.3:{PORT}"
 ENGINE = ("--engine", "ray", "--address", ADDRESS)
-ENVIRONMENT = PLAIN | {"RAY_gcs_rpc_server_reconnect_timeout_s": "3", "RAY_worker_niceness": "0"}
+ENVIRONMENT = PLAIN | {"RAY_gcs_rpc_server_reconnect_timeout_s": "10", "RAY_worker_niceness": "0"}
 STUDY = """
 name = "slow"
 title = "Slow"

@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from losslab.errors import InvalidInput, LosslabError
@@ -21,8 +20,6 @@ from losslab.study.local import STOP_SECONDS, Ended, Event, Task, events_of, set
 CONNECT_SECONDS = 5.0
 TRIES = 4
 """How often a task is begun whose worker is lost each time; a run goes on from its last checkpoint."""
-SEND_SECONDS = 1.0
-"""A worker sends its events together, so often at most: a message for each would hold up the one that reads them."""
 
 
 def connect(address: str) -> None:
@@ -66,7 +63,8 @@ def slots(threads: int) -> int:
 def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
     """Run tasks on the cluster and yield what they yield; see :func:`losslab.study.local.run_tasks`.
 
-    A task whose worker is lost is begun again, on whatever machine is left.
+    The events of a task come together when it ends: one that is stopped while it sends some would be broken off by Ray
+    before it has saved its state. A task whose worker is lost is begun again, on whatever machine is left.
 
     Raises:
         InvalidInput: when no machine of the cluster has so many cores as a worker has threads.
@@ -76,54 +74,46 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
     if not slots(threads):
         raise InvalidInput(f"--threads (={threads}): no machine of the Ray cluster has so many cores")
     begin = ray.remote(num_cpus=threads, max_retries=0)(_work).remote
+    here, versions = Path.cwd(), _versions()
     waiting, lost = deque(tasks), Counter[str]()
     running: dict[Any, Task] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 task = waiting.popleft()
-                running[begin(task, threads, Path.cwd(), _versions())] = task
-            sender: Any = ray.wait(list(running), num_returns=1)[0][0]
-            task = running.pop(sender)
+                running[begin(task, threads, here, versions)] = task
+            ended = ray.wait(list(running), num_returns=1)[0][0]
+            task = running.pop(ended)
             try:
-                events = ray.get(next(sender))
+                yield from ray.get(ended)
             except ray.exceptions.RayError as error:
                 lost[task.key] += 1
                 if lost[task.key] < TRIES:
                     waiting.appendleft(task)
-                    continue
-                reason = str(error).strip().splitlines()[-1]
-                events = [Ended(task.key, f"its worker was lost {TRIES} times; the last time: {reason}")]
-            if not isinstance(events[-1], Ended):
-                running[sender] = task  # at the end: the one that was heard last is asked last
-            yield from events
+                else:
+                    reason = str(error).strip().splitlines()[-1]
+                    yield Ended(task.key, f"its worker was lost {TRIES} times; the last time: {reason}")
     finally:
         _stop(list(running))
 
 
-def _stop(senders: list[Any]) -> None:
+def _stop(running: list[Any]) -> None:
     """Ask tasks to stop, as SIGINT would, and wait until they have."""
     import ray
 
-    for sender in senders:
-        ray.cancel(sender)
-    if senders:
-        ray.wait([sender.completed() for sender in senders], num_returns=len(senders), timeout=STOP_SECONDS)
+    for each in running:
+        ray.cancel(each)
+    if running:
+        ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
 
 
-def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> Iterator[list[Event]]:
+def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> list[Event]:
     """Do a task on a worker of the cluster, as a local worker does it."""
     os.chdir(folder)
     if _versions() != versions:
         raise LosslabError(f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {versions}")
     set_threads(threads)
-    events: list[Event] = []
-    sent = -SEND_SECONDS
-    for event in events_of(task):
-        events.append(event)
-        if isinstance(event, Ended) or monotonic() - sent > SEND_SECONDS:
-            yield events
-            events, sent = [], monotonic()
+    return list(events_of(task))
 
 
 def _versions() -> tuple[str, ...]:
