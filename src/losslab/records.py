@@ -80,6 +80,7 @@ class Final:
 
 Record = Start | Steps | Evaluation | Final
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
+_FIELDS = {kind: {field.name for field in fields(kind)} for kind in _KINDS.values()}
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def from_row(row: dict[str, Any]) -> Record:
         ValueError: when the row is of no known kind or lacks a field.
     """
     kind = _KINDS.get(row.get("kind", ""))
-    if kind is None or {field.name for field in fields(kind)} != row.keys() - {"kind"}:
+    if kind is None or _FIELDS[kind] != row.keys() - {"kind"}:
         raise ValueError(f"not a record: {str(row)[:80]}")
     values = {key: value for key, value in row.items() if key != "kind"}
     if kind is Steps:
