@@ -1,9 +1,18 @@
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from losslab.spec import Study
+from losslab.study.budget import Cost, kind_of_run, plan_at
+from losslab.study.engine import Engine
+from losslab.study.execute import execute
 from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.results import read_results
+from losslab.study.stages import FULL, expand
+from losslab.study.store import StudyFolder
 
 
 def outcome(tasks: list[Task], **arguments: int) -> tuple[dict[str, list[Any]], dict[str, str | None]]:
@@ -49,3 +58,19 @@ def test_threads_are_divided_as_asked() -> None:
 
 def test_no_tasks_need_no_workers() -> None:
     assert outcome([]) == ({}, {})
+
+
+def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> None:
+    def elsewhere(tasks: list[Task], **_: int) -> Iterator[Ended]:
+        yield from (Ended(task.key, None) for task in tasks)
+
+    stage = {"name": "only", "base": {"data": "samples:tiny_data", "model": "lenet5", "optimizer": "adam"}}
+    study = Study.model_validate(
+        {"name": "tiny", "title": "Tiny", "stages": [{**stage, "grid": [{"lr": 0.1, "batch": 9, "steps": 1}]}]}
+    )
+    costs = {kind_of_run(run): Cost(((64, 1.0),), 1.0, 1.0, 1) for run in expand(study.stages[0])}
+    folder = StudyFolder(tmp_path)
+    folder.prepare()
+    list(execute(plan_at(study, FULL, costs, 1, 1), folder, {}, Engine("ray", elsewhere, lambda threads: 1)))
+    (result,) = read_results(folder).stages["only"]
+    assert (result.status, result.message) == ("failed", "it left nothing here; does its machine share this folder?")
