@@ -60,7 +60,8 @@ class Timeline:
     @property
     def evaluations(self) -> int:
         """How often the run is evaluated."""
-        return sum(self.is_evaluated(step + 1) for step in range(self.total_steps))
+        epochs, rest = divmod(self.seen[-1], self.training_images)
+        return epochs + bool(rest) if self.run.evaluate == "epoch" else 1
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the run is evaluated when ``step`` optimizer steps are done."""
