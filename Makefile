@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
-.PHONY: help setup demo test faults check bench docs
+.PHONY: help setup demo test cluster faults check bench docs
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -20,8 +20,11 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO) --sample-if-offline
 	$(BIN)/losslab report $(DEMO)
 
-test: setup  ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile -q
+test: setup  ## the test suite, but for a Ray cluster and torchrun
+	$(BIN)/pytest -n 2 --dist loadfile -q -m "not cluster"
+
+cluster: setup  ## tests of a Ray cluster and of torchrun, on this machine
+	$(BIN)/pytest -q -m cluster
 
 faults: setup  ## the table of faults: twenty rows, each with its full count
 	$(BIN)/pytest -m row --full-faults -q tests

@@ -18,6 +18,8 @@ from losslab import distributed
 from losslab.records import deterministic
 from losslab.study.store import RunFolder, complete_lines
 
+pytestmark = pytest.mark.cluster
+
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 SMALL = ("--data", "fashion-mnist-sample", "--optimizer", "sgd(momentum=0.9)", "--lr", "0.005", "--train-images", "90")
 AUGMENT = ("--augment", "pad_crop(padding=2)", "--augment", "flip", "--augment", "cutout(size=8)")

@@ -20,7 +20,7 @@ from test_study import losslab, rows
 from losslab.study.store import RunFolder, complete_lines
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PLAIN["RAY_AUTH_MODE"] = os.environ["RAY_AUTH_MODE"] = "disabled"  # whatever token lies in the home folder
 with socket.socket() as free:
