@@ -10,6 +10,7 @@ Usage: python benchmarks/sweep.py [runs] [steps]
 """
 
 import importlib
+import os
 import sys
 import tempfile
 import time
@@ -75,6 +76,7 @@ def ray_tune(lrs: list[float], steps: int) -> list[Times]:
         tune.report({"began": began, "ended": ended})
 
     if not ray.is_initialized():
+        os.environ |= {"RAY_worker_niceness": "0", "RAY_AIR_NEW_OUTPUT": "0"}  # the same priority for all; quiet
         ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(

@@ -16,7 +16,7 @@ PLAN = """
 import contextlib, io, json, sys
 from losslab.cli import run_command
 for path in sys.argv[1:]:
-    with contextlib.redirect_stderr(io.StringIO()) as said:
+    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
         code = run_command(["study", "plan", path])
     print(json.dumps([code, said.getvalue(), "torch" in sys.modules]))
 """
@@ -80,6 +80,7 @@ def test_bad_specs_are_refused_before_torch_with_key_and_suggestion(
         [sys.executable, "-c", PLAN, *map(str, paths)],
         env={**os.environ, "PYTHONPATH": source}, capture_output=True, text=True, check=True, cwd=tmp_path,
     ).stdout.splitlines()  # fmt: skip
+    assert len(answers) == number
     refused = 0
     for (text, key, hint), answer in zip(specs, answers, strict=True):
         code, said, has_torch = json.loads(answer)

@@ -141,6 +141,11 @@ def flat_fields(fields: Fields, prefix: str = "") -> Fields:
     return flat
 
 
+def _seed(first: Any, place: int) -> Any:
+    """The seed of a stage's repeat; a first one that is no whole number stays, for the Run to refuse."""
+    return first + place if type(first) is int else first
+
+
 def _points(stage: Stage, scale: Scale) -> list[Fields]:
     """The overrides of every run: the union of the grids, each crossed, times the seeds; none where nothing trains."""
     if stage.count:
@@ -151,7 +156,7 @@ def _points(stage: Stage, scale: Scale) -> list[Fields]:
     for grid in stage.grid:
         axes = [[(key, value) for value in _thin(stage, key, values, scale)] for key, values in grid.items()]
         points += [
-            dict([("seed", first + seed), *point]) for point in itertools.product(*axes) for seed in range(seeds)
+            dict([("seed", _seed(first, seed)), *point]) for point in itertools.product(*axes) for seed in range(seeds)
         ]
     return points
 
