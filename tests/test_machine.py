@@ -8,6 +8,8 @@ import torch
 
 import losslab
 from losslab.cli import run_command
+from losslab.data import CATALOG
+from losslab.data.loading import stored_path
 from losslab.machine import OPTIONAL, ceilings
 
 
@@ -60,6 +62,7 @@ def test_the_table_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for name in ("losslab", "torch", "python", "cores", "memory", "GFLOP/s", "GB/s", "data fashion-mnist-sample"):
         assert name in said
+    assert str(stored_path(CATALOG["fashion-mnist-sample"])) in "".join(said.split())
 
 
 def test_version_says_what_a_report_of_a_fault_needs(capsys: pytest.CaptureFixture[str]) -> None:

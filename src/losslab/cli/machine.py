@@ -22,6 +22,8 @@ def machine(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         print_json(facts)
         return
     table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a path is shown whole
     for name, value in _rows(facts):
         table.add_row(name, value)
     Console(highlight=False, markup=False).print(table)
