@@ -15,7 +15,8 @@ from typing import Any
 
 from losslab import execute, write_report
 from losslab.spec import Study
-from losslab.study.budget import Cost, Plan, kind_of_run, plan_at
+from losslab.study.budget import Plan, plan_at
+from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engine import LOCAL, Engine, choose_engine
 from losslab.study.environment import environment, processor
 from losslab.study.execute import RunEnded

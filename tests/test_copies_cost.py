@@ -6,7 +6,7 @@ import pytest
 
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
-from losslab.study.budget import Cost, kind_of_run, measure_costs, run_seconds
+from losslab.study.costs import Cost, kind_of_run, measure_costs, run_seconds
 from losslab.study.stages import expand, labels
 
 BASE = {
@@ -44,12 +44,13 @@ def test_as_many_copies_are_measured_as_take_little_time(
 ) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
     monkeypatch.setattr(calibrate, "COPIES_SECONDS", seconds)
-    (cost,) = calibrate.calibrate(run(repeats=repeats))
+    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(repeats=repeats), ()))
     assert [size for size, _ in cost.step_seconds] == images
 
 
 def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
-    (cost,) = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1).values()
+    (costs,) = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1).values()
+    (cost,) = costs.values()
     assert [size for size, _ in cost.step_seconds] == [23, 4 * 23]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import psutil
 
 from losslab.spec import Study
-from losslab.study.budget import Cost, kind_of_run, plan_at
+from losslab.study.budget import plan_at
+from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engine import Engine
 from losslab.study.execute import execute
 from losslab.study.local import Ended, Task, Yielded, run_tasks

@@ -23,6 +23,8 @@ QUIET = (
     "--disable-component-update --disable-sync"
 )
 AXE = "4.10.2"
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+"""Pictures of what the tests saw, to be looked at."""
 _SCRIPT = "window.pwned=1"
 PAYLOADS = (
     "<script>window.pwned=1</script>",
@@ -108,6 +110,12 @@ def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
     return page, faults
 
 
+def keep_picture(page: Any, name: str) -> None:
+    """A picture of the whole page."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
 def test_every_figure_draws_without_a_complaint_or_a_request(browser: Any, report: Path) -> None:
     page, faults = visit(browser, report)
     lines = page.evaluate("[...document.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)")
@@ -133,6 +141,7 @@ def test_the_toggle_turns_the_page_and_its_figures_dark_and_back(browser: Any, r
 def test_a_dark_system_gets_a_dark_page(browser: Any, report: Path) -> None:
     page, _ = visit(browser, report, color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+    keep_picture(page, "part-one-dark")
 
 
 @pytest.mark.parametrize("width", [390, 820, 1440])
@@ -205,6 +214,7 @@ def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, widt
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     bars = "document.querySelectorAll('#alexnet-macs .bars path').length"
     assert page.evaluate(bars) == 3 * 8
+    keep_picture(page, f"architectures-{width}")
     named = "[...document.querySelectorAll('svg.diagram')].every(each => each.querySelector('title, desc').textContent)"
     assert page.evaluate(named)
     outside = """[...document.querySelectorAll('svg.diagram text:not(.left)')].filter(text => {
@@ -221,6 +231,7 @@ def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) ->
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))")
         assert faults == []
+        keep_picture(page, f"all-parts-{width}")
 
 
 @pytest.mark.network

@@ -3,7 +3,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from losslab.cli.text_plot import MARGIN, text_plot
+from losslab.cli.text_plot import MARGIN, sparkline, text_plot
 
 NAMES = ("step", "loss")
 COLUMNS, ROWS = 40, 8
@@ -76,3 +76,12 @@ def test_fewer_than_two_points_are_no_curve(y: list[float]) -> None:
 
 def test_a_constant_is_drawn() -> None:
     assert dots_of(text_plot([0, 1], [2.0, 2.0], names=NAMES))[-1].all()
+
+
+def test_a_line_of_bars_goes_from_the_lowest_to_the_highest() -> None:
+    assert sparkline([0.0, 1.0, 7.0]) == "▁▂█"
+    assert sparkline([3.0, None, float("nan"), 3.0]) == "▁▁"
+    assert sparkline([]) == sparkline([float("inf")]) == ""
+    many = sparkline(range(160))
+    assert (len(many), many[0], many[-1]) == (16, "▁", "█")
+    assert sorted(many) == list(many)

@@ -68,7 +68,7 @@ def test_training_leaves_torchs_random_state_as_it_was() -> None:
 def test_the_loop_equals_one_written_out_by_hand() -> None:
     """Plain torch, the same draws: order per epoch, dropout per step, coupled L2 on matrices, short last batch."""
     spec = run(weight_decay=1e-3, epochs=2)
-    parts = prepare(spec, DATA, torch.nn.Flatten())
+    parts = prepare(spec, DATA, "contiguous")
     with seeded(0, "weights"):
         model = mlp(input_shape=(3, 6, 6), classes=3, hidden=(20,), hidden_dropout=0.3)
     groups = [
@@ -115,7 +115,7 @@ def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(par
 def test_an_accumulated_batch_has_the_gradient_written_out_by_hand() -> None:
     spec = run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=1, max_micro_batch=30)
     state, untrained = new_state(spec, DATA), new_state(spec, DATA).model
-    training = prepare(spec, DATA, untrained).training
+    training = prepare(spec, DATA, "contiguous").training
     images, labels = training.batch(torch.randperm(len(training), generator=generator(0, "order", 0))[:100])
     F.cross_entropy(untrained(images), labels).backward()
     go(spec, state=state)
@@ -268,7 +268,7 @@ AUGMENT = {"augment": ["pad_crop(padding=1)", "flip", "cutout(size=2)"], "repeat
 
 def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
     spec = run(**AUGMENT, max_micro_batch=9)
-    images = prepare(spec, DATA, torch.nn.Flatten()).training
+    images = prepare(spec, DATA, "contiguous").training
     indices = torch.tensor([3, 1, 4, 9, 5])
     parts = list(micro_batches(spec, images, indices, step=7))
     assert [len(labels) for _, labels in parts] == [9, 9, 2]

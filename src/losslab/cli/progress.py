@@ -1,17 +1,14 @@
-"""The progress of a study: a live bar on a terminal, plain lines elsewhere."""
+"""The progress of a study: a live table on a terminal, plain lines elsewhere."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.live import Live
 
-from losslab.records import Steps
+from losslab.cli.live import Board
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
-from losslab.study.sizes import training_images
-from losslab.study.stages import labels
-from losslab.timeline import Timeline
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> None:
@@ -19,34 +16,30 @@ def show_progress(progress: Iterator[Progress], console: Console) -> None:
 
     Closes the progress when interrupted, so that the running workers save their state.
     """
-    names: dict[str, str] = {}
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    bar = Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
+    board = Board()
+    is_live = console.is_terminal and not console.quiet
     try:
-        with bar:
+        with Live(board, console=console, transient=True) if is_live else nullcontext():
             for event in progress:
-                if isinstance(event, StageBegan):
-                    names = labels(event.runs)
-                    steps = sum(Timeline(run, training_images(run)).total_steps for run in event.runs)
-                    task = bar.add_task(event.stage, total=steps)
-                    kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
-                    console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
-                elif isinstance(event, StageSkipped):
-                    console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
-                elif isinstance(event, RunRecorded) and isinstance(event.record, Steps):
-                    bar.advance(task, len(event.record.loss))
-                elif isinstance(event, RunEnded):
-                    console.print(f"  {names[event.run.id]}: {outcome(event.result)}", soft_wrap=True)
-                elif isinstance(event, Counted):
-                    console.print(f"  {event.count.model}: {costs(event)}", soft_wrap=True)
+                _show(event, board, console)
     finally:
         progress.close()  # type: ignore[attr-defined]
+
+
+def _show(event: Progress, board: Board, console: Console) -> None:
+    if isinstance(event, StageBegan):
+        kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
+        console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
+        board.begin(event.stage, event.runs, event.missing)
+    elif isinstance(event, StageSkipped):
+        console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
+    elif isinstance(event, RunRecorded):
+        board.record(event)
+    elif isinstance(event, RunEnded):
+        console.print(f"  {board.name(event.run)}: {outcome(event.result)}", soft_wrap=True)
+        board.end(event.run)
+    elif isinstance(event, Counted):
+        console.print(f"  {event.count.model}: {costs(event)}", soft_wrap=True)
 
 
 def costs(counted: Counted) -> str:

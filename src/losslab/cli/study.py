@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from losslab import data
 from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
+from losslab.cli.text_plot import sparkline
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.selection import unended
 from losslab.spec import Study
@@ -20,9 +22,10 @@ from losslab.study import budget as budgets
 from losslab.study.budget import Plan, plan_at
 from losslab.study.engine import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before
-from losslab.study.results import read_results, study_folders
+from losslab.study.results import RunResult, StudyResults, read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
+from losslab.variant import Variant
 
 DEFAULT_BUDGET = "10m"
 ALL = "all"
@@ -59,7 +62,8 @@ def plan(
     full: Flag = False,
     seeds: int | None = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
+    variant: Variant | None = None,
     device_tflops: float = 10.0,
     json: Flag = False,
 ) -> None:
@@ -72,8 +76,10 @@ def plan(
         budget: Wall time that the study may take, such as 90s, 10m, 2h.
         full: Plan the study as it is written, whatever it takes.
         seeds: Seeds of the last stage, in place of the study's own number.
-        workers: Processes that train at a time; one for each core and `threads` when absent.
-        threads: Threads of each worker.
+        workers: Processes that train at a time; as many as there are cores and memory for when absent.
+        threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
+        variant: Layout of images and weights, and whether torch compiles the network; for each network the fastest
+            when absent.
         device_tflops: 10^12 operations a second that a GPU sustains, for what the full study takes on it.
         json: Print JSON.
     """
@@ -82,10 +88,10 @@ def plan(
     budget_seconds = None if full else parse_duration(budget)
     facts = []
     for asked, share in _shares(study, seeds, budget_seconds):
-        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads)
+        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, variant=variant)
         from losslab.study.operations import operations  # imports torch, which a faulty study is to be spared
 
-        whole = plan_at(asked, FULL, made.costs, made.workers, threads)
+        whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.variants)
         flops = operations(run for stage in whole.stages for run in stage.runs)
         facts.append({**_plan_facts(made), "full_seconds": whole.seconds, "full_flops": flops})
         if not json:
@@ -104,7 +110,8 @@ def run(
     seeds: int | None = None,
     out: Path | None = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
+    variant: Variant | None = None,
     engine: EngineName = "local",
     address: str | None = None,
     sample_if_offline: Flag = False,
@@ -120,8 +127,10 @@ def run(
         full: Run the study as it is written, whatever it takes.
         seeds: Seeds of the last stage, in place of the study's own number.
         out: Folder of the study; runs/NAME when absent.
-        workers: Processes that train at a time; one for each core and `threads` when absent.
-        threads: Threads of each worker.
+        workers: Processes that train at a time; as many as there are cores and memory for when absent.
+        threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
+        variant: Layout of images and weights, and whether torch compiles the network; for each network the fastest
+            when absent.
         engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
@@ -135,29 +144,19 @@ def run(
     for asked, share in _shares(study, seeds, budget_seconds):
         folder = StudyFolder(place / asked.name if study == ALL else place)
         folder.prepare()
-        code |= _run_one(_with_data(asked, sample_if_offline), folder, console, share, workers, threads, chosen)
+        asked = _with_data(asked, sample_if_offline)
+        made = _same_plan(folder, asked, share, chosen)
+        if made:
+            console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
+        else:
+            made = budgets.plan(
+                asked, budget_seconds=share, workers=workers, threads=threads, variant=variant, engine=chosen
+            )
+            _print_plan(made, console)
+        facts = {"budget_seconds": share, "command": shlex.join(["losslab", *sys.argv[1:]])}
+        code |= _carry_out(made, folder, console, facts, chosen)
     console.print(f"next: losslab report {place}", soft_wrap=True)
     return code
-
-
-def _run_one(
-    asked: Study,
-    folder: StudyFolder,
-    console: Console,
-    budget_seconds: float | None,
-    workers: int | None,
-    threads: int,
-    engine: Engine,
-) -> int:
-    """Run a study into its folder, or what is missing there of it."""
-    made = _same_plan(folder, asked, budget_seconds, engine)
-    if made:
-        console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
-    else:
-        made = budgets.plan(asked, budget_seconds=budget_seconds, workers=workers, threads=threads, engine=engine)
-        _print_plan(made, console)
-    facts = {"budget_seconds": budget_seconds, "command": shlex.join(["losslab", *sys.argv[1:]])}
-    return _carry_out(made, folder, console, facts, engine)
 
 
 def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
@@ -203,51 +202,44 @@ def status(folder: Path, *, json: Flag = False) -> None:
         json: Print JSON.
     """
     results = read_results(StudyFolder(folder))
-    rows = []
-    for stage in results.plan["stages"]:
-        started = results.stages[stage["name"]]
-        names = labels([result.run for result in started])
-        rows += [
-            {
-                "stage": stage["name"],
-                "id": result.run.id,
-                "run": names[result.run.id],
-                "status": result.status,
-                "epoch": result.evaluations[-1].epoch if result.evaluations else 0.0,
-                "message": result.message,
-            }
-            for result in started
-        ]
-        counted = {result.count.id for result in results.counts[stage["name"]]}
-        rows += [
-            {
-                "stage": stage["name"],
-                "id": count_id,
-                "run": "count",
-                "status": "done" if count_id in counted else "waiting",
-                "epoch": 0.0,
-                "message": "",
-            }
-            for count_id in stage.get("counts", ())
-        ]
-        waiting = len(stage["runs"]) - len(started)
-        rows += [
-            {
-                "stage": stage["name"],
-                "id": "",
-                "run": f"{waiting} more",
-                "status": "waiting",
-                "epoch": 0.0,
-                "message": "",
-            }
-        ] * bool(waiting)
+    rows = [row for stage in results.plan["stages"] for row in _status_rows(stage, results)]
     if json:
         print_json(rows)
         return
-    table = Table(*(key for key in rows[0]), box=None)
+    table = Table(*rows[0], box=None)
     for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+        cells = {key: "" if row[key] is None else f"{row[key]:.4g}" for key in ("epoch", "loss")}
+        table.add_row(*map(str, (row | cells).values()))
     Console(highlight=False, markup=False).print(table)
+
+
+def _status_rows(stage: dict[str, Any], results: StudyResults) -> list[dict[str, Any]]:
+    """A row for each run and count of a stage that has been started, and one for those that wait."""
+    nothing = {"stage": stage["name"], "id": "", "run": "count", "status": "waiting", "epoch": None, "loss": None}
+    nothing |= {"course": "", "message": ""}
+    started = results.stages[stage["name"]]
+    names = labels([result.run for result in started])
+    rows = [nothing | {"run": names[result.run.id], **_course(result)} for result in started]
+    counted = {result.count.id for result in results.counts[stage["name"]]}
+    rows += [
+        nothing | {"id": count_id, "status": "done" if count_id in counted else "waiting"}
+        for count_id in stage.get("counts", ())
+    ]
+    waiting = len(stage["runs"]) - len(started)
+    return rows + [nothing | {"run": f"{waiting} more"}] * bool(waiting)
+
+
+def _course(result: RunResult) -> dict[str, Any]:
+    """How a run stands, and its training loss batch by batch as a line of bars."""
+    losses = [loss for record in result.steps for loss in record.loss if isfinite(loss)]
+    return {
+        "id": result.run.id,
+        "status": result.status,
+        "epoch": result.evaluations[-1].epoch if result.evaluations else 0.0,
+        "loss": losses[-1] if losses else None,
+        "course": sparkline(losses),
+        "message": result.message,
+    }
 
 
 def _with_seeds(study: Study, seeds: int | None) -> Study:
@@ -299,6 +291,7 @@ def _plan_facts(made: Plan) -> dict[str, Any]:
         "predicted_memory_bytes": made.memory_bytes,
         "workers": made.workers,
         "threads": made.threads,
+        "variants": dict(made.variants),
         "stages": [
             {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
             for stage in made.stages
@@ -319,6 +312,8 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
         f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
         f"with {made.workers} workers of {made.threads} thread(s)"
     )
+    for network, variant in made.variants.items():
+        console.print(f"steps of {network}: {variant}", soft_wrap=True)
 
 
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:

@@ -13,6 +13,9 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 MARGIN = 9
 """Characters for the numbers of the vertical axis."""
 MOST_COLUMNS = 72
+BARS = "▁▂▃▄▅▆▇█"
+SPARK_COLUMNS = 16
+"""Characters of a line of bars at most."""
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +61,17 @@ def text_plot(
     drawn += [" " * MARGIN + under] * bool(kept)
     drawn += [" " * MARGIN + left + axis.center(columns - len(left) - len(right)) + right]
     return "\n".join(line.rstrip() for line in drawn)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Values in order as a line of bars, from the lowest to the highest that is finite; neighbours are averaged."""
+    finite = np.array([value for value in values if value is not None], np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return ""
+    heights = np.array([part.mean() for part in np.array_split(finite, min(len(finite), SPARK_COLUMNS))])
+    up = (heights - heights.min()) / ((heights.max() - heights.min()) or 1.0)
+    return "".join(BARS[round(float(height) * (len(BARS) - 1))] for height in up)
 
 
 def _scaled(value: float, log: bool) -> float:

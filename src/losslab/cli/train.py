@@ -18,6 +18,7 @@ from losslab.spec import Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.timeline import Timeline
+from losslab.variant import Variant
 
 
 def train(
@@ -38,6 +39,7 @@ def train(
     seed: int = 0,
     out: Path | None = None,
     threads: int | None = None,
+    variant: Variant | None = None,
     device: str = "cpu",
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     figure: Path | None = None,
@@ -62,6 +64,8 @@ def train(
         seed: Seed of weights, order, augmentation and dropout.
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
         threads: Threads of torch; its own choice when absent.
+        variant: Layout of images and weights, and whether torch compiles the network; channels_last where it has
+            convolutions when absent. A run that goes on keeps the one that it was begun with.
         device: Where to train: cpu, cuda, cuda:1.
         dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
@@ -96,10 +100,19 @@ def train(
 
     _check_machine(device, threads)
     with distributed.joined(device) as own_device:
-        _train(run, out, own_device, threads, figure, json=json)
+        _train(run, out, own_device, threads, variant, figure, json=json)
 
 
-def _train(run: Run, out: Path | None, device: str, threads: int | None, figure: Path | None, *, json: bool) -> None:
+def _train(
+    run: Run,
+    out: Path | None,
+    device: str,
+    threads: int | None,
+    variant: Variant | None,
+    figure: Path | None,
+    *,
+    json: bool,
+) -> None:
     import torch
 
     from losslab.distributed import rank
@@ -111,11 +124,11 @@ def _train(run: Run, out: Path | None, device: str, threads: int | None, figure:
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, device=device)
+        records = train_run(run, device=device, variant=variant)
     else:
         _check_folder(RunFolder(out), run.id)
         _tell_end(RunFolder(out))
-        records = run_in_folder(run, RunFolder(out), device=device)
+        records = run_in_folder(run, RunFolder(out), variant, device=device)
     seen: list[Record] = []
     try:
         for record in records:

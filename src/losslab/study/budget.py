@@ -1,51 +1,44 @@
 """What a study costs on this machine, and how a budget shrinks it: network, epochs, images, then the grid."""
 
 import heapq
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
+import psutil
+
 from losslab.errors import InvalidInput
 from losslab.spec import Run, Stage, Study
+from losslab.study.costs import (
+    MARGIN,
+    USUAL,
+    Cost,
+    Costs,
+    Measured,
+    Variants,
+    fastest_variants,
+    kind_of_run,
+    measure_costs,
+    network_of,
+    run_seconds,
+)
 from losslab.study.engine import LOCAL, Engine
-from losslab.study.local import Ended, Task, Yielded
-from losslab.study.sizes import part_sizes, training_images
+from losslab.study.sizes import training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.timeline import Timeline
+from losslab.variant import MOST_COMPILED, Variant, compiled
 
-CALIBRATE = "losslab.study.calibrate:calibrate"
 SAFETY = 0.92
 """Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
 COUNT_SECONDS = 0.5
 """For counting a network; a guess on the safe side, because counting is not worth a measurement."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one kind of run costs here, measured while all workers are busy.
-
-    Attributes:
-        step_seconds: (images, copies counted, and seconds of an optimizer step), for one number or, where it varies
-            or copies are made, two.
-        image_seconds: evaluating one image.
-        start_seconds: building the network and bringing the data to the device.
-        memory_bytes: resident memory of a worker that trains it.
-    """
-
-    step_seconds: tuple[tuple[int, float], ...]
-    image_seconds: float
-    start_seconds: float
-    memory_bytes: int
-
-    def of_step(self, images: int) -> float:
-        """Seconds of a step on so many images, copies counted, on the line through what was measured."""
-        (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
-        return low if large == small else low + (high - low) * (images - small) / (large - small)
+COMPILE_FROM = 1800.0
+"""Seconds that a run must take for compiling its network to be tried: that takes up to a minute for each batch size."""
+MEMORY_USE = 0.9
+"""Part of the memory that is available now which the workers may be predicted to hold."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,7 @@ class Plan:
     costs: Mapping[str, Cost]
     workers: int
     threads: int
+    variants: Variants
     memory_bytes: int
 
     @property
@@ -75,60 +69,124 @@ class Plan:
         return sum(stage.seconds for stage in self.stages)
 
 
-Costs = Mapping[str, Cost]
-
-
-def kind_of_run(run: Run) -> str:
-    """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
-
-    Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
-    """
-    fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
-    return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
-
-
 def plan(
     study: Study,
     *,
     budget_seconds: float | None = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
+    variant: Variant | None = None,
     engine: Engine = LOCAL,
 ) -> Plan:
-    """A study laid out for an engine: its steps are measured there, then the scale is chosen that fits the budget.
+    """A study laid out for an engine: how it runs fastest there is measured, then the scale is chosen that fits.
 
     Args:
         study: what to run.
         budget_seconds: wall time for measuring and running together; full scale without it.
-        workers: processes that train at a time; one for each core and `threads` when absent.
-        threads: torch threads of each worker.
+        workers: processes that train at a time; as many as there are cores and memory for when absent.
+        threads: torch threads of each worker; when absent, as many as make the study fastest, and one where `workers`
+            is given, whose number changes no bit of a result.
+        variant: how steps are carried out; for each network the fastest when absent.
         engine: where the steps are measured and the study is to run.
     Raises:
         InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
     """
-    if threads < 1 or (workers is not None and workers < 1):
+    if any(number is not None and number < 1 for number in (workers, threads)):
         raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
     began = monotonic()
-    crew = workers or engine.slots(threads)
+    made = _fastest_plan(study, budget_seconds, workers, threads, variant, engine)
+    crew = made.workers if workers or engine is not LOCAL else workers_that_fit(made)
+    left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
+    return make_plan(study, made.costs, workers=crew, threads=made.threads, variants=made.variants, budget_seconds=left)
+
+
+def _fastest_plan(
+    study: Study,
+    budget_seconds: float | None,
+    workers: int | None,
+    threads: int | None,
+    variant: Variant | None,
+    engine: Engine,
+) -> Plan:
+    """The study at full scale, carried out in the way that was measured to be the fastest."""
     scales = [FULL] if budget_seconds is None else [_scale(3.0, 1), FULL]
     runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
-    costs = measure_costs(runs, workers=crew, threads=threads, engine=engine)
-    left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
-    return make_plan(study, costs, workers=crew, threads=threads, budget_seconds=left)
+    asked: dict[str, tuple[Variant, ...]] = {network_of(run): (variant,) for run in runs} if variant else {}
+    tried = []
+    for crew, each in _crews(study, workers, threads, engine):
+        measured = measure_costs(runs, workers=crew, threads=each, engine=engine, variants=asked)
+        tried.append((_full_plan(study, runs, measured, crew, each), measured))
+    usual, best = tried[0], min(tried, key=lambda each: each[0].seconds)
+    made, measured = best if best[0].seconds < (1 - MARGIN) * usual[0].seconds else usual
+    return made if variant else _compiled_where_it_pays(made, runs, measured, budget_seconds, engine)
 
 
-def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_seconds: float | None = None) -> Plan:
+def _compiled_where_it_pays(
+    made: Plan, runs: Sequence[Run], measured: Measured, budget_seconds: float | None, engine: Engine
+) -> Plan:
+    """The plan with those networks compiled that have long runs and are faster so, compiling included."""
+    long = [run for run in runs if _is_worth_compiling(run, made.costs, budget_seconds)]
+    tried = {network_of(run): (compiled(made.variants[network_of(run)]),) for run in long}
+    try:
+        more = measure_costs(long, workers=made.workers, threads=made.threads, engine=engine, variants=tried)
+    except InvalidInput:  # such as a machine without a compiler
+        return made
+    both = {kind: {**costs, **more.get(kind, {})} for kind, costs in measured.items()}
+    return _full_plan(made.study, runs, both, made.workers, made.threads)
+
+
+def _is_worth_compiling(run: Run, costs: Costs, budget_seconds: float | None) -> bool:
+    """Whether a run is so long, and of so few batch sizes, that compiling its network may pay."""
+    seconds = min(run_seconds(run, costs), budget_seconds or inf)
+    return seconds >= COMPILE_FROM and len(Timeline(run, training_images(run)).part_sizes) <= MOST_COMPILED
+
+
+def _crews(study: Study, workers: int | None, threads: int | None, engine: Engine) -> list[tuple[int, int]]:
+    """The numbers of workers and of their threads to try: one thread each, and what leaves no core without work.
+
+    A core does more by itself than as one of several in a step, so that more threads are tried only where a stage has
+    fewer runs than there are cores.
+    """
+    if workers or threads:
+        return [(workers or engine.slots(threads or 1), threads or 1)]
+    cores = engine.slots(1)
+    wanted = sorted({1, *(max(1, cores // len(expand(stage))) for stage in study.stages if not stage.count)})
+    return [(engine.slots(each), each) for each in wanted if engine.slots(each)]
+
+
+def _full_plan(study: Study, runs: Sequence[Run], measured: Measured, workers: int, threads: int) -> Plan:
+    variants = fastest_variants(runs, measured)
+    kinds = {kind_of_run(run): variants[network_of(run)] for run in runs}
+    costs = {kind: measured[kind][variant] for kind, variant in kinds.items()}
+    return plan_at(study, FULL, costs, workers, threads, variants)
+
+
+def workers_that_fit(made: Plan) -> int:
+    """As many of a plan's workers as the memory that is available now is predicted to hold; at least one."""
+    each = made.memory_bytes // made.workers
+    fit = int(MEMORY_USE * psutil.virtual_memory().available) // max(each, 1)
+    return max(1, min(made.workers, fit))
+
+
+def make_plan(
+    study: Study,
+    costs: Costs,
+    *,
+    workers: int,
+    threads: int,
+    variants: Variants = USUAL,
+    budget_seconds: float | None = None,
+) -> Plan:
     """The largest scale of a study whose predicted wall time fits the budget; full scale without one.
 
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    made = plan_at(study, FULL, costs, workers, threads)
+    made = plan_at(study, FULL, costs, workers, threads, variants)
     if budget_seconds is None or made.seconds <= budget_seconds:
         return made
     images = max((training_images(run) for stage in made.stages for run in stage.runs), default=1)
-    least = plan_at(study, _scale(3.0, images), costs, workers, threads)
+    least = plan_at(study, _scale(3.0, images), costs, workers, threads, variants)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
@@ -137,9 +195,9 @@ def make_plan(study: Study, costs: Costs, *, workers: int, threads: int, budget_
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
         middle = (fits + exceeds) / 2
-        made = plan_at(study, _scale(middle, images), costs, workers, threads)
+        made = plan_at(study, _scale(middle, images), costs, workers, threads, variants)
         fits, exceeds = (middle, exceeds) if made.seconds <= budget_seconds else (fits, middle)
-    return plan_at(study, _scale(fits, images), costs, workers, threads)
+    return plan_at(study, _scale(fits, images), costs, workers, threads, variants)
 
 
 def _scale(shrink: float, images: int) -> Scale:
@@ -152,7 +210,7 @@ def _scale(shrink: float, images: int) -> Scale:
     )
 
 
-def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int) -> Plan:
+def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int, variants: Variants = USUAL) -> Plan:
     """A study at a given scale."""
     stages = []
     for stage in study.stages:
@@ -163,28 +221,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
         stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
-    return Plan(study, scale, tuple(stages), costs, workers, threads, memory)
-
-
-def run_seconds(run: Run, costs: Costs) -> float:
-    """Predicted seconds of one run, evaluation and start included."""
-    cost = costs[kind_of_run(run)]
-    sizes = Counter(Timeline(run, training_images(run)).batch_sizes)
-    steps = sum(count * cost.of_step(size * run.repeats) for size, count in sizes.items())
-    return cost.start_seconds + steps + evaluated_images(run) * cost.image_seconds
-
-
-def evaluated_images(run: Run) -> int:
-    """How many images all evaluations of a run take together."""
-    training, validation, test = part_sizes(run)
-    fit = -(-training // max(1, training // (validation or 5000)))
-    return Timeline(run, training).evaluations * (fit + validation) + (test if run.test else 0)
-
-
-def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
-    """The order in which runs keep all workers busy to the end; those of unknown cost keep theirs, in front."""
-    known = {run.id: run_seconds(run, costs) for run in runs if kind_of_run(run) in costs}
-    return sorted(runs, key=lambda run: -known.get(run.id, inf))
+    return Plan(study, scale, tuple(stages), costs, workers, threads, variants, memory)
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
@@ -193,21 +230,3 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
     for duration in seconds:
         heapq.heappush(free, heapq.heappop(free) + duration)
     return max(free)
-
-
-def measure_costs(runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL) -> dict[str, Cost]:
-    """The cost of each kind of run among ``runs``, measured here and now with all workers at work.
-
-    Raises:
-        InvalidInput: when a kind of run cannot be trained at all, with its error.
-    """
-    kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}  # the one with most copies
-    costs: dict[str, Cost] = {}
-    tasks = [Task(kind, CALIBRATE, (run,)) for kind, run in kinds.items()]
-    for event in engine.run_tasks(tasks, workers=workers, threads=threads):
-        if isinstance(event, Yielded):
-            costs[event.key] = event.value
-        elif isinstance(event, Ended) and event.error:
-            run = kinds[event.key]
-            raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
-    return costs

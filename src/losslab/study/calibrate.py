@@ -11,10 +11,11 @@ from losslab import data
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
 from losslab.spec import Run
-from losslab.study.budget import Cost
+from losslab.study.costs import Cost
 from losslab.study.environment import peak_memory
 from losslab.timeline import Timeline
 from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
+from losslab.variant import Variant, is_channels_last, is_compiled, other_layout
 
 CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
@@ -22,33 +23,50 @@ COPIES_SECONDS = 2.0
 CALIBRATION_IMAGES = 2000
 
 
-def calibrate(run: Run) -> Iterator[Cost]:
-    """Train a run for a moment at its smallest and largest batch size, then with copies, and yield its cost."""
+def calibrate(run: Run, variants: tuple[Variant, ...]) -> Iterator[dict[Variant, Cost]]:
+    """Train a run for a moment by each variant and yield what it costs; the usual variant of the network comes first.
+
+    Args:
+        run: of the kind whose cost is asked for.
+        variants: the ones to try; when empty, the usual one and, where there are convolutions, the other layout.
+    """
     dataset = data.load(run.data.name)
+    if not variants:
+        usual = new_state(run, dataset).variant
+        variants = (usual, other_layout(usual)) if is_channels_last(usual) else (usual,)
+    yield {variant: _cost(run, dataset, variant) for variant in variants}
+
+
+def _cost(run: Run, dataset: Dataset, variant: Variant) -> Cost:
+    """What a run costs, measured at its smallest and largest batch size, then with copies."""
     began = perf_counter()
-    state = new_state(run, dataset)
-    parts = prepare(run, dataset, state.model)
+    state = new_state(run, dataset, variant=variant)
+    parts = prepare(run, dataset, variant)
     start_seconds = perf_counter() - began
-    sizes = Timeline(run, len(parts.training)).batch_sizes
-    seconds = {size: _step_seconds(run, dataset, state, size, 1) for size in sorted({min(sizes), max(sizes)})}
+    timeline = Timeline(run, len(parts.training))
+    sizes = timeline.batch_sizes
+    timed = {size: time_steps(run, dataset, state, size, 1) for size in sorted({min(sizes), max(sizes)})}
+    first_steps = max(first - later for first, later in timed.values())
+    start_seconds += first_steps * (len(timeline.part_sizes) if is_compiled(variant) else 1)
+    seconds = {size: later for size, (_, later) in timed.items()}
     memory = peak_memory()
     if run.repeats > 1:
         largest = max(sizes)
         copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
         seconds = {min(sizes): seconds[min(sizes)]}
-        seconds[largest * copies] = _step_seconds(run, dataset, state, largest, copies)
+        seconds[largest * copies] = time_steps(run, dataset, state, largest, copies)[1]
         memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.model))
+    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(variant))
     evaluate(state.model, images)
     clock = perf_counter()
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
-    yield Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
+    return Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
 
 
-def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
-    """The median time of a step after the first."""
+def time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> tuple[float, float]:
+    """The seconds of the first step, and the median of those after it."""
     state.step, state.train_seconds = 0, 0.0
     changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6, "batch": size, "repeats": copies}
     seconds: list[float] = []
@@ -57,4 +75,4 @@ def _step_seconds(run: Run, dataset: Dataset, state: TrainState, size: int, copi
             seconds.append(state.train_seconds - sum(seconds))
             if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
                 break
-    return median(seconds[1:])
+    return seconds[0], median(seconds[1:])

@@ -10,7 +10,8 @@ from losslab.analysis import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
-from losslab.study.budget import Cost, Plan, longest_first, plan_at
+from losslab.study.budget import Plan, plan_at
+from losslab.study.costs import Cost, longest_first, network_of
 from losslab.study.engine import LOCAL, Engine
 from losslab.study.local import Ended, Task, Yielded
 from losslab.study.results import RunResult, read_run
@@ -175,7 +176,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         }
         same = facts.get("engine", LOCAL.name) == engine.name
         workers = facts["workers"] if same else engine.slots(facts["threads"])
-        return plan_at(study, scale, costs, workers, facts["threads"])
+        return plan_at(study, scale, costs, workers, facts["threads"], facts.get("variants") or {})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
 
@@ -186,7 +187,10 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
-    tasks = [Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id))) for run in ordered]
+    tasks = [
+        Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id), plan.variants.get(network_of(run))))
+        for run in ordered
+    ]
     for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):
@@ -233,6 +237,7 @@ def _study_facts(
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
         "threads": plan.threads,
+        "variants": dict(plan.variants),
         **facts,
     }
 

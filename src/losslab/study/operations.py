@@ -8,7 +8,7 @@ from losslab.accounting import count
 from losslab.choice import Choice
 from losslab.models import build_model
 from losslab.spec import Run
-from losslab.study.budget import evaluated_images
+from losslab.study.costs import evaluated_images
 from losslab.study.sizes import training_images
 from losslab.timeline import Timeline
 

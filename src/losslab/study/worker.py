@@ -1,5 +1,6 @@
 """What one process does with one run: train it into its folder, so that it can stop at any moment and go on."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from losslab.spec import Run
 from losslab.study.environment import environment, peak_memory
 from losslab.study.store import ENDED, RunFolder, complete_lines
 from losslab.training import TrainState, new_state, train
+from losslab.variant import Variant
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -24,26 +26,35 @@ def _dataset(name: str) -> Dataset:
     return data.load(name)
 
 
-def run_in_folder(run: Run, folder: RunFolder, *, device: str = "cpu") -> Iterator[Record]:
+def run_in_folder(
+    run: Run, folder: RunFolder, variant: Variant | None = None, *, device: str = "cpu"
+) -> Iterator[Record]:
     """Train a run into its folder from where that stands, and yield the new records.
 
+    Args:
+        run: what to train.
+        folder: its own; what is there already goes on by the variant that it was begun with.
+        variant: how a run that is begun anew is carried out; the usual way of its network when absent.
+        device: where to train.
     Raises:
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
     if distributed.rank():
-        yield from _follow(run, folder, device)
+        yield from _follow(run, folder, variant, device)
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(run, folder, device)
+            yield from _run_leased(run, folder, variant, device)
 
 
-def _restored(run: Run, folder: RunFolder, device: str) -> tuple[TrainState, int, str]:
+def _restored(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> tuple[TrainState, int, str]:
     """The state to go on from, how many records belong to it, and why it is no newer one."""
     dataset = _dataset(run.data.name)
+    begun = (folder.path / "run.json").exists()
+    variant = (folder.environment.get("variant") if begun else None) or variant
     try:
-        state = new_state(run, dataset, device)
+        state = new_state(run, dataset, device, variant)
     except OutOfMemory as error:
         folder.create(run, environment())
         folder.set_status("out_of_memory", message=str(error))
@@ -51,15 +62,15 @@ def _restored(run: Run, folder: RunFolder, device: str) -> tuple[TrainState, int
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
-        state, rows = new_state(run, dataset, device), 0
+        state, rows = new_state(run, dataset, device, variant), 0
     return state, rows, "; ".join(rejected)
 
 
-def _follow(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
+def _follow(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> Iterator[Record]:
     """What a process of torchrun does that is not the first: it trains along and writes nothing."""
     if folder.status["status"] in ENDED:
         return
-    state, _, _ = _restored(run, folder, device)
+    state, _, _ = _restored(run, folder, variant, device)
     with _stop_signal() as stop:
         for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
             if _goes_on(record):
@@ -67,9 +78,9 @@ def _follow(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
             yield record
 
 
-def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
-    state, rows, note = _restored(run, folder, device)
-    folder.create(run, environment())
+def _run_leased(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> Iterator[Record]:
+    state, rows, note = _restored(run, folder, variant, device)
+    folder.create(run, environment() | {"variant": state.variant})
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
@@ -86,6 +97,7 @@ def _run_leased(run: Run, folder: RunFolder, device: str) -> Iterator[Record]:
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
     folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
+    shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)  # nothing is left to go on with
 
 
 def _train_and_save(

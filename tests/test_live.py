@@ -1,0 +1,60 @@
+"""The table that a terminal shows while a study runs."""
+
+import io
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from losslab.cli.live import Board
+from losslab.cli.progress import show_progress
+from losslab.records import Start, Steps
+from losslab.spec import Run, make_run
+from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.results import RunResult
+
+BASE = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "optimizer": "sgd", "batch": 23, "epochs": 2}
+RUNS = tuple(make_run({**BASE, "lr": lr}) for lr in (0.1, 0.2))
+START = Start(1, "", 207, 23, 60, 18)
+
+
+def steps(run: Run, first: int) -> RunRecorded:
+    count = 3
+    return RunRecorded("only", run, Steps(first, [0.1] * count, [23] * count, [0.5, 1.0, 1.5], [11.5] * count, 1.0))
+
+
+def shown(board: Board) -> str:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False)
+    console.print(board)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_each_run_at_work_has_a_row_and_the_stage_a_bar() -> None:
+    board = Board()
+    board.begin("only", RUNS, 2)
+    assert "0/2 runs" in shown(board)
+    board.record(RunRecorded("only", RUNS[0], START))
+    board.record(steps(RUNS[1], 6))  # goes on from its checkpoint
+    first, second = (line for line in shown(board).splitlines() if "lr=" in line)
+    assert first.split() == ["lr=0.1", "0.00", "of", "2"]
+    assert second.split()[:6] == ["lr=0.2", "1.00", "of", "2", "1.0000", "50.0%"]
+    assert len(second.split()) > 6  # what is left
+    board.end(RUNS[1])
+    assert "1/2 runs" in shown(board)
+    assert "lr=0.2" not in shown(board)
+
+
+def test_a_terminal_shows_the_table_and_other_places_plain_lines() -> None:
+    def progress() -> Iterator[Progress]:
+        yield StageBegan("only", RUNS, (), 2)
+        yield steps(RUNS[0], 0)
+        yield RunEnded("only", RUNS[0], RunResult(RUNS[0], "failed", "no luck", {}, ()))
+
+    said = {}
+    for is_terminal in (True, False):
+        file = io.StringIO()
+        show_progress(progress(), Console(file=file, force_terminal=is_terminal, width=100))
+        said[is_terminal] = file.getvalue()
+        assert "lr=0.1: failed: no luck" in said[is_terminal]
+    assert "/2" in said[True]
+    assert "\x1b" not in said[False]
+    assert said[False].splitlines() == ["only: 2 of 2 runs to do", "  lr=0.1: failed: no luck"]
