@@ -20,7 +20,7 @@ from losslab.models import build_model
 from losslab.records import Steps
 from losslab.spec import Run, make_run
 from losslab.study.local import keep_freed_memory
-from losslab.training import micro_batches, new_state, parameter_groups, prepare, train, usual_variant
+from losslab.training import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
 
@@ -72,7 +72,7 @@ def plain(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, int]], steps:
 
 def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
     """Seconds in which a step's images are gathered, augmented and normalised."""
-    images, seconds = prepare(run, dataset, usual_variant(model)).training, []
+    images, seconds = prepare(run, dataset, usual_layout(model)).training, []
     for step in range(50):
         indices = torch.randperm(len(images))[:BATCH]
         began = perf_counter()

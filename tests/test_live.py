@@ -3,12 +3,13 @@
 import io
 from collections.abc import Iterator
 
+import pytest
 from rich.console import Console
 
 from losslab.cli.live import Board
 from losslab.cli.progress import show_progress
 from losslab.records import Start, Steps
-from losslab.spec import Run, make_run
+from losslab.spec import Count, Run, make_run
 from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
 from losslab.study.results import RunResult
 
@@ -30,31 +31,41 @@ def shown(board: Board) -> str:
 
 def test_each_run_at_work_has_a_row_and_the_stage_a_bar() -> None:
     board = Board()
-    board.begin("only", RUNS, 2)
-    assert "0/2 runs" in shown(board)
+    board.begin(StageBegan("only", RUNS, (), 2))
+    assert "0 of 2" in shown(board)
     board.record(RunRecorded("only", RUNS[0], START))
-    board.record(steps(RUNS[1], 6))  # goes on from its checkpoint
+    board.record(steps(RUNS[1], 3))  # goes on from its checkpoint
     first, second = (line for line in shown(board).splitlines() if "lr=" in line)
     assert first.split() == ["lr=0.1", "0.00", "of", "2"]
+    assert second.split() == ["lr=0.2", "0.67", "of", "2", "1.0000", "50.0%"]  # its pace is not known yet
+    board.record(steps(RUNS[1], 6))
+    (second,) = (line for line in shown(board).splitlines() if "lr=0.2" in line)
     assert second.split()[:6] == ["lr=0.2", "1.00", "of", "2", "1.0000", "50.0%"]
-    assert len(second.split()) > 6  # what is left
+    assert second.split()[6:] == ["0.0", "s"]
+    assert "left" in shown(board).splitlines()[0]
     board.end(RUNS[1])
-    assert "1/2 runs" in shown(board)
+    assert "1 of 2" in shown(board)
     assert "lr=0.2" not in shown(board)
 
 
-def test_a_terminal_shows_the_table_and_other_places_plain_lines() -> None:
+def test_networks_that_are_counted_fill_the_bar() -> None:
+    board, counts = Board(), (Count.model_validate({"model": "lenet5"}),) * 3
+    board.begin(StageBegan("networks", (), counts, 2))
+    board.end()
+    assert "2 of 3" in shown(board)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_the_table_and_other_places_plain_lines(is_terminal: bool) -> None:
     def progress() -> Iterator[Progress]:
         yield StageBegan("only", RUNS, (), 2)
-        yield steps(RUNS[0], 0)
+        yield steps(RUNS[1], 0)
         yield RunEnded("only", RUNS[0], RunResult(RUNS[0], "failed", "no luck", {}, ()))
 
-    said = {}
-    for is_terminal in (True, False):
-        file = io.StringIO()
-        show_progress(progress(), Console(file=file, force_terminal=is_terminal, width=100))
-        said[is_terminal] = file.getvalue()
-        assert "lr=0.1: failed: no luck" in said[is_terminal]
-    assert "/2" in said[True]
-    assert "\x1b" not in said[False]
-    assert said[False].splitlines() == ["only: 2 of 2 runs to do", "  lr=0.1: failed: no luck"]
+    file = io.StringIO()
+    show_progress(progress(), Console(file=file, force_terminal=is_terminal, width=100, highlight=False))
+    said = file.getvalue()
+    assert "  lr=0.1: failed: no luck" in said
+    assert ("lr=0.2" in said) == is_terminal
+    if not is_terminal:
+        assert said.splitlines() == ["only: 2 of 2 runs to do", "  lr=0.1: failed: no luck"]

@@ -63,7 +63,7 @@ def _gradients(
     run: Run, dataset: Dataset, state: TrainState, size: int, device: torch.device | str
 ) -> GradientSquares | None:
     """The gradient of the trained weights over batches of training images; None with fewer than two batches."""
-    images = prepare(run, dataset, state.variant, device).training
+    images = prepare(run, dataset, state.layout, device).training
     order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(images.labels.device)
     batches = [images.batch(part) for part in torch.split(order[: size * NOISE_BATCHES], size) if len(part) == size]
     return measure_gradients(state.model, batches, cross_entropy) if len(batches) > 1 else None

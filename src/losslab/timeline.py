@@ -48,13 +48,6 @@ class Timeline:
         return _running_sum(self.batch_sizes)
 
     @property
-    def part_sizes(self) -> set[int]:
-        """How many images, copies counted, the network is given at a time while it trains."""
-        steps = {size * self.run.repeats for size in self.batch_sizes}
-        most = self.run.max_micro_batch or max(steps)
-        return {part for step in steps for part in (min(step, most), step % most) if part}
-
-    @property
     def total_steps(self) -> int:
         """Optimizer steps of the run."""
         return len(self.batch_sizes)

@@ -15,13 +15,13 @@ from losslab import augment, data, distributed
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
+from losslab.layout import Layout
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
 from losslab.randomness import epoch_order, generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
-from losslab.variant import MOST_COMPILED, Variant, is_channels_last, is_compiled
 
 EVALUATION_BATCH = 1000
 
@@ -49,7 +49,7 @@ class TrainState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    variant: Variant
+    layout: Layout
     step: int = 0
     window: Window = field(default_factory=Window)
     train_seconds: float = 0.0
@@ -67,7 +67,7 @@ class Parts:
 
 
 def new_state(
-    run: Run, dataset: Dataset, device: torch.device | str = "cpu", variant: Variant | None = None
+    run: Run, dataset: Dataset, device: torch.device | str = "cpu", layout: Layout | None = None
 ) -> TrainState:
     """The state before the first step: initial weights from the run's seed, an empty optimizer.
 
@@ -75,14 +75,14 @@ def new_state(
         run: what is to be trained.
         dataset: its data.
         device: where the weights are to be.
-        variant: how the steps are to be carried out; the usual one of the network when absent.
+        layout: of images and weights in memory; the usual one of the network when absent.
     """
     with memory_at(0), seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
-        variant = variant or usual_variant(model)
-        model.to(device=device, memory_format=memory_format(variant))  # type: ignore[call-overload]
+        layout = layout or usual_layout(model)
+        model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
     optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
-    return TrainState(model, optimizer, variant)
+    return TrainState(model, optimizer, layout)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -95,24 +95,24 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     return [group for group in groups if group["params"]]
 
 
-def usual_variant(model: nn.Module) -> Variant:
+def usual_layout(model: nn.Module) -> Layout:
     """Channels last where there are convolutions to gain by it."""
     return "channels_last" if any(isinstance(module, nn.Conv2d) for module in model.modules()) else "contiguous"
 
 
-def memory_format(variant: Variant) -> torch.memory_format:
+def memory_format(layout: Layout) -> torch.memory_format:
     """How images and weights lie in memory."""
-    return torch.channels_last if is_channels_last(variant) else torch.contiguous_format
+    return torch.channels_last if layout == "channels_last" else torch.contiguous_format
 
 
-def prepare(run: Run, dataset: Dataset, variant: Variant, device: torch.device | str = "cpu") -> Parts:
+def prepare(run: Run, dataset: Dataset, layout: Layout, device: torch.device | str = "cpu") -> Parts:
     """The images of a run on the device; the training part is the one that Timeline counts."""
     spec = run.data
     training, validation = data.split(
         dataset.train_labels, validation_fraction=spec.validation_fraction, train_images=spec.train_images
     )
     fit = training[:: max(1, len(training) // (len(validation) or 5000))]
-    arguments = {"device": torch.device(device), "memory_format": memory_format(variant)}
+    arguments = {"device": torch.device(device), "memory_format": memory_format(layout)}
     with memory_at(0):
         parts = Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
     _check_augment(run, parts.training)
@@ -133,7 +133,7 @@ def train(
     dataset: Dataset | None = None,
     state: TrainState | None = None,
     device: torch.device | str = "cpu",
-    variant: Variant | None = None,
+    layout: Layout | None = None,
     flush_steps: int = 10,
 ) -> Iterator[Record]:
     """Train a run and yield what happens: a Start, then Steps and Evaluations as they come, then a Final.
@@ -146,7 +146,7 @@ def train(
         dataset: its data; loaded by name when absent.
         state: where to go on from; it is updated in place, so that the caller can save it at any record.
         device: where the images, the weights and the work are.
-        variant: how a run without a state is carried out; the usual way of its network when absent.
+        layout: of images and weights where there is no state; the usual one of the network when absent.
         flush_steps: most steps in one Steps record.
     Raises:
         Diverged: after the Steps record that holds the first loss that is not finite.
@@ -158,15 +158,15 @@ def train(
         ['start', 'steps', 'evaluation', 'final']
     """
     dataset = dataset or data.load(run.data.name)
-    state = state or new_state(run, dataset, device, variant)
-    parts = prepare(run, dataset, state.variant, device)
+    state = state or new_state(run, dataset, device, layout)
+    parts = prepare(run, dataset, state.layout, device)
     timeline = Timeline(run, len(parts.training))
     if state.step == 0:
         yield _start(state, parts, timeline)
     elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
         yield _evaluation(state, parts, timeline)
     distributed.check_same("the step to go on from", state.step, device)
-    network = distributed.replicated(_compiled(state, timeline))
+    network = distributed.replicated(state.model)
     pending = _Pending(run.repeats)
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
     clock = perf_counter()
@@ -185,23 +185,6 @@ def train(
                     raise Diverged(step.index, float("nan"))
             clock = perf_counter()
     yield _final(run, state, parts)
-
-
-def _compiled(state: TrainState, timeline: Timeline) -> nn.Module:
-    """The network to train by; one that is compiled is so for each batch size, as if the run had only begun.
-
-    The bits of a step then depend on no step before, so that a run can be resumed to the bit.
-    """
-    if not is_compiled(state.variant):
-        return state.model
-    sizes = timeline.part_sizes
-    if len(sizes) > MOST_COMPILED:
-        raise InvalidInput(
-            f"`variant` (={state.variant}): the network would be compiled for each of {len(sizes)} sizes of batch; "
-            f"for more than {MOST_COMPILED}, choose {state.variant.removesuffix('+compile')}"
-        )
-    torch.compiler.reset()
-    return torch.compile(state.model, dynamic=False)  # type: ignore[return-value]
 
 
 def _update(

@@ -1,52 +1,53 @@
 """The runs of a study at work, as a table that a terminal shows anew while they train."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
 from losslab.cli.options import show_duration
 from losslab.records import Start, Steps
 from losslab.spec import Run
-from losslab.study.execute import RunRecorded
+from losslab.study.execute import RunRecorded, StageBegan
 from losslab.study.sizes import training_images
 from losslab.study.stages import labels
 from losslab.timeline import Timeline
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Row:
-    """A run at work: how far it is, and since when and where this session watches it."""
+    """A run at work: how far it is, and since when and from which step on it has been watched."""
 
     name: str
     timeline: Timeline
-    step: int = 0
-    loss: float | None = None
-    accuracy: float | None = None
-    watched_from: int = 0
-    since: float = field(default_factory=monotonic)
+    since: float
+    watched_from: int
+    step: int
+    loss: str = ""
+    accuracy: str = ""
 
-    def update(self, record: Steps) -> None:
-        if self.loss is None:  # one that goes on does not begin at step 0
-            self.watched_from = record.first_step
+    def after(self, record: Steps) -> "_Row":
+        """The row when these steps are done."""
         images = sum(record.batch_size)
-        self.step = record.first_step + len(record.loss)
-        self.loss = sum(loss * size for loss, size in zip(record.loss, record.batch_size, strict=True)) / images
-        self.accuracy = sum(record.correct) / images
+        loss = sum(loss * size for loss, size in zip(record.loss, record.batch_size, strict=True)) / images
+        step = record.first_step + len(record.loss)
+        accuracy = f"{sum(record.correct) / images:.1%}"
+        return _Row(self.name, self.timeline, self.since, self.watched_from, step, f"{loss:.4f}", accuracy)
 
     def cells(self) -> tuple[str, ...]:
         """Run, epoch, loss, accuracy, time left."""
         seen, images = self.timeline.seen, self.timeline.training_images
         epoch = f"{seen[self.step] / images:.2f} of {seen[-1] / images:.4g}"
-        if self.loss is None:
-            return self.name, epoch, "", "", ""
-        pace = (monotonic() - self.since) / max(1, self.step - self.watched_from)
-        left = show_duration(pace * (self.timeline.total_steps - self.step))
-        return self.name, epoch, f"{self.loss:.4f}", f"{self.accuracy:.1%}", left
+        left = _left(self.since, self.step - self.watched_from, self.timeline.total_steps - self.step)
+        return self.name, epoch, self.loss, self.accuracy, left
+
+
+def _left(since: float, done: float, missing: float) -> str:
+    """The time that is left at the pace until now; nothing where no pace is known."""
+    return show_duration((monotonic() - since) / done * missing) if done else ""
 
 
 class Board:
@@ -56,42 +57,52 @@ class Board:
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs"),
+            TextColumn("{task.fields[ended]} of {task.total}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[left]}"),
         )
         self._names: dict[str, str] = {}
         self._rows: dict[str, _Row] = {}
+        self._before = self._ended = 0
+        self._since = 0.0
 
-    def begin(self, stage: str, runs: Sequence[Run], missing: int) -> None:
+    def begin(self, event: StageBegan) -> None:
         """Show a stage in place of the one before."""
+        planned = len(event.runs or event.counts)
+        self._names, self._rows = labels(event.runs), {}
+        self._before = self._ended = planned - event.missing
+        self._since = monotonic()
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
-        self._names, self._rows = labels(runs), {}
-        self._bar.add_task(stage, total=len(runs), completed=len(runs) - missing)
-
-    def record(self, event: RunRecorded) -> None:
-        """Show what a run has come to."""
-        run, record = event.run, event.record
-        if isinstance(record, Start | Steps) and run.id not in self._rows:
-            self._rows[run.id] = _Row(self._names[run.id], Timeline(run, training_images(run)))
-        if isinstance(record, Steps):
-            self._rows[run.id].update(record)
+        self._bar.add_task(event.stage, total=planned, ended=0, left="")
 
     def name(self, run: Run) -> str:
         """What tells a run of the stage from the others."""
         return self._names[run.id]
 
-    def end(self, run: Run) -> None:
-        """A run has ended."""
-        self._rows.pop(run.id, None)
-        for task in self._bar.task_ids:
-            self._bar.advance(task)
+    def record(self, event: RunRecorded) -> None:
+        """Show what a run has come to."""
+        run, record = event.run, event.record
+        if isinstance(record, Start | Steps) and run.id not in self._rows:
+            step = record.first_step + len(record.loss) if isinstance(record, Steps) else 0
+            timeline = Timeline(run, training_images(run))
+            self._rows[run.id] = _Row(self._names[run.id], timeline, monotonic(), step, step)
+        if isinstance(record, Steps):
+            self._rows[run.id] = self._rows[run.id].after(record)
+
+    def end(self, run: Run | None = None) -> None:
+        """A run, or the counting of a network, has ended."""
+        self._ended += 1
+        if run:
+            self._rows.pop(run.id, None)
 
     def __rich__(self) -> RenderableType:
+        rows = list(self._rows.values())
+        done = self._ended + sum(row.step / row.timeline.total_steps for row in rows)
+        for task in self._bar.tasks:
+            left = _left(self._since, done - self._before, (task.total or 0.0) - done)
+            self._bar.update(task.id, completed=done, ended=self._ended, left=f"{left} left" if left else "")
         table = Table("run", "epoch", "loss", "accuracy", "left", box=None, padding=(0, 2, 0, 2), header_style="dim")
-        for row in list(self._rows.values()):
+        for row in rows:
             table.add_row(*row.cells())
-        return Group(self._bar, table) if self._rows else self._bar
+        return Group(self._bar, table) if rows else self._bar

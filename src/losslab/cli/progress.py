@@ -30,7 +30,7 @@ def _show(event: Progress, board: Board, console: Console) -> None:
     if isinstance(event, StageBegan):
         kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
         console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
-        board.begin(event.stage, event.runs, event.missing)
+        board.begin(event)
     elif isinstance(event, StageSkipped):
         console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
     elif isinstance(event, RunRecorded):
@@ -40,6 +40,7 @@ def _show(event: Progress, board: Board, console: Console) -> None:
         board.end(event.run)
     elif isinstance(event, Counted):
         console.print(f"  {event.count.model}: {costs(event)}", soft_wrap=True)
+        board.end()
 
 
 def costs(counted: Counted) -> str:

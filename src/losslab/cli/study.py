@@ -16,6 +16,7 @@ from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.cli.text_plot import sparkline
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
+from losslab.layout import Layout
 from losslab.selection import unended
 from losslab.spec import Study
 from losslab.study import budget as budgets
@@ -25,7 +26,6 @@ from losslab.study.execute import describe_scale, execute, planned_before
 from losslab.study.results import RunResult, StudyResults, read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
-from losslab.variant import Variant
 
 DEFAULT_BUDGET = "10m"
 ALL = "all"
@@ -63,7 +63,7 @@ def plan(
     seeds: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    variant: Variant | None = None,
+    layout: Layout | None = None,
     device_tflops: float = 10.0,
     json: Flag = False,
 ) -> None:
@@ -78,8 +78,7 @@ def plan(
         seeds: Seeds of the last stage, in place of the study's own number.
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
-        variant: Layout of images and weights, and whether torch compiles the network; for each network the fastest
-            when absent.
+        layout: How images and weights lie in memory; for each network the fastest when absent.
         device_tflops: 10^12 operations a second that a GPU sustains, for what the full study takes on it.
         json: Print JSON.
     """
@@ -88,10 +87,10 @@ def plan(
     budget_seconds = None if full else parse_duration(budget)
     facts = []
     for asked, share in _shares(study, seeds, budget_seconds):
-        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, variant=variant)
+        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, layout=layout)
         from losslab.study.operations import operations  # imports torch, which a faulty study is to be spared
 
-        whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.variants)
+        whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.layouts)
         flops = operations(run for stage in whole.stages for run in stage.runs)
         facts.append({**_plan_facts(made), "full_seconds": whole.seconds, "full_flops": flops})
         if not json:
@@ -111,7 +110,7 @@ def run(
     out: Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    variant: Variant | None = None,
+    layout: Layout | None = None,
     engine: EngineName = "local",
     address: str | None = None,
     sample_if_offline: Flag = False,
@@ -129,8 +128,7 @@ def run(
         out: Folder of the study; runs/NAME when absent.
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
-        variant: Layout of images and weights, and whether torch compiles the network; for each network the fastest
-            when absent.
+        layout: How images and weights lie in memory; for each network the fastest when absent.
         engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
@@ -150,7 +148,7 @@ def run(
             console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
         else:
             made = budgets.plan(
-                asked, budget_seconds=share, workers=workers, threads=threads, variant=variant, engine=chosen
+                asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen
             )
             _print_plan(made, console)
         facts = {"budget_seconds": share, "command": shlex.join(["losslab", *sys.argv[1:]])}
@@ -291,7 +289,7 @@ def _plan_facts(made: Plan) -> dict[str, Any]:
         "predicted_memory_bytes": made.memory_bytes,
         "workers": made.workers,
         "threads": made.threads,
-        "variants": dict(made.variants),
+        "layouts": dict(made.layouts),
         "stages": [
             {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
             for stage in made.stages
@@ -312,8 +310,8 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
         f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
         f"with {made.workers} workers of {made.threads} thread(s)"
     )
-    for network, variant in made.variants.items():
-        console.print(f"steps of {network}: {variant}", soft_wrap=True)
+    for network, layout in made.layouts.items():
+        console.print(f"layout of {network}: {layout}", soft_wrap=True)
 
 
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:

@@ -13,12 +13,12 @@ from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import choice_of
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
+from losslab.layout import Layout
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.timeline import Timeline
-from losslab.variant import Variant
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
     seed: int = 0,
     out: Path | None = None,
     threads: int | None = None,
-    variant: Variant | None = None,
+    layout: Layout | None = None,
     device: str = "cpu",
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     figure: Path | None = None,
@@ -64,8 +64,8 @@ def train(
         seed: Seed of weights, order, augmentation and dropout.
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
         threads: Threads of torch; its own choice when absent.
-        variant: Layout of images and weights, and whether torch compiles the network; channels_last where it has
-            convolutions when absent. A run that goes on keeps the one that it was begun with.
+        layout: How images and weights lie in memory; channels_last where there are convolutions when absent. A run
+            that goes on keeps its own.
         device: Where to train: cpu, cuda, cuda:1.
         dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
@@ -100,7 +100,7 @@ def train(
 
     _check_machine(device, threads)
     with distributed.joined(device) as own_device:
-        _train(run, out, own_device, threads, variant, figure, json=json)
+        _train(run, out, own_device, threads, layout, figure, json=json)
 
 
 def _train(
@@ -108,7 +108,7 @@ def _train(
     out: Path | None,
     device: str,
     threads: int | None,
-    variant: Variant | None,
+    layout: Layout | None,
     figure: Path | None,
     *,
     json: bool,
@@ -124,11 +124,11 @@ def _train(
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, device=device, variant=variant)
+        records = train_run(run, device=device, layout=layout)
     else:
         _check_folder(RunFolder(out), run.id)
         _tell_end(RunFolder(out))
-        records = run_in_folder(run, RunFolder(out), variant, device=device)
+        records = run_in_folder(run, RunFolder(out), layout, device=device)
     seen: list[Record] = []
     try:
         for record in records:

@@ -1,23 +1,22 @@
 """What a study costs on this machine, and how a budget shrinks it: network, epochs, images, then the grid."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf
 from time import monotonic
 
 import psutil
 
 from losslab.errors import InvalidInput
+from losslab.layout import Layout
 from losslab.spec import Run, Stage, Study
 from losslab.study.costs import (
     MARGIN,
     USUAL,
     Cost,
     Costs,
-    Measured,
-    Variants,
-    fastest_variants,
+    Layouts,
+    fastest_layouts,
     kind_of_run,
     measure_costs,
     network_of,
@@ -26,8 +25,6 @@ from losslab.study.costs import (
 from losslab.study.engine import LOCAL, Engine
 from losslab.study.sizes import training_images
 from losslab.study.stages import FULL, Scale, expand
-from losslab.timeline import Timeline
-from losslab.variant import MOST_COMPILED, Variant, compiled
 
 SAFETY = 0.92
 """Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
@@ -35,8 +32,6 @@ COUNT_SECONDS = 0.5
 """For counting a network; a guess on the safe side, because counting is not worth a measurement."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
-COMPILE_FROM = 1800.0
-"""Seconds that a run must take for compiling its network to be tried: that takes up to a minute for each batch size."""
 MEMORY_USE = 0.9
 """Part of the memory that is available now which the workers may be predicted to hold."""
 
@@ -60,7 +55,7 @@ class Plan:
     costs: Mapping[str, Cost]
     workers: int
     threads: int
-    variants: Variants
+    layouts: Layouts
     memory_bytes: int
 
     @property
@@ -75,7 +70,7 @@ def plan(
     budget_seconds: float | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    variant: Variant | None = None,
+    layout: Layout | None = None,
     engine: Engine = LOCAL,
 ) -> Plan:
     """A study laid out for an engine: how it runs fastest there is measured, then the scale is chosen that fits.
@@ -86,7 +81,7 @@ def plan(
         workers: processes that train at a time; as many as there are cores and memory for when absent.
         threads: torch threads of each worker; when absent, as many as make the study fastest, and one where `workers`
             is given, whose number changes no bit of a result.
-        variant: how steps are carried out; for each network the fastest when absent.
+        layout: of images and weights in memory; for each network the fastest when absent.
         engine: where the steps are measured and the study is to run.
     Raises:
         InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
@@ -94,10 +89,11 @@ def plan(
     if any(number is not None and number < 1 for number in (workers, threads)):
         raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
     began = monotonic()
-    made = _fastest_plan(study, budget_seconds, workers, threads, variant, engine)
-    crew = made.workers if workers or engine is not LOCAL else workers_that_fit(made)
+    made = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
     left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
-    return make_plan(study, made.costs, workers=crew, threads=made.threads, variants=made.variants, budget_seconds=left)
+    return make_plan(
+        study, made.costs, workers=made.workers, threads=made.threads, layouts=made.layouts, budget_seconds=left
+    )
 
 
 def _fastest_plan(
@@ -105,40 +101,23 @@ def _fastest_plan(
     budget_seconds: float | None,
     workers: int | None,
     threads: int | None,
-    variant: Variant | None,
+    layout: Layout | None,
     engine: Engine,
 ) -> Plan:
     """The study at full scale, carried out in the way that was measured to be the fastest."""
     scales = [FULL] if budget_seconds is None else [_scale(3.0, 1), FULL]
     runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
-    asked: dict[str, tuple[Variant, ...]] = {network_of(run): (variant,) for run in runs} if variant else {}
     tried = []
     for crew, each in _crews(study, workers, threads, engine):
-        measured = measure_costs(runs, workers=crew, threads=each, engine=engine, variants=asked)
-        tried.append((_full_plan(study, runs, measured, crew, each), measured))
-    usual, best = tried[0], min(tried, key=lambda each: each[0].seconds)
-    made, measured = best if best[0].seconds < (1 - MARGIN) * usual[0].seconds else usual
-    return made if variant else _compiled_where_it_pays(made, runs, measured, budget_seconds, engine)
-
-
-def _compiled_where_it_pays(
-    made: Plan, runs: Sequence[Run], measured: Measured, budget_seconds: float | None, engine: Engine
-) -> Plan:
-    """The plan with those networks compiled that have long runs and are faster so, compiling included."""
-    long = [run for run in runs if _is_worth_compiling(run, made.costs, budget_seconds)]
-    tried = {network_of(run): (compiled(made.variants[network_of(run)]),) for run in long}
-    try:
-        more = measure_costs(long, workers=made.workers, threads=made.threads, engine=engine, variants=tried)
-    except InvalidInput:  # such as a machine without a compiler
-        return made
-    both = {kind: {**costs, **more.get(kind, {})} for kind, costs in measured.items()}
-    return _full_plan(made.study, runs, both, made.workers, made.threads)
-
-
-def _is_worth_compiling(run: Run, costs: Costs, budget_seconds: float | None) -> bool:
-    """Whether a run is so long, and of so few batch sizes, that compiling its network may pay."""
-    seconds = min(run_seconds(run, costs), budget_seconds or inf)
-    return seconds >= COMPILE_FROM and len(Timeline(run, training_images(run)).part_sizes) <= MOST_COMPILED
+        measured = measure_costs(runs, workers=crew, threads=each, engine=engine, layouts=(layout,) if layout else ())
+        layouts = fastest_layouts(runs, measured)
+        costs = {kind_of_run(run): measured[kind_of_run(run)][layouts[network_of(run)]] for run in runs}
+        made = plan_at(study, FULL, costs, crew, each, layouts)
+        if workers is None and engine.name == LOCAL.name:
+            made = plan_at(study, FULL, costs, workers_that_fit(made), each, layouts)
+        tried.append(made)
+    best = min(tried, key=lambda made: made.seconds)
+    return best if best.seconds < (1 - MARGIN) * tried[0].seconds else tried[0]
 
 
 def _crews(study: Study, workers: int | None, threads: int | None, engine: Engine) -> list[tuple[int, int]]:
@@ -148,17 +127,11 @@ def _crews(study: Study, workers: int | None, threads: int | None, engine: Engin
     fewer runs than there are cores.
     """
     if workers or threads:
-        return [(workers or engine.slots(threads or 1), threads or 1)]
+        return [(workers or max(1, engine.slots(threads or 1)), threads or 1)]
     cores = engine.slots(1)
-    wanted = sorted({1, *(max(1, cores // len(expand(stage))) for stage in study.stages if not stage.count)})
-    return [(engine.slots(each), each) for each in wanted if engine.slots(each)]
-
-
-def _full_plan(study: Study, runs: Sequence[Run], measured: Measured, workers: int, threads: int) -> Plan:
-    variants = fastest_variants(runs, measured)
-    kinds = {kind_of_run(run): variants[network_of(run)] for run in runs}
-    costs = {kind: measured[kind][variant] for kind, variant in kinds.items()}
-    return plan_at(study, FULL, costs, workers, threads, variants)
+    stages = [len(expand(stage)) for stage in study.stages if not stage.count]
+    wanted = sorted({cores // min(cores, count) for count in stages if count and cores} - {1})
+    return [(max(1, cores), 1), *((engine.slots(each), each) for each in wanted if engine.slots(each))]
 
 
 def workers_that_fit(made: Plan) -> int:
@@ -174,7 +147,7 @@ def make_plan(
     *,
     workers: int,
     threads: int,
-    variants: Variants = USUAL,
+    layouts: Layouts = USUAL,
     budget_seconds: float | None = None,
 ) -> Plan:
     """The largest scale of a study whose predicted wall time fits the budget; full scale without one.
@@ -182,11 +155,11 @@ def make_plan(
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    made = plan_at(study, FULL, costs, workers, threads, variants)
+    made = plan_at(study, FULL, costs, workers, threads, layouts)
     if budget_seconds is None or made.seconds <= budget_seconds:
         return made
     images = max((training_images(run) for stage in made.stages for run in stage.runs), default=1)
-    least = plan_at(study, _scale(3.0, images), costs, workers, threads, variants)
+    least = plan_at(study, _scale(3.0, images), costs, workers, threads, layouts)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
@@ -195,9 +168,9 @@ def make_plan(
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
         middle = (fits + exceeds) / 2
-        made = plan_at(study, _scale(middle, images), costs, workers, threads, variants)
+        made = plan_at(study, _scale(middle, images), costs, workers, threads, layouts)
         fits, exceeds = (middle, exceeds) if made.seconds <= budget_seconds else (fits, middle)
-    return plan_at(study, _scale(fits, images), costs, workers, threads, variants)
+    return plan_at(study, _scale(fits, images), costs, workers, threads, layouts)
 
 
 def _scale(shrink: float, images: int) -> Scale:
@@ -210,7 +183,7 @@ def _scale(shrink: float, images: int) -> Scale:
     )
 
 
-def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int, variants: Variants = USUAL) -> Plan:
+def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int, layouts: Layouts = USUAL) -> Plan:
     """A study at a given scale."""
     stages = []
     for stage in study.stages:
@@ -221,7 +194,9 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
         stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
-    return Plan(study, scale, tuple(stages), costs, workers, threads, variants, memory)
+    networks = dict.fromkeys(network_of(run) for stage in stages for run in stage.runs)
+    shown = {network: layouts[network] for network in networks if network in layouts}
+    return Plan(study, scale, tuple(stages), costs, workers, threads, shown, memory)
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:

@@ -1,6 +1,7 @@
 """What a kind of run costs here, measured by training it for a moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from random import Random
 from statistics import median
 from time import perf_counter
 
@@ -10,54 +11,56 @@ import torch
 from losslab import data
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
+from losslab.layout import Layout, other_layout
+from losslab.records import Steps
 from losslab.spec import Run
 from losslab.study.costs import Cost
-from losslab.study.environment import peak_memory
+from losslab.study.environment import peak_memory, reset_peak_memory
 from losslab.timeline import Timeline
 from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
-from losslab.variant import Variant, is_channels_last, is_compiled, other_layout
 
 CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
 CALIBRATION_IMAGES = 2000
+SOME_SIZES = 24
+"""Of a run's batch sizes, those at each of which a step is taken for the memory that sizes leave behind."""
 
 
-def calibrate(run: Run, variants: tuple[Variant, ...]) -> Iterator[dict[Variant, Cost]]:
-    """Train a run for a moment by each variant and yield what it costs; the usual variant of the network comes first.
+def calibrate(run: Run, layouts: tuple[Layout, ...]) -> Iterator[dict[Layout, Cost]]:
+    """Train a run for a moment in each layout and yield what it costs; the usual layout of the network comes first.
 
     Args:
         run: of the kind whose cost is asked for.
-        variants: the ones to try; when empty, the usual one and, where there are convolutions, the other layout.
+        layouts: the ones to try; when empty, the usual one and, where there are convolutions, the other.
     """
     dataset = data.load(run.data.name)
-    if not variants:
-        usual = new_state(run, dataset).variant
-        variants = (usual, other_layout(usual)) if is_channels_last(usual) else (usual,)
-    yield {variant: _cost(run, dataset, variant) for variant in variants}
+    if not layouts:
+        usual = new_state(run, dataset).layout
+        layouts = (usual, other_layout(usual)) if usual == "channels_last" else (usual,)
+    yield {layout: _cost(run, dataset, layout) for layout in layouts}
 
 
-def _cost(run: Run, dataset: Dataset, variant: Variant) -> Cost:
+def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     """What a run costs, measured at its smallest and largest batch size, then with copies."""
+    reset_peak_memory()
     began = perf_counter()
-    state = new_state(run, dataset, variant=variant)
-    parts = prepare(run, dataset, variant)
+    state = new_state(run, dataset, layout=layout)
+    parts = prepare(run, dataset, layout)
     start_seconds = perf_counter() - began
-    timeline = Timeline(run, len(parts.training))
-    sizes = timeline.batch_sizes
-    timed = {size: time_steps(run, dataset, state, size, 1) for size in sorted({min(sizes), max(sizes)})}
-    first_steps = max(first - later for first, later in timed.values())
-    start_seconds += first_steps * (len(timeline.part_sizes) if is_compiled(variant) else 1)
-    seconds = {size: later for size, (_, later) in timed.items()}
+    sizes = sorted(set(Timeline(run, len(parts.training)).batch_sizes))
+    seconds = {size: time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
     memory = peak_memory()
     if run.repeats > 1:
-        largest = max(sizes)
+        smallest, largest = sizes[0], sizes[-1]
         copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
-        seconds = {min(sizes): seconds[min(sizes)]}
-        seconds[largest * copies] = time_steps(run, dataset, state, largest, copies)[1]
+        seconds = {smallest: seconds[smallest], largest * copies: time_steps(run, dataset, state, largest, copies)}
         memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
+    elif len(sizes) > SOME_SIZES:
+        take_steps(run, dataset, state, Random(0).sample(sizes, SOME_SIZES))
+        memory += (peak_memory() - memory) * len(sizes) // SOME_SIZES  # torch keeps something for each size
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(variant))
+    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
     evaluate(state.model, images)
     clock = perf_counter()
     evaluate(state.model, images)
@@ -65,14 +68,26 @@ def _cost(run: Run, dataset: Dataset, variant: Variant) -> Cost:
     return Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
 
 
-def time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> tuple[float, float]:
-    """The seconds of the first step, and the median of those after it."""
-    state.step, state.train_seconds = 0, 0.0
-    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6, "batch": size, "repeats": copies}
+def time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
+    """The median seconds of a step after the first."""
     seconds: list[float] = []
-    for record in train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=1):
-        if record.kind == "steps":
-            seconds.append(state.train_seconds - sum(seconds))
-            if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
-                break
-    return seconds[0], median(seconds[1:])
+    changes = {"batch": size, "repeats": copies}
+    for _ in _steps(run.model_copy(update=changes), dataset, state):
+        seconds.append(state.train_seconds - sum(seconds))
+        if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
+            break
+    return median(seconds[1:])
+
+
+def take_steps(run: Run, dataset: Dataset, state: TrainState, sizes: Iterable[int]) -> None:
+    """A step of each size."""
+    for size in sizes:
+        next(_steps(run.model_copy(update={"batch": size}), dataset, state))
+
+
+def _steps(run: Run, dataset: Dataset, state: TrainState) -> Iterator[Steps]:
+    """The steps of a run that is long enough to be measured, one by one, from the first."""
+    state.step, state.train_seconds = 0, 0.0
+    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6}
+    records = train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=1)
+    return (record for record in records if isinstance(record, Steps))

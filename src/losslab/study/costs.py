@@ -3,21 +3,21 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from math import inf
 from types import MappingProxyType
 
 from losslab.errors import InvalidInput
+from losslab.layout import Layout
 from losslab.spec import Run
 from losslab.study.engine import LOCAL, Engine
 from losslab.study.local import Ended, Task, Yielded
 from losslab.study.sizes import part_sizes, training_images
 from losslab.timeline import Timeline
-from losslab.variant import Variant
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
-MARGIN = 0.05
+MARGIN = 0.1
 """Part of the time that another way than the usual one must save to be taken: less is within what measuring errs by."""
 
 
@@ -45,16 +45,16 @@ class Cost:
 
 
 Costs = Mapping[str, Cost]
-Measured = Mapping[str, Mapping[Variant, Cost]]
-"""Kind of run -> what it costs by each variant that was tried, the usual one first."""
-Variants = Mapping[str, Variant]
-"""Network and data -> how its steps are carried out."""
-USUAL: Variants = MappingProxyType({})
-"""Every network by the variant that is usual for it."""
+Measured = Mapping[str, Mapping[Layout, Cost]]
+"""Kind of run -> what it costs in each layout that was tried, the usual one first."""
+Layouts = Mapping[str, Layout]
+"""Network and data -> the layout of its images and weights."""
+USUAL: Layouts = MappingProxyType({})
+"""Every network in the layout that is usual for it."""
 
 
 def network_of(run: Run) -> str:
-    """What a variant is chosen for: the same for all runs of a network on the same data, so that they compare."""
+    """What a layout is chosen for: the same for all runs of a network on the same data, so that they compare."""
     return f"{run.model} on {run.data.name}"
 
 
@@ -89,59 +89,56 @@ def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
     return sorted(runs, key=lambda run: -known.get(run.id, inf))
 
 
-def fastest_variants(runs: Iterable[Run], measured: Measured) -> dict[str, Variant]:
-    """For each network the variant by which its runs are predicted to take the least time, compiling included.
+def fastest_layouts(runs: Iterable[Run], measured: Measured) -> dict[str, Layout]:
+    """For each network the layout in which its runs are predicted to take the least time.
 
     The first one measured stays unless another saves the `MARGIN`.
     """
     networks = defaultdict(list)
     for run in runs:
         networks[network_of(run)].append(run)
-    chosen: dict[str, Variant] = {}
+    chosen: dict[str, Layout] = {}
     for network, group in networks.items():
-        kinds = [measured[kind_of_run(run)] for run in group]
-        common = [variant for variant in kinds[0] if all(variant in kind for kind in kinds)]
         seconds = {
-            variant: sum(
-                run_seconds(run, {kind_of_run(run): kind[variant]}) for run, kind in zip(group, kinds, strict=True)
-            )
-            for variant in common
+            layout: sum(run_seconds(run, {kind_of_run(run): measured[kind_of_run(run)][layout]}) for run in group)
+            for layout in measured[kind_of_run(group[0])]
         }
-        best = min(common, key=seconds.__getitem__)
-        chosen[network] = best if seconds[best] < (1 - MARGIN) * seconds[common[0]] else common[0]
+        usual, best = next(iter(seconds)), min(seconds, key=seconds.__getitem__)
+        chosen[network] = best if seconds[best] < (1 - MARGIN) * seconds[usual] else usual
     return chosen
 
 
 def measure_costs(
-    runs: Sequence[Run],
-    *,
-    workers: int,
-    threads: int,
-    engine: Engine = LOCAL,
-    variants: Mapping[str, tuple[Variant, ...]] = MappingProxyType({}),
-) -> dict[str, dict[Variant, Cost]]:
+    runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL, layouts: tuple[Layout, ...] = ()
+) -> dict[str, dict[Layout, Cost]]:
     """The costs of each kind of run among ``runs``, measured here and now with all workers at work.
 
     Args:
-        runs: to be carried out; the costliest of a kind is measured.
-        workers: processes at a time; each has something to measure at any time, a kind twice where need be.
+        runs: to be carried out; of each kind the one with most copies is measured.
+        workers: processes at a time; some kinds are measured more than once, so that all are busy to the end.
         threads: torch threads of each.
         engine: where they are.
-        variants: the ones to try, by network; the usual one and its other layout where absent.
+        layouts: the ones to try; the usual one of a network and, where it has convolutions, the other when empty.
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
-    kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}  # the one with most copies
-    costs: dict[str, dict[Variant, Cost]] = {}
-    rounds = -(-len(kinds) // workers)
+    kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
+    costs: dict[str, dict[Layout, Cost]] = {}
+    busy = min(workers, len(runs))
     tasks = [
-        Task(kind, CALIBRATE, (run, variants.get(network_of(run), ())))
-        for kind, run in islice(cycle(kinds.items()), rounds * workers)
+        Task(kind, CALIBRATE, (run, layouts))
+        for kind, run in islice(cycle(kinds.items()), -(-len(kinds) // max(busy, 1)) * busy)
     ]
     for event in engine.run_tasks(tasks, workers=workers, threads=threads):
         if isinstance(event, Yielded):
-            costs[event.key] = event.value
+            costs[event.key] = _merged(costs.get(event.key), event.value)
         elif isinstance(event, Ended) and event.error:
             run = kinds[event.key]
             raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
     return costs
+
+
+def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
+    """One measurement of two: its times, and the most memory of both."""
+    most = {key: max(cost.memory_bytes, before[key].memory_bytes if before else 0) for key, cost in costs.items()}
+    return {key: replace(cost, memory_bytes=most[key]) for key, cost in costs.items()}

@@ -1,9 +1,11 @@
 """What a run was made with: versions, machine, source."""
 
+import ctypes
 import os
 import platform
 import resource
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -31,9 +33,27 @@ def environment() -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """The most resident memory that this process has held, bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """The most resident memory that this process has held, bytes; on Linux since :func:`reset_peak_memory`."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def reset_peak_memory() -> None:
+    """Return freed memory to the system and, on Linux, count the peak anew."""
+    release_memory()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): reset the peak resident set size
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, where the C library can; losslab's workers keep it otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def processor() -> str:

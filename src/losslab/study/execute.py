@@ -176,7 +176,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         }
         same = facts.get("engine", LOCAL.name) == engine.name
         workers = facts["workers"] if same else engine.slots(facts["threads"])
-        return plan_at(study, scale, costs, workers, facts["threads"], facts.get("variants") or {})
+        return plan_at(study, scale, costs, workers, facts["threads"], facts.get("layouts") or {})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
 
@@ -188,7 +188,7 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
     tasks = [
-        Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id), plan.variants.get(network_of(run))))
+        Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id), plan.layouts.get(network_of(run))))
         for run in ordered
     ]
     for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
@@ -237,7 +237,7 @@ def _study_facts(
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
         "threads": plan.threads,
-        "variants": dict(plan.variants),
+        "layouts": dict(plan.layouts),
         **facts,
     }
 

@@ -8,15 +8,15 @@ from functools import lru_cache
 from time import monotonic
 
 from losslab import data, distributed
-from losslab.checkpoint import load_newest, save_checkpoint
+from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
-from losslab.records import Final, Record, is_finite
+from losslab.layout import Layout
+from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Run
-from losslab.study.environment import environment, peak_memory
+from losslab.study.environment import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.study.store import ENDED, RunFolder, complete_lines
 from losslab.training import TrainState, new_state, train
-from losslab.variant import Variant
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -27,34 +27,34 @@ def _dataset(name: str) -> Dataset:
 
 
 def run_in_folder(
-    run: Run, folder: RunFolder, variant: Variant | None = None, *, device: str = "cpu"
+    run: Run, folder: RunFolder, layout: Layout | None = None, *, device: str = "cpu"
 ) -> Iterator[Record]:
     """Train a run into its folder from where that stands, and yield the new records.
 
     Args:
         run: what to train.
-        folder: its own; what is there already goes on by the variant that it was begun with.
-        variant: how a run that is begun anew is carried out; the usual way of its network when absent.
+        folder: its own; what is there already goes on in its own layout.
+        layout: of images and weights in memory; the usual one of the network when absent.
         device: where to train.
     Raises:
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
     if distributed.rank():
-        yield from _follow(run, folder, variant, device)
+        yield from _follow(run, folder, layout, device)
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(run, folder, variant, device)
+            yield from _run_leased(run, folder, layout, device)
 
 
-def _restored(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> tuple[TrainState, int, str]:
+def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
     """The state to go on from, how many records belong to it, and why it is no newer one."""
     dataset = _dataset(run.data.name)
-    begun = (folder.path / "run.json").exists()
-    variant = (folder.environment.get("variant") if begun else None) or variant
+    if checkpoints(folder.path / "checkpoints"):
+        layout = folder.environment.get("layout")  # the usual one where the record knows none
     try:
-        state = new_state(run, dataset, device, variant)
+        state = new_state(run, dataset, device, layout)
     except OutOfMemory as error:
         folder.create(run, environment())
         folder.set_status("out_of_memory", message=str(error))
@@ -62,15 +62,15 @@ def _restored(run: Run, folder: RunFolder, variant: Variant | None, device: str)
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
-        state, rows = new_state(run, dataset, device, variant), 0
+        state, rows = new_state(run, dataset, device, layout), 0
     return state, rows, "; ".join(rejected)
 
 
-def _follow(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> Iterator[Record]:
+def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> Iterator[Record]:
     """What a process of torchrun does that is not the first: it trains along and writes nothing."""
     if folder.status["status"] in ENDED:
         return
-    state, _, _ = _restored(run, folder, variant, device)
+    state, _, _ = _restored(run, folder, layout, device)
     with _stop_signal() as stop:
         for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
             if _goes_on(record):
@@ -78,9 +78,10 @@ def _follow(run: Run, folder: RunFolder, variant: Variant | None, device: str) -
             yield record
 
 
-def _run_leased(run: Run, folder: RunFolder, variant: Variant | None, device: str) -> Iterator[Record]:
-    state, rows, note = _restored(run, folder, variant, device)
-    folder.create(run, environment() | {"variant": state.variant})
+def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> Iterator[Record]:
+    reset_peak_memory()
+    state, rows, note = _restored(run, folder, layout, device)
+    folder.create(run, environment() | {"layout": state.layout})
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
@@ -107,6 +108,8 @@ def _train_and_save(
     with folder.appending(keep=rows) as writer:
         for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
             writer.append(record)
+            if isinstance(record, Evaluation):
+                release_memory()  # what steps and evaluations of other sizes left in pieces
             if _goes_on(record):
                 signal_number = distributed.largest(max(stop, default=0), device)
                 if state.step and (signal_number or monotonic() - saved > CHECKPOINT_SECONDS):

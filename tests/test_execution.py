@@ -1,0 +1,180 @@
+"""How runs are carried out here: layout, threads and workers, and how they are chosen."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from samples import tiny_data
+
+from losslab.errors import Interrupted
+from losslab.layout import Layout
+from losslab.records import Final, Start, Steps
+from losslab.spec import Run, Study, make_run
+from losslab.study.budget import plan
+from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
+from losslab.study.engine import Engine
+from losslab.study.local import Event, Task, Yielded
+from losslab.study.store import RunFolder
+from losslab.study.worker import run_in_folder
+from losslab.training import memory_format, new_state, train
+
+DATA = tiny_data()
+BASE = {
+    "data": "samples:tiny_data",
+    "model": "samples:conv_net",
+    "optimizer": "adam",
+    "lr": 0.01,
+    "batch": 50,
+    "epochs": 2,
+}
+
+
+def run(**changes: Any) -> Run:
+    return make_run({**BASE, **changes})
+
+
+def losses(layout: Layout | None) -> list[float]:
+    records = train(run(), dataset=DATA, layout=layout)
+    return [loss for record in records if isinstance(record, Steps) for loss in record.loss]
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_the_layout_is_that_of_the_weights(layout: Layout) -> None:
+    kernel = next(p for p in new_state(run(), DATA, layout=layout).model.parameters() if p.ndim == 4)
+    assert kernel.is_contiguous(memory_format=memory_format(layout))
+    assert memory_format("channels_last") is torch.channels_last
+
+
+def test_layouts_agree_but_for_rounding() -> None:
+    assert losses(None) == losses("channels_last")
+    assert losses("contiguous") == pytest.approx(losses("channels_last"), rel=1e-4)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_run_goes_on_in_the_layout_that_its_checkpoint_was_made_in(tmp_path: Path, saved: bool) -> None:
+    folder, spec = RunFolder(tmp_path / "run"), run()
+    records = run_in_folder(spec, folder, "contiguous")
+    assert isinstance(next(records), Start)
+    next(records)
+    if saved:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            list(records)
+    records.close()  # type: ignore[attr-defined]
+    assert folder.environment["layout"] == "contiguous"
+    *_, final = run_in_folder(spec, folder, "channels_last")
+    used: Layout = "contiguous" if saved else "channels_last"
+    assert folder.environment["layout"] == used
+    *_, expected = train(spec, dataset=DATA, layout=used)
+    assert isinstance(final, Final)
+    assert isinstance(expected, Final)
+    assert final.weights_sha256 == expected.weights_sha256
+
+
+def cost(seconds: float) -> Cost:
+    return Cost(((50, seconds),), 0.0, 0.0, 10**8)
+
+
+def test_another_layout_must_save_more_than_measuring_errs_by() -> None:
+    kind = kind_of_run(run())
+
+    def chosen(seconds: dict[Layout, float]) -> str:
+        (layout,) = fastest_layouts([run()], {kind: {name: cost(each) for name, each in seconds.items()}}).values()
+        return layout
+
+    assert chosen({"channels_last": 1.0, "contiguous": 0.95}) == "channels_last"
+    assert chosen({"channels_last": 1.0, "contiguous": 0.85}) == "contiguous"
+    assert chosen({"contiguous": 1.0}) == "contiguous"
+
+
+def test_all_runs_of_a_network_have_one_layout() -> None:
+    adam, sgd = run(), run(optimizer="sgd", epochs=20)
+    measured: dict[str, dict[Layout, Cost]] = {
+        kind_of_run(adam): {"channels_last": cost(1.0), "contiguous": cost(3.0)},
+        kind_of_run(sgd): {"channels_last": cost(1.0), "contiguous": cost(0.5)},
+    }
+    assert fastest_layouts([adam, sgd], measured) == {network_of(adam): "contiguous"}
+
+
+def study(runs: int, **changes: Any) -> Study:
+    grid = [{"lr": [0.1 / (1 + place) for place in range(runs)]}]
+    stages = [{"name": "only", "base": {**BASE, **changes}, "grid": grid}]
+    return Study.model_validate({"name": "mine", "title": "Mine", "stages": stages})
+
+
+def engine(measure: Callable[[int, Layout], Cost], cores: int = 4) -> tuple[Engine, list[tuple[int, int, int]]]:
+    """An engine that measures nothing, and the tasks, workers and threads that it was asked for."""
+    asked: list[tuple[int, int, int]] = []
+
+    def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
+        tasks = list(tasks)
+        asked.append((len(tasks), workers, threads))
+        for task in tasks:
+            layouts: Sequence[Layout] = task.arguments[1] or ("channels_last", "contiguous")
+            yield Yielded(task.key, {layout: measure(threads, layout) for layout in layouts})
+
+    return Engine("local", run_tasks, lambda threads: cores // threads), asked
+
+
+def test_cores_that_would_be_idle_are_given_to_the_runs_there_are() -> None:
+    fast, asked = engine(lambda threads, layout: cost(1 / threads))
+    made = plan(study(1), engine=fast)
+    assert asked == [(1, 4, 1), (1, 1, 4)]
+    assert (made.workers, made.threads, made.seconds) == (1, 4, pytest.approx(10 / 4))
+    slow, _ = engine(lambda threads, layout: cost(1.0))
+    assert plan(study(1), engine=slow).threads == 1
+
+
+@pytest.mark.parametrize(("runs", "given"), [(4, {}), (1, {"workers": 4}), (1, {"threads": 1})])
+def test_threads_are_not_tried_where_every_core_has_a_run_or_they_are_given(runs: int, given: dict[str, int]) -> None:
+    same, asked = engine(lambda threads, layout: cost(1.0))
+    plan(study(runs), engine=same, **given)  # type: ignore[arg-type]
+    assert [crew for _, *crew in asked] == [[4, 1]]
+
+
+def test_the_faster_layout_is_taken_unless_one_is_asked_for() -> None:
+    faster, _ = engine(lambda threads, layout: cost(0.5 if layout == "contiguous" else 1.0))
+    assert set(plan(study(4), engine=faster).layouts.values()) == {"contiguous"}
+    assert set(plan(study(4), layout="channels_last", engine=faster).layouts.values()) == {"channels_last"}
+
+
+def test_no_more_workers_than_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    same, _ = engine(lambda *_: cost(1.0))
+    for available, workers in ((10**9, 4), (25 * 10**7, 2), (10**6, 1)):
+        monkeypatch.setattr(psutil, "virtual_memory", partial(SimpleNamespace, available=available))
+        assert plan(study(4), engine=same).workers == workers
+        assert plan(study(4), workers=4, engine=same).workers == 4
+
+
+def test_a_cluster_without_cores_for_so_many_threads_is_asked_all_the_same() -> None:
+    none, asked = engine(lambda *_: cost(1.0), cores=0)
+    plan(study(4), engine=none)
+    plan(study(4), threads=2, engine=none)
+    assert asked == [(1, 1, 1), (1, 1, 2)]  # which the engine refuses in its own words
+
+
+@pytest.mark.parametrize(("runs", "workers", "tasks"), [(24, 4, 4), (2, 4, 2), (24, 1, 1), (0, 2, 0)])
+def test_every_worker_measures_unless_there_are_fewer_runs(runs: int, workers: int, tasks: int) -> None:
+    same, asked = engine(lambda *_: cost(1.0))
+    measure_costs([run(seed=seed) for seed in range(runs)], workers=workers, threads=1, engine=same)
+    assert asked == [(tasks, workers, 1)]
+
+
+def test_of_two_measurements_the_larger_memory_counts() -> None:
+    sizes = iter([3 * 10**8, 10**8])
+
+    def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
+        for task in tasks:
+            yield Yielded(task.key, {"contiguous": replace(cost(1.0), memory_bytes=next(sizes))})
+
+    same = Engine("local", run_tasks, lambda threads: 2)
+    (costs,) = measure_costs([run(), run(seed=1)], workers=2, threads=1, engine=same).values()
+    assert costs["contiguous"].memory_bytes == 3 * 10**8
