@@ -289,7 +289,7 @@ def _plan_facts(made: Plan) -> dict[str, Any]:
         "predicted_memory_bytes": made.memory_bytes,
         "workers": made.workers,
         "threads": made.threads,
-        "layouts": dict(made.layouts),
+        "layouts": made.used_layouts,
         "stages": [
             {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
             for stage in made.stages
@@ -310,7 +310,7 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
         f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
         f"with {made.workers} workers of {made.threads} thread(s)"
     )
-    for network, layout in made.layouts.items():
+    for network, layout in made.used_layouts.items():
         console.print(f"layout of {network}: {layout}", soft_wrap=True)
 
 

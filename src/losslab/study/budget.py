@@ -63,6 +63,12 @@ class Plan:
         """Predicted wall time of all stages."""
         return sum(stage.seconds for stage in self.stages)
 
+    @property
+    def used_layouts(self) -> dict[str, Layout]:
+        """The layouts of the networks that are trained at this scale."""
+        networks = dict.fromkeys(network_of(run) for stage in self.stages for run in stage.runs)
+        return {network: self.layouts[network] for network in networks if network in self.layouts}
+
 
 def plan(
     study: Study,
@@ -105,7 +111,7 @@ def _fastest_plan(
     engine: Engine,
 ) -> Plan:
     """The study at full scale, carried out in the way that was measured to be the fastest."""
-    scales = [FULL] if budget_seconds is None else [_scale(3.0, 1), FULL]
+    scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]  # the floor's networks, all of the grid
     runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
     tried = []
     for crew, each in _crews(study, workers, threads, engine):
@@ -194,9 +200,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
         stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
     used = {kind_of_run(run) for stage in stages for run in stage.runs}
     memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
-    networks = dict.fromkeys(network_of(run) for stage in stages for run in stage.runs)
-    shown = {network: layouts[network] for network in networks if network in layouts}
-    return Plan(study, scale, tuple(stages), costs, workers, threads, shown, memory)
+    return Plan(study, scale, tuple(stages), costs, workers, threads, layouts, memory)
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:

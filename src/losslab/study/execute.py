@@ -237,7 +237,7 @@ def _study_facts(
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
         "threads": plan.threads,
-        "layouts": dict(plan.layouts),
+        "layouts": plan.used_layouts,
         **facts,
     }
 
