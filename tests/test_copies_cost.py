@@ -44,12 +44,12 @@ def test_as_many_copies_are_measured_as_take_little_time(
 ) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
     monkeypatch.setattr(calibrate, "COPIES_SECONDS", seconds)
-    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(repeats=repeats), ()))
+    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(repeats=repeats), None, False))
     assert [size for size, _ in cost.step_seconds] == images
 
 
 def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
-    (costs,) = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1).values()
+    costs, _ = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1)
     (cost,) = costs.values()
     assert [size for size, _ in cost.step_seconds] == [23, 4 * 23]
 

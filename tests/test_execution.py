@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -95,13 +95,16 @@ def test_another_layout_must_save_more_than_measuring_errs_by() -> None:
     assert chosen({"contiguous": 1.0}) == "contiguous"
 
 
-def test_all_runs_of_a_network_have_one_layout() -> None:
-    adam, sgd = run(), run(optimizer="sgd", epochs=20)
-    measured: dict[str, dict[Layout, Cost]] = {
-        kind_of_run(adam): {"channels_last": cost(1.0), "contiguous": cost(3.0)},
-        kind_of_run(sgd): {"channels_last": cost(1.0), "contiguous": cost(0.5)},
-    }
-    assert fastest_layouts([adam, sgd], measured) == {network_of(adam): "contiguous"}
+def test_all_runs_of_a_network_have_the_layout_that_one_kind_of_them_was_compared_by() -> None:
+    faster, asked = engine(lambda threads, layout: cost(0.5 if layout == "contiguous" else 1.0))
+    runs = [run(repeats=2), run(), run(optimizer="sgd"), run(model="mlp")]
+    costs, layouts = measure_costs(runs, workers=2, threads=1, engine=faster)
+    assert layouts == {network_of(each): "contiguous" for each in runs}
+    assert {each.step_seconds for each in costs.values()} == {((50, 0.5),)}
+    assert [tasks for tasks, *_ in asked] == [4, 2]  # the kinds that were not compared are measured once more
+    same, asked = engine(lambda threads, layout: cost(1.0))
+    assert set(measure_costs(runs, workers=2, threads=1, engine=same)[1].values()) == {"channels_last"}
+    assert len(asked) == 1
 
 
 def study(runs: int, **changes: Any) -> Study:
@@ -118,7 +121,8 @@ def engine(measure: Callable[[int, Layout], Cost], cores: int = 4) -> tuple[Engi
         tasks = list(tasks)
         asked.append((len(tasks), workers, threads))
         for task in tasks:
-            layouts: Sequence[Layout] = task.arguments[1] or ("channels_last", "contiguous")
+            _, layout, compare = task.arguments
+            layouts: list[Layout] = [layout or "channels_last", *(["contiguous"] if compare else [])]  # type: ignore[list-item]
             yield Yielded(task.key, {layout: measure(threads, layout) for layout in layouts})
 
     return Engine("local", run_tasks, lambda threads: cores // threads), asked
@@ -165,7 +169,7 @@ def test_a_cluster_without_cores_for_so_many_threads_is_asked_all_the_same() -> 
 def test_every_worker_measures_unless_there_are_fewer_runs(runs: int, workers: int, tasks: int) -> None:
     same, asked = engine(lambda *_: cost(1.0))
     measure_costs([run(seed=seed) for seed in range(runs)], workers=workers, threads=1, engine=same)
-    assert asked == [(tasks, workers, 1)]
+    assert asked == [(tasks, workers, 1)] * bool(tasks)
 
 
 def test_of_two_measurements_the_larger_memory_counts() -> None:
@@ -176,5 +180,5 @@ def test_of_two_measurements_the_larger_memory_counts() -> None:
             yield Yielded(task.key, {"contiguous": replace(cost(1.0), memory_bytes=next(sizes))})
 
     same = Engine("local", run_tasks, lambda threads: 2)
-    (costs,) = measure_costs([run(), run(seed=1)], workers=2, threads=1, engine=same).values()
-    assert costs["contiguous"].memory_bytes == 3 * 10**8
+    costs, _ = measure_costs([run(), run(seed=1)], workers=2, threads=1, engine=same)
+    assert [each.memory_bytes for each in costs.values()] == [3 * 10**8]

@@ -16,7 +16,6 @@ from losslab.study.costs import (
     Cost,
     Costs,
     Layouts,
-    fastest_layouts,
     kind_of_run,
     measure_costs,
     network_of,
@@ -115,9 +114,7 @@ def _fastest_plan(
     runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
     tried = []
     for crew, each in _crews(study, workers, threads, engine):
-        measured = measure_costs(runs, workers=crew, threads=each, engine=engine, layouts=(layout,) if layout else ())
-        layouts = fastest_layouts(runs, measured)
-        costs = {kind_of_run(run): measured[kind_of_run(run)][layouts[network_of(run)]] for run in runs}
+        costs, layouts = measure_costs(runs, workers=crew, threads=each, engine=engine, layout=layout)
         made = plan_at(study, FULL, costs, crew, each, layouts)
         if workers is None and engine.name == LOCAL.name:
             made = plan_at(study, FULL, costs, workers_that_fit(made), each, layouts)

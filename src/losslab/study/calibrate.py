@@ -27,18 +27,18 @@ SOME_SIZES = 24
 """Of a run's batch sizes, those at each of which a step is taken for the memory that sizes leave behind."""
 
 
-def calibrate(run: Run, layouts: tuple[Layout, ...]) -> Iterator[dict[Layout, Cost]]:
-    """Train a run for a moment in each layout and yield what it costs; the usual layout of the network comes first.
+def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[Layout, Cost]]:
+    """Train a run for a moment and yield what it costs.
 
     Args:
         run: of the kind whose cost is asked for.
-        layouts: the ones to try; when empty, the usual one and, where there are convolutions, the other.
+        layout: of images and weights; the usual one of the network when absent.
+        compare: whether the other layout is measured, too, where there are convolutions.
     """
     dataset = data.load(run.data.name)
-    if not layouts:
-        usual = new_state(run, dataset).layout
-        layouts = (usual, other_layout(usual)) if usual == "channels_last" else (usual,)
-    yield {layout: _cost(run, dataset, layout) for layout in layouts}
+    first = new_state(run, dataset, layout=layout).layout
+    others = (other_layout(first),) if compare and first == "channels_last" else ()
+    yield {each: _cost(run, dataset, each) for each in (first, *others)}
 
 
 def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:

@@ -1,9 +1,10 @@
 """What runs cost here: measured for each kind of run by the ways to carry it out, then added up."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, islice
 from math import inf
 from types import MappingProxyType
@@ -46,7 +47,7 @@ class Cost:
 
 Costs = Mapping[str, Cost]
 Measured = Mapping[str, Mapping[Layout, Cost]]
-"""Kind of run -> what it costs in each layout that was tried, the usual one first."""
+"""Kind of run -> what it costs in each layout that was measured, the usual one first."""
 Layouts = Mapping[str, Layout]
 """Network and data -> the layout of its images and weights."""
 USUAL: Layouts = MappingProxyType({})
@@ -90,46 +91,56 @@ def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
 
 
 def fastest_layouts(runs: Iterable[Run], measured: Measured) -> dict[str, Layout]:
-    """For each network the layout in which its runs are predicted to take the least time.
+    """For each network the layout in which a run of it takes the least time, of a kind that was measured in both.
 
-    The first one measured stays unless another saves the `MARGIN`.
+    The first one measured, the usual one, stays unless the other saves the `MARGIN`.
     """
-    networks = defaultdict(list)
-    for run in runs:
-        networks[network_of(run)].append(run)
     chosen: dict[str, Layout] = {}
-    for network, group in networks.items():
-        seconds = {
-            layout: sum(run_seconds(run, {kind_of_run(run): measured[kind_of_run(run)][layout]}) for run in group)
-            for layout in measured[kind_of_run(group[0])]
-        }
+    for run in runs:
+        kind, network = kind_of_run(run), network_of(run)
+        seconds = {layout: run_seconds(run, {kind: cost}) for layout, cost in measured[kind].items()}
         usual, best = next(iter(seconds)), min(seconds, key=seconds.__getitem__)
-        chosen[network] = best if seconds[best] < (1 - MARGIN) * seconds[usual] else usual
+        if network not in chosen or len(seconds) > 1:
+            chosen[network] = best if seconds[best] < (1 - MARGIN) * seconds[usual] else usual
     return chosen
 
 
 def measure_costs(
-    runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL, layouts: tuple[Layout, ...] = ()
-) -> dict[str, dict[Layout, Cost]]:
-    """The costs of each kind of run among ``runs``, measured here and now with all workers at work.
+    runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL, layout: Layout | None = None
+) -> tuple[dict[str, Cost], dict[str, Layout]]:
+    """The cost of each kind of run among ``runs``, measured here and now, and the layout of each network for it.
 
     Args:
         runs: to be carried out; of each kind the one with most copies is measured.
         workers: processes at a time; some kinds are measured more than once, so that all are busy to the end.
         threads: torch threads of each.
         engine: where they are.
-        layouts: the ones to try; the usual one of a network and, where it has convolutions, the other when empty.
+        layout: of images and weights; for each network the faster one when absent.
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
+    measure = partial(_measure, workers=workers, threads=threads, engine=engine)
+    measured = measure(runs, layout, compare=layout is None)
+    layouts = fastest_layouts(runs, measured)
+    for better in set(layouts.values()):
+        again = [run for run in runs if layouts[network_of(run)] == better not in measured[kind_of_run(run)]]
+        measured |= measure(again, better, compare=False)
+    return {kind_of_run(run): measured[kind_of_run(run)][layouts[network_of(run)]] for run in runs}, layouts
+
+
+def _measure(
+    runs: Sequence[Run], layout: Layout | None, *, compare: bool, workers: int, threads: int, engine: Engine
+) -> dict[str, dict[Layout, Cost]]:
+    """The costs of each kind; for the kind of each network with the fewest copies those of both layouts."""
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
+    compared = {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}
     costs: dict[str, dict[Layout, Cost]] = {}
     busy = min(workers, len(runs))
     tasks = [
-        Task(kind, CALIBRATE, (run, layouts))
+        Task(kind, CALIBRATE, (run, layout, compared.get(network_of(run)) == kind))
         for kind, run in islice(cycle(kinds.items()), -(-len(kinds) // max(busy, 1)) * busy)
     ]
-    for event in engine.run_tasks(tasks, workers=workers, threads=threads):
+    for event in engine.run_tasks(tasks, workers=workers, threads=threads) if tasks else ():
         if isinstance(event, Yielded):
             costs[event.key] = _merged(costs.get(event.key), event.value)
         elif isinstance(event, Ended) and event.error:
