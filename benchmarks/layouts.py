@@ -1,68 +1,79 @@
-"""Seconds of a training step by each way to carry it out: layout, compiled or not, one thread or all.
+"""Seconds of a training step by layout, by number of threads, and compiled by torch.compile or not.
 
-Each network trains on images of its data's shape, in this process alone. With as many processes as cores, a core does
-at least what one thread does here divided by what they take from each other; the study's own calibration measures that.
+A step is a forward and backward pass and an update by Adam, on images of the data's shape; the first step of a compiled
+network is the compiling. Each row is measured in this process alone.
 Usage: python benchmarks/layouts.py [seconds for each]
 """
 
 import os
 import sys
 from statistics import median
+from time import perf_counter
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from losslab import data
-from losslab.layout import Layout, compiled, other_layout
 from losslab.models import build_model
 from losslab.spec import make_run
-from losslab.study import calibrate
 from losslab.study.local import keep_freed_memory
-from losslab.training import new_state, usual_layout
+from losslab.training import memory_format, usual_layout
 
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+CORES = os.cpu_count() or 1
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 NETWORKS = (
-    ("mlp", "cifar10", 128),
-    ("lenet5", "fashion-mnist", 64),
-    ("lenet5", "fashion-mnist", 512),
-    ("minigooglenet", "fashion-mnist", 64),
-    ("resnet-8", "cifar10", 64),
-    ("resnet-20", "cifar10", 64),
-    ("resnet-44", "cifar10", 64),
+    ("mlp", COLOUR, 128),
+    ("lenet5", GREY, 64),
+    ("lenet5", GREY, 512),
+    ("minigooglenet", GREY, 64),
+    ("resnet-8", COLOUR, 64),
+    ("resnet-20", COLOUR, 64),
+    ("resnet-44", COLOUR, 64),
 )
 
 
-def layouts_of(model: str, name: str) -> tuple[Layout, ...]:
-    """The usual one, compiled or not, and for convolutions the other layout."""
-    run = make_run({"data": name, "model": model, "optimizer": "adam", "lr": 1e-3, "batch": 1, "steps": 1})
-    usual = usual_layout(build_model(run.model, input_shape=data.load(name).train_images.shape[1:], classes=10))
-    layouts = (usual, other_layout(usual)) if usual == "channels_last" else (usual,)
-    return tuple(layout for layout in layouts for layout in (layout, compiled(layout)))
+def network(name: str, shape: tuple[int, int, int]) -> nn.Module:
+    """A built-in network for ten classes."""
+    run = make_run({"data": "cifar10", "model": name, "optimizer": "adam", "lr": 1e-3, "batch": 1, "steps": 1})
+    return build_model(run.model, input_shape=shape, classes=10)
 
 
-def measure(model: str, name: str, batch: int, layout: Layout) -> tuple[float, float]:
-    """Seconds of the first step and of a later one."""
-    run = make_run({"data": name, "model": model, "optimizer": "adam", "lr": 1e-3, "batch": batch, "steps": 1})
-    dataset = data.load(name)
-    return calibrate.time_steps(run, dataset, new_state(run, dataset, layout=layout), batch, 1)
+def time_steps(model: nn.Module, shape: tuple[int, int, int], batch: int, layout: torch.memory_format) -> list[float]:
+    """Seconds of each step."""
+    seconds: list[float] = []
+    images, labels = torch.randn(batch, *shape).contiguous(memory_format=layout), torch.randint(0, 10, (batch,))
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    while len(seconds) < 4 or sum(seconds[1:]) < SECONDS:
+        began = perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        seconds.append(perf_counter() - began)
+    return seconds
 
 
 def main() -> None:
-    calibrate.CALIBRATION_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     keep_freed_memory()
-    cores = os.cpu_count() or 1
-    print(f"{'network':16} {'batch':>5}  {'layout':22} {'1 thread':>9} {f'{cores} threads':>10}   first step")
-    for model, name, batch in NETWORKS:
-        for layout in layouts_of(model, name):
-            times = []
-            for threads in (1, cores):
-                torch.set_num_threads(threads)
-                times.append(measure(model, name, batch, layout))
-            first = median(first for first, _ in times)
-            one, all_threads = (later for _, later in times)
-            print(
-                f"{model:16} {batch:5}  {layout:22} {one * 1e3:6.1f} ms {all_threads * 1e3:7.1f} ms   {first:6.1f} s",
-                flush=True,
-            )
-    print(f"torch {torch.__version__}, {cores} cores")
+    print(f"{'network':14} {'batch':>5}  {'layout':22} {'1 thread':>9} {f'{CORES} threads':>10}   first step")
+    for name, shape, batch in NETWORKS:
+        usual = usual_layout(network(name, shape))
+        for layout in ("channels_last", "contiguous") if usual == "channels_last" else (usual,):
+            for is_compiled in (False, True):
+                model = network(name, shape).to(memory_format=memory_format(layout))  # type: ignore[call-overload]
+                found = []
+                for threads in (1, CORES):
+                    torch.set_num_threads(threads)
+                    torch.compiler.reset()
+                    steps = torch.compile(model, dynamic=False) if is_compiled else model
+                    found.append(time_steps(steps, shape, batch, memory_format(layout)))  # type: ignore[arg-type]
+                one, several = (median(seconds[1:]) * 1e3 for seconds in found)
+                print(
+                    f"{name:14} {batch:5}  {layout + ', compiled' * is_compiled:22} {one:6.1f} ms {several:7.1f} ms "
+                    f"{found[0][0]:7.1f} s",
+                    flush=True,
+                )
+    print(f"torch {torch.__version__}, {CORES} cores")
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def run(
         asked = _with_data(asked, sample_if_offline)
         made = _same_plan(folder, asked, share, chosen)
         if made:
-            console.print(f"{folder.path} holds this study already: what is missing is run at the same scale")
+            console.print(f"{folder.path} holds this study already: what is missing is run as it was planned")
         else:
             made = budgets.plan(
                 asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen
@@ -306,12 +306,11 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
         name = stage.stage.name
         table.add_row(name, str(len(stage.runs or stage.stage.count)), show_duration(stage.seconds), scales[name])
     console.print(table)
+    crew = [f"{made.workers} workers of {made.threads} thread(s)", *sorted(set(made.used_layouts.values()))]
     console.print(
-        f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB "
-        f"with {made.workers} workers of {made.threads} thread(s)"
+        f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB with {', '.join(crew)}",
+        soft_wrap=True,
     )
-    for network, layout in made.used_layouts.items():
-        console.print(f"layout of {network}: {layout}", soft_wrap=True)
 
 
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
