@@ -1,7 +1,6 @@
 """What a kind of run costs here, measured by training it for a moment."""
 
-from collections.abc import Iterable, Iterator
-from random import Random
+from collections.abc import Iterator
 from statistics import median
 from time import perf_counter
 
@@ -23,8 +22,6 @@ CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
 CALIBRATION_IMAGES = 2000
-SOME_SIZES = 24
-"""Of a run's batch sizes, those at each of which a step is taken for the memory that sizes leave behind."""
 
 
 def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[Layout, Cost]]:
@@ -56,9 +53,6 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
         copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
         seconds = {smallest: seconds[smallest], largest * copies: time_steps(run, dataset, state, largest, copies)}
         memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
-    elif len(sizes) > SOME_SIZES:
-        take_steps(run, dataset, state, Random(0).sample(sizes, SOME_SIZES))
-        memory += (peak_memory() - memory) * len(sizes) // SOME_SIZES  # torch keeps something for each size
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
     evaluate(state.model, images)
@@ -77,12 +71,6 @@ def time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies:
         if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
             break
     return median(seconds[1:])
-
-
-def take_steps(run: Run, dataset: Dataset, state: TrainState, sizes: Iterable[int]) -> None:
-    """A step of each size."""
-    for size in sizes:
-        next(_steps(run.model_copy(update={"batch": size}), dataset, state))
 
 
 def _steps(run: Run, dataset: Dataset, state: TrainState) -> Iterator[Steps]:
