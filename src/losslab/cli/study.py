@@ -204,7 +204,9 @@ def status(folder: Path, *, json: Flag = False) -> None:
     if json:
         print_json(rows)
         return
-    table = Table(*rows[0], box=None)
+    table = Table(box=None)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
     for row in rows:
         cells = {key: "" if row[key] is None else f"{row[key]:.4g}" for key in ("epoch", "loss")}
         table.add_row(*map(str, (row | cells).values()))

@@ -1,6 +1,5 @@
 """What one process does with one run: train it into its folder, so that it can stop at any moment and go on."""
 
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,7 +97,6 @@ def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str)
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
     folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
-    shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)  # nothing is left to go on with
 
 
 def _train_and_save(
