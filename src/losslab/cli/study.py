@@ -3,7 +3,6 @@
 import shlex
 import signal
 import sys
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 from losslab import data
 from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
-from losslab.cli.text_plot import sparkline
+from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.layout import Layout
 from losslab.selection import unended
@@ -23,7 +22,7 @@ from losslab.study import budget as budgets
 from losslab.study.budget import Plan, plan_at
 from losslab.study.engine import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before
-from losslab.study.results import RunResult, StudyResults, read_results, study_folders
+from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
 
@@ -200,46 +199,11 @@ def status(folder: Path, *, json: Flag = False) -> None:
         json: Print JSON.
     """
     results = read_results(StudyFolder(folder))
-    rows = [row for stage in results.plan["stages"] for row in _status_rows(stage, results)]
+    rows = status_rows(results)
     if json:
         print_json(rows)
-        return
-    table = Table(box=None)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
-    for row in rows:
-        cells = {key: "" if row[key] is None else f"{row[key]:.4g}" for key in ("epoch", "loss")}
-        table.add_row(*map(str, (row | cells).values()))
-    Console(highlight=False, markup=False).print(table)
-
-
-def _status_rows(stage: dict[str, Any], results: StudyResults) -> list[dict[str, Any]]:
-    """A row for each run and count of a stage that has been started, and one for those that wait."""
-    nothing = {"stage": stage["name"], "id": "", "run": "count", "status": "waiting", "epoch": None, "loss": None}
-    nothing |= {"course": "", "message": ""}
-    started = results.stages[stage["name"]]
-    names = labels([result.run for result in started])
-    rows = [nothing | {"run": names[result.run.id], **_course(result)} for result in started]
-    counted = {result.count.id for result in results.counts[stage["name"]]}
-    rows += [
-        nothing | {"id": count_id, "status": "done" if count_id in counted else "waiting"}
-        for count_id in stage.get("counts", ())
-    ]
-    waiting = len(stage["runs"]) - len(started)
-    return rows + [nothing | {"run": f"{waiting} more"}] * bool(waiting)
-
-
-def _course(result: RunResult) -> dict[str, Any]:
-    """How a run stands, and its training loss batch by batch as a line of bars."""
-    losses = [loss for record in result.steps for loss in record.loss if isfinite(loss)]
-    return {
-        "id": result.run.id,
-        "status": result.status,
-        "epoch": result.evaluations[-1].epoch if result.evaluations else 0.0,
-        "loss": losses[-1] if losses else None,
-        "course": sparkline(losses),
-        "message": result.message,
-    }
+    else:
+        Console(highlight=False, markup=False).print(status_table(rows))
 
 
 def _with_seeds(study: Study, seeds: int | None) -> Study:

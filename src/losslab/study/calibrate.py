@@ -46,12 +46,12 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     parts = prepare(run, dataset, layout)
     start_seconds = perf_counter() - began
     sizes = sorted(set(Timeline(run, len(parts.training)).batch_sizes))
-    seconds = {size: time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
+    seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
     memory = peak_memory()
     if run.repeats > 1:
         smallest, largest = sizes[0], sizes[-1]
         copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
-        seconds = {smallest: seconds[smallest], largest * copies: time_steps(run, dataset, state, largest, copies)}
+        seconds = {smallest: seconds[smallest], largest * copies: _time_steps(run, dataset, state, largest, copies)}
         memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
@@ -62,7 +62,7 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     return Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
 
 
-def time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
+def _time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
     """The median seconds of a step after the first."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}

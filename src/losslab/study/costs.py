@@ -122,10 +122,11 @@ def measure_costs(
     measure = partial(_measure, workers=workers, threads=threads, engine=engine)
     measured = measure(runs, layout, compare=layout is None)
     layouts = fastest_layouts(runs, measured)
+    chosen = {kind_of_run(run): layouts[network_of(run)] for run in runs}
     for better in set(layouts.values()):
-        again = [run for run in runs if layouts[network_of(run)] == better not in measured[kind_of_run(run)]]
-        measured |= measure(again, better, compare=False)
-    return {kind_of_run(run): measured[kind_of_run(run)][layouts[network_of(run)]] for run in runs}, layouts
+        of_this = [run for run in runs if layouts[network_of(run)] == better]
+        measured |= measure([run for run in of_this if better not in measured[kind_of_run(run)]], better, compare=False)
+    return {kind: measured[kind][layout] for kind, layout in chosen.items()}, layouts
 
 
 def _measure(
@@ -151,5 +152,9 @@ def _measure(
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
     """One measurement of two: its times, and the most memory of both."""
-    most = {key: max(cost.memory_bytes, before[key].memory_bytes if before else 0) for key, cost in costs.items()}
-    return {key: replace(cost, memory_bytes=most[key]) for key, cost in costs.items()}
+    if not before:
+        return costs
+    return {
+        layout: replace(cost, memory_bytes=max(cost.memory_bytes, before[layout].memory_bytes))
+        for layout, cost in costs.items()
+    }

@@ -1,0 +1,57 @@
+"""How far the runs of a study are, as rows and as a table."""
+
+from math import isfinite
+from typing import Any
+
+from rich.table import Table
+
+from losslab.cli.text_plot import sparkline
+from losslab.study.results import RunResult, StudyResults
+from losslab.study.stages import labels
+
+Row = dict[str, Any]
+
+
+def status_rows(results: StudyResults) -> list[Row]:
+    """A row for each run and count that has been started, and one a stage for those that wait."""
+    return [row for stage in results.plan["stages"] for row in _stage_rows(stage, results)]
+
+
+def status_table(rows: list[Row]) -> Table:
+    """The rows for a terminal; names fold where it is narrow, states do not."""
+    table = Table(box=None)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
+    for row in rows:
+        cells = {key: "" if row[key] is None else f"{row[key]:.4g}" for key in ("epoch", "loss")}
+        table.add_row(*map(str, (row | cells).values()))
+    return table
+
+
+def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
+    """A row for each run and count of a stage that has been started, and one for those that wait."""
+    nothing = {"stage": stage["name"], "id": "", "run": "count", "status": "waiting", "epoch": None, "loss": None}
+    nothing |= {"course": "", "message": ""}
+    started = results.stages[stage["name"]]
+    names = labels([result.run for result in started])
+    rows = [nothing | {"run": names[result.run.id], **_course(result)} for result in started]
+    counted = {result.count.id for result in results.counts[stage["name"]]}
+    rows += [
+        nothing | {"id": count_id, "status": "done" if count_id in counted else "waiting"}
+        for count_id in stage.get("counts", ())
+    ]
+    waiting = len(stage["runs"]) - len(started)
+    return rows + [nothing | {"run": f"{waiting} more"}] * bool(waiting)
+
+
+def _course(result: RunResult) -> Row:
+    """How a run stands, and its training loss batch by batch as a line of bars."""
+    losses = [loss for record in result.steps for loss in record.loss if isfinite(loss)]
+    return {
+        "id": result.run.id,
+        "status": result.status,
+        "epoch": result.evaluations[-1].epoch if result.evaluations else 0.0,
+        "loss": losses[-1] if losses else None,
+        "course": sparkline(losses),
+        "message": result.message,
+    }
