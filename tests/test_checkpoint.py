@@ -12,9 +12,10 @@ from samples import tiny_data
 
 from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.errors import CheckpointCorrupt
+from losslab.evaluation import weights_sha256
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
-from losslab.training import TrainState, new_state, train, weights_sha256
+from losslab.training import TrainState, new_state, train
 
 DATA = tiny_data()
 OPTIMIZERS = ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd(momentum=0.9)", "adamw", "nadam"]

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from losslab.augment import compose, cutout, flip, pad_crop, repeat
 from losslab.data.batches import Images, on_device
 from losslab.errors import Diverged, InvalidInput
+from losslab.evaluation import evaluate
 from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.timeline import Timeline
-from losslab.training import TrainState, evaluate, micro_batches, new_state, parameter_groups, prepare, train
+from losslab.training import TrainState, micro_batches, new_state, parameter_groups, prepare, train
 
 DATA = tiny_data()
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from losslab.evaluation import weights_sha256
 from losslab.optimizers import Method, choose
 from losslab.randomness import derive_seed, seeded
 from losslab.ranges.batch import BatchRange, find_batch_range
@@ -15,7 +16,6 @@ from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
 from losslab.ranges.trace import Trace
 from losslab.restored import generators, restored
 from losslab.schedules import exponential_ramp
-from losslab.training import weights_sha256
 from losslab.trial import (
     NOISE_BATCHES,
     LossFn,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from hashlib import sha256
 from math import fsum, isfinite
 from time import perf_counter
 
@@ -15,6 +14,7 @@ from losslab import augment, data, distributed
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
+from losslab.evaluation import evaluate, penalty, weights_sha256
 from losslab.layout import Layout
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
@@ -22,8 +22,6 @@ from losslab.randomness import epoch_order, generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Run
 from losslab.timeline import Step, Timeline
-
-EVALUATION_BATCH = 1000
 
 
 @dataclass
@@ -325,7 +323,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
     with memory_at(state.step), at_iterate(state.optimizer):
         fit_loss, fit_accuracy = _measured(state.model, parts.fit)
         held_out = _measured(state.model, parts.validation) if len(parts.validation) else (None, None)
-        penalty = _penalty(state.optimizer)
+        decay = penalty(state.optimizer)
     state.eval_seconds += perf_counter() - clock
     window, state.window = state.window, Window()
     samples = timeline.seen[state.step]
@@ -335,7 +333,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
         samples=samples,
         train_loss=window.mean_loss(),
         train_accuracy=window.accuracy(),
-        penalty=penalty,
+        penalty=decay,
         fit_loss=fit_loss,
         fit_accuracy=fit_accuracy,
         validation_loss=held_out[0],
@@ -357,36 +355,3 @@ def _final(run: Run, state: TrainState, parts: Parts) -> Final:
 def _measured(model: nn.Module, images: Images) -> tuple[float, float]:
     """Loss and accuracy in the first process, which is the one that writes them; the others wait at the next step."""
     return (0.0, 0.0) if distributed.rank() else evaluate(model, images)
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in evaluation mode; the model's mode is left as it was."""
-    was_training = model.training
-    model.eval()
-    loss, correct = 0.0, 0
-    for indices in torch.split(torch.arange(len(images), device=images.labels.device), EVALUATION_BATCH):
-        pixels, labels = images.batch(indices)
-        logits = model(pixels)
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        correct += int((logits.argmax(1) == labels).sum())
-    model.train(was_training)
-    return loss / len(images), correct / len(images)
-
-
-def _penalty(optimizer: torch.optim.Optimizer) -> float:
-    """weight_decay/2 times the squared norm of the decayed weights."""
-    return fsum(
-        0.5 * group["weight_decay"] * float(weights.detach().double().square().sum())
-        for group in optimizer.param_groups
-        if group["weight_decay"]
-        for weights in group["params"]
-    )
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """A hash of every parameter and buffer, in order."""
-    digest = sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

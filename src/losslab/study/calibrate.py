@@ -10,13 +10,14 @@ import torch
 from losslab import data
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
+from losslab.evaluation import evaluate
 from losslab.layout import Layout, other_layout
 from losslab.records import Steps
 from losslab.spec import Run
 from losslab.study.costs import Cost
 from losslab.study.environment import peak_memory, reset_peak_memory
 from losslab.timeline import Timeline
-from losslab.training import TrainState, evaluate, memory_format, new_state, prepare, train
+from losslab.training import TrainState, memory_format, new_state, prepare, train
 
 CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
