@@ -61,15 +61,16 @@ class Board:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._names: dict[str, str] = {}
-        self._rows: dict[str, _Row] = {}
+        self._names: dict[Run, str] = {}
+        self._rows: dict[Run, _Row] = {}
         self._before = self._ended = 0
         self._since = 0.0
 
     def begin(self, event: StageBegan) -> None:
         """Show a stage in place of the one before."""
         planned = len(event.runs or event.counts)
-        self._names, self._rows = labels(event.runs), {}
+        names = labels(event.runs)  # by identity, which is too dear to ask of a run at every record
+        self._names, self._rows = {run: names[run.id] for run in event.runs}, {}
         self._before = self._ended = planned - event.missing
         self._since = monotonic()
         for task in self._bar.task_ids:
@@ -78,23 +79,23 @@ class Board:
 
     def name(self, run: Run) -> str:
         """What tells a run of the stage from the others."""
-        return self._names[run.id]
+        return self._names[run]
 
     def record(self, event: RunRecorded) -> None:
         """Show what a run has come to."""
         run, record = event.run, event.record
-        if isinstance(record, Start | Steps) and run.id not in self._rows:
+        if isinstance(record, Start | Steps) and run not in self._rows:
             step = record.first_step + len(record.loss) if isinstance(record, Steps) else 0
             timeline = Timeline(run, training_images(run))
-            self._rows[run.id] = _Row(self._names[run.id], timeline, monotonic(), step, step)
+            self._rows[run] = _Row(self._names[run], timeline, monotonic(), step, step)
         if isinstance(record, Steps):
-            self._rows[run.id] = self._rows[run.id].after(record)
+            self._rows[run] = self._rows[run].after(record)
 
     def end(self, run: Run | None = None) -> None:
         """A run, or the counting of a network, has ended."""
         self._ended += 1
         if run:
-            self._rows.pop(run.id, None)
+            self._rows.pop(run, None)
 
     def __rich__(self) -> RenderableType:
         rows = list(self._rows.values())
