@@ -1,4 +1,5 @@
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,6 +9,8 @@ import pytest
 from fault_rows import ROWS
 from hypothesis import settings
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell begins what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the programs that tests start are to know Ctrl-C
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist already uses every core
 # A busy machine is no fault, and the same commit gets the same verdict everywhere.
 settings.register_profile("losslab", deadline=None, derandomize=True)
