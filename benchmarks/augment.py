@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 
 from losslab import data
 from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
-from losslab.study.local import keep_freed_memory
+from losslab.study.local import tune_memory
 
 BATCH, PADDING, SIDE, HALF, CALLS = 64, 4, 32, 8, 5
 
@@ -150,7 +150,7 @@ def compare(works: dict[str, Work], copies: int, rounds: int) -> None:
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     torch.set_num_threads(1)
-    keep_freed_memory()
+    tune_memory()
     dataset = data.load("cifar10")
     print(f"torch {torch.__version__}, 1 thread, median of {rounds} rounds; ratios round by round")
     for copies in (1, 4, 10):

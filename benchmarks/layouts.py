@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from losslab.models import build_model
 from losslab.spec import make_run
-from losslab.study.local import keep_freed_memory
+from losslab.study.local import tune_memory
 from losslab.training import memory_format, usual_layout
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
@@ -54,7 +54,7 @@ def time_steps(model: nn.Module, shape: tuple[int, int, int], batch: int, layout
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_memory()
     print(f"{'network':14} {'batch':>5}  {'layout':22} {'1 thread':>9} {f'{CORES} threads':>10}   first step")
     for name, shape, batch in NETWORKS:
         usual = usual_layout(network(name, shape))

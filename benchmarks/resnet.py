@@ -19,7 +19,7 @@ from losslab import data
 from losslab.models import build_model
 from losslab.records import Steps
 from losslab.spec import Run, make_run
-from losslab.study.local import keep_freed_memory
+from losslab.study.local import tune_memory
 from losslab.training import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
@@ -85,7 +85,7 @@ def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     run = make(sys.argv[2] if len(sys.argv) > 2 else "resnet-44", steps)
-    keep_freed_memory()
+    tune_memory()
     dataset = data.load("cifar10")
     loader = DataLoader(Transformed(dataset), batch_size=BATCH, shuffle=True)
     model = build_model(run.model, input_shape=(3, 32, 32), classes=10)

@@ -4,8 +4,9 @@ A sweep's cost beyond its training is what is measured: total time over (sum of 
 first run's start to the last one's end, so that starting processes and importing torch are in the total that is also
 printed, but not in the ratio. Each run trains LeNet-5 on the embedded sample of Fashion-MNIST with one thread and times
 itself. The tools take turns, `REPEATS` times, and the median is printed; a tool that is not installed is left out.
-Ray Tune is told to run two trials at a time on one processor each; Optuna two jobs, each trial in one of two
-processes, since threads of one process would train one after the other. losslab writes records and status of each run.
+Ray Tune is told to run two trials at a time on one processor each. Optuna's two jobs are threads of one process, as its
+`n_jobs=2` makes them; since those share one interpreter, it is measured a second time with a pool of two processes,
+which its user has to write. losslab alone writes records and status of each run.
 Usage: python benchmarks/sweep.py [runs] [steps]
 """
 
@@ -88,18 +89,25 @@ def ray_tune(lrs: list[float], steps: int) -> list[Times]:
 
 
 def optuna(lrs: list[float], steps: int) -> list[Times]:
+    return optimize(lrs, lambda lr: one_run(lr, steps))
+
+
+def optuna_and_processes(lrs: list[float], steps: int) -> list[Times]:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
+        return optimize(lrs, lambda lr: pool.submit(one_run, lr, steps).result())
+
+
+def optimize(lrs: list[float], timed: Callable[[float], Times]) -> list[Times]:
     import optuna as package
 
     package.logging.set_verbosity(package.logging.WARNING)
     study = package.create_study(sampler=package.samplers.GridSampler({"lr": lrs}))
-    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
 
-        def objective(trial: Any) -> float:
-            times = pool.submit(one_run, trial.suggest_float("lr", LOW, HIGH), steps).result()
-            trial.set_user_attr("times", times)
-            return 0.0
+    def objective(trial: Any) -> float:
+        trial.set_user_attr("times", timed(trial.suggest_float("lr", LOW, HIGH)))
+        return 0.0
 
-        study.optimize(objective, n_trials=len(lrs), n_jobs=WORKERS)
+    study.optimize(objective, n_trials=len(lrs), n_jobs=WORKERS)
     return [trial.user_attrs["times"] for trial in study.trials]
 
 
@@ -107,6 +115,7 @@ TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
     "losslab": ("losslab", losslab),
     "Ray Tune": ("ray.tune", ray_tune),
     "Optuna, 2 jobs": ("optuna", optuna),
+    "Optuna, pool": ("optuna", optuna_and_processes),
 }
 """Name -> module and how it runs the sweep."""
 

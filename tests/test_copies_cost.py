@@ -1,12 +1,14 @@
 """What the plan of a study knows of augmentation and copies."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from losslab.records import Steps
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
-from losslab.study.costs import Cost, kind_of_run, measure_costs, run_seconds
+from losslab.study.costs import Cost, kind_of_run, measure_costs, run_memory, run_seconds
 from losslab.study.stages import expand, labels
 
 BASE = {
@@ -34,6 +36,31 @@ def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
     spec = run(repeats=8, evaluate="end", test=False)
     cost = Cost(((23, 0.5), (46, 0.9)), image_seconds=0.0, start_seconds=0.0, memory_bytes=0)
     assert run_seconds(spec, {kind_of_run(spec): cost}) == pytest.approx(18 * (0.1 + 0.4 * 8))
+
+
+@pytest.mark.parametrize(
+    ("repeats", "most", "memory"),
+    [(2, None, 1000), (3, None, 1190), (8, None, 500 + 184 * 10), (8, 100, 1500), (8, 1000, 500 + 184 * 10)],
+)
+def test_copies_take_memory_until_a_step_is_done_in_parts(repeats: int, most: int | None, memory: int) -> None:
+    spec = run(repeats=repeats, max_micro_batch=most)
+    cost = Cost(((23, 0.5), (46, 0.9)), 0.0, 0.0, memory_bytes=1000, base_bytes=500, image_bytes=10.0)
+    assert run_memory(spec, {kind_of_run(spec): cost}) == memory
+
+
+def test_a_varied_batch_size_is_measured_through_its_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
+    seen: list[int] = []
+    steps = calibrate._steps
+    monkeypatch.setattr(calibrate, "_steps", lambda run, *rest: _noted(seen, steps(run, *rest)))
+    list(calibrate.calibrate(run(batch="exp_range(b_min=2, b_max=60)"), None, False))
+    assert len(set(seen)) > 5
+
+
+def _noted(seen: list[int], steps: Iterator[Steps]) -> Iterator[Steps]:
+    for record in steps:
+        seen.extend(record.batch_size)
+        yield record
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,29 @@ def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.append(request.url) if request.url != report.as_uri() else None)
     page.goto(report.as_uri())
-    page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+    look_at_all(page)
     return page, faults
+
+
+def look_at_all(page: Any) -> None:
+    """Every reading of every figure, each of which is drawn when it is looked at, and back to where the page opens."""
+    page.evaluate("""async () => {
+        const look = async (part) => {
+            for (const plot of [...part.querySelectorAll('.plot')].filter(each => each.offsetParent)) {
+                plot.scrollIntoView();
+                while (!plot.querySelector('.main-svg')) await new Promise(requestAnimationFrame);
+            }
+        };
+        await look(document);
+        for (const box of document.querySelectorAll('.choices')) {
+            const chosen = box.querySelector('input:checked');
+            for (const each of [...box.querySelectorAll('input'), chosen]) {
+                each.click();
+                await look(document.getElementById(each.value));
+            }
+        }
+        window.scrollTo(0, 0);
+    }""")
 
 
 def keep_picture(page: Any, name: str) -> None:
@@ -122,6 +143,18 @@ def test_every_figure_draws_without_a_complaint_or_a_request(browser: Any, repor
     assert len(lines) >= 9
     assert min(lines) >= 1
     assert faults == []
+
+
+def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(browser: Any, mission: Path) -> None:
+    page = browser.new_page()
+    page.goto(mission.as_uri())
+    page.evaluate("document.querySelector('.plot').scrollIntoView()")
+    page.wait_for_selector(".plot .main-svg")
+    count = "[...document.querySelectorAll('.plot')].filter(plot => plot.querySelector('.main-svg')).length"
+    everything = page.evaluate("document.querySelectorAll('.plot').length")
+    assert page.evaluate(count) < everything / 2
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(count) == everything
 
 
 def test_the_toggle_turns_the_page_and_its_figures_dark_and_back(browser: Any, report: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -17,7 +18,10 @@ from fault_tools import CONTEXT, command, in_child, left_behind, train_in
 
 from losslab.checkpoint import load_newest, save_checkpoint
 from losslab.records import deterministic
+from losslab.report.figures import Figure
+from losslab.report.render import render
 from losslab.spec import Run
+from losslab.study.results import read_results
 from losslab.study.store import StudyFolder, write_text
 from losslab.training import new_state, train
 
@@ -160,7 +164,21 @@ def test_a_study_whose_supervisor_is_killed_does_each_run_once(
         assert run_folder.status["status"] == "done"
         assert [deterministic(record) for record in run_folder.records()] == alone(run_folder.run)
     assert orphans == 0
-    measured(f"{kills} kills; {RUNS} of {RUNS} runs, each once, bit-equal to runs alone; {orphans} orphans")
+    unbroken = tmp_path / "unbroken"
+    assert in_child(command, [*begin[:-1], str(unbroken)], tmp_path / "errors") == 0
+    assert len(findings(out)[0]) == 1
+    assert findings(out) == findings(unbroken)
+    measured(
+        f"{kills} kills; {RUNS} of {RUNS} runs, each once, bit-equal to runs alone; {orphans} orphans; "
+        "the report's findings equal the unbroken study's"
+    )
+
+
+def findings(folder: Path) -> tuple[list[str], dict[str, Figure]]:
+    """The answers of a study's report, and its figures."""
+    shown: dict[str, Figure] = {}
+    page = render(read_results(StudyFolder(folder)), shown)
+    return re.findall(r'<p class="answer">.*?</p>', page, re.DOTALL), shown
 
 
 def statuses(out: Path) -> dict[Path, str]:

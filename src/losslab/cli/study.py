@@ -21,7 +21,7 @@ from losslab.spec import Study
 from losslab.study import budget as budgets
 from losslab.study.budget import Plan, plan_at
 from losslab.study.engine import Engine, EngineName, choose_engine
-from losslab.study.execute import describe_scale, execute, planned_before
+from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
@@ -267,10 +267,9 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
     console = console or Console(highlight=False, markup=False)
     console.print(made.study.title, style="bold")
     table = Table("stage", "runs", "predicted", "scale", box=None)
-    scales = dict(part.split(": ", 1) for part in describe_scale(made).split("; "))
-    for stage in made.stages:
-        name = stage.stage.name
-        table.add_row(name, str(len(stage.runs or stage.stage.count)), show_duration(stage.seconds), scales[name])
+    for planned in made.stages:
+        count = len(planned.runs or planned.stage.count)
+        table.add_row(planned.stage.name, str(count), show_duration(planned.seconds), stage_scale(planned))
     console.print(table)
     crew = [f"{made.workers} workers of {made.threads} thread(s)", *sorted(set(made.used_layouts.values()))]
     console.print(

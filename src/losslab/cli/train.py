@@ -116,11 +116,11 @@ def _train(
     import torch
 
     from losslab.distributed import rank
-    from losslab.study.local import keep_freed_memory
+    from losslab.study.local import tune_memory
     from losslab.study.worker import run_in_folder
     from losslab.training import train as train_run
 
-    keep_freed_memory()
+    tune_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:

@@ -16,9 +16,9 @@ from losslab.study.costs import (
     Cost,
     Costs,
     Layouts,
-    kind_of_run,
     measure_costs,
     network_of,
+    run_memory,
     run_seconds,
 )
 from losslab.study.engine import LOCAL, Engine
@@ -195,8 +195,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
         runs = tuple(expand(stage, scale=scale))
         seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
         stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
-    used = {kind_of_run(run) for stage in stages for run in stage.runs}
-    memory = sum(sorted((costs[kind].memory_bytes for kind in used), reverse=True)[:1]) * workers
+    memory = workers * max((run_memory(run, costs) for stage in stages for run in stage.runs), default=0)
     return Plan(study, scale, tuple(stages), costs, workers, threads, layouts, memory)
 
 

@@ -1,6 +1,7 @@
 """What a kind of run costs here, measured by training it for a moment."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 from time import perf_counter
 
@@ -14,7 +15,7 @@ from losslab.evaluation import evaluate
 from losslab.layout import Layout, other_layout
 from losslab.records import Steps
 from losslab.spec import Run
-from losslab.study.costs import Cost
+from losslab.study.costs import Cost, at_a_time
 from losslab.study.environment import peak_memory, reset_peak_memory
 from losslab.timeline import Timeline
 from losslab.training import TrainState, memory_format, new_state, prepare, train
@@ -23,6 +24,9 @@ CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
 CALIBRATION_IMAGES = 2000
+MOST_STEPS = 10**4
+VARIED_STEPS = 24
+"""Of a run whose batch size varies; they take it through its whole course."""
 
 
 def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[Layout, Cost]]:
@@ -48,35 +52,44 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     start_seconds = perf_counter() - began
     sizes = sorted(set(Timeline(run, len(parts.training)).batch_sizes))
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
-    memory = peak_memory()
-    if run.repeats > 1:
-        smallest, largest = sizes[0], sizes[-1]
-        copies = min(run.repeats, max(2, int(COPIES_SECONDS / seconds[largest])))
-        seconds = {smallest: seconds[smallest], largest * copies: _time_steps(run, dataset, state, largest, copies)}
-        memory += (peak_memory() - memory) * (run.repeats - 1) // (copies - 1)  # each copy takes as much
+    if len(sizes) > 2:  # what other sizes leave free between theirs takes memory, too
+        for _ in _steps(run, dataset, state, VARIED_STEPS):
+            pass
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
     evaluate(state.model, images)
     clock = perf_counter()
     evaluate(state.model, images)
     image_seconds = (perf_counter() - clock) / len(images)
-    return Cost(tuple(seconds.items()), image_seconds, start_seconds, max(memory, peak_memory()))
+    cost = Cost(tuple(seconds.items()), image_seconds, start_seconds, peak_memory())
+    return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
+
+
+def _with_copies(cost: Cost, run: Run, dataset: Dataset, state: TrainState) -> Cost:
+    """The cost of one copy and of as many more as are quickly measured."""
+    (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
+    copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
+    reset_peak_memory()
+    base = peak_memory()
+    steps = (smallest, seconds), (largest * copies, _time_steps(run, dataset, state, largest, copies))
+    image_bytes = (peak_memory() - base) / at_a_time(run, largest * copies)
+    return replace(cost, step_seconds=steps, base_bytes=base, image_bytes=image_bytes)
 
 
 def _time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
     """The median seconds of a step after the first."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
-    for _ in _steps(run.model_copy(update=changes), dataset, state):
+    for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):
         seconds.append(state.train_seconds - sum(seconds))
         if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
             break
     return median(seconds[1:])
 
 
-def _steps(run: Run, dataset: Dataset, state: TrainState) -> Iterator[Steps]:
-    """The steps of a run that is long enough to be measured, one by one, from the first."""
+def _steps(run: Run, dataset: Dataset, state: TrainState, count: int) -> Iterator[Steps]:
+    """The steps of a run of so many, one by one, from the first."""
     state.step, state.train_seconds = 0, 0.0
-    changes = {"steps": 10**4, "epochs": None, "evaluate": "end", "lr": 1e-6}
+    changes = {"steps": count, "epochs": None, "evaluate": "end", "lr": 1e-6}
     records = train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=1)
     return (record for record in records if isinstance(record, Steps))

@@ -31,13 +31,17 @@ class Cost:
             or copies are made, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
-        memory_bytes: resident memory of a worker that trains it.
+        memory_bytes: resident memory of a worker that trains it, with one copy of each image.
+        base_bytes: resident memory between steps, where copies are made.
+        image_bytes: what each image of a step, or of its parts, adds to that.
     """
 
     step_seconds: tuple[tuple[int, float], ...]
     image_seconds: float
     start_seconds: float
     memory_bytes: int
+    base_bytes: int = 0
+    image_bytes: float = 0.0
 
     def of_step(self, images: int) -> float:
         """Seconds of a step on so many images, copies counted, on the line through what was measured."""
@@ -75,6 +79,20 @@ def run_seconds(run: Run, costs: Costs) -> float:
     sizes = Counter(Timeline(run, training_images(run)).batch_sizes)
     steps = sum(count * cost.of_step(size * run.repeats) for size, count in sizes.items())
     return cost.start_seconds + steps + evaluated_images(run) * cost.image_seconds
+
+
+def run_memory(run: Run, costs: Costs) -> int:
+    """Predicted resident memory of a worker that trains a run, bytes."""
+    cost = costs[kind_of_run(run)]
+    if not cost.image_bytes:
+        return cost.memory_bytes
+    images = run.repeats * max(Timeline(run, training_images(run)).batch_sizes)
+    return max(cost.memory_bytes, round(cost.base_bytes + cost.image_bytes * at_a_time(run, images)))
+
+
+def at_a_time(run: Run, images: int) -> int:
+    """How many images of a step are in memory together."""
+    return min(images, run.max_micro_batch or images)
 
 
 def evaluated_images(run: Run) -> int:
@@ -151,10 +169,15 @@ def _measure(
 
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
-    """One measurement of two: its times, and the most memory of both."""
+    """One measurement of two: its times, and the memory of the larger."""
     if not before:
         return costs
     return {
-        layout: replace(cost, memory_bytes=max(cost.memory_bytes, before[layout].memory_bytes))
+        layout: replace(
+            max(cost, before[layout], key=lambda each: (each.memory_bytes, each.image_bytes)),
+            step_seconds=cost.step_seconds,
+            image_seconds=cost.image_seconds,
+            start_seconds=cost.start_seconds,
+        )
         for layout, cost in costs.items()
     }

@@ -10,7 +10,7 @@ from losslab.analysis import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
-from losslab.study.budget import Plan, plan_at
+from losslab.study.budget import Plan, StagePlan, plan_at
 from losslab.study.costs import Cost, longest_first, network_of
 from losslab.study.engine import LOCAL, Engine
 from losslab.study.local import Ended, Task, Yielded
@@ -273,10 +273,12 @@ def describe_scale(plan: Plan) -> str:
 
     Example: ``search: 15 of 25 runs, 1 of 10 epochs, 45,000 images; compare: 10 runs, 4 of 200 epochs, 45,000 images``.
     """
-    return "; ".join(f"{stage.stage.name}: {_stage_scale(stage.stage, stage.runs)}" for stage in plan.stages)
+    return "; ".join(f"{planned.stage.name}: {stage_scale(planned)}" for planned in plan.stages)
 
 
-def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
+def stage_scale(planned: StagePlan) -> str:
+    """The scale of a stage in words."""
+    stage, runs = planned.stage, planned.runs
     if stage.count:
         return f"{len(stage.count)} network{'s' if len(stage.count) > 1 else ''} counted"
     full = expand(stage)
@@ -284,9 +286,9 @@ def _stage_scale(stage: Stage, runs: tuple[Run, ...]) -> str:
     if runs[0].model != full[0].model:
         parts.append(f"{runs[0].model} in place of {full[0].model}")
     for unit in ("epochs", "steps"):
-        planned, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
+        length, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
         if asked:
-            parts.append(_of(planned, asked, unit))
+            parts.append(_of(length, asked, unit))
     planned_images, asked_images = (max(training_images(run) for run in some) for some in (runs, full))
     parts.append(_of(planned_images, asked_images, "images"))
     return ", ".join(parts)

@@ -1,10 +1,12 @@
 "use strict";
-// Draws the figures in the page's colours, and nothing more: every number and every text is in the page already.
+// Draws each figure when it comes near the screen, in the page's colours, and nothing more: every number and every text
+// is in the page already. Drawing all of them before the page is shown would take seconds.
 (() => {
   const root = document.documentElement;
   const narrow = window.matchMedia("(max-width: 640px)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const plots = [...document.querySelectorAll(".plot")];
+  const plots = document.querySelectorAll(".plot");
+  const drawn = new Set();
   const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const slot = (index) => color(`--series-${index % 6}`);
   const read = (plot) => JSON.parse(document.getElementById(`spec-${plot.dataset.figure}`).textContent);
@@ -45,44 +47,52 @@
     } };
   }
 
-  function draw() {
-    for (const plot of plots) {
-      const { data, layout } = paint(read(plot));
-      Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true });
-    }
+  function draw(plot) {
+    const { data, layout } = paint(read(plot));
+    Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true });
+    drawn.add(plot);
   }
+
+  const redraw = () => drawn.forEach(draw);
 
   function choose(radio) {
     for (const each of document.getElementsByName(radio.name)) {
       const panel = document.getElementById(each.value);
       panel.hidden = !each.checked;
-      if (each.checked) panel.querySelectorAll(".plot").forEach((plot) => Plotly.Plots.resize(plot));
+      if (each.checked) panel.querySelectorAll(".plot").forEach((plot) => drawn.has(plot) && Plotly.Plots.resize(plot));
     }
   }
 
   function setTheme(theme) {
     root.dataset.theme = theme;
-    draw();
+    redraw();
   }
 
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
   const chosen = () => document.querySelectorAll(".choices input:checked");
   document.getElementById("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
-  dark.addEventListener("change", draw);
-  narrow.addEventListener("change", draw);
+  dark.addEventListener("change", redraw);
+  narrow.addEventListener("change", redraw);
   document.querySelectorAll(".choices").forEach((box) => box.addEventListener("change", (event) => choose(event.target)));
 
   let before;
   window.addEventListener("beforeprint", () => {
     before = root.dataset.theme || "";
     document.querySelectorAll(".panel").forEach((panel) => { panel.hidden = false; });
+    plots.forEach((plot) => drawn.add(plot));
     setTheme("light");
   });
   window.addEventListener("afterprint", () => {
-    if (before) setTheme(before); else { delete root.dataset.theme; draw(); }
+    if (before) setTheme(before); else { delete root.dataset.theme; redraw(); }
     chosen().forEach(choose);
   });
 
-  draw();
   chosen().forEach(choose);
+  const near = new IntersectionObserver((entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      near.unobserve(target);
+      draw(target);
+    }
+  }, { rootMargin: "50% 0px" });
+  plots.forEach((plot) => near.observe(plot));
 })();
