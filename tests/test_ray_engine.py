@@ -1,5 +1,6 @@
 """The Ray engine on a cluster of two nodes on this machine: the same bits as the local engine, whatever is killed."""
 
+import json
 import os
 import signal
 import socket
@@ -165,6 +166,12 @@ def test_a_task_that_loses_every_worker_fails_and_harms_no_other(head: subproces
     assert [event for event in events if event.startswith("threads")] == ["threads 1 ", "threads  None"]
     assert "broken  ZeroDivisionError: by mistake" in events
     assert any(event.startswith("killed  its worker was lost 4 times") for event in events)
+
+
+def test_a_plan_is_priced_where_it_is_to_run(head: subprocess.Popen[bytes], study: Path) -> None:
+    planned = losslab("study", "plan", study, "--full", "--json", *ENGINE)
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["workers"] == 2
 
 
 def test_a_worker_needs_a_machine_with_as_many_cores(head: subprocess.Popen[bytes], study: Path) -> None:

@@ -63,10 +63,12 @@ def plan(
     workers: int | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
     device_tflops: float = 10.0,
     json: Flag = False,
 ) -> None:
-    """Show the runs of a study, their scale and what they will cost on this machine; nothing is trained.
+    """Show the runs of a study, their scale and what they will cost; only a few steps are trained, to measure.
 
     Example: losslab study plan adaptive-optimizers --budget 5m
 
@@ -78,15 +80,18 @@ def plan(
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
         layout: How images and weights lie in memory; for each network the fastest when absent.
+        engine: Where to measure and to run: on this machine, or on a Ray cluster.
+        address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         device_tflops: 10^12 operations a second that a GPU sustains, for what the full study takes on it.
         json: Print JSON.
     """
     if not device_tflops > 0:
         raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
     budget_seconds = None if full else parse_duration(budget)
+    chosen = choose_engine(engine, address)
     facts = []
     for asked, share in _shares(study, seeds, budget_seconds):
-        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, layout=layout)
+        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen)
         from losslab.study.operations import operations  # imports torch, which a faulty study is to be spared
 
         whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.layouts)
