@@ -11,6 +11,7 @@ from torch import nn
 
 from losslab.data.dataset import Dataset
 from losslab.errors import LosslabError
+from losslab.study.local import CACHES
 
 
 def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> Dataset:
@@ -166,6 +167,10 @@ def killed() -> Iterator[int]:
 def waiting() -> Iterator[int]:
     yield os.getpid()
     time.sleep(600)
+
+
+def caches() -> Iterator[list[str | None]]:
+    yield [os.environ.get(name) for name in CACHES]
 
 
 def threads() -> Iterator[int]:

@@ -40,21 +40,31 @@ def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
 
 @pytest.mark.parametrize(
     ("repeats", "most", "memory"),
-    [(2, None, 1000), (3, None, 1190), (8, None, 500 + 184 * 10), (8, 100, 1500), (8, 1000, 500 + 184 * 10)],
+    [(2, None, 1230), (8, None, 1000 + 161 * 10), (8, 100, 1770), (8, 1000, 2610), (8, 10, 1000)],
 )
 def test_copies_take_memory_until_a_step_is_done_in_parts(repeats: int, most: int | None, memory: int) -> None:
     spec = run(repeats=repeats, max_micro_batch=most)
-    cost = Cost(((23, 0.5), (46, 0.9)), 0.0, 0.0, memory_bytes=1000, base_bytes=500, image_bytes=10.0)
+    cost = Cost(((23, 0.5), (46, 0.9)), 0.0, 0.0, memory_bytes=1000, image_bytes=10.0)
     assert run_memory(spec, {kind_of_run(spec): cost}) == memory
 
 
-def test_a_varied_batch_size_is_measured_through_its_course(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "batch",
+    [
+        "exp_range(b_min=2, b_max=60)",
+        "triangular(b_min=2, b_max=60, half_cycle_epochs=0.5)",
+        "piecewise(values=[2, 9, 30, 60], epochs=[0.5, 1, 1.5])",
+    ],
+)
+def test_a_varied_batch_size_is_measured_through_its_course(batch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
     seen: list[int] = []
     steps = calibrate._steps
     monkeypatch.setattr(calibrate, "_steps", lambda run, *rest: _noted(seen, steps(run, *rest)))
-    list(calibrate.calibrate(run(batch="exp_range(b_min=2, b_max=60)"), None, False))
-    assert len(set(seen)) > 5
+    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(batch=batch, repeats=8), None, False))
+    assert len(set(seen)) > 3
+    assert max(seen) <= 60
+    assert cost.image_bytes >= 0
 
 
 def _noted(seen: list[int], steps: Iterator[Steps]) -> Iterator[Steps]:

@@ -158,6 +158,22 @@ def test_no_more_workers_than_the_memory_holds(monkeypatch: pytest.MonkeyPatch) 
         assert plan(study(4), workers=4, engine=same).workers == 4
 
 
+def test_memory_limits_the_workers_by_what_the_chosen_scale_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
+        for task in tasks:
+            memory = 10**9 if task.arguments[0].model.name == "lenet5" else 10**8
+            yield Yielded(task.key, {"contiguous": replace(cost(1.0), memory_bytes=memory)})
+
+    monkeypatch.setattr(psutil, "virtual_memory", partial(SimpleNamespace, available=15 * 10**8))
+    stage = study(4, model="lenet5").stages[0].model_dump(mode="json") | {
+        "floor": {"model": "mlp(hidden=[4])", "steps": 1}
+    }
+    shrinking = Study.model_validate({"name": "mine", "title": "Mine", "stages": [stage]})
+    here = Engine("local", run_tasks, lambda threads: 4 // threads)
+    assert plan(shrinking, engine=here).workers == 1
+    assert plan(shrinking, engine=here, budget_seconds=8).workers == 4
+
+
 def test_a_cluster_without_cores_for_so_many_threads_is_asked_all_the_same() -> None:
     none, asked = engine(lambda *_: cost(1.0), cores=0)
     plan(study(4), engine=none)

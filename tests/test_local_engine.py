@@ -1,16 +1,18 @@
+import platform
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from losslab.spec import Study
 from losslab.study.budget import plan_at
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engine import Engine
 from losslab.study.execute import execute
-from losslab.study.local import Ended, Task, Yielded, run_tasks
+from losslab.study.local import CACHED_OPERATIONS, CACHES, X86, Ended, Task, Yielded, run_tasks
 from losslab.study.results import read_results
 from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
@@ -55,6 +57,15 @@ def test_closing_ends_the_workers() -> None:
 
 def test_threads_are_divided_as_asked() -> None:
     assert outcome([Task("threads", "samples:threads", ())], threads=2)[0] == {"threads": [2]}
+
+
+@pytest.mark.skipif(platform.machine() not in X86, reason="measured on x86 alone")
+def test_workers_keep_few_prepared_operations_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    assert outcome([Task("caches", "samples:caches", ())])[0] == {"caches": [[str(CACHED_OPERATIONS)] * 2]}
+    monkeypatch.setenv(CACHES[1], "7")
+    assert outcome([Task("caches", "samples:caches", ())])[0] == {"caches": [[str(CACHED_OPERATIONS), "7"]]}
 
 
 def test_no_tasks_need_no_workers() -> None:

@@ -272,6 +272,7 @@ def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) ->
 def test_axe_finds_no_barrier(browser: Any, mission: Path, axe: Path, scheme: str, width: int) -> None:
     page = browser.new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(mission.as_uri())
+    look_at_all(page)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.add_script_tag(path=axe)
     found = page.evaluate("axe.run()")

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import psutil
@@ -96,9 +97,11 @@ def plan(
     began = monotonic()
     made = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
     left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
-    return make_plan(
-        study, made.costs, workers=made.workers, threads=made.threads, layouts=made.layouts, budget_seconds=left
-    )
+    scaled = partial(make_plan, study, made.costs, threads=made.threads, layouts=made.layouts, budget_seconds=left)
+    chosen = scaled(workers=made.workers)
+    if workers is None and engine.name == LOCAL.name and (fit := workers_that_fit(chosen)) < chosen.workers:
+        return scaled(workers=fit)
+    return chosen
 
 
 def _fastest_plan(
@@ -115,10 +118,7 @@ def _fastest_plan(
     tried = []
     for crew, each in _crews(study, workers, threads, engine):
         costs, layouts = measure_costs(runs, workers=crew, threads=each, engine=engine, layout=layout)
-        made = plan_at(study, FULL, costs, crew, each, layouts)
-        if workers is None and engine.name == LOCAL.name:
-            made = plan_at(study, FULL, costs, workers_that_fit(made), each, layouts)
-        tried.append(made)
+        tried.append(plan_at(study, FULL, costs, crew, each, layouts))
     best = min(tried, key=lambda made: made.seconds)
     return best if best.seconds < (1 - MARGIN) * tried[0].seconds else tried[0]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from statistics import median
 from time import perf_counter
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from losslab import data
+from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
 from losslab.evaluation import evaluate
@@ -17,6 +19,7 @@ from losslab.records import Steps
 from losslab.spec import Run
 from losslab.study.costs import Cost, at_a_time
 from losslab.study.environment import peak_memory, reset_peak_memory
+from losslab.study.sizes import part_sizes
 from losslab.timeline import Timeline
 from losslab.training import TrainState, memory_format, new_state, prepare, train
 
@@ -25,8 +28,8 @@ COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
 CALIBRATION_IMAGES = 2000
 MOST_STEPS = 10**4
-VARIED_STEPS = 24
-"""Of a run whose batch size varies; they take it through its whole course."""
+VARIED_SIZES = 24
+"""How many of the batch sizes of a run with more than two are taken, from its whole course."""
 
 
 def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[Layout, Cost]]:
@@ -52,9 +55,8 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     start_seconds = perf_counter() - began
     sizes = sorted(set(Timeline(run, len(parts.training)).batch_sizes))
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
-    if len(sizes) > 2:  # what other sizes leave free between theirs takes memory, too
-        for _ in _steps(run, dataset, state, VARIED_STEPS):
-            pass
+    if len(sizes) > 2:
+        _take_sizes(run, dataset, state)
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
     evaluate(state.model, images)
@@ -65,15 +67,28 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 
 
+def _take_sizes(run: Run, dataset: Dataset, state: TrainState) -> None:
+    """A step of some of a run's batch sizes, in their order: what they leave free between them is memory, too."""
+    course = Timeline(run, part_sizes(run)[0]).batch_sizes
+    sizes = course[:: -(-len(course) // VARIED_SIZES)]
+    fractions = [place / len(sizes) for place in range(1, len(sizes))]
+    changes = {"batch": Choice(name="piecewise", values=list(sizes), fractions=fractions), "repeats": 1}
+    for _ in islice(_steps(run.model_copy(update=changes), dataset, state, len(sizes)), len(sizes)):
+        pass
+
+
 def _with_copies(cost: Cost, run: Run, dataset: Dataset, state: TrainState) -> Cost:
-    """The cost of one copy and of as many more as are quickly measured."""
+    """The cost of one copy, and of as many more as are quickly measured."""
     (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
     copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
-    reset_peak_memory()
-    base = peak_memory()
-    steps = (smallest, seconds), (largest * copies, _time_steps(run, dataset, state, largest, copies))
-    image_bytes = (peak_memory() - base) / at_a_time(run, largest * copies)
-    return replace(cost, step_seconds=steps, base_bytes=base, image_bytes=image_bytes)
+    peaks = []
+    for count in (1, copies):
+        reset_peak_memory()
+        step = _time_steps(run, dataset, state, largest, count)
+        peaks.append(peak_memory())
+    more = at_a_time(run, largest * copies) - at_a_time(run, largest)
+    image_bytes = max(0, peaks[1] - peaks[0]) / max(1, more)
+    return replace(cost, step_seconds=((smallest, seconds), (largest * copies, step)), image_bytes=image_bytes)
 
 
 def _time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:

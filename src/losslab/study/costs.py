@@ -32,15 +32,13 @@ class Cost:
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it, with one copy of each image.
-        base_bytes: resident memory between steps, where copies are made.
-        image_bytes: what each image of a step, or of its parts, adds to that.
+        image_bytes: what each further image that is in memory with those of one copy adds to that.
     """
 
     step_seconds: tuple[tuple[int, float], ...]
     image_seconds: float
     start_seconds: float
     memory_bytes: int
-    base_bytes: int = 0
     image_bytes: float = 0.0
 
     def of_step(self, images: int) -> float:
@@ -86,8 +84,9 @@ def run_memory(run: Run, costs: Costs) -> int:
     cost = costs[kind_of_run(run)]
     if not cost.image_bytes:
         return cost.memory_bytes
-    images = run.repeats * max(Timeline(run, training_images(run)).batch_sizes)
-    return max(cost.memory_bytes, round(cost.base_bytes + cost.image_bytes * at_a_time(run, images)))
+    images = max(Timeline(run, training_images(run)).batch_sizes)
+    more = at_a_time(run, images * run.repeats) - at_a_time(run, images)
+    return cost.memory_bytes + round(cost.image_bytes * more)
 
 
 def at_a_time(run: Run, images: int) -> int:
@@ -174,10 +173,9 @@ def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dic
         return costs
     return {
         layout: replace(
-            max(cost, before[layout], key=lambda each: (each.memory_bytes, each.image_bytes)),
-            step_seconds=cost.step_seconds,
-            image_seconds=cost.image_seconds,
-            start_seconds=cost.start_seconds,
+            cost,
+            memory_bytes=max(cost.memory_bytes, before[layout].memory_bytes),
+            image_bytes=max(cost.image_bytes, before[layout].image_bytes),
         )
         for layout, cost in costs.items()
     }

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 from collections import deque
@@ -16,11 +17,13 @@ from typing import Any
 from losslab.errors import Interrupted, LosslabError
 
 STOP_SECONDS = 30.0
+X86 = ("x86_64", "AMD64")
+CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 CACHED_OPERATIONS = 64
 """How many operations, each for one shape, oneDNN and torch keep prepared, unless the environment says otherwise.
 
 A batch size that varies uses hardly one twice, and what is kept lies between the freed memory of steps and splits it:
-four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.7 s with the usual 1,024, and take 1.3 GB and 24.2 s;
+four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.9 s with the usual 1,024, and take 1.3 GB and 24.2 s;
 ResNet-44 trains at the same pace (one thread of an AMD EPYC).
 """
 _CONTEXT = get_context("spawn")
@@ -169,8 +172,9 @@ def tune_memory() -> None:
     Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
     arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
     """
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(cache, str(CACHED_OPERATIONS))
+    if platform.machine() in X86:  # elsewhere torch's own number is another, and this one was not measured
+        for cache in CACHES:
+            os.environ.setdefault(cache, str(CACHED_OPERATIONS))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(_MMAP_MAX, 0)
