@@ -28,7 +28,7 @@ COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
 CALIBRATION_IMAGES = 2000
 MOST_STEPS = 10**4
-VARIED_SIZES = 24
+VARIED_SIZES = 96
 """How many of the batch sizes of a run with more than two are taken, from its whole course."""
 
 
