@@ -175,3 +175,7 @@ def caches() -> Iterator[list[str | None]]:
 
 def threads() -> Iterator[int]:
     yield torch.get_num_threads()
+
+
+def wants_one_channel() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(64, 3))

@@ -168,7 +168,7 @@ def test_a_factory_is_a_data_set() -> None:
         ("os:getcwd", "gave str, not a losslab.data.Dataset"),
         ("os:open", "data set 'os:open': "),
         ("cifar-10", "did you mean 'cifar10'.*or a folder of images by class, an .npz file or package.module:factory"),
-        ("missing.npz", "unknown data set 'missing.npz'"),
+        ("missing.npz", "no such folder or .npz file: 'missing.npz'"),
     ],
 )
 def test_what_is_no_data_set_is_one_clear_line(name: str, message: str) -> None:

@@ -454,3 +454,9 @@ def _records(run: Run) -> tuple[Record, ...]:
         for record in train(run, dataset=DATA):
             records.append(record)
     return tuple(records)
+
+
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    model, other = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+    with pytest.raises(ValueError, match="`optimizer` trains no parameter of `model`"):
+        losslab.find_lr(model, [], torch.optim.SGD(other.parameters(), lr=0.1))

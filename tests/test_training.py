@@ -363,3 +363,15 @@ def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_fir
 def test_wrong_augmentations_are_refused_by_the_spec(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         run(**changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("mlp(hidden=[4], classes=2)", "Target 2 is out of bounds"),
+        ("samples:wants_one_channel", "expected input.* to have 1 channels"),
+    ],
+)
+def test_a_network_that_the_data_does_not_suit_is_one_line_with_both(model: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"`model` .*images are 3x6x6 .* in 3 classes: \w+: .*{why}"):
+        list(train(run(model=model), dataset=DATA))

@@ -148,6 +148,9 @@ def _trial(model: nn.Module, data: Iterable[Any], optimizer: torch.optim.Optimiz
 
 def _bound(optimizer: torch.optim.Optimizer | Method | str, model: nn.Module) -> torch.optim.Optimizer:
     if isinstance(optimizer, torch.optim.Optimizer):
+        trained = {id(weights) for group in optimizer.param_groups for weights in group["params"]}
+        if trained.isdisjoint(map(id, model.parameters())):
+            raise ValueError("`optimizer` trains no parameter of `model`; make it from this model's parameters()")
         return optimizer
     return choose(optimizer).build([{"params": [p for p in model.parameters() if p.requires_grad]}], lr=1.0)
 

@@ -169,7 +169,8 @@ def train(
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
     clock = perf_counter()
     for step in timeline.steps(state.step):
-        pending.add(step, *_update(run, state, step, parts.training, orders, network=network))
+        with _told_at_first(step, run, dataset):
+            pending.add(step, *_update(run, state, step, parts.training, orders, network=network))
         state.step = step.index + 1
         due = timeline.is_evaluated(state.step)
         if due or len(pending.steps) == flush_steps:
@@ -235,6 +236,21 @@ def micro_batches(
     most = run.max_micro_batch or len(copies)
     for some, numbers in zip(torch.split(copies[mine], most), torch.split(drawn[mine], most), strict=True):
         yield images.augmented(some, pipeline, numbers)
+
+
+@contextmanager
+def _told_at_first(step: Step, run: Run, dataset: Dataset) -> Iterator[None]:
+    """Have a network that cannot take the very first step, which the data does not suit, raise InvalidInput."""
+    try:
+        yield
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        if step.index:
+            raise
+        shape, classes = "x".join(map(str, dataset.train_images.shape[1:])), len(dataset.classes)
+        raise InvalidInput(
+            f"`model` (={run.model}) cannot be trained on `data` (={run.data.name}), whose images are {shape} "
+            f"(channels x height x width) in {classes} classes: {type(error).__name__}: {error}"
+        ) from error
 
 
 @contextmanager

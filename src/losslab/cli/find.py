@@ -200,7 +200,10 @@ def _lr_summary(found: LrRange) -> str:
     spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
     low, suggestion, high = map(shown, marks.values())
     said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
-    return "\n".join(line for line in (plot, said if found.found else "", found.reason) if line)
+    again = (
+        "" if found.found else "more --steps, or a --start and --end nearer to where the loss moves, may show a range"
+    )
+    return "\n".join(line for line in (plot, said if found.found else "", found.reason, again) if line)
 
 
 def _batch_summary(found: BatchRange) -> str:

@@ -11,7 +11,7 @@ from losslab.data.own import load_own
 from losslab.data.readers import Arrays, read_official
 from losslab.data.sources import choose_sources
 from losslab.data.store import cache_folder, open_arrays, workspace, write_arrays
-from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_name
+from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_data, unknown_name
 
 Progress = Callable[[str], None]
 
@@ -68,8 +68,7 @@ def load(name: str) -> Dataset:
     if name in CATALOG:
         return _load_stored(CATALOG[name])
     if not is_dataset(name):
-        own = "a folder of images by class, an .npz file or package.module:factory"
-        raise InvalidInput(f"{unknown_name('data set', name, CATALOG)} or {own}")
+        raise InvalidInput(unknown_data(name, CATALOG))
     return load_own(name)
 
 

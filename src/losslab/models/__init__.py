@@ -81,8 +81,8 @@ def build_model(
 
     Args:
         choice: the model's name and options.
-        input_shape: (channel, height, width) of one image; given only to factories that take it.
-        classes: number of outputs; given only to factories that take it.
+        input_shape: (channel, height, width) of one image; given only to factories that take it, and not by an option.
+        classes: number of outputs; given likewise.
     Raises:
         InvalidInput: unknown name or option, or a factory that returns no module.
     """
@@ -94,7 +94,7 @@ def build_model(
         options = {"model_name": choice.name.partition("/")[2], **options}
     parameters = inspect.signature(factory).parameters
     fitting = {"input_shape": input_shape, "classes": classes}
-    given = {key: value for key, value in fitting.items() if value is not None and key in parameters}
+    given = {key: value for key, value in fitting.items() if value is not None and key in parameters.keys() - options}
     try:
         check_options("model", choice.name, factory, options)
         model = factory(**given, **options)
