@@ -73,19 +73,6 @@ class Interrupted(LosslabError):  # noqa: N818
         self.signal_number = signal_number
 
 
-def unknown_data(name: str, known: Iterable[str]) -> str:
-    """One line for a data set that is none: a path that is not there, or an unknown name.
-
-    Example:
-        >>> unknown_data("photos/", [])
-        "no such folder or .npz file: 'photos/'"
-    """
-    if "/" in name or name.endswith(".npz"):
-        return f"no such folder or .npz file: '{name}'"
-    own = "a folder of images by class, an .npz file or package.module:factory"
-    return f"{unknown_name('data set', name, known)} or {own}"
-
-
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line that names the unknown choice, the nearest known one and all choices.
 

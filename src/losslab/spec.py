@@ -23,8 +23,8 @@ from pydantic import (
 
 from losslab import augment
 from losslab.choice import Choice, Frozen, as_choice
-from losslab.data import CATALOG, is_dataset
-from losslab.errors import InvalidInput, unknown_data, unknown_name
+from losslab.data.catalog import is_dataset, unknown_dataset
+from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
 from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
@@ -50,7 +50,7 @@ class Data(Frozen):
     @classmethod
     def _known(cls, name: str) -> str:
         if not is_dataset(name):
-            raise ValueError(unknown_data(name, CATALOG))
+            raise ValueError(unknown_dataset(name))
         return name
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab.choice import is_factory
+from losslab.errors import unknown_name
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -145,6 +146,19 @@ def is_dataset(name: str) -> bool:
         (True, True, False)
     """
     return name in CATALOG or is_factory(name) or is_own_path(Path(name))
+
+
+def unknown_dataset(name: str) -> str:
+    """One line for a name that is no data set: a path that is not there, or an unknown name.
+
+    Example:
+        >>> unknown_dataset("photos/")
+        "no such folder or .npz file: 'photos/'"
+    """
+    if "/" in name or name.endswith(".npz"):
+        return f"no such folder or .npz file: '{name}'"
+    own = "a folder of images by class, an .npz file or package.module:factory"
+    return f"{unknown_name('data set', name, CATALOG)} or {own}"
 
 
 def is_own_path(path: Path) -> bool:

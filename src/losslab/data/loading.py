@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from losslab.data.catalog import CATALOG, EMBEDDED, Entry, is_dataset
+from losslab.data.catalog import CATALOG, EMBEDDED, Entry, is_dataset, unknown_dataset
 from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.own import load_own
 from losslab.data.readers import Arrays, read_official
 from losslab.data.sources import choose_sources
 from losslab.data.store import cache_folder, open_arrays, workspace, write_arrays
-from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_data, unknown_name
+from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_name
 
 Progress = Callable[[str], None]
 
@@ -68,7 +68,7 @@ def load(name: str) -> Dataset:
     if name in CATALOG:
         return _load_stored(CATALOG[name])
     if not is_dataset(name):
-        raise InvalidInput(unknown_data(name, CATALOG))
+        raise InvalidInput(unknown_dataset(name))
     return load_own(name)
 
 

@@ -1,6 +1,6 @@
 """What a kind of run costs here, measured by training it for a moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from statistics import median
@@ -19,7 +19,6 @@ from losslab.records import Steps
 from losslab.spec import Run
 from losslab.study.costs import Cost, at_a_time
 from losslab.study.environment import peak_memory, reset_peak_memory
-from losslab.study.sizes import part_sizes
 from losslab.timeline import Timeline
 from losslab.training import TrainState, memory_format, new_state, prepare, train
 
@@ -53,10 +52,11 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     state = new_state(run, dataset, layout=layout)
     parts = prepare(run, dataset, layout)
     start_seconds = perf_counter() - began
-    sizes = sorted(set(Timeline(run, len(parts.training)).batch_sizes))
+    course = Timeline(run, len(parts.training)).batch_sizes
+    sizes = sorted(set(course))
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
     if len(sizes) > 2:
-        _take_sizes(run, dataset, state)
+        _take_sizes(course, run, dataset, state)
     few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
     images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
     evaluate(state.model, images)
@@ -67,9 +67,8 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 
 
-def _take_sizes(run: Run, dataset: Dataset, state: TrainState) -> None:
+def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset, state: TrainState) -> None:
     """A step of some of a run's batch sizes, in their order: what they leave free between them is memory, too."""
-    course = Timeline(run, part_sizes(run)[0]).batch_sizes
     sizes = course[:: -(-len(course) // VARIED_SIZES)]
     fractions = [place / len(sizes) for place in range(1, len(sizes))]
     changes = {"batch": Choice(name="piecewise", values=list(sizes), fractions=fractions), "repeats": 1}
