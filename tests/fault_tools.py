@@ -133,5 +133,5 @@ def left_behind(folder: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     newest = max((folder / "checkpoints").glob("step-*"))
     with safe_open(newest / "state.safetensors", "np") as file:
         tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
-    times = ("train_seconds", "eval_seconds")
+    times = ("train_seconds", "train_processor_seconds", "eval_seconds")
     return [{key: value for key, value in row.items() if key not in times} for row in rows], tensors

@@ -45,6 +45,20 @@ def test_a_run_goes_on_from_disk_to_the_bit(tmp_path: Path, optimizer: str) -> N
     assert rest == whole[3:]
 
 
+def test_processor_time_goes_on_from_disk(tmp_path: Path) -> None:
+    first = trained(run(), 3)
+    save_checkpoint(tmp_path, first, rows=3)
+    state = new_state(run(), DATA)
+    load_newest(tmp_path, state)
+    assert state.train_processor_seconds == first.train_processor_seconds > 0
+    *_, last = train(run(), dataset=DATA, state=state)
+    assert last.train_processor_seconds > first.train_processor_seconds
+
+
+def test_processor_time_is_none_where_the_processor_does_not_do_the_arithmetic() -> None:
+    assert new_state(run(), DATA, "meta").train_processor_seconds is None
+
+
 def test_the_two_newest_are_kept(tmp_path: Path) -> None:
     for records in (2, 3, 5):
         save_checkpoint(tmp_path, trained(run(), records), rows=records)

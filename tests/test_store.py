@@ -25,6 +25,13 @@ def test_a_record_survives_json(record: Record) -> None:
     assert from_row(json.loads(json.dumps(to_row(record), allow_nan=False))) == record
 
 
+@pytest.mark.parametrize("record", RECORDS[1:], ids=lambda record: record.kind)
+def test_a_row_from_before_processor_time_was_measured_is_read(record: Record) -> None:
+    row = to_row(record)
+    del row["train_processor_seconds"]
+    assert from_row(row) == record
+
+
 def test_rows_that_are_no_records_are_refused() -> None:
     for row in ({}, {"kind": "steps"}, {"kind": "other"}, {**to_row(RECORDS[3]), "more": 1}):
         with pytest.raises(ValueError, match="not a record"):

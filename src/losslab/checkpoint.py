@@ -41,6 +41,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         "rows": rows,
         "window": asdict(state.window),
         "train_seconds": state.train_seconds,
+        "train_processor_seconds": state.train_processor_seconds,
         "eval_seconds": state.eval_seconds,
         "numbers": {f"{place}.{key}": value for place, key, value in _slots(state) if not torch.is_tensor(value)},
     }
@@ -97,6 +98,8 @@ def _restore(place: Path, state: TrainState) -> int:
     _restore_optimizer(state.optimizer, tensors, facts["numbers"])
     state.step, state.window = facts["step"], Window(**facts["window"])
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
+    # A run begun by a version that did not measure it knows only a part: no processor time is better than a wrong one.
+    state.train_processor_seconds = facts.get("train_processor_seconds")
     return int(facts["rows"])
 
 

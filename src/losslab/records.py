@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any, ClassVar
 
-TIMES = frozenset({"train_seconds", "eval_seconds"})
+TIMES = frozenset({"train_seconds", "train_processor_seconds", "eval_seconds"})
 """Fields that measure time; all others are the same bits whenever the same run is repeated."""
 
 
@@ -37,6 +37,7 @@ class Steps:
     loss: list[float]
     correct: list[float]
     train_seconds: float
+    train_processor_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Evaluation:
     mode (dropout active, weights moving), without penalty. `penalty` is weight_decay/2 times the squared norm of the
     decayed weights now: `train_loss + penalty` is the regularised loss. `fit_loss` and `fit_accuracy` are measured
     in evaluation mode on a fixed sample of the training images, never augmented. `samples` counts the images seen,
-    M copies of one in a step as one. Validation values are None without a validation set.
+    M copies of one in a step as one. Validation values are None without a validation set. `train_processor_seconds` is
+    the processor time of all threads of the process within `train_seconds`, which other work on the machine does not
+    stretch; None where the arithmetic is not the processor's, and in records of before it was measured.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -63,6 +66,7 @@ class Evaluation:
     validation_accuracy: float | None
     train_seconds: float
     eval_seconds: float
+    train_processor_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,14 @@ class Final:
     test_accuracy: float | None
     train_seconds: float
     eval_seconds: float
+    train_processor_seconds: float | None = None
 
 
 Record = Start | Steps | Evaluation | Final
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
 _FIELDS = {kind: {field.name for field in fields(kind)} for kind in _KINDS.values()}
+_ADDED_LATER = {"train_processor_seconds"}
+"""Fields that rows of earlier versions lack."""
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def from_row(row: dict[str, Any]) -> Record:
         ValueError: when the row is of no known kind or lacks a field.
     """
     kind = _KINDS.get(row.get("kind", ""))
-    if kind is None or _FIELDS[kind] != row.keys() - {"kind"}:
+    if kind is None or not _FIELDS[kind] - _ADDED_LATER <= row.keys() - {"kind"} <= _FIELDS[kind]:
         raise ValueError(f"not a record: {str(row)[:80]}")
     values = {key: value for key, value in row.items() if key != "kind"}
     if kind is Steps:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from math import fsum, isfinite
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 from torch import nn
@@ -51,7 +51,15 @@ class TrainState:
     step: int = 0
     window: Window = field(default_factory=Window)
     train_seconds: float = 0.0
+    train_processor_seconds: float | None = 0.0
+    """None where the arithmetic is not the processor's."""
     eval_seconds: float = 0.0
+
+    def spend(self, wall: float, processor: float) -> None:
+        """Add the seconds of some steps."""
+        self.train_seconds += wall
+        if self.train_processor_seconds is not None:
+            self.train_processor_seconds += processor
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ def new_state(
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
     optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
-    return TrainState(model, optimizer, layout)
+    processor_seconds = 0.0 if torch.device(device).type == "cpu" else None
+    return TrainState(model, optimizer, layout, train_processor_seconds=processor_seconds)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -167,7 +176,7 @@ def train(
     network = distributed.replicated(state.model)
     pending = _Pending(run.repeats)
     orders = _Orders(run.seed, len(parts.training), torch.device(device))
-    clock = perf_counter()
+    clock = perf_counter(), process_time()
     for step in timeline.steps(state.step):
         with _told_at_first(step, run, dataset):
             pending.add(step, *_update(run, state, step, parts.training, orders, network=network))
@@ -182,7 +191,7 @@ def train(
                 yield evaluation
                 if not is_finite(evaluation):
                     raise Diverged(step.index, float("nan"))
-            clock = perf_counter()
+            clock = perf_counter(), process_time()
     yield _final(run, state, parts)
 
 
@@ -295,17 +304,18 @@ class _Pending:
         self.loss.append(loss)
         self.correct.append(correct)
 
-    def flush(self, state: TrainState, clock: float) -> Steps:
-        """One record of all pending steps; reading their losses waits for the device, so the clock is read after."""
+    def flush(self, state: TrainState, began: tuple[float, float]) -> Steps:
+        """One record of all pending steps; reading their losses waits for the device, so the clocks are read after."""
         loss = _numbers(distributed.total(torch.stack(self.loss)) / distributed.processes())
         correct = [count / self.repeats for count in distributed.total(torch.stack(self.correct)).tolist()]
-        state.train_seconds += perf_counter() - clock
+        state.spend(perf_counter() - began[0], process_time() - began[1])
         sizes = [step.batch_size for step in self.steps]
         state.window.loss += loss
         state.window.correct += correct
         state.window.batch_size += sizes
         lr = [step.lr for step in self.steps]
-        record = Steps(self.steps[0].index, lr, sizes, loss, correct, state.train_seconds)
+        seconds = state.train_seconds, state.train_processor_seconds
+        record = Steps(self.steps[0].index, lr, sizes, loss, correct, *seconds)
         self.steps, self.loss, self.correct = [], [], []
         return record
 
@@ -356,6 +366,7 @@ def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluati
         validation_accuracy=held_out[1],
         train_seconds=state.train_seconds,
         eval_seconds=state.eval_seconds,
+        train_processor_seconds=state.train_processor_seconds,
     )
 
 
@@ -365,7 +376,15 @@ def _final(run: Run, state: TrainState, parts: Parts) -> Final:
         test = _measured(state.model, parts.test) if run.test else (None, None)
         weights = weights_sha256(state.model)
     state.eval_seconds += perf_counter() - clock
-    return Final(state.step, weights, test[0], test[1], state.train_seconds, state.eval_seconds)
+    return Final(
+        step=state.step,
+        weights_sha256=weights,
+        test_loss=test[0],
+        test_accuracy=test[1],
+        train_seconds=state.train_seconds,
+        eval_seconds=state.eval_seconds,
+        train_processor_seconds=state.train_processor_seconds,
+    )
 
 
 def _measured(model: nn.Module, images: Images) -> tuple[float, float]:
