@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from losslab.models import build_model
 from losslab.spec import make_run
-from losslab.study.local import tune_memory
-from losslab.training import memory_format, usual_layout
+from losslab.study.engines.local import tune_memory
+from losslab.training.loop import memory_format, usual_layout
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
 CORES = os.cpu_count() or 1

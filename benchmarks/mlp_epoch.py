@@ -18,7 +18,7 @@ from losslab import data
 from losslab.models.mlp import mlp
 from losslab.records import Steps
 from losslab.spec import make_run
-from losslab.training import new_state, train
+from losslab.training.loop import new_state, train
 
 BATCH, REPEATS = 128, 5
 

@@ -28,8 +28,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from losslab import data, find_lr
 from losslab.models.lenet import lenet5
-from losslab.range_runs import train_trace
 from losslab.ranges import find_lr_range
+from losslab.ranges.plan_runs import train_trace
 from losslab.ranges.runs import lr_runs
 from losslab.schedules import exponential_ramp
 

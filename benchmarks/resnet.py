@@ -19,8 +19,8 @@ from losslab import data
 from losslab.models import build_model
 from losslab.records import Steps
 from losslab.spec import Run, make_run
-from losslab.study.local import tune_memory
-from losslab.training import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
+from losslab.study.engines.local import tune_memory
+from losslab.training.loop import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
 

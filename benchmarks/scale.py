@@ -15,16 +15,16 @@ from typing import Any
 
 from losslab import execute, write_report
 from losslab.spec import Study
-from losslab.study.budget import Plan, plan_at
 from losslab.study.costs import Cost, kind_of_run
-from losslab.study.engine import LOCAL, Engine, choose_engine
+from losslab.study.engines import LOCAL, Engine, choose_engine
+from losslab.study.engines.local import Ended, Task
 from losslab.study.environment import environment, processor
 from losslab.study.execute import RunEnded
-from losslab.study.local import Ended, Task
+from losslab.study.plan import Plan, plan_at
 from losslab.study.results import read_results
 from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
-from losslab.training import train
+from losslab.training.loop import train
 
 TASKS, TINY_RUNS, WORKERS = 2000, 40, 2
 BASE = {"data": "fashion-mnist-sample", "model": "mlp(hidden=[32])", "batch": 64}

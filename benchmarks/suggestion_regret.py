@@ -15,12 +15,12 @@ import torch
 
 from losslab import data
 from losslab.errors import Diverged
-from losslab.range_runs import train_trace
 from losslab.ranges import RULES, Trace, find_lr_range
+from losslab.ranges.plan_runs import train_trace
 from losslab.ranges.runs import lr_runs
 from losslab.records import Evaluation
 from losslab.spec import make_run
-from losslab.training import train
+from losslab.training.loop import train
 
 OPTIMIZERS = ("sgd(momentum=0.9)", "adam", "rmsprop", "adagrad", "adadelta")
 FIELDS = {"data": "fashion-mnist", "model": "lenet5", "batch": 64}

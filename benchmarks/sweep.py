@@ -39,7 +39,7 @@ def one_run(lr: float, steps: int) -> Times:
     """One training without records, as the other tools run it."""
     import torch
 
-    from losslab.training import train
+    from losslab.training.loop import train
 
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -60,7 +60,7 @@ def recorded_run(lr: float, steps: int, folder: Path) -> Iterator[Times]:
 
 
 def losslab(lrs: list[float], steps: int) -> list[Times]:
-    from losslab.study.local import Task, Yielded, run_tasks
+    from losslab.study.engines.local import Task, Yielded, run_tasks
 
     with tempfile.TemporaryDirectory() as folder:
         tasks = [Task(str(lr), "sweep:recorded_run", (lr, steps, Path(folder) / str(lr))) for lr in lrs]

@@ -6,9 +6,10 @@ from math import sqrt
 import pytest
 from fake_study import MIDDLE, part_one, with_loss
 
-from losslab import analysis, selection
+from losslab.analysis import measures as analysis
+from losslab.analysis import runs as selection
+from losslab.analysis.estimates import Estimate, differ, wilson
 from losslab.errors import Diverged
-from losslab.estimates import Estimate, differ, wilson
 from losslab.records import Evaluation
 from losslab.spec import make_run
 from losslab.study.results import RunResult, StudyResults, read_results

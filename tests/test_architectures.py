@@ -16,13 +16,13 @@ from torch import nn
 from losslab.accounting import as_json, count, gradient_support
 from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
+from losslab.plots.figures import table
+from losslab.plots.files import write_files
+from losslab.plots.ledger_charts import by_layer, growth
+from losslab.plots.web import to_plotly
 from losslab.report.diagrams import module_diagram
-from losslab.report.figures import table
-from losslab.report.files import write_files
 from losslab.report.layer_table import layer_table
-from losslab.report.ledger_charts import by_layer, growth
 from losslab.report.render import render
-from losslab.report.web import to_plotly
 from losslab.study.results import read_results
 from losslab.study.stages import load_study
 from losslab.study.store import StudyFolder, write_json

@@ -21,9 +21,9 @@ from losslab.policies.horizon import Horizon
 from losslab.records import Evaluation, Final, Record, Start
 from losslab.report.render import render, write_report
 from losslab.spec import Run
-from losslab.study.budget import make_plan
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.execute import describe_scale
+from losslab.study.plan import make_plan
 from losslab.study.results import read_results
 from losslab.study.stages import STUDIES, Scale, expand, load_study
 from losslab.study.store import StudyFolder

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from losslab.errors import InvalidInput
 from losslab.spec import Study
-from losslab.study.budget import Plan, make_plan, makespan
 from losslab.study.costs import Cost, kind_of_run, longest_first, run_seconds
+from losslab.study.plan import Plan, make_plan, makespan
 from losslab.study.stages import expand
 
 STUDY = Study.model_validate(

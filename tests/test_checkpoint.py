@@ -10,12 +10,12 @@ import pytest
 import torch
 from samples import tiny_data
 
-from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.errors import CheckpointCorrupt
-from losslab.evaluation import weights_sha256
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
-from losslab.training import TrainState, new_state, train
+from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.training.evaluation import weights_sha256
+from losslab.training.loop import TrainState, new_state, train
 
 DATA = tiny_data()
 OPTIMIZERS = ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd(momentum=0.9)", "adamw", "nadam"]
@@ -122,7 +122,7 @@ def test_a_failed_save_leaves_the_earlier_checkpoints(tmp_path: Path, monkeypatc
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("losslab.checkpoint.os.fsync", full)
+    monkeypatch.setattr("losslab.training.checkpoint.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path, trained(run(), 3), rows=3)
     monkeypatch.undo()

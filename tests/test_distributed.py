@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from test_study import ENVIRONMENT
 
-from losslab import distributed
 from losslab.records import deterministic
 from losslab.study.store import RunFolder, complete_lines
+from losslab.training import distributed
 
 pytestmark = pytest.mark.cluster
 

@@ -18,13 +18,13 @@ from losslab.errors import Interrupted
 from losslab.layout import Layout
 from losslab.records import Final, Start, Steps
 from losslab.spec import Run, Study, make_run
-from losslab.study.budget import plan
 from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
-from losslab.study.engine import Engine
-from losslab.study.local import Event, Task, Yielded
+from losslab.study.engines import Engine
+from losslab.study.engines.local import Event, Task, Yielded
+from losslab.study.plan import plan
 from losslab.study.store import RunFolder
 from losslab.study.worker import run_in_folder
-from losslab.training import memory_format, new_state, train
+from losslab.training.loop import memory_format, new_state, train
 
 DATA = tiny_data()
 BASE = {

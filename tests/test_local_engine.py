@@ -8,11 +8,11 @@ import psutil
 import pytest
 
 from losslab.spec import Study
-from losslab.study.budget import plan_at
 from losslab.study.costs import Cost, kind_of_run
-from losslab.study.engine import Engine
+from losslab.study.engines import Engine
+from losslab.study.engines.local import CACHED_OPERATIONS, CACHES, X86, Ended, Task, Yielded, run_tasks
 from losslab.study.execute import execute
-from losslab.study.local import CACHED_OPERATIONS, CACHES, X86, Ended, Task, Yielded, run_tasks
+from losslab.study.plan import plan_at
 from losslab.study.results import read_results
 from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder

@@ -6,7 +6,7 @@ import pytest
 
 from losslab.cli import main
 from losslab.spec import make_run
-from losslab.study.operations import operations
+from losslab.study.flops import operations
 from losslab.study.store import StudyFolder
 
 MLP_MACS = 784 * 100 + 100 * 10

@@ -9,7 +9,7 @@ from losslab.choice import Choice, parse_choice
 from losslab.errors import InvalidInput
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, Horizon, batch_schedule, lr_schedule
 from losslab.spec import Run, make_run
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 HORIZON = Horizon(80, images=40, epochs=4.0, seen=range(0, 162, 2))
 """80 steps of two images each."""

@@ -17,19 +17,19 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import losslab
-from losslab.analysis import FINDINGS
+from losslab.analysis.measures import FINDINGS
 from losslab.choice import Choice
 from losslab.cli import run_command
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
-from losslab.range_runs import train_trace
 from losslab.ranges.curves import find_fall
+from losslab.ranges.plan_runs import train_trace
 from losslab.ranges.runs import batch_runs, lr_runs
+from losslab.ranges.trial import train_briefly
 from losslab.records import Record
 from losslab.spec import Run, make_run
 from losslab.study.results import RunResult
 from losslab.study.stages import expand, load_study
-from losslab.training import train
-from losslab.trial import train_briefly
+from losslab.training.loop import train
 
 DATA = tiny_data()
 FIELDS = {"data": "samples:tiny_data", "model": "mlp(hidden=[16])", "optimizer": "adam", "batch": 16, "steps": 60}
@@ -180,7 +180,7 @@ def test_a_negative_loss_has_its_range_too() -> None:
 
     plain_loss, negative = (
         losslab.find_lr(plain(), list(loader()), "sgd", loss_fn=loss_fn, steps=200, seeds=1)
-        for loss_fn in (losslab.trial.cross_entropy, shifted)
+        for loss_fn in (losslab.ranges.trial.cross_entropy, shifted)
     )
     assert negative.found
     assert log10(negative.suggestion or 0) == pytest.approx(log10(plain_loss.suggestion or 0), abs=0.3)
@@ -218,9 +218,9 @@ def test_the_suggestion_trains_and_lies_in_the_range(optimizer: str) -> None:
     assert low < suggestion <= high
     assert found.curve.accuracy[0] < max(found.curve.accuracy)
     model = plain()
-    made = losslab.range_test._bound(optimizer, model)
+    made = losslab.ranges.find._bound(optimizer, model)
     measured = train_briefly(
-        model, made, ([batch] for batch in list(loader()) * 10), [suggestion] * 100, losslab.trial.cross_entropy
+        model, made, ([batch] for batch in list(loader()) * 10), [suggestion] * 100, losslab.ranges.trial.cross_entropy
     )
     assert np.mean(measured.loss[-10:]) < 0.5 * measured.loss[0]
 
@@ -283,7 +283,7 @@ def test_an_accumulated_step_is_that_of_the_large_batch() -> None:
         model = plain().double()
         wide = [[[images.double(), labels] for images, labels in parts] for parts in steps]
         measured = train_briefly(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), wide, [0.1], losslab.trial.cross_entropy
+            model, torch.optim.SGD(model.parameters(), lr=0.1), wide, [0.1], losslab.ranges.trial.cross_entropy
         )
         ends.append(torch.cat([p.flatten() for p in model.parameters()]))
         assert measured.samples == [len(tensors())]
@@ -408,7 +408,7 @@ def test_a_stage_finds_a_batch_range(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_too_large_for_memory_starts_again_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    import losslab.range_runs as module
+    import losslab.ranges.plan_runs as module
 
     def limited(run: Any, **arguments: Any) -> Any:
         if (run.max_micro_batch or 64) > 16:

@@ -152,7 +152,7 @@ def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_
 
 def test_a_task_that_loses_every_worker_fails_and_harms_no_other(head: subprocess.Popen[bytes]) -> None:
     code = (
-        "from losslab.study.engine import choose_engine; from losslab.study.local import Ended, Task\n"
+        "from losslab.study.engines import choose_engine; from losslab.study.engines.local import Ended, Task\n"
         f"engine = choose_engine('ray', '{ADDRESS}'); assert engine.slots(1) == 2\n"
         "tasks = [Task('killed', 'samples:killed', ()), Task('good', 'samples:counting', (2,))]\n"
         "tasks += [Task('broken', 'samples:broken', ()), Task('threads', 'samples:threads', ())]\n"
@@ -212,7 +212,7 @@ def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(study: Path, addre
 
 
 def test_ray_is_imported_only_to_join_a_cluster() -> None:
-    code = "import sys, losslab.cli.study, losslab.study.ray; sys.exit('ray' in sys.modules)"
+    code = "import sys, losslab.cli.study, losslab.study.engines.ray; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT).returncode == 0
 
 

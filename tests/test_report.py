@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from fake_study import part_one, write_run
 
+from losslab.analysis.estimates import Estimate
 from losslab.cli import main
 from losslab.errors import InvalidInput, StoreError
-from losslab.estimates import Estimate
+from losslab.plots import charts
+from losslab.plots.figures import Figure, Mark, Series, label_shifts, log_ticks, table
+from losslab.plots.files import write_files
+from losslab.plots.web import to_plotly
 from losslab.records import Evaluation, Final
-from losslab.report import charts
 from losslab.report.equations import equation
-from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, table
-from losslab.report.files import write_files
 from losslab.report.render import render, write_report
-from losslab.report.web import to_plotly
 from losslab.study.results import read_results
 from losslab.study.stages import load_study
 from losslab.study.store import StudyFolder

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losslab.spec import Run, make_run
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 
 def run(**changes: object) -> Run:

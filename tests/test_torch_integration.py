@@ -13,7 +13,7 @@ from losslab.integrations.torch import PolicyBatchSampler, lr_scheduler
 from losslab.randomness import epoch_order
 from losslab.schedules import Schedule, constant, cycle, exp_range, linear_ramp, mirror, piecewise, whole
 from losslab.spec import make_run
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 IMAGES = 103
 SCHEDULE = mirror(cycle(1, 8, 7, exp_range(0.98)), noise=24)

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from losslab.augment import compose, cutout, flip, pad_crop, repeat
 from losslab.data.batches import Images, on_device
 from losslab.errors import Diverged, InvalidInput
-from losslab.evaluation import evaluate
 from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
-from losslab.timeline import Timeline
-from losslab.training import TrainState, micro_batches, new_state, parameter_groups, prepare, train
+from losslab.training.evaluation import evaluate
+from losslab.training.loop import TrainState, micro_batches, new_state, parameter_groups, prepare, train
+from losslab.training.timeline import Timeline
 
 DATA = tiny_data()
 
@@ -165,7 +165,7 @@ def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.Monke
         evaluated.append(len(images))
         return whole(model, images)
 
-    monkeypatch.setattr("losslab.training.evaluate", spy)
+    monkeypatch.setattr("losslab.training.loop.evaluate", spy)
     assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
     assert evaluated == [23, 23]  # the sample of the training images and the validation images
     go(run(epochs=1))

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losslab.accounting.count import count
+    from losslab.analysis.runs import read_evaluations
     from losslab.errors import LosslabError
-    from losslab.range_test import find_batch, find_lr
     from losslab.ranges import BatchRange, LrRange
+    from losslab.ranges.find import find_batch, find_lr
     from losslab.report import write_report
-    from losslab.selection import read_evaluations
     from losslab.spec import Run, Study
-    from losslab.study.budget import plan
     from losslab.study.execute import execute
+    from losslab.study.plan import plan
     from losslab.study.stages import load_study
-    from losslab.training import train
+    from losslab.training.loop import train
 
 __version__ = "0.1.0"
 
@@ -26,12 +26,12 @@ _HOME = {
     "Study": "losslab.spec",
     "count": "losslab.accounting",
     "execute": "losslab.study.execute",
-    "find_batch": "losslab.range_test",
-    "find_lr": "losslab.range_test",
+    "find_batch": "losslab.ranges.find",
+    "find_lr": "losslab.ranges.find",
     "load_study": "losslab.study.stages",
-    "plan": "losslab.study.budget",
-    "read_evaluations": "losslab.selection",
-    "train": "losslab.training",
+    "plan": "losslab.study.plan",
+    "read_evaluations": "losslab.analysis.runs",
+    "train": "losslab.training.loop",
     "write_report": "losslab.report",
 }
 """Public name -> its module; loaded on first use, so that importing losslab does not import torch."""

@@ -9,12 +9,12 @@ import pytest
 from fault_tasks import supervise
 from fault_tools import in_child
 
-from losslab.analysis import best_runs
+from losslab.analysis.measures import best_runs
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
 from losslab.study.results import read_run
 from losslab.study.store import StudyFolder
-from losslab.training import train
+from losslab.training.loop import train
 
 Measured = Callable[[str], None]
 FIELDS = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "optimizer": "sgd", "lr": 0.01, "batch": 32}

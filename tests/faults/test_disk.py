@@ -26,10 +26,10 @@ from fault_tools import (
 )
 from samples import tiny_data
 
-from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.errors import CheckpointCorrupt
 from losslab.spec import make_run
-from losslab.training import new_state, train
+from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.training.loop import new_state, train
 
 DATA = tiny_data()
 OPTIONS = {"data": "samples:tiny_data", "model": "mlp(hidden=[200])", "optimizer": "adam", "lr": 0.01, "steps": 40}

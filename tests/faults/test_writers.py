@@ -12,8 +12,8 @@ from fault_tasks import write_rows
 from fault_tools import CONTEXT
 
 from losslab.spec import make_run
+from losslab.study.engines.local import Ended, Task, run_tasks
 from losslab.study.execute import RUN_IN_FOLDER
-from losslab.study.local import Ended, Task, run_tasks
 from losslab.study.store import StudyFolder
 
 WRITERS = 8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Record, Steps
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from json import dumps
 from typing import Any
 
-from losslab.timeline import Step, Timeline
+from losslab.training.timeline import Step, Timeline
 
 ROWS = 16
 """Parts of the run whose ends are printed; four cycles have their ends and middles there."""

@@ -181,7 +181,7 @@ def _train(run: Run, device: str, threads: int | None, noise_batch: int | None =
     import torch
 
     from losslab.data import load
-    from losslab.range_runs import train_trace
+    from losslab.ranges.plan_runs import train_trace
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from losslab.spec import Run
 from losslab.study.execute import RunRecorded, StageBegan
 from losslab.study.sizes import training_images
 from losslab.study.stages import labels
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 
 @dataclass(frozen=True)

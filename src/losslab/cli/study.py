@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from losslab import data
+from losslab.analysis.runs import unended
 from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.layout import Layout
-from losslab.selection import unended
 from losslab.spec import Study
-from losslab.study import budget as budgets
-from losslab.study.budget import Plan, plan_at
-from losslab.study.engine import Engine, EngineName, choose_engine
+from losslab.study import plan as budgets
+from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
+from losslab.study.plan import Plan, plan_at
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand, labels, load_study, study_names
 from losslab.study.store import StudyFolder
@@ -92,7 +92,7 @@ def plan(
     facts = []
     for asked, share in _shares(study, seeds, budget_seconds):
         made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen)
-        from losslab.study.operations import operations  # imports torch, which a faulty study is to be spared
+        from losslab.study.flops import operations  # imports torch, which a faulty study is to be spared
 
         whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.layouts)
         flops = operations(run for stage in whole.stages for run in stage.runs)

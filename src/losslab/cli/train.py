@@ -18,7 +18,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 
 def train(
@@ -96,7 +96,7 @@ def train(
         if figure:
             draw_timeline(timeline, figure)
         return
-    from losslab import distributed
+    from losslab.training import distributed
 
     _check_machine(device, threads)
     with distributed.joined(device) as own_device:
@@ -115,10 +115,10 @@ def _train(
 ) -> None:
     import torch
 
-    from losslab.distributed import rank
-    from losslab.study.local import tune_memory
+    from losslab.study.engines.local import tune_memory
     from losslab.study.worker import run_in_folder
-    from losslab.training import train as train_run
+    from losslab.training.distributed import rank
+    from losslab.training.loop import train as train_run
 
     tune_memory()
     if threads is not None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.report.words import millions, shape
+from losslab.text import millions, shape
 
 END, BOX, GAP = 84, 124, 20
 """Widths of input and output, of a layer, and of what is between; units of the drawing."""

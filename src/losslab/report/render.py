@@ -14,23 +14,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from losslab import __version__, analysis, selection, targets
+from losslab import __version__
+from losslab import text as words
+from losslab.analysis import measures as analysis
+from losslab.analysis import runs as selection
+from losslab.analysis import targets
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.optimizers import OPTIMIZERS
+from losslab.plots import charts, ledger_charts, range_charts
+from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, table
+from losslab.plots.files import write_files
+from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM, RULES
 from losslab.ranges import findings as ranges
 from losslab.ranges.curves import FALL_SHARE
 from losslab.ranges.shape import batch_shape, lr_shape
-from losslab.report import charts, ledger_charts, range_charts, words
 from losslab.report.diagram import block_diagram
 from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
-from losslab.report.figures import DARK, LIGHT, Figure, Mark, describe, table
-from losslab.report.files import write_files
 from losslab.report.layer_table import layer_table
 from losslab.report.pictures import data_facts
-from losslab.report.web import to_plotly
 from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.stages import STUDIES, study_names
 from losslab.study.store import StudyFolder, write_text

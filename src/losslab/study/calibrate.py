@@ -13,14 +13,14 @@ from losslab import data
 from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
-from losslab.evaluation import evaluate
 from losslab.layout import Layout, other_layout
 from losslab.records import Steps
 from losslab.spec import Run
 from losslab.study.costs import Cost, at_a_time
 from losslab.study.environment import peak_memory, reset_peak_memory
-from losslab.timeline import Timeline
-from losslab.training import TrainState, memory_format, new_state, prepare, train
+from losslab.training.evaluation import evaluate
+from losslab.training.loop import TrainState, memory_format, new_state, prepare, train
+from losslab.training.timeline import Timeline
 
 CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from losslab.errors import InvalidInput
 from losslab.layout import Layout
 from losslab.spec import Run
-from losslab.study.engine import LOCAL, Engine
-from losslab.study.local import Ended, Task, Yielded
+from losslab.study.engines import LOCAL, Engine
+from losslab.study.engines.local import Ended, Task, Yielded
 from losslab.study.sizes import part_sizes, training_images
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
 MARGIN = 0.1

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from time import monotonic
 
-from losslab import data, distributed
-from losslab.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab import data
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.layout import Layout
@@ -15,7 +14,9 @@ from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Run
 from losslab.study.environment import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.study.store import ENDED, RunFolder, complete_lines
-from losslab.training import TrainState, new_state, train
+from losslab.training import distributed
+from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.training.loop import TrainState, new_state, train
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from losslab.plots.figures import Figure, Mark, Series
 from losslab.ranges import BatchRange, LrRange
-from losslab.report.figures import Figure, Mark, Series
 from losslab.study.results import RunResult
 
 POINTS = 300

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from losslab.estimates import DIGITS, Estimate
+from losslab.analysis.estimates import DIGITS, Estimate
 
 NONE = "–"
 

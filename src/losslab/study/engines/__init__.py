@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from losslab.errors import InvalidInput
-from losslab.study import local, ray
+from losslab.study.engines import local, ray
 
 EngineName = Literal["local", "ray"]
 
@@ -16,7 +16,7 @@ class Engine:
 
     Attributes:
         name: as it is asked for.
-        run_tasks: what :func:`losslab.study.local.run_tasks` does, there.
+        run_tasks: what :func:`losslab.study.engines.local.run_tasks` does, there.
         slots: how many workers of a number of threads there are cores for.
     """
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from losslab.errors import InvalidInput, LosslabError
+from losslab.study.engines.local import STOP_SECONDS, Ended, Event, Task, events_of, set_threads
 from losslab.study.environment import source_sha256
-from losslab.study.local import STOP_SECONDS, Ended, Event, Task, events_of, set_threads
 
 CONNECT_SECONDS = 5.0
 TRIES = 4
@@ -61,7 +61,7 @@ def slots(threads: int) -> int:
 
 
 def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
-    """Run tasks on the cluster and yield what they yield; see :func:`losslab.study.local.run_tasks`.
+    """Run tasks on the cluster and yield what they yield; see :func:`losslab.study.engines.local.run_tasks`.
 
     The events of a task come together when it ends: one that is stopped while it sends some would be broken off by Ray
     before it has saved its state. A task whose worker is lost is begun again, on whatever machine is left.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losslab.analysis import Measure
+from losslab.analysis.measures import Measure
 from losslab.records import Evaluation
 
 

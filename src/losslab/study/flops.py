@@ -10,7 +10,7 @@ from losslab.models import build_model
 from losslab.spec import Run
 from losslab.study.costs import evaluated_images
 from losslab.study.sizes import training_images
-from losslab.timeline import Timeline
+from losslab.training.timeline import Timeline
 
 TRAINING_FLOPS, EVALUATION_FLOPS = 6, 2
 """For each multiply-accumulate of the forward pass: a product and a sum, and the backward pass takes twice as many."""

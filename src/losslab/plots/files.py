@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.report.figures import (
+from losslab.plots.figures import (
     LIGHT,
     Figure,
     Mark,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from losslab.analysis import Curve, Search
-from losslab.estimates import Estimate
-from losslab.report.figures import Figure, Mark, Series
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.measures import Curve, Search
+from losslab.plots.figures import Figure, Mark, Series
 
 WIDE, OUTLYING = 30.0, 3.0
 """Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""

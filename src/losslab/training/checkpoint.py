@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt
 from losslab.study.store import sync_folder, write_json
-from losslab.training import TrainState, Window
+from losslab.training.loop import TrainState, Window
 
 KEPT = 2
 

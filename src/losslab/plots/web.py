@@ -5,7 +5,7 @@ from html import escape
 from math import log10
 from typing import Any
 
-from losslab.report.figures import Figure, Mark, Series, label_shifts, log_ticks, name_lines, short, x_range, y_range
+from losslab.plots.figures import Figure, Mark, Series, label_shifts, log_ticks, name_lines, short, x_range, y_range
 
 HEIGHT, ROW = 360, 46
 """Of a whole figure, and of one name where x counts things; pixels."""

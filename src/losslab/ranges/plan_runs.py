@@ -7,11 +7,11 @@ from losslab.errors import OutOfMemory
 from losslab.randomness import generator
 from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.trace import GradientSquares, Trace, trace_of
+from losslab.ranges.trial import NOISE_BATCHES, STOP_BETA, cross_entropy, measure_gradients
 from losslab.records import Record, Start, Steps
 from losslab.spec import Run
-from losslab.timeline import Timeline
-from losslab.training import TrainState, new_state, prepare, train
-from losslab.trial import NOISE_BATCHES, STOP_BETA, cross_entropy, measure_gradients
+from losslab.training.loop import TrainState, new_state, prepare, train
+from losslab.training.timeline import Timeline
 
 
 def train_trace(

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from losslab.estimates import Estimate, differ
+from losslab.analysis.estimates import Estimate, differ
+from losslab.analysis.runs import Groups, done, field_of, where
 from losslab.ranges.findings import batch_ranges, lr_ranges
 from losslab.records import Evaluation
-from losslab.selection import Groups, done, field_of, where
 from losslab.spec import Run
 from losslab.study.results import RunResult
 from losslab.study.stages import Fields

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from losslab.report.figures import Figure, Mark, Series
+from losslab.plots.figures import Figure, Mark, Series
 
 Ledgers = Mapping[str, dict[str, Any]]
 """Label -> ledger, as ``losslab count --json`` prints it."""

@@ -8,15 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from losslab.evaluation import weights_sha256
 from losslab.optimizers import Method, choose
 from losslab.randomness import derive_seed, seeded
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
+from losslab.ranges.restored import generators, restored
 from losslab.ranges.trace import Trace
-from losslab.restored import generators, restored
-from losslab.schedules import exponential_ramp
-from losslab.trial import (
+from losslab.ranges.trial import (
     NOISE_BATCHES,
     LossFn,
     count_samples,
@@ -25,6 +23,8 @@ from losslab.trial import (
     measure_gradients,
     train_briefly,
 )
+from losslab.schedules import exponential_ramp
+from losslab.training.evaluation import weights_sha256
 
 
 def find_lr(

@@ -22,7 +22,7 @@ from losslab.study.costs import (
     run_memory,
     run_seconds,
 )
-from losslab.study.engine import LOCAL, Engine
+from losslab.study.engines import LOCAL, Engine
 from losslab.study.sizes import training_images
 from losslab.study.stages import FULL, Scale, expand
 

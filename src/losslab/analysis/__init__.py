@@ -1,0 +1,1 @@
+"""Records to findings: estimates, measures, curves, rankings; no torch."""

@@ -1,0 +1,1 @@
+"""Figures as values, drawn for the web and for files; no torch."""

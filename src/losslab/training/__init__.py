@@ -1,0 +1,1 @@
+"""One run: its steps laid out, the loop, its state on disk."""
