@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from losslab.models import build_model
+from losslab.process import tune_memory
 from losslab.spec import make_run
-from losslab.study.engines.local import tune_memory
 from losslab.training.loop import memory_format, usual_layout
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from losslab import data
 from losslab.models import build_model
+from losslab.process import tune_memory
 from losslab.records import Steps
 from losslab.spec import Run, make_run
-from losslab.study.engines.local import tune_memory
 from losslab.training.loop import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4

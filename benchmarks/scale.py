@@ -14,11 +14,11 @@ from time import perf_counter
 from typing import Any
 
 from losslab import execute, write_report
+from losslab.process import environment, processor
 from losslab.spec import Study
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engines import LOCAL, Engine, choose_engine
 from losslab.study.engines.local import Ended, Task
-from losslab.study.environment import environment, processor
 from losslab.study.execute import RunEnded
 from losslab.study.plan import Plan, plan_at
 from losslab.study.results import read_results

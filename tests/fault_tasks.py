@@ -7,11 +7,12 @@ from pathlib import Path
 from fault_tools import before_change, die, limit
 from samples import tiny_data
 
+from losslab.files import write_text
 from losslab.records import Steps
 from losslab.spec import Run, make_run
 from losslab.study.engines.local import Task, run_tasks
 from losslab.study.execute import RUN_IN_FOLDER
-from losslab.study.store import RunFolder, StudyFolder, write_text
+from losslab.study.store import RunFolder, StudyFolder
 from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.loop import new_state, train
 

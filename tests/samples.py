@@ -11,7 +11,7 @@ from torch import nn
 
 from losslab.data.dataset import Dataset
 from losslab.errors import LosslabError
-from losslab.study.engines.local import CACHES
+from losslab.process import CACHES
 
 
 def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> Dataset:

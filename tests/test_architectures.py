@@ -16,6 +16,7 @@ from torch import nn
 from losslab.accounting import as_json, count, gradient_support
 from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
+from losslab.files import write_json
 from losslab.plots.figures import table
 from losslab.plots.files import write_files
 from losslab.plots.ledger_charts import by_layer, growth
@@ -25,7 +26,7 @@ from losslab.report.layer_table import layer_table
 from losslab.report.render import render
 from losslab.study.results import read_results
 from losslab.study.stages import load_study
-from losslab.study.store import StudyFolder, write_json
+from losslab.study.store import StudyFolder
 
 OWN = """
 name = "mine"

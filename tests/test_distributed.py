@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from test_study import ENVIRONMENT
 
+from losslab.files import complete_lines
 from losslab.records import deterministic
-from losslab.study.store import RunFolder, complete_lines
+from losslab.study.store import RunFolder
 from losslab.training import distributed
 
 pytestmark = pytest.mark.cluster

@@ -15,9 +15,8 @@ import torch
 from samples import tiny_data
 
 from losslab.errors import Interrupted
-from losslab.layout import Layout
 from losslab.records import Final, Start, Steps
-from losslab.spec import Run, Study, make_run
+from losslab.spec import Layout, Run, Study, make_run
 from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Event, Task, Yielded

@@ -7,10 +7,11 @@ from typing import Any
 import psutil
 import pytest
 
+from losslab.process import CACHED_OPERATIONS, CACHES, X86
 from losslab.spec import Study
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engines import Engine
-from losslab.study.engines.local import CACHED_OPERATIONS, CACHES, X86, Ended, Task, Yielded, run_tasks
+from losslab.study.engines.local import Ended, Task, Yielded, run_tasks
 from losslab.study.execute import execute
 from losslab.study.plan import plan_at
 from losslab.study.results import read_results

@@ -10,12 +10,12 @@ import losslab
 from losslab.cli import run_command
 from losslab.data import CATALOG
 from losslab.data.loading import stored_path
-from losslab.machine import OPTIONAL, ceilings
+from losslab.process import OPTIONAL, ceilings
 
 
 @pytest.fixture(autouse=True)
 def one_try_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("losslab.machine.SECONDS", 0.0)
+    monkeypatch.setattr("losslab.process.SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_data_that_is_not_in_the_cache_is_not_listed(
 def test_a_rate_is_work_over_the_fastest_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that gives every try a quarter of a second, whatever the machine does."""
     now = iter(range(10**6))
-    monkeypatch.setattr("losslab.machine.perf_counter", lambda: next(now) / 4)
+    monkeypatch.setattr("losslab.process.perf_counter", lambda: next(now) / 4)
     found = ceilings()
     assert found["gemm_gflops_1_thread"] == found["gemm_gflops"] == pytest.approx(2 * 1024**3 / 1e9 / 0.25)
     assert found["copy_gb_per_second"] == pytest.approx(2 * 128 * 2**20 / 1e9 / 0.25)

@@ -18,7 +18,8 @@ import pytest
 from test_study import ENVIRONMENT as PLAIN
 from test_study import losslab, rows
 
-from losslab.study.store import RunFolder, complete_lines
+from losslab.files import complete_lines
+from losslab.study.store import RunFolder
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]

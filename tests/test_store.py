@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from losslab.errors import InvalidInput, StoreError
+from losslab.files import write_text
 from losslab.records import Evaluation, Final, Record, Start, Steps, from_row, to_row
-from losslab.study.store import RunFolder, StudyFolder, write_text
+from losslab.study.store import RunFolder, StudyFolder
 
 RECORDS: list[Record] = [
     Start(10, "ab", 4, 2, 2, 3),

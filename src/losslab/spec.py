@@ -30,11 +30,18 @@ from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
 
 MAX_SPEC_BYTES = 1_000_000
-# Strict: true is no 1, and a text no number.
+# strict=True: do not coerce True to 1 or "3" to 3.
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0)]
 NonNegativeFloat = Annotated[float, Field(strict=True, ge=0)]
+Layout = Literal["contiguous", "channels_last"]
+"""How images and weights lie in memory while a network trains, torch's memory formats: channel by channel, or the
+channels of a pixel side by side, which convolutions may gain by.
+
+Either computes the same sums in another order, so that results differ by rounding: a run gives the same bits again in
+the same layout.
+"""
 
 
 class Data(Frozen):

@@ -16,12 +16,13 @@ import pytest
 from fault_tasks import DATA, STEPS, replace_and_die, save_and_die, spec
 from fault_tools import CONTEXT, command, in_child, left_behind, train_in
 
+from losslab.files import write_text
 from losslab.plots.figures import Figure
 from losslab.records import deterministic
 from losslab.report.render import render
 from losslab.spec import Run
 from losslab.study.results import read_results
-from losslab.study.store import StudyFolder, write_text
+from losslab.study.store import StudyFolder
 from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.loop import new_state, train
 

@@ -11,11 +11,11 @@ from mutated import run_tests
 import losslab
 
 SOURCE, TESTS = Path(losslab.__file__).parent, Path(__file__).parents[1]
-CHECKPOINT, STORE = "checkpoint.py", "study/store.py"
-SYNC = "        os.fsync(file.fileno())\n"
+CHECKPOINT, FILES = "training/checkpoint.py", "files.py"
+SYNC = "            os.fsync(file.fileno())\n"
 MUTATIONS = {
     "nothing": (CHECKPOINT, "KEPT = 2\n", "KEPT = 1 + 1\n"),
-    "weights not synced": (CHECKPOINT, SYNC, ""),
+    "content not synced": (FILES, SYNC, ""),
     "folder not synced": (CHECKPOINT, "    sync_folder(folder)\n", ""),
     "parent not synced": (CHECKPOINT, "    sync_folder(folder.parent)", "    #"),
     "copied in place": (
@@ -30,14 +30,13 @@ MUTATIONS = {
         "    temporary.mkdir()\n",
         "    [shutil.rmtree(old) for old in checkpoints(folder)]\n    temporary.mkdir()\n",
     ),
-    "text not synced": (STORE, SYNC, ""),
-    "text's folder not synced": (STORE, "    sync_folder(path.parent)\n", ""),
-    "text written in place": (
-        STORE,
-        "    temporary.replace(path)\n",
-        "    path.write_text(text); temporary.unlink()\n",
+    "its folder not synced": (FILES, "    sync_folder(path.parent)\n", ""),
+    "written in place": (
+        FILES,
+        "        temporary.replace(path)\n",
+        "        path.write_bytes(temporary.read_bytes()); temporary.unlink()\n",
     ),
-    "torn line kept": (STORE, ' if line.endswith(b"\\n")', ""),
+    "torn line kept": (FILES, ' if line.endswith(b"\\n")', ""),
 }
 """What is done to the code: file, what stands there, what takes its place. The first changes nothing that matters."""
 

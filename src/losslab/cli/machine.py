@@ -15,7 +15,7 @@ def machine(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
     Args:
         json: Print JSON.
     """
-    from losslab.machine import describe
+    from losslab.process import describe
 
     facts = describe()
     if json:

@@ -16,8 +16,7 @@ from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
-from losslab.layout import Layout
-from losslab.spec import Study
+from losslab.spec import Layout, Study
 from losslab.study import plan as budgets
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before, stage_scale

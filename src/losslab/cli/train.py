@@ -13,9 +13,8 @@ from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import choice_of
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
-from losslab.layout import Layout
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
-from losslab.spec import Run, make_run
+from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.training.timeline import Timeline
@@ -115,7 +114,7 @@ def _train(
 ) -> None:
     import torch
 
-    from losslab.study.engines.local import tune_memory
+    from losslab.process import tune_memory
     from losslab.study.worker import run_in_folder
     from losslab.training.distributed import rank
     from losslab.training.loop import train as train_run

@@ -21,6 +21,7 @@ from losslab.analysis import runs as selection
 from losslab.analysis import targets
 from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
+from losslab.files import write_text
 from losslab.optimizers import OPTIMIZERS
 from losslab.plots import charts, ledger_charts, range_charts
 from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, table
@@ -37,7 +38,7 @@ from losslab.report.layer_table import layer_table
 from losslab.report.pictures import data_facts
 from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.stages import STUDIES, study_names
-from losslab.study.store import StudyFolder, write_text
+from losslab.study.store import StudyFolder
 
 PAGE = Path(__file__).parent / "page"
 TITLE = "How networks train, and what they cost"

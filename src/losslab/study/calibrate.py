@@ -13,11 +13,10 @@ from losslab import data
 from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
-from losslab.layout import Layout, other_layout
+from losslab.process import peak_memory, reset_peak_memory
 from losslab.records import Steps
-from losslab.spec import Run
+from losslab.spec import Layout, Run
 from losslab.study.costs import Cost, at_a_time
-from losslab.study.environment import peak_memory, reset_peak_memory
 from losslab.training.evaluation import evaluate
 from losslab.training.loop import TrainState, memory_format, new_state, prepare, train
 from losslab.training.timeline import Timeline
@@ -41,8 +40,10 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
     """
     dataset = data.load(run.data.name)
     first = new_state(run, dataset, layout=layout).layout
-    others = (other_layout(first),) if compare and first == "channels_last" else ()
-    yield {each: _cost(run, dataset, each) for each in (first, *others)}
+    layouts: list[Layout] = [first]
+    if compare and first == "channels_last":
+        layouts.append("contiguous")
+    yield {layout: _cost(run, dataset, layout) for layout in layouts}
 
 
 def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:

@@ -10,8 +10,7 @@ from math import inf
 from types import MappingProxyType
 
 from losslab.errors import InvalidInput
-from losslab.layout import Layout
-from losslab.spec import Run
+from losslab.spec import Layout, Run
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
 from losslab.study.sizes import part_sizes, training_images

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from losslab.accounting import as_json, compare, count, gradient_support, training_memory
+from losslab.files import write_json
+from losslab.process import environment
 from losslab.spec import Count
-from losslab.study.environment import environment
-from losslab.study.store import write_json
 
 
 def count_into(asked: Count, path: Path) -> dict[str, Any]:

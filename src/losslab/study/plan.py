@@ -9,8 +9,7 @@ from time import monotonic
 import psutil
 
 from losslab.errors import InvalidInput
-from losslab.layout import Layout
-from losslab.spec import Run, Stage, Study
+from losslab.spec import Layout, Run, Stage, Study
 from losslab.study.costs import (
     MARGIN,
     USUAL,

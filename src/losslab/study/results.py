@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from losslab.errors import InvalidInput, StoreError
+from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
 from losslab.study.stages import study_names
-from losslab.study.store import RunFolder, StudyFolder, read_json
+from losslab.study.store import RunFolder, StudyFolder
 
 
 @dataclass(frozen=True)

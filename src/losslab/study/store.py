@@ -1,17 +1,15 @@
 """Run folders and study folders: plain text on disk, written so that a crash at any moment loses nothing complete."""
 
-import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from losslab.errors import InvalidInput, StoreError
+from losslab.files import complete_lines, locked, read_json, write_json, write_text
 from losslab.records import Record, from_row, to_row
 from losslab.spec import Run, make_run
 
@@ -20,43 +18,6 @@ LEASE_SECONDS = 30.0
 Status = Literal["new", "running", "done", "diverged", "out_of_memory", "failed", "interrupted"]
 ENDED: frozenset[Status] = frozenset({"done", "diverged", "out_of_memory"})
 """States that repeating the run would only reach again."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file at once: its readers see the old text or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename within the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a file by a value in strict, readable JSON."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        StoreError: when it is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -107,7 +68,7 @@ class RunFolder:
             StoreError: when another process goes on working in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path / "lease", LEASE_SECONDS):
+        with locked(self.path / "lease", LEASE_SECONDS):
             yield
 
     def fail(self, run: Run, message: str) -> None:
@@ -149,13 +110,6 @@ class RecordWriter:
     def sync(self) -> None:
         """Wait until the rows are on disk."""
         os.fsync(self.descriptor)
-
-
-def complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end in a newline; what a crash tore is left out."""
-    if not path.exists():
-        return []
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 @dataclass(frozen=True)
@@ -204,30 +158,5 @@ class StudyFolder:
         Raises:
             StoreError: when another process holds it.
         """
-        with _locked(self.path / "lease", 0.0):
+        with locked(self.path / "lease", 0.0):
             yield
-
-
-@contextmanager
-def _locked(path: Path, wait_seconds: float) -> Iterator[None]:
-    """Hold a lock on a file that names its holder."""
-    with path.open("a+", encoding="utf-8") as file:
-        until = monotonic() + wait_seconds
-        while not _try_lock(file):
-            if monotonic() > until:
-                file.seek(0)
-                raise StoreError(f"{path.parent}: in use by {file.read().strip() or 'another process'}")
-            sleep(0.1)
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
-
-
-def _try_lock(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -9,11 +9,11 @@ from time import monotonic
 from losslab import data
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, Interrupted, OutOfMemory
-from losslab.layout import Layout
+from losslab.files import complete_lines
+from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.records import Evaluation, Final, Record, is_finite
-from losslab.spec import Run
-from losslab.study.environment import environment, peak_memory, release_memory, reset_peak_memory
-from losslab.study.store import ENDED, RunFolder, complete_lines
+from losslab.spec import Layout, Run
+from losslab.study.store import ENDED, RunFolder
 from losslab.training import distributed
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.training.loop import TrainState, new_state, train

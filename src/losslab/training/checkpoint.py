@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt
-from losslab.study.store import sync_folder, write_json
+from losslab.files import sync_folder, write_bytes, write_json
 from losslab.training.loop import TrainState, Window
 
 KEPT = 2
@@ -50,10 +50,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     for left_behind in folder.glob(".step-*"):
         shutil.rmtree(left_behind)
     temporary.mkdir()
-    with (temporary / "state.safetensors").open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_bytes(temporary / "state.safetensors", [content])
     write_json(temporary / "manifest.json", {"bytes": len(content), "sha256": sha256(content).hexdigest()})
     shutil.rmtree(place, ignore_errors=True)  # only one that was found invalid can be of the same step and row
     temporary.rename(place)

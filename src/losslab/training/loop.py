@@ -14,12 +14,11 @@ from losslab import augment, data
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
-from losslab.layout import Layout
 from losslab.models import build_model
 from losslab.optimizers import at_iterate
 from losslab.randomness import epoch_order, generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
-from losslab.spec import Run
+from losslab.spec import Layout, Run
 from losslab.training import distributed
 from losslab.training.evaluation import evaluate, penalty, weights_sha256
 from losslab.training.timeline import Step, Timeline

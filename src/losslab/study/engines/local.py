@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 import signal
 import sys
 from collections import deque
@@ -15,19 +14,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from losslab.errors import Interrupted, LosslabError
+from losslab.process import set_threads
 
 STOP_SECONDS = 30.0
-X86 = ("x86_64", "AMD64")
-CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-CACHED_OPERATIONS = 64
-"""How many operations, each for one shape, oneDNN and torch keep prepared, unless the environment says otherwise.
-
-A batch size that varies uses hardly one twice, and what is kept lies between the freed memory of steps and splits it:
-four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.9 s with the usual 1,024, and take 1.3 GB and 24.2 s;
-ResNet-44 trains at the same pace (one thread of an AMD EPYC).
-"""
 _CONTEXT = get_context("spawn")
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
@@ -150,35 +140,11 @@ def _work(connection: Connection, threads: int) -> None:
         sys.exit(0)
 
 
-def set_threads(threads: int) -> None:
-    """Bring this process into the state that every engine's workers train in; it has not imported torch yet."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    tune_memory()
-    import torch
-
-    torch.set_num_threads(threads)
-
-
 def _die_with_parent() -> None:
     """Have Linux send SIGTERM when the parent is gone, however it went: an orphan must not train on."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl:
         prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-
-
-def tune_memory() -> None:
-    """Let this process keep freed memory for reuse, and few prepared operations; it has not trained yet.
-
-    Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
-    arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
-    """
-    if platform.machine() in X86:  # elsewhere torch's own number is another, and this one was not measured
-        for cache in CACHES:
-            os.environ.setdefault(cache, str(CACHED_OPERATIONS))
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def events_of(task: Task) -> Iterator[Event]:

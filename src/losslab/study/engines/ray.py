@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from losslab.errors import InvalidInput, LosslabError
-from losslab.study.engines.local import STOP_SECONDS, Ended, Event, Task, events_of, set_threads
-from losslab.study.environment import source_sha256
+from losslab.process import set_threads, source_sha256
+from losslab.study.engines.local import STOP_SECONDS, Ended, Event, Task, events_of
 
 CONNECT_SECONDS = 5.0
 TRIES = 4

@@ -1,0 +1,197 @@
+"""This process and this machine: versions, threads, memory and its allocator, what the arithmetic can reach."""
+
+import ctypes
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import psutil
+
+import losslab
+from losslab.data.catalog import CATALOG
+from losslab.data.loading import stored_path
+
+X86 = ("x86_64", "AMD64")
+CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+CACHED_OPERATIONS = 64
+"""How many operations, each for one shape, oneDNN and torch keep prepared, unless the environment says otherwise.
+
+A batch size that varies uses hardly one twice, and what is kept lies between the freed memory of steps and splits it:
+four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.9 s with the usual 1,024, and take 1.3 GB and 24.2 s;
+ResNet-44 trains at the same pace (one thread of an AMD EPYC).
+"""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
+OPTIONAL = ("keras", "lightning", "pandas", "ray", "timm", "torchvision", "transformers")
+"""Packages that losslab uses where they are installed."""
+SIDE = 1024
+"""Of the matrices that are multiplied."""
+COPIED_BYTES = 128 * 2**20
+"""More than the caches hold."""
+SECONDS = 0.7
+"""How long each ceiling is measured; what counts is the fastest try, since others may use the machine, too."""
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and source, as plain values for run.json; `threads` is this process's."""
+    import torch
+
+    return {
+        "losslab": losslab.__version__,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "source_sha256": source_sha256(),
+    }
+
+
+def peak_memory() -> int:
+    """The most resident memory that this process has held, bytes; on Linux since :func:`reset_peak_memory`."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def reset_peak_memory() -> None:
+    """Return freed memory to the system and, on Linux, count the peak anew."""
+    release_memory()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): reset the peak resident set size
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, where the C library can; losslab's workers keep it otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def source_sha256() -> str:
+    """A hash of losslab's own Python source, so that records tell which code made them."""
+    digest = sha256()
+    root = Path(losslab.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def set_threads(threads: int) -> None:
+    """Bring this process into the state that every engine's workers train in; it has not imported torch yet."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    tune_memory()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def tune_memory() -> None:
+    """Let this process keep freed memory for reuse, and few prepared operations; it has not trained yet.
+
+    Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
+    arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
+    """
+    if platform.machine() in X86:  # elsewhere torch's own number is another, and this one was not measured
+        for cache in CACHES:
+            os.environ.setdefault(cache, str(CACHED_OPERATIONS))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def installed(package: str) -> str | None:
+    """The version of a package, or None where it is not installed; the package is not imported.
+
+    Example:
+        >>> installed("no-such-package") is None
+        True
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def ceilings() -> dict[str, float]:
+    """Float32 GFLOP/s of a product of matrices, by one thread and by all of torch's, and GB/s of a copy.
+
+    A multiply-accumulate is two FLOPs; a copy counts the bytes read and those written.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    one, other, product = (torch.ones(SIDE, SIDE) for _ in range(3))
+    source, target = (torch.ones(COPIED_BYTES // 4) for _ in range(2))
+    multiply = 2 * SIDE**3 / 1e9
+    try:
+        torch.set_num_threads(1)
+        by_one = multiply / _fastest(lambda: torch.mm(one, other, out=product))
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        "gemm_gflops_1_thread": by_one,
+        "gemm_gflops": multiply / _fastest(lambda: torch.mm(one, other, out=product)),
+        "copy_gb_per_second": 2 * COPIED_BYTES / 1e9 / _fastest(lambda: target.copy_(source)),
+    }
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest try within a moment."""
+    seconds: list[float] = []
+    began = perf_counter()
+    while not seconds or perf_counter() - began < SECONDS:
+        clock = perf_counter()
+        work()
+        seconds.append(perf_counter() - clock)
+    return min(seconds)
+
+
+def describe() -> dict[str, Any]:
+    """Versions, optional packages, data in the cache, cores, threads, memory, GPUs and ceilings, as plain values."""
+    import torch
+
+    memory = psutil.virtual_memory()
+    return {
+        **environment(),
+        "memory_bytes": memory.total,
+        "available_memory_bytes": memory.available,
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "optional": {name: installed(name) for name in OPTIONAL},
+        "data": stored_data(),
+        "ceilings": ceilings(),
+    }
+
+
+def stored_data() -> list[dict[str, Any]]:
+    """Name, size and path of each data set that is stored here."""
+    paths = {name: stored_path(entry) for name, entry in CATALOG.items()}
+    return [
+        {"name": name, "bytes": path.stat().st_size, "path": str(path)} for name, path in paths.items() if path.exists()
+    ]
