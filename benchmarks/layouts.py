@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from losslab.models import build_model
 from losslab.process import tune_memory
 from losslab.spec import make_run
-from losslab.training.loop import memory_format, usual_layout
+from losslab.training.state import memory_format, usual_layout
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
 CORES = os.cpu_count() or 1

@@ -18,7 +18,8 @@ from losslab import data
 from losslab.models.mlp import mlp
 from losslab.records import Steps
 from losslab.spec import make_run
-from losslab.training.loop import new_state, train
+from losslab.training.loop import train
+from losslab.training.state import new_state
 
 BATCH, REPEATS = 128, 5
 

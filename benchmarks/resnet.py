@@ -20,7 +20,9 @@ from losslab.models import build_model
 from losslab.process import tune_memory
 from losslab.records import Steps
 from losslab.spec import Run, make_run
-from losslab.training.loop import micro_batches, new_state, parameter_groups, prepare, train, usual_layout
+from losslab.training.loop import train
+from losslab.training.state import new_state, parameter_groups, prepare, usual_layout
+from losslab.training.step import micro_batches
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
 

@@ -14,7 +14,8 @@ from losslab.study.engines.local import Task, run_tasks
 from losslab.study.execute import RUN_IN_FOLDER
 from losslab.study.store import RunFolder, StudyFolder
 from losslab.training.checkpoint import load_newest, save_checkpoint
-from losslab.training.loop import new_state, train
+from losslab.training.loop import train
+from losslab.training.state import new_state
 
 DATA = tiny_data()
 STEPS = 52

@@ -15,7 +15,8 @@ from losslab.records import deterministic
 from losslab.spec import Run, make_run
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.training.evaluation import weights_sha256
-from losslab.training.loop import TrainState, new_state, train
+from losslab.training.loop import train
+from losslab.training.state import TrainState, new_state
 
 DATA = tiny_data()
 OPTIMIZERS = ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd(momentum=0.9)", "adamw", "nadam"]
@@ -160,9 +161,10 @@ def test_a_save_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (shown,) = [at for at, call in enumerate(calls) if call[0] == "rename" and call[2] == str(place)]
     temporary = calls[shown][1]
     written = [call[1] for call in calls[:shown] if call[0] == "fsync"]
-    assert f"{temporary}/.state.safetensors.{os.getpid()}" in written  # the name under which it is written
+    weights = f"{temporary}/.state.safetensors.{os.getpid()}"  # the name under which they are written
+    assert weights in written
     assert any(name.startswith(f"{temporary}/.manifest.json") for name in written)
-    assert temporary in written[written.index(f"{temporary}/state.safetensors") + 1 :]
+    assert temporary in written[written.index(weights) + 1 :]
     kept = calls.index(("fsync", str(tmp_path / "checkpoints")), shown)
     assert min(at for at, call in enumerate(calls) if call[0] == "remove") > kept
     assert ("fsync", str(tmp_path)) in calls  # the folder of checkpoints itself, and the records'

@@ -23,7 +23,8 @@ from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.plan import plan
 from losslab.study.store import RunFolder
 from losslab.study.worker import run_in_folder
-from losslab.training.loop import memory_format, new_state, train
+from losslab.training.loop import train
+from losslab.training.state import memory_format, new_state
 
 DATA = tiny_data()
 BASE = {

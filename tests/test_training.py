@@ -16,7 +16,9 @@ from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.training.evaluation import evaluate
-from losslab.training.loop import TrainState, micro_batches, new_state, parameter_groups, prepare, train
+from losslab.training.loop import train
+from losslab.training.state import TrainState, new_state, parameter_groups, prepare
+from losslab.training.step import micro_batches
 from losslab.training.timeline import Timeline
 
 DATA = tiny_data()

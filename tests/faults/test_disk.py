@@ -29,7 +29,8 @@ from samples import tiny_data
 from losslab.errors import CheckpointCorrupt
 from losslab.spec import make_run
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from losslab.training.loop import new_state, train
+from losslab.training.loop import train
+from losslab.training.state import new_state
 
 DATA = tiny_data()
 OPTIONS = {"data": "samples:tiny_data", "model": "mlp(hidden=[200])", "optimizer": "adam", "lr": 0.01, "steps": 40}

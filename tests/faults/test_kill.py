@@ -24,7 +24,8 @@ from losslab.spec import Run
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 from losslab.training.checkpoint import load_newest, save_checkpoint
-from losslab.training.loop import new_state, train
+from losslab.training.loop import train
+from losslab.training.state import new_state
 
 Trials = Callable[[int, int], int]
 Measured = Callable[[str], None]

@@ -10,7 +10,8 @@ from losslab.ranges.trace import GradientSquares, Trace, trace_of
 from losslab.ranges.trial import NOISE_BATCHES, STOP_BETA, cross_entropy, measure_gradients
 from losslab.records import Record, Start, Steps
 from losslab.spec import Run
-from losslab.training.loop import TrainState, new_state, prepare, train
+from losslab.training.loop import train
+from losslab.training.state import TrainState, new_state, prepare
 from losslab.training.timeline import Timeline
 
 

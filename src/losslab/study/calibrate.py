@@ -18,7 +18,8 @@ from losslab.records import Steps
 from losslab.spec import Layout, Run
 from losslab.study.costs import Cost, at_a_time
 from losslab.training.evaluation import evaluate
-from losslab.training.loop import TrainState, memory_format, new_state, prepare, train
+from losslab.training.loop import train
+from losslab.training.state import TrainState, memory_format, new_state, prepare
 from losslab.training.timeline import Timeline
 
 CALIBRATION_SECONDS = 0.7

@@ -16,7 +16,8 @@ from losslab.spec import Layout, Run
 from losslab.study.store import ENDED, RunFolder
 from losslab.training import distributed
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from losslab.training.loop import TrainState, new_state, train
+from losslab.training.loop import train
+from losslab.training.state import TrainState, new_state
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt
 from losslab.files import sync_folder, write_bytes, write_json
-from losslab.training.loop import TrainState, Window
+from losslab.training.state import TrainState, Window
 
 KEPT = 2
 
