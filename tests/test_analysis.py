@@ -12,6 +12,7 @@ from losslab.analysis.estimates import Estimate, differ, wilson
 from losslab.errors import Diverged
 from losslab.records import Evaluation
 from losslab.spec import make_run
+from losslab.study.findings import best_runs
 from losslab.study.results import RunResult, StudyResults, read_results
 
 METHODS = {"adagrad": "AdaGrad", "adam": "Adam"}
@@ -167,7 +168,7 @@ def test_curves_have_a_band_over_seeds_and_none_with_one(results: StudyResults) 
 def test_search_agrees_with_the_finding_that_the_engine_used(results: StudyResults) -> None:
     stage = results.stages["search"]
     found = analysis.searches(selection.group_runs(stage, ["optimizer.name"]), "lr")
-    used = {run["optimizer"]["name"]: run["lr"] for run in analysis.best_runs(stage, ["optimizer.name"])}
+    used = {run["optimizer"]["name"]: run["lr"] for run in best_runs(stage, ["optimizer.name"])}
     assert {label: search.chosen for label, search in found.items()} == used
     assert found["adam"].edge is None
     assert list(found["adam"].tried) == sorted(found["adam"].tried)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import losslab
-from losslab.analysis.measures import FINDINGS
 from losslab.choice import Choice
 from losslab.cli import run_command
 from losslab.errors import Diverged, InvalidInput, OutOfMemory
@@ -27,6 +26,7 @@ from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.ranges.trial import train_briefly
 from losslab.records import Record
 from losslab.spec import Run, make_run
+from losslab.study.findings import FINDINGS
 from losslab.study.results import RunResult
 from losslab.study.stages import expand, load_study
 from losslab.training.loop import train

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,41 +11,89 @@ import pytest
 import losslab
 
 ROOT = Path(losslab.__file__).parent
-LOWER_THAN = {
-    "choice": {"errors"},
-    "schedules": set(),
-    "records": set(),
-    "optimizers": {"choice", "errors"},
-    "models": {"choice", "errors"},
-    "policies": {"schedules", "choice", "errors"},
-    "spec": {"choice", "errors", "data", "models", "optimizers", "policies", "augment", "accounting"},
-    "timeline": {"choice", "policies", "spec"},
-    "accounting": {"choice", "errors", "models", "notebook"},
-    "notebook": set(),
-}
-"""Part -> the other parts of losslab that it may import."""
+ORDER = (
+    "errors",
+    "choice",
+    "text",
+    "files",
+    "tables",
+    "notebook",
+    "randomness",
+    "schedules",
+    "records",
+    "models",
+    "optimizers",
+    "policies",
+    "augment",
+    "data",
+    "spec",
+    "process",
+    "training",
+    "plots",
+    "ranges",
+    "accounting",
+    "study",
+    "analysis",
+    "studies",
+    "report",
+    "integrations",
+    "cli",
+    "__main__",
+)
+"""All parts of losslab; each may import itself and those before it, wherever in a file the import stands."""
 
 
-def imported(path: Path) -> set[str]:
-    """The parts of losslab that a file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("losslab"):
-            below = (node.module or "").split(".")[1:2]
-            names |= set(below) or {alias.name for alias in node.names}
-    return names
+def imports_upwards(files: Iterable[tuple[str, str]]) -> list[str]:
+    """The imports that point to a later part, among files given as (path below the package, source)."""
+    found = []
+    for path, source in files:
+        part = part_of(path)
+        allowed = ORDER[: ORDER.index(part) + 1]
+        found += [f"{path} imports {name}" for name in imported(source) if name not in allowed]
+    return found
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def imported(source: str) -> set[str]:
+    """The parts of losslab that a source imports, inside functions included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "losslab":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("losslab."):
+            names.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("losslab.")}
+    return {name for name in names if not name.startswith("__version")}
 
 
-@pytest.mark.parametrize("part", LOWER_THAN)
-def test_imports_point_one_way(part: str) -> None:
-    files = [path for path in ROOT.rglob("*.py") if part_of(path) == part]
-    assert files
-    for path in files:
-        assert imported(path) <= LOWER_THAN[part] | {part}, path
+def part_of(path: str) -> str:
+    return path.partition("/")[0].removesuffix(".py")
+
+
+def sources() -> list[tuple[str, str]]:
+    paths = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
+    return [(path.relative_to(ROOT).as_posix(), path.read_text()) for path in paths]
+
+
+def test_every_part_has_its_rank() -> None:
+    assert {part_of(path) for path, _ in sources()} == set(ORDER)
+
+
+def test_imports_point_one_way() -> None:
+    assert imports_upwards(sources()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from losslab.cli import main", "from losslab import report", "import losslab.study.plan"],
+)
+def test_an_import_that_points_upwards_is_found_wherever_it_stands(line: str) -> None:
+    assert imports_upwards([("training/loop.py", line)]) != []
+    assert imports_upwards([("training/loop.py", f"def late() -> None:\n    {line}\n")]) != []
+
+
+def test_at_most_twelve_modules_stand_beside_the_folders() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= 12
 
 
 def test_public_names_are_sorted_and_documented() -> None:

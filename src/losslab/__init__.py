@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losslab.accounting.count import count
-    from losslab.analysis.runs import read_evaluations
     from losslab.errors import LosslabError
     from losslab.ranges import BatchRange, LrRange
     from losslab.ranges.find import find_batch, find_lr
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from losslab.spec import Run, Study
     from losslab.study.execute import execute
     from losslab.study.plan import plan
+    from losslab.study.results import read_evaluations
     from losslab.study.stages import load_study
     from losslab.training.loop import train
 
@@ -30,7 +30,7 @@ _HOME = {
     "find_lr": "losslab.ranges.find",
     "load_study": "losslab.study.stages",
     "plan": "losslab.study.plan",
-    "read_evaluations": "losslab.analysis.runs",
+    "read_evaluations": "losslab.study.results",
     "train": "losslab.training.loop",
     "write_report": "losslab.report",
 }

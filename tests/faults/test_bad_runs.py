@@ -9,9 +9,9 @@ import pytest
 from fault_tasks import supervise
 from fault_tools import in_child
 
-from losslab.analysis.measures import best_runs
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
+from losslab.study.findings import best_runs
 from losslab.study.results import read_run
 from losslab.study.store import StudyFolder
 from losslab.training.loop import train

@@ -4,40 +4,19 @@ A measure of each group of runs is an `Estimate` over its seeds, and findings ar
 well count in no estimate; `selection.unended` names them.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from losslab.analysis.estimates import Estimate, differ
-from losslab.analysis.runs import Groups, done, field_of, where
-from losslab.ranges.findings import batch_ranges, lr_ranges
+from losslab.analysis.runs import Groups, where
 from losslab.records import Evaluation
 from losslab.spec import Run
-from losslab.study.results import RunResult
-from losslab.study.stages import Fields
+from losslab.study.findings import final_validation_loss
+from losslab.study.results import RunResult, done, field_of
 
 Measure = Callable[[RunResult], float | None]
-
-
-def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """The spec with the lowest final validation loss in each group, the mean over seeds; all its seeds must have ended.
-
-    Args:
-        results: the runs of a stage.
-        group: dotted fields of a run that tell the groups apart.
-    """
-    candidates: dict[str, list[RunResult]] = defaultdict(list)
-    for result in results:
-        candidates[result.run.model_copy(update={"seed": 0}).id].append(result)
-    best: dict[tuple[Any, ...], tuple[float, RunResult]] = {}
-    for members in candidates.values():
-        if len(done(members)) == len(members):
-            key = tuple(field_of(members[0], field) for field in group)
-            mean = fmean(map(_final_validation_loss, members))
-            best[key] = min(best.get(key, (mean, members[0])), (mean, members[0]), key=lambda each: each[0])
-    return [result.run.model_dump(mode="json") for _, result in best.values()]
 
 
 def loss(evaluation: Evaluation, name: str) -> float | None:
@@ -215,7 +194,7 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
 def _search(runs: Sequence[RunResult], field: str) -> Search:
     trials = {value: where(runs, field, value) for value in sorted({field_of(result, field) for result in runs})}
     found = estimates({str(value): trial for value, trial in trials.items()}, final("validation_loss"))
-    best = min(done(runs), key=_final_validation_loss, default=None)
+    best = min(done(runs), key=final_validation_loss, default=None)
     return Search(
         {value: found.get(str(value)) for value in trials},
         None if best is None else field_of(best, field),
@@ -246,17 +225,5 @@ def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
 
 
-def _final_validation_loss(result: RunResult) -> float:
-    return _or_infinity(result.evaluations[-1].validation_loss)
-
-
 def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value
-
-
-FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
-    "best": best_runs,
-    "lr_range": lr_ranges,
-    "batch_range": batch_ranges,
-}
-"""What a stage can find, by the name that a study's TOML gives."""

@@ -2,56 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from losslab import notebook
 from losslab.choice import Choice
 from losslab.spec import Run
-from losslab.study.results import RunResult, StudyResults, read_results
-from losslab.study.stages import Fields, flat_fields, get_field
-from losslab.study.store import StudyFolder
+from losslab.study.findings import RANGES
+from losslab.study.results import RunResult, StudyResults, done, field_of
+from losslab.study.stages import Fields, flat_fields
 
-RANGES = ("lr_range", "batch_range")
-"""Findings of range tests."""
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
-
-
-def read_evaluations(folder: Path | str) -> Any:
-    """A pandas DataFrame with a row for each evaluation of each run of a study folder; needs pandas.
-
-    Its columns are `stage`, `id` and `status`, the run's spec by dotted path (`optimizer.name`, `lr`, `seed`), what was
-    measured (`epoch`, `train_loss` ...), and the run's `test_loss` and `test_accuracy`.
-
-    Args:
-        folder: what ``losslab study run`` filled; it may be unfinished.
-    Raises:
-        InvalidInput: when it holds no study.
-        ImportError: when pandas is not installed.
-    """
-    rows = [
-        {"stage": stage, "id": result.run.id, "status": result.status}
-        | flat_fields(result.run.model_dump(mode="json"))
-        | asdict(evaluation)
-        | {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
-        for stage, results in read_results(StudyFolder(Path(folder))).stages.items()
-        for result in results
-        for evaluation in result.evaluations
-    ]
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return notebook.frame({key: [row.get(key) for row in rows] for key in columns})
-
-
-def done(results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs that reached their end and have something to show."""
-    return [result for result in results if result.status == "done" and result.evaluations]
-
-
-def field_of(result: RunResult, path: str) -> Any:
-    """A field of the run's spec at a dotted path, or None."""
-    return get_field(result.run.model_dump(mode="json"), path)
 
 
 def told(value: Any, names: Mapping[Any, str]) -> Any:

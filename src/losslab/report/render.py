@@ -28,7 +28,6 @@ from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, table
 from losslab.plots.files import write_files
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM, RULES
-from losslab.ranges import findings as ranges
 from losslab.ranges.curves import FALL_SHARE
 from losslab.ranges.shape import batch_shape, lr_shape
 from losslab.report.diagram import block_diagram
@@ -36,6 +35,7 @@ from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
 from losslab.report.layer_table import layer_table
 from losslab.report.pictures import data_facts
+from losslab.study import findings as ranges
 from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.stages import STUDIES, study_names
 from losslab.study.store import StudyFolder

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from losslab.analysis.measures import FINDINGS
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
 from losslab.study.costs import Cost, longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
+from losslab.study.findings import FINDINGS
 from losslab.study.plan import Plan, StagePlan, plan_at
 from losslab.study.results import RunResult, read_run
 from losslab.study.sizes import training_images

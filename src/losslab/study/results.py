@@ -1,14 +1,16 @@
 """What a study folder holds, read back as values; no torch."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from losslab import notebook
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
-from losslab.study.stages import study_names
+from losslab.study.stages import flat_fields, get_field, study_names
 from losslab.study.store import RunFolder, StudyFolder
 
 
@@ -121,3 +123,36 @@ def read_results(folder: StudyFolder) -> StudyResults:
         paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
         counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
     return StudyResults(plan, stages, counts)
+
+
+def done(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs that reached their end and have something to show."""
+    return [result for result in results if result.status == "done" and result.evaluations]
+
+
+def field_of(result: RunResult, path: str) -> Any:
+    """A field of the run's spec at a dotted path, or None."""
+    return get_field(result.run.model_dump(mode="json"), path)
+
+
+def read_evaluations(folder: Path | str) -> Any:
+    """A pandas DataFrame with a row for each evaluation of each run of a study folder; needs pandas.
+
+    Its columns are `stage`, `id` and `status`, the run's spec by dotted path (`optimizer.name`, `lr`, `seed`), what was
+    measured (`epoch`, `train_loss` ...), and the run's `test_loss` and `test_accuracy`.
+
+    Args:
+        folder: what ``losslab study run`` filled; it may be unfinished.
+    Raises:
+        InvalidInput: when it holds no study.
+        ImportError: when pandas is not installed.
+    """
+    rows: list[dict[str, Any]] = []
+    for stage, results in read_results(StudyFolder(Path(folder))).stages.items():
+        for result in results:
+            identity = {"stage": stage, "id": result.run.id, "status": result.status}
+            spec = flat_fields(result.run.model_dump(mode="json"))
+            test = {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
+            rows += [identity | spec | asdict(evaluation) | test for evaluation in result.evaluations]
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return notebook.frame({key: [row.get(key) for row in rows] for key in columns})

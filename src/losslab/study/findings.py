@@ -1,0 +1,127 @@
+"""What a stage of a study finds in each group of its runs: the best run, a range of learning rates or batch sizes."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from losslab.choice import Choice
+from losslab.ranges.batch import BatchRange, find_batch_range
+from losslab.ranges.lr import LrRange, find_lr_range
+from losslab.ranges.trace import Trace, trace_of
+from losslab.study.results import RunResult, done, field_of
+from losslab.study.stages import Fields
+
+
+def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
+    """The spec with the lowest final validation loss in each group, the mean over seeds; all its seeds must have ended.
+
+    Args:
+        results: the runs of a stage.
+        group: dotted fields of a run that tell the groups apart.
+    """
+    return [_best(members).run.model_dump(mode="json") for members in _groups(_complete(results), group)]
+
+
+def _complete(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs that are done and whose spec is done for every other seed, too."""
+    by_spec = _by_spec(results)
+    complete = [members for members in by_spec.values() if len(done(members)) == len(members)]
+    return [result for members in complete for result in members]
+
+
+def _best(results: Sequence[RunResult]) -> RunResult:
+    """The first run of the spec with the lowest mean loss; of equal ones the first."""
+    candidates = _by_spec(results).values()
+    best = min(candidates, key=lambda members: fmean(map(final_validation_loss, members)))
+    return best[0]
+
+
+def _by_spec(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """Runs that differ in their seed alone, together."""
+    specs: dict[str, list[RunResult]] = defaultdict(list)
+    for result in results:
+        specs[result.run.model_copy(update={"seed": 0}).id].append(result)
+    return specs
+
+
+def final_validation_loss(result: RunResult) -> float:
+    """The validation loss of the last evaluation; infinite where there is none."""
+    loss = result.evaluations[-1].validation_loss
+    return float("inf") if loss is None else loss
+
+
+def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
+    """The spec of each group with `lr_min`, `lr_max` and `suggestion`; a group without a range is left out.
+
+    Args:
+        results: ramps of the learning rate, or runs at constant rates, over any number of seeds.
+        group: dotted fields of a run that tell the groups apart.
+    """
+    found = []
+    for runs in _groups(_conclusive(results), group):
+        lr_range = lr_range_of(runs)
+        if lr_range and lr_range.found:
+            limits = {"lr_min": lr_range.lr_min, "lr_max": lr_range.lr_max, "suggestion": lr_range.suggestion}
+            found.append(runs[0].run.model_dump(mode="json") | limits)
+    return found
+
+
+def batch_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
+    """The spec of each group with `b_min` and `b_max`; a group without a range is left out."""
+    found = []
+    for runs in _groups(_conclusive(results), group):
+        batch_range = batch_range_of(runs)
+        if batch_range and batch_range.found:
+            limits = {"b_min": batch_range.b_min, "b_max": batch_range.b_max}
+            found.append(runs[0].run.model_dump(mode="json") | limits)
+    return found
+
+
+def lr_range_of(results: Sequence[RunResult]) -> LrRange | None:
+    """The learning-rate range of runs that differ in learning rate and seed only; None before one has ended."""
+    ended = _conclusive(results)
+    if not ended:
+        return None
+    mode = "ramp" if isinstance(ended[0].run.lr, Choice) else "grid"
+    return find_lr_range([_trace(result) for result in ended], mode=mode)
+
+
+def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
+    """The batch-size range of runs that differ in batch size and seed only, over the sizes that ended for every seed.
+
+    None before there are two such sizes.
+    """
+    by_size: dict[Any, list[Trace]] = defaultdict(list)
+    for result in sorted(_conclusive(results), key=lambda result: result.run.seed):
+        by_size[result.run.batch].append(_trace(result))
+    seeds = max(map(len, by_size.values()), default=0)
+    sizes = sorted(size for size, traces in by_size.items() if len(traces) == seeds)
+    return find_batch_range(sizes, by_size.__getitem__) if len(sizes) > 1 else None
+
+
+def _conclusive(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs that a range is read from: to diverge is a result here."""
+    return [result for result in results if result.start and result.status in ("done", "diverged")]
+
+
+def _trace(result: RunResult) -> Trace:
+    return trace_of(result.records, result.run.seed, result.run.max_micro_batch)
+
+
+def _groups(results: Sequence[RunResult], group: Sequence[str]) -> list[list[RunResult]]:
+    """Runs that are equal in some fields, together."""
+    groups: dict[tuple[str, ...], list[RunResult]] = defaultdict(list)
+    for result in results:
+        groups[tuple(repr(field_of(result, path)) for path in group)].append(result)
+    return list(groups.values())
+
+
+FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
+    "best": best_runs,
+    "lr_range": lr_ranges,
+    "batch_range": batch_ranges,
+}
+"""What a stage can find, by the name that a study's TOML gives."""
+RANGES = ("lr_range", "batch_range")
+"""Findings of range tests, in which to diverge is a result."""
