@@ -1,27 +1,31 @@
 """Small networks, data and tasks that tests name by import path, in this process and in workers."""
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
-from losslab.data.dataset import Dataset
+from losslab.data import TaskData
+from losslab.data.dataset import Dataset as ImageDataset
 from losslab.errors import LosslabError
 from losslab.process import CACHES
 
 
-def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> Dataset:
+def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> ImageDataset:
     """Images whose class is told by which third of them is bright; learnable in a few steps."""
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 3, images + 60)
-    pixels = random.integers(0, 120, (images + 60, channels, side, side), dtype=np.uint8)
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, images + 60)
+    pixels = generator.integers(0, 120, (images + 60, channels, side, side), dtype=np.uint8)
     for image, label in zip(pixels, labels, strict=True):
         image[:, label * side // 3 : (label + 1) * side // 3] += 100
-    return Dataset(
+    return ImageDataset(
         name="tiny",
         title="Tiny",
         classes=("top", "middle", "bottom"),
@@ -179,3 +183,129 @@ def threads() -> Iterator[int]:
 
 def wants_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(64, 3))
+
+
+def mean_output(model: nn.Module, batch: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
+    """A loss of a user's own."""
+    return factor * model(batch).mean()
+
+
+def largest_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A metric of a user's own."""
+    return (outputs.flatten() - targets.flatten()).abs().max()
+
+
+def table(rows: int = 400, seed: int = 0) -> TaskData:
+    """Eight numbers a row, whose noisy sum of squares is the target."""
+    generator = np.random.default_rng(seed)
+    inputs = generator.standard_normal((rows, 8)).astype("float32")
+    targets = (np.square(inputs).sum(1) + 0.1 * generator.standard_normal(rows)).astype("float32")
+    cut = rows * 3 // 4
+    return TaskData(train=(inputs[:cut], targets[:cut]), test=(inputs[cut:], targets[cut:]))
+
+
+class Rows(Dataset[Any]):
+    """The same table, read row by row; with noise, each reading draws its own."""
+
+    def __init__(self, noise: bool, part: slice) -> None:
+        inputs, targets = (np.concatenate(column) for column in zip(table().train, table().test, strict=True))
+        self.inputs, self.targets = inputs[part], targets[part]
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = torch.from_numpy(self.inputs[index])
+        if self.noise:
+            inputs = inputs + torch.randn(8) + np.random.standard_normal() + random.random()
+        return inputs, torch.tensor(self.targets[index])
+
+
+def rows() -> TaskData:
+    return TaskData(train=Rows(False, slice(0, 300)), test=Rows(False, slice(300, None)))
+
+
+def noisy_rows() -> TaskData:
+    return TaskData(train=Rows(True, slice(0, 300)), test=Rows(False, slice(300, None)))
+
+
+def tokens(sequences: int = 160, length: int = 12) -> TaskData:
+    """Sequences that count upwards modulo 17 from a random start, padded to one length behind a mask."""
+    generator = np.random.default_rng(0)
+    starts = generator.integers(0, 17, (sequences, 1))
+    ids = (starts + np.arange(length)) % 17
+    lengths = generator.integers(4, length + 1, (sequences, 1))
+    mask = (np.arange(length) < lengths).astype("int64")
+    return TaskData(train={"input_ids": ids, "attention_mask": mask})
+
+
+class Reader(nn.Module):
+    """A two-layer transformer on tokens, with a causal mask and a mask of padding."""
+
+    def __init__(self, width: int = 16, vocabulary: int = 17) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        layer = nn.TransformerEncoderLayer(width, 2, 2 * width, dropout=0.1, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        length = input_ids.shape[1]
+        future = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).triu(1)
+        hidden = self.layers(self.embedding(input_ids), mask=future, src_key_padding_mask=attention_mask == 0)
+        return self.head(hidden)
+
+
+def reader() -> nn.Module:
+    return Reader()
+
+
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023, arXiv:2302.06675, Algorithm 2."""
+
+    def __init__(self, params: Any, lr: float = 1e-4, betas: Any = (0.9, 0.99), weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weights in group["params"]:
+                momentum = self.state[weights].setdefault("momentum", torch.zeros_like(weights))
+                first, second = group["betas"]
+                weights.mul_(1 - group["lr"] * group["weight_decay"])
+                weights.add_(torch.lerp(weights.grad, momentum, first).sign_(), alpha=-group["lr"])
+                momentum.lerp_(weights.grad, 1 - second)
+
+
+def masked_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Cross-entropy of the next token where the mask is one, as a user writes it."""
+    logits, targets = model(**batch)[:, :-1], batch["input_ids"][:, 1:]
+    counted = batch["attention_mask"][:, 1:] == 1
+    return nn.functional.cross_entropy(logits[counted], targets[counted])
+
+
+masked_loss.weight = lambda batch: batch["attention_mask"][:, 1:].sum()  # type: ignore[attr-defined]
+
+
+def squared_error(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    return (model(batch[0])[:, 0] - batch[1]).square().mean()
+
+
+def still_reader() -> nn.Module:
+    model = Reader()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    for layer in model.layers.layers:
+        layer.self_attn.dropout = 0.0
+    return model
+
+
+def table_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def narrow() -> nn.Module:
+    """A network that takes rows of three numbers."""
+    return nn.Linear(3, 1)

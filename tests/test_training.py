@@ -15,10 +15,10 @@ from losslab.models.mlp import mlp
 from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
-from losslab.training.evaluation import evaluate
+from losslab.training.evaluation import Scores, evaluate
+from losslab.training.feed import image_parts
 from losslab.training.loop import train
-from losslab.training.state import TrainState, new_state, parameter_groups, prepare
-from losslab.training.step import micro_batches
+from losslab.training.state import TrainState, make_task, new_state, parameter_groups, prepare
 from losslab.training.timeline import Timeline
 
 DATA = tiny_data()
@@ -163,9 +163,9 @@ def test_the_test_set_is_not_read_when_the_run_says_so(monkeypatch: pytest.Monke
     evaluated: list[int] = []
     whole = evaluate
 
-    def spy(model: torch.nn.Module, images: Images) -> tuple[float, float]:
+    def spy(model: torch.nn.Module, images: Images, *judge: Any) -> Scores:
         evaluated.append(len(images))
-        return whole(model, images)
+        return whole(model, images, *judge)
 
     monkeypatch.setattr("losslab.training.loop.evaluate", spy)
     assert go(run(test=False, epochs=1))[-1].test_loss is None  # type: ignore[union-attr]
@@ -229,7 +229,9 @@ def test_evaluation_is_a_mean_over_all_images_and_keeps_the_mode() -> None:
     state: TrainState = new_state(run(), DATA)
     state.model.train()
     images = on_device(DATA, None, device=torch.device("cpu"))
-    loss, accuracy = evaluate(state.model, images)
+    task = make_task(run())
+    scores = evaluate(state.model, images, task.loss, task.metrics)
+    loss, accuracy = scores.loss, scores.metrics["accuracy"]
     assert state.model.training
     state.model.eval()
     pixels, labels = images.batch(torch.arange(len(images)))
@@ -273,9 +275,9 @@ def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
     spec = run(**AUGMENT, max_micro_batch=9)
     images = prepare(spec, DATA, "contiguous").training
     indices = torch.tensor([3, 1, 4, 9, 5])
-    parts = list(micro_batches(spec, images, indices, step=7))
-    assert [len(labels) for _, labels in parts] == [9, 9, 2]
-    pixels, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    parts = list(image_parts(spec, images, indices, step=7))
+    assert [part.samples for part in parts] == [9, 9, 2]
+    pixels, labels = (torch.cat(column) for column in zip(*(part.batch for part in parts), strict=True))
     assert torch.equal(labels, images.labels[indices].repeat(4))
     assert len(pixels.unique(dim=0)) == 20
     augment = compose(repeat(4), pad_crop(1), flip(), images.normalization, cutout(2))

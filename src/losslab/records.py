@@ -27,7 +27,9 @@ class Steps:
 
     `batch_size` counts distinct images. With M copies of each, `loss` is the mean cross-entropy over all M times
     `batch_size` images, without any penalty, before the update; `correct` is how many of the same forward pass were
-    classified correctly, divided by M, so that `correct / batch_size` is the accuracy whatever M is.
+    classified correctly, divided by M, so that `correct / batch_size` is the accuracy whatever M is; it is empty where
+    the task has no accuracy of images. `gradient_norm` is that of the last of these steps, over all weights, before it
+    is clipped.
     """
 
     kind: ClassVar[str] = "steps"
@@ -38,6 +40,7 @@ class Steps:
     correct: list[float]
     train_seconds: float
     train_processor_seconds: float | None = None
+    gradient_norm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Evaluation:
     in evaluation mode on a fixed sample of the training images, never augmented. `samples` counts the images seen,
     M copies of one in a step as one. Validation values are None without a validation set. `train_processor_seconds` is
     the processor time of all threads of the process within `train_seconds`, which other work on the machine does not
-    stretch; None where the arithmetic is not the processor's, and in records of before it was measured.
+    stretch; None where the arithmetic is not the processor's, and in records of before it was measured. Accuracies are
+    None where the task has none. `metrics` holds all other metrics by part and name, such as `validation_mae`, and
+    what the average of the weights scored, such as `averaged_validation_loss`; None where there are none.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -58,15 +63,16 @@ class Evaluation:
     epoch: float
     samples: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     penalty: float
     fit_loss: float
-    fit_accuracy: float
+    fit_accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
     train_seconds: float
     eval_seconds: float
     train_processor_seconds: float | None = None
+    metrics: dict[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,14 @@ class Final:
     train_seconds: float
     eval_seconds: float
     train_processor_seconds: float | None = None
+    metrics: dict[str, float | None] | None = None
 
 
 Record = Start | Steps | Evaluation | Final
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
 _FIELDS = {kind: {field.name for field in fields(kind)} for kind in _KINDS.values()}
-_ADDED_LATER = {"train_processor_seconds"}
-"""Fields that rows of earlier versions lack."""
+_ADDED_LATER = {"train_processor_seconds", "gradient_norm", "metrics"}
+"""Fields that rows of earlier versions lack, and rows in which they are None."""
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -97,7 +104,8 @@ def to_row(record: Record) -> dict[str, Any]:
         >>> to_row(Steps(0, [0.1], [2], [float("nan")], [1], 0.5))["loss"]
         [None]
     """
-    return {"kind": record.kind, **{key: _strict(value) for key, value in asdict(record).items()}}
+    values = {key: _strict(value) for key, value in asdict(record).items()}
+    return {"kind": record.kind} | {key: value for key, value in values.items() if _is_written(key, value)}
 
 
 def from_row(row: dict[str, Any]) -> Record:
@@ -122,11 +130,20 @@ def deterministic(record: Record) -> dict[str, Any]:
 
 def is_finite(record: Record) -> bool:
     """Whether every number of the record is finite; one that is not ends its run."""
-    values = [number for value in asdict(record).values() for number in (value if isinstance(value, list) else [value])]
-    return all(isfinite(value) for value in values if isinstance(value, int | float))
+    for value in asdict(record).values():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(isfinite(number) for number in numbers if isinstance(number, int | float)):
+            return False
+    return True
+
+
+def _is_written(key: str, value: Any) -> bool:
+    return value is not None or key not in _ADDED_LATER
 
 
 def _strict(value: Any) -> Any:
     if isinstance(value, list):
         return [_strict(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
     return None if isinstance(value, float) and not isfinite(value) else value

@@ -28,6 +28,7 @@ from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
 from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
+from losslab.tasks import LOSSES, METRICS, check_name
 
 MAX_SPEC_BYTES = 1_000_000
 # strict=True: do not coerce True to 1 or "3" to 3.
@@ -99,7 +100,34 @@ def _number(value: object) -> float | None:
         return None
 
 
+def _known(kind: str, known: Mapping[str, str], choice: Choice) -> Choice:
+    return check_name(kind, choice, known)
+
+
+AVERAGES = {"ema": {"decay": 0.999}, "equal": {"start": 0.75}}
+"""Averages of weights, with their options and what these are when not given; each lies from 0 to below 1."""
+
+
+def _average(value: object) -> object:
+    """A known average of weights, its option filled in."""
+    if value is None:
+        return None
+    choice = Choice.model_validate(as_choice(value))
+    if choice.name not in AVERAGES:
+        raise ValueError(unknown_name("average", choice.name, AVERAGES))
+    options = AVERAGES[choice.name] | choice.options
+    for key, number in options.items():
+        if key not in AVERAGES[choice.name]:
+            raise ValueError(unknown_name(f"option of {choice.name}", key, AVERAGES[choice.name]))
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
+            raise ValueError(f"`{key}` (={number}) must be a number from 0 to below 1")
+    return Choice(name=choice.name, **options)
+
+
+CROSS_ENTROPY = Choice(name="cross_entropy")
 Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
+Loss = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "loss", LOSSES))]
+Metric = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))]
 Augmentation = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_augmentation)]
 
 
@@ -128,6 +156,19 @@ class Run(Frozen):
     test: bool = True
     """Whether the final record reads the test set; a search never does."""
     seed: NonNegativeInt = 0
+    loss: Loss = CROSS_ENTROPY
+    """What is minimised: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, `module:function`."""
+    metrics: (
+        tuple[Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))], ...]
+        | None
+    ) = None
+    """What is measured beside the loss: `["accuracy", "top_k(k=5)"]`; what is usual for the loss when None."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the arithmetic of a step, by autocast; weights and optimizer stay float32."""
+    clip_norm: PositiveFloat | None = None
+    """A gradient of a larger norm, over all weights, is scaled down to this one."""
+    average: Annotated[Choice | None, BeforeValidator(_average)] = None
+    """Average of the weights, evaluated beside them: `ema(decay=0.999)`, or `equal(start=0.75)` of the run on."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

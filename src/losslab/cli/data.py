@@ -62,7 +62,7 @@ def fetch(name: str, *, source: str = "auto", json: Flag = False) -> None:
         json: Print JSON.
     """
     path = data.fetch(name, source=source)
-    dataset = data.load(name)
+    dataset = data.load_images(name)
     facts = {
         "name": name,
         "path": str(path),
@@ -90,7 +90,7 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
         picture: File of the picture, .png, .svg or .pdf; NAME-samples.png when absent, none with --json.
         json: Print JSON.
     """
-    dataset = data.load(name)
+    dataset = data.load_images(name)
     facts = data.summary(dataset)
     if picture is None and not json:
         picture = Path(re.sub(r"[^\w.-]+", "-", Path(name).name) + "-samples.png")

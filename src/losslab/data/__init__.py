@@ -10,20 +10,34 @@ from losslab.data.catalog import CATALOG, is_dataset
 
 if TYPE_CHECKING:
     from losslab.data.dataset import Dataset, summary
-    from losslab.data.loading import fetch, load
+    from losslab.data.loading import fetch, load, load_images
     from losslab.data.picture import write_samples
     from losslab.data.splitting import split
+    from losslab.data.task_data import TaskData
 
 _HOME = {
     "Dataset": "losslab.data.dataset",
+    "TaskData": "losslab.data.task_data",
     "fetch": "losslab.data.loading",
     "load": "losslab.data.loading",
+    "load_images": "losslab.data.loading",
     "split": "losslab.data.splitting",
     "summary": "losslab.data.dataset",
     "write_samples": "losslab.data.picture",
 }
 
-__all__ = ["CATALOG", "Dataset", "fetch", "is_dataset", "load", "split", "summary", "write_samples"]
+__all__ = [
+    "CATALOG",
+    "Dataset",
+    "TaskData",
+    "fetch",
+    "is_dataset",
+    "load",
+    "load_images",
+    "split",
+    "summary",
+    "write_samples",
+]
 
 
 def __getattr__(name: str) -> Any:

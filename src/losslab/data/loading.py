@@ -11,6 +11,7 @@ from losslab.data.own import load_own
 from losslab.data.readers import Arrays, read_official
 from losslab.data.sources import choose_sources
 from losslab.data.store import cache_folder, open_arrays, workspace, write_arrays
+from losslab.data.task_data import TaskData
 from losslab.errors import DataCorrupt, DataUnavailable, InvalidInput, unknown_name
 
 Progress = Callable[[str], None]
@@ -52,7 +53,7 @@ def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
     return path
 
 
-def load(name: str) -> Dataset:
+def load(name: str) -> Dataset | TaskData:
     """A data set by name; one of the catalog that is not in the cache is fetched first.
 
     Args:
@@ -70,6 +71,20 @@ def load(name: str) -> Dataset:
     if not is_dataset(name):
         raise InvalidInput(unknown_dataset(name))
     return load_own(name)
+
+
+def load_images(name: str) -> Dataset:
+    """A data set of images by name, as :func:`load` has it.
+
+    Raises:
+        InvalidInput: also when it is one of other samples.
+    """
+    dataset = load(name)
+    if isinstance(dataset, TaskData):
+        raise InvalidInput(
+            f"data set '{name}' holds no images of losslab but a TaskData, of which only training is told"
+        )
+    return dataset
 
 
 def _is_intact(path: Path, progress: Progress) -> bool:

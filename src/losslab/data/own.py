@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from losslab.choice import import_attribute
 from losslab.data.catalog import is_own_path
 from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.splitting import split
+from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -23,7 +25,7 @@ _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _DEEP_MODES = ("I", "F")
 
 
-def load_own(name: str) -> Dataset:
+def load_own(name: str) -> Dataset | TaskData:
     """The data set behind a path or a ``package.module:factory``.
 
     Raises:
@@ -32,7 +34,7 @@ def load_own(name: str) -> Dataset:
     path = Path(name)
     try:
         if not is_own_path(path):
-            return with_valid_labels(_call_factory(name))
+            return _call_factory(name)
         train, test, classes = _read_npz(path) if path.suffix == ".npz" else _read_folder(path)
         return with_valid_labels(_dataset(path, train, test, classes))
     except (ValueError, TypeError) as error:
@@ -137,8 +139,12 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         raise ValueError(f"{path} cannot be read ({error})") from error
 
 
-def _call_factory(name: str) -> Dataset:
-    made = import_attribute(f"data set '{name}'", name)()
-    if not isinstance(made, Dataset):
-        raise InvalidInput(f"data set '{name}' gave {type(made).__name__}, not a losslab.data.Dataset")
-    return made
+def _call_factory(name: str) -> Dataset | TaskData:
+    dataset = import_attribute(f"data set '{name}'", name)()
+    if isinstance(dataset, TaskData):
+        return replace(dataset, name=name, title=dataset.title or name)
+    if not isinstance(dataset, Dataset):
+        raise InvalidInput(
+            f"data set '{name}' gave {type(dataset).__name__}, not a losslab.data.TaskData or a losslab.data.Dataset"
+        )
+    return with_valid_labels(dataset)

@@ -2,7 +2,9 @@
 
 import torch
 
+from losslab.data.batches import Images
 from losslab.data.dataset import Dataset
+from losslab.data.task_data import TaskData
 from losslab.errors import OutOfMemory
 from losslab.randomness import generator
 from losslab.ranges.curves import steps_before_divergence
@@ -16,7 +18,7 @@ from losslab.training.timeline import Timeline
 
 
 def train_trace(
-    run: Run, dataset: Dataset, *, device: torch.device | str = "cpu", noise_batch: int | None = None
+    run: Run, dataset: Dataset | TaskData, *, device: torch.device | str = "cpu", noise_batch: int | None = None
 ) -> Trace:
     """Train a run and return its trace; it ends where the loss diverges.
 
@@ -34,7 +36,8 @@ def train_trace(
     try:
         records = _train(run, dataset, state, device)
     except OutOfMemory:
-        largest = max(Timeline(run, len(dataset.train_labels)).batch_sizes)
+        training = prepare(run, dataset, state.layout, device).training
+        largest = max(Timeline(run, len(training)).batch_sizes)
         part = min(run.max_micro_batch or largest, largest) // 2
         if not part:
             raise
@@ -44,7 +47,7 @@ def train_trace(
     return trace_of(records, run.seed, run.max_micro_batch, squares)
 
 
-def _train(run: Run, dataset: Dataset, state: TrainState, device: torch.device | str) -> list[Record]:
+def _train(run: Run, dataset: Dataset | TaskData, state: TrainState, device: torch.device | str) -> list[Record]:
     """The records up to the last step, or to where the loss diverges; nothing is evaluated."""
     records: list[Record] = []
     losses: list[float] = []
@@ -61,10 +64,12 @@ def _train(run: Run, dataset: Dataset, state: TrainState, device: torch.device |
 
 
 def _gradients(
-    run: Run, dataset: Dataset, state: TrainState, size: int, device: torch.device | str
+    run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, device: torch.device | str
 ) -> GradientSquares | None:
     """The gradient of the trained weights over batches of training images; None with fewer than two batches."""
     images = prepare(run, dataset, state.layout, device).training
+    if not isinstance(images, Images):
+        return None
     order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(images.labels.device)
     batches = [images.batch(part) for part in torch.split(order[: size * NOISE_BATCHES], size) if len(part) == size]
     return measure_gradients(state.model, batches, cross_entropy) if len(batches) > 1 else None

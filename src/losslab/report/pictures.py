@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.data import CATALOG, load, summary
+from losslab.data import CATALOG, load_images, summary
 from losslab.data.loading import stored_path
 from losslab.errors import DataCorrupt, DataUnavailable
 
@@ -38,7 +38,7 @@ def data_facts(name: str, *, classes: int = 3, images: int = 3) -> DataFacts | N
     if entry is None or not stored_path(entry).exists():
         return None
     try:
-        dataset = load(name)
+        dataset = load_images(name)
     except (DataCorrupt, DataUnavailable):
         return None
     firsts = {

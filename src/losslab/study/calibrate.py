@@ -13,13 +13,15 @@ from losslab import data
 from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
+from losslab.data.task_data import TaskData
 from losslab.process import peak_memory, reset_peak_memory
 from losslab.records import Steps
 from losslab.spec import Layout, Run
 from losslab.study.costs import Cost, at_a_time
+from losslab.tasks.samples import Parts
 from losslab.training.evaluation import evaluate
 from losslab.training.loop import train
-from losslab.training.state import TrainState, memory_format, new_state, prepare
+from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
 from losslab.training.timeline import Timeline
 
 CALIBRATION_SECONDS = 0.7
@@ -47,7 +49,7 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
     yield {layout: _cost(run, dataset, layout) for layout in layouts}
 
 
-def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
+def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
     """What a run costs, measured at its smallest and largest batch size, then with copies."""
     reset_peak_memory()
     began = perf_counter()
@@ -59,17 +61,25 @@ def _cost(run: Run, dataset: Dataset, layout: Layout) -> Cost:
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
     if len(sizes) > 2:
         _take_sizes(course, run, dataset, state)
-    few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-    images = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(layout))
-    evaluate(state.model, images)
-    clock = perf_counter()
-    evaluate(state.model, images)
-    image_seconds = (perf_counter() - clock) / len(images)
+    image_seconds = _time_evaluation(run, dataset, state, parts)
     cost = Cost(tuple(seconds.items()), image_seconds, start_seconds, peak_memory())
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 
 
-def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset, state: TrainState) -> None:
+def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts) -> float:
+    """Seconds of evaluating one sample, by a second pass over some."""
+    samples = parts.fit
+    if isinstance(dataset, Dataset):
+        few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
+        samples = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.layout))
+    task = make_task(run)
+    evaluate(state.model, samples, task.loss, task.metrics, run.precision)
+    began = perf_counter()
+    evaluate(state.model, samples, task.loss, task.metrics, run.precision)
+    return (perf_counter() - began) / len(samples)
+
+
+def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset | TaskData, state: TrainState) -> None:
     """A step of some of a run's batch sizes, in their order: what they leave free between them is memory, too."""
     sizes = course[:: -(-len(course) // VARIED_SIZES)]
     fractions = [place / len(sizes) for place in range(1, len(sizes))]
@@ -78,7 +88,7 @@ def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset, state: TrainS
         pass
 
 
-def _with_copies(cost: Cost, run: Run, dataset: Dataset, state: TrainState) -> Cost:
+def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: TrainState) -> Cost:
     """The cost of one copy, and of as many more as are quickly measured."""
     (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
     copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
@@ -92,7 +102,7 @@ def _with_copies(cost: Cost, run: Run, dataset: Dataset, state: TrainState) -> C
     return replace(cost, step_seconds=((smallest, seconds), (largest * copies, step)), image_bytes=image_bytes)
 
 
-def _time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies: int) -> float:
+def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int) -> float:
     """The median seconds of a step after the first."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
@@ -103,7 +113,7 @@ def _time_steps(run: Run, dataset: Dataset, state: TrainState, size: int, copies
     return median(seconds[1:])
 
 
-def _steps(run: Run, dataset: Dataset, state: TrainState, count: int) -> Iterator[Steps]:
+def _steps(run: Run, dataset: Dataset | TaskData, state: TrainState, count: int) -> Iterator[Steps]:
     """The steps of a run of so many, one by one, from the first."""
     state.step, state.train_seconds = 0, 0.0
     changes = {"steps": count, "epochs": None, "evaluate": "end", "lr": 1e-6}

@@ -8,6 +8,7 @@ from time import monotonic
 
 from losslab import data
 from losslab.data.dataset import Dataset
+from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.files import complete_lines
 from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
@@ -23,7 +24,7 @@ CHECKPOINT_SECONDS = 60.0
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str) -> Dataset:
+def _dataset(name: str) -> Dataset | TaskData:
     return data.load(name)
 
 

@@ -43,6 +43,8 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         "train_seconds": state.train_seconds,
         "train_processor_seconds": state.train_processor_seconds,
         "eval_seconds": state.eval_seconds,
+        "scaler": None if state.scaler is None else state.scaler.state_dict(),
+        "average_count": None if state.average is None else state.average.count,
         "numbers": {f"{place}.{key}": value for place, key, value in _slots(state) if not torch.is_tensor(value)},
     }
     content = save(_tensors(state), metadata={"facts": json.dumps(facts)})
@@ -97,6 +99,12 @@ def _restore(place: Path, state: TrainState) -> int:
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
     # A run begun by a version that did not measure it knows only a part: no processor time is better than a wrong one.
     state.train_processor_seconds = facts.get("train_processor_seconds")
+    if state.scaler is not None:
+        state.scaler.load_state_dict(facts["scaler"])
+    if state.average is not None:
+        state.average.count = facts["average_count"]
+        for name, tensor in state.average.tensors.items():
+            tensor.copy_(tensors[f"average.{name}"])
     return int(facts["rows"])
 
 
@@ -125,6 +133,8 @@ def _slots(state: TrainState) -> Iterator[tuple[int, str, Any]]:
 
 def _tensors(state: TrainState) -> dict[str, torch.Tensor]:
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{key}": value for key, value in state.average.tensors.items()}
     tensors |= {f"optimizer.{place}.{key}": value for place, key, value in _slots(state) if torch.is_tensor(value)}
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
 

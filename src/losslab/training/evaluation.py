@@ -1,30 +1,98 @@
-"""What is measured of a network as it stands: loss and accuracy on images, the penalty of its weights, their hash."""
+"""What is measured of a network as it stands: loss and metrics of samples, the penalty of its weights, their hash."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from math import fsum
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from losslab.data.batches import Images
+from losslab.tasks.losses import Judged, Loss
+from losslab.tasks.metrics import Metric
+from losslab.tasks.samples import EVALUATION_EPOCH, SomeSamples
+from losslab.training.precision import Precision, autocast
 
-EVALUATION_BATCH = 1000
+EVALUATION_IMAGES = 1000
+EVALUATION_SAMPLES = 250
+"""Samples of a batch that is evaluated, where they may be larger than images of a few thousand pixels."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The mean loss and the metrics of some samples."""
+
+    loss: float
+    metrics: Mapping[str, float]
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: Images) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in evaluation mode; the model's mode is left as it was."""
-    was_training = model.training
+def evaluate(
+    model: nn.Module, samples: SomeSamples, loss: Loss, metrics: Mapping[str, Metric], precision: Precision = "fp32"
+) -> Scores:
+    """Mean loss and metrics in evaluation mode; the mode of every module is left as it was."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    loss, correct = 0.0, 0
-    for indices in torch.split(torch.arange(len(images), device=images.labels.device), EVALUATION_BATCH):
-        pixels, labels = images.batch(indices)
-        logits = model(pixels)
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        correct += int((logits.argmax(1) == labels).sum())
-    model.train(was_training)
-    return loss / len(images), correct / len(images)
+    total, items = 0.0, 0.0
+    sums: dict[str, list[float]] = {}
+    for batch, device in _batches(samples):
+        with autocast(precision, device):
+            judged, count = loss.total(model, batch)
+        total += float(judged.loss)
+        items += count
+        for name, values in sums_of(metrics, judged).items():
+            before = sums.get(name, [0.0] * len(values))
+            sums[name] = [one + other for one, other in zip(before, values.tolist(), strict=True)]
+    for module, training in modes:
+        module.training = training
+    mean = total / items
+    return Scores(mean, metric_values(metrics, sums, mean))
+
+
+def _batches(samples: SomeSamples) -> Iterator[tuple[Any, torch.device]]:
+    """All samples in order, and the device that they are on."""
+    if isinstance(samples, Images):
+        device = samples.labels.device
+        for positions in torch.split(torch.arange(len(samples), device=device), EVALUATION_IMAGES):
+            yield samples.batch(positions), device
+        return
+    selections = [
+        (EVALUATION_EPOCH, positions)
+        for positions in torch.split(torch.arange(len(samples), device=samples.device), EVALUATION_SAMPLES)
+    ]
+    for batch in samples.batches(selections):
+        yield batch, samples.device
+
+
+def sums_of(metrics: Mapping[str, Metric], judged: Judged, samples: int | None = None) -> dict[str, torch.Tensor]:
+    """The sums of each metric over what a loss judged, or over its first samples.
+
+    Raises:
+        TypeError: when there are metrics, but the loss gave no outputs or targets.
+    """
+    summed = {name: metric.sums for name, metric in metrics.items() if metric.sums is not None}
+    if not summed:
+        return {}
+    if judged.outputs is None or judged.targets is None:
+        raise TypeError(
+            f"`metrics` (={', '.join(summed)}) read outputs and targets, but the loss gave none; "
+            "return (loss, outputs, targets) from it, or give metrics = []"
+        )
+    outputs, targets = judged.outputs, judged.targets
+    if isinstance(outputs, torch.Tensor):
+        outputs = outputs.detach()
+    if samples is not None and samples < len(targets):
+        outputs, targets = outputs[:samples], targets[:samples]
+    return {name: sums(outputs, targets) for name, sums in summed.items()}
+
+
+def metric_values(
+    metrics: Mapping[str, Metric], sums: Mapping[str, Sequence[float]], mean_loss: float
+) -> dict[str, float]:
+    """The number of each metric."""
+    return {name: metric.value(mean_loss if metric.sums is None else sums[name]) for name, metric in metrics.items()}
 
 
 def penalty(optimizer: torch.optim.Optimizer) -> float:
@@ -32,7 +100,7 @@ def penalty(optimizer: torch.optim.Optimizer) -> float:
     return fsum(
         0.5 * group["weight_decay"] * float(weights.detach().double().square().sum())
         for group in optimizer.param_groups
-        if group["weight_decay"]
+        if group.get("weight_decay")
         for weights in group["params"]
     )
 

@@ -1,34 +1,40 @@
 """The training loop of runs: a generator of records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter, process_time
 
 import torch
-from torch import nn
 
 from losslab import data
 from losslab.data.batches import Images
 from losslab.data.dataset import Dataset
-from losslab.errors import Diverged
+from losslab.data.task_data import TaskData
+from losslab.errors import Diverged, InvalidInput
 from losslab.optimizers import at_iterate
+from losslab.randomness import seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
+from losslab.tasks.losses import Judged
+from losslab.tasks.samples import Parts, SomeSamples, describe
 from losslab.training import distributed
-from losslab.training.evaluation import evaluate, penalty, weights_sha256
-from losslab.training.state import Parts, TrainState, Window, memory_at, new_state, prepare
-from losslab.training.step import Orders, explained_at_first, update
+from losslab.training.evaluation import Scores, evaluate, metric_values, penalty, sums_of, weights_sha256
+from losslab.training.feed import feed
+from losslab.training.state import Task, TrainState, Window, make_task, memory_at, new_state, prepare
+from losslab.training.step import Stepper, StepResult
 from losslab.training.timeline import Step, Timeline
 
 
 def train(
     run: Run,
     *,
-    dataset: Dataset | None = None,
+    dataset: Dataset | TaskData | None = None,
     state: TrainState | None = None,
     device: torch.device | str = "cpu",
     layout: Layout | None = None,
+    data_workers: int = 0,
     flush_steps: int = 10,
 ) -> Iterator[Record]:
     """Train a run and yield what happens: a Start, then Steps and Evaluations as they come, then a Final.
@@ -40,78 +46,288 @@ def train(
         run: what to train.
         dataset: its data; loaded by name when absent.
         state: where to go on from; it is updated in place, so that the caller can save it at any record.
-        device: where the images, the weights and the work are.
+        device: where the samples, the weights and the work are.
         layout: of images and weights where there is no state; the usual one of the network when absent.
+        data_workers: processes that read samples of a map-style dataset; they change no record.
         flush_steps: most steps in one Steps record.
     Raises:
         Diverged: after the Steps record that holds the first loss that is not finite.
-        OutOfMemory: when a step, an evaluation or the images do not fit.
+        OutOfMemory: when a step, an evaluation or the samples do not fit.
     Example:
         >>> from losslab.spec import make_run
         >>> spec = dict(data="fashion-mnist-sample", model="lenet5", optimizer="adam", lr=1e-3, batch=64, steps=2)
         >>> [record.kind for record in train(make_run(spec))]
         ['start', 'steps', 'evaluation', 'final']
     """
-    dataset = dataset or data.load(run.data.name)
-    state = state or new_state(run, dataset, device, layout)
-    parts = prepare(run, dataset, state.layout, device)
-    timeline = Timeline(run, len(parts.training))
+    dataset = data.load(run.data.name) if dataset is None else dataset
+    state = new_state(run, dataset, device, layout) if state is None else state
+    parts = prepare(run, dataset, state.layout, device, data_workers)
+    session = _Session(run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training)))
     if state.step == 0:
-        yield _start(state, parts, timeline)
-    elif state.window.loss and timeline.is_evaluated(state.step):  # stopped between the last step and its evaluation
-        yield _evaluation(state, parts, timeline)
+        yield session.start()
+    elif state.window.loss and session.timeline.is_evaluated(state.step):
+        yield session.evaluation()  # stopped between the last step and its evaluation
     distributed.check_same("the step to go on from", state.step, device)
-    network = distributed.replicated(state.model)
-    pending = _Pending(run.repeats)
-    orders = Orders(run.seed, len(parts.training), torch.device(device))
-    clock = perf_counter(), process_time()
-    for step in timeline.steps(state.step):
-        with explained_at_first(step, run, dataset):
-            loss, correct = update(run, state, step, parts.training, orders.indices(step), network=network)
-        pending.add(step, loss, correct)
-        state.step = step.index + 1
-        due = timeline.is_evaluated(state.step)
-        if due or len(pending.steps) == flush_steps:
-            steps = pending.flush(state, clock)
-            yield steps
-            _stop_if_diverged(steps)
-            if due:
-                evaluation = _evaluation(state, parts, timeline)
-                yield evaluation
-                if not is_finite(evaluation):
-                    raise Diverged(step.index, float("nan"))
-            clock = perf_counter(), process_time()
-    yield _final(run, state, parts)
+    yield from session.steps(torch.device(device), flush_steps)
+    yield session.final()
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A run at work: what it is, what it is trained and judged on, and its state, which changes."""
+
+    run: Run
+    dataset: Dataset | TaskData
+    state: TrainState
+    parts: Parts
+    task: Task
+    timeline: Timeline
+
+    def start(self) -> Start:
+        """What the run works on."""
+        return Start(
+            parameters=sum(p.numel() for p in self.state.model.parameters()),
+            weights_sha256=weights_sha256(self.state.model),
+            training_images=len(self.parts.training),
+            validation_images=_count(self.parts.validation),
+            test_images=_count(self.parts.test),
+            total_steps=self.timeline.total_steps,
+        )
+
+    def steps(self, device: torch.device, flush_steps: int) -> Iterator[Record]:
+        """Train to the end; records of steps and evaluations as they come."""
+        run, state = self.run, self.state
+        stepper = self._stepper()
+        pending = _Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
+        clock = _Clock()
+        for step, parts in feed(run, self.parts.training, self.timeline, state.step, device):
+            due = self.timeline.is_evaluated(step.index + 1)
+            flushing = due or len(pending.steps) + 1 == flush_steps
+            with _explained_at_first(step, run, self.dataset), memory_at(step.index), _drawn_for(run, step, device):
+                state.model.train()
+                for group in state.optimizer.param_groups:
+                    group["lr"] = step.lr
+                result = stepper.step(parts, step.batch_size * run.repeats, with_norm=flushing)
+                if state.average is not None:
+                    state.average.update(state.model, step=step.index, total_steps=self.timeline.total_steps)
+            pending.add(step, result)
+            state.step = step.index + 1
+            if flushing:
+                steps = pending.flush(state, clock)
+                yield steps
+                _stop_if_diverged(steps)
+                if due:
+                    evaluation = self.evaluation()
+                    yield evaluation
+                    if not is_finite(evaluation):
+                        raise Diverged(step.index, float("nan"))
+                clock = _Clock()
+
+    def _stepper(self) -> Stepper:
+        def measure(judged: Judged, samples: int) -> dict[str, torch.Tensor]:
+            return sums_of(self.task.metrics, judged, samples)
+
+        return Stepper(
+            distributed.replicated(self.state.model),
+            self.state.optimizer,
+            self.task.loss,
+            measure,
+            precision=self.run.precision,
+            clip_norm=self.run.clip_norm,
+            scaler=self.state.scaler,
+        )
+
+    def evaluation(self) -> Evaluation:
+        """What the state is worth; it takes the window of steps with it."""
+        began = perf_counter()
+        state, metrics = self.state, self.task.metrics
+        with memory_at(state.step), at_iterate(state.optimizer):
+            fit = self._measured(self.parts.fit)
+            validation = self._scores(self.parts.validation)
+            decay = penalty(state.optimizer)
+        averaged = self._averaged({"validation": self.parts.validation})
+        state.eval_seconds += perf_counter() - began
+        window, state.window = state.window, Window()
+        train_loss = window.mean_loss()
+        if window.correct:
+            trained = {"accuracy": window.accuracy()}
+        else:
+            trained = dict(metric_values(metrics, window.sums, train_loss)) if window.sums or metrics else {}
+        samples = self.timeline.seen[state.step]
+        return Evaluation(
+            step=state.step,
+            epoch=samples / len(self.parts.training),
+            samples=samples,
+            train_loss=train_loss,
+            train_accuracy=trained.get("accuracy"),
+            penalty=decay,
+            fit_loss=fit.loss,
+            fit_accuracy=fit.metrics.get("accuracy"),
+            validation_loss=None if validation is None else validation.loss,
+            validation_accuracy=None if validation is None else validation.metrics.get("accuracy"),
+            train_seconds=state.train_seconds,
+            eval_seconds=state.eval_seconds,
+            train_processor_seconds=state.train_processor_seconds,
+            metrics=_others({"train": trained, "fit": fit.metrics, "validation": _metrics(validation)}, averaged),
+        )
+
+    def final(self) -> Final:
+        """The end; the test set is read here and nowhere else."""
+        began = perf_counter()
+        state = self.state
+        tested = self.parts.test if self.run.test else None
+        with memory_at(state.step), at_iterate(state.optimizer):
+            test = self._scores(tested)
+            weights = weights_sha256(state.model)
+        averaged = self._averaged({"test": tested})
+        state.eval_seconds += perf_counter() - began
+        return Final(
+            step=state.step,
+            weights_sha256=weights,
+            test_loss=None if test is None else test.loss,
+            test_accuracy=None if test is None else test.metrics.get("accuracy"),
+            train_seconds=state.train_seconds,
+            eval_seconds=state.eval_seconds,
+            train_processor_seconds=state.train_processor_seconds,
+            metrics=_others({"test": _metrics(test)}, averaged),
+        )
+
+    def _scores(self, samples: SomeSamples | None) -> Scores | None:
+        """The scores of samples, where there are any."""
+        return None if samples is None else self._measured(samples)
+
+    def _measured(self, samples: SomeSamples) -> Scores:
+        """Of the first process, which is the one that writes them; the others wait at the next step."""
+        if distributed.rank():
+            return Scores(0.0, {})
+        return evaluate(self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision)
+
+    def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
+        """What the average of the weights scores, once there is one."""
+        average = self.state.average
+        if average is None or not average.count:
+            return {}
+        numbers: dict[str, float] = {}
+        with memory_at(self.state.step), average.in_place_of(self.state.model):
+            for part, samples in parts.items():
+                scores = self._scores(samples)
+                if scores is not None:
+                    numbers[f"averaged_{part}_loss"] = scores.loss
+                    numbers |= {f"averaged_{part}_{name}": value for name, value in scores.metrics.items()}
+        return numbers
+
+
+def _count(samples: SomeSamples | None) -> int:
+    return 0 if samples is None else len(samples)
+
+
+def _metrics(scores: Scores | None) -> Mapping[str, float]:
+    return {} if scores is None else scores.metrics
+
+
+def _others(
+    parts: Mapping[str, Mapping[str, float | None]], averaged: Mapping[str, float]
+) -> dict[str, float | None] | None:
+    """All metrics but accuracy, which has fields of its own, by part and name; None where there are none."""
+    numbers: dict[str, float | None] = {}
+    for part, metrics in parts.items():
+        numbers |= {f"{part}_{name}": value for name, value in metrics.items() if name != "accuracy"}
+    numbers |= averaged
+    return numbers or None
+
+
+def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextManager[None]:
+    """Within, what layers such as dropout draw is a function of seed, step and process."""
+    rank = distributed.rank()
+    purpose = f"step of process {rank}" if rank else "step"
+    return seeded(run.seed, purpose, step.index, device=device)
+
+
+@contextmanager
+def _explained_at_first(step: Step, run: Run, dataset: Dataset | TaskData) -> Iterator[None]:
+    """Turn an error in the first step into InvalidInput: the model, the loss and the data do not fit."""
+    try:
+        yield
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        if step.index:
+            raise
+        raise InvalidInput(
+            f"`model` (={run.model}) cannot be trained on `data` (={run.data.name}), whose {_form(dataset)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _form(dataset: Dataset | TaskData) -> str:
+    if isinstance(dataset, TaskData):
+        return f"training part is {describe(dataset)}"
+    shape = "x".join(map(str, dataset.train_images.shape[1:]))
+    return f"images are {shape} (channels x height x width) in {len(dataset.classes)} classes"
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The moment from which steps are timed, on the wall and on the processor."""
+
+    wall: float = field(default_factory=perf_counter)
+    processor: float = field(default_factory=process_time)
 
 
 @dataclass
 class _Pending:
-    """Steps whose losses have not been read from the device yet."""
+    """Steps whose results have not been read from the device yet."""
 
     repeats: int
+    counts_correct: bool
+    """Whether records hold how many samples of each step were classified correctly."""
     steps: list[Step] = field(default_factory=list)
-    loss: list[torch.Tensor] = field(default_factory=list)
-    correct: list[torch.Tensor] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
 
-    def add(self, step: Step, loss: torch.Tensor, correct: torch.Tensor) -> None:
+    def add(self, step: Step, result: StepResult) -> None:
         self.steps.append(step)
-        self.loss.append(loss)
-        self.correct.append(correct)
+        self.results.append(result)
 
-    def flush(self, state: TrainState, began: tuple[float, float]) -> Steps:
-        """One record of all pending steps; reading their losses waits for the device, so the clocks are read after."""
-        loss = _numbers(distributed.total(torch.stack(self.loss)) / distributed.processes())
-        correct = [count / self.repeats for count in distributed.total(torch.stack(self.correct)).tolist()]
-        state.spend(perf_counter() - began[0], process_time() - began[1])
+    def flush(self, state: TrainState, began: _Clock) -> Steps:
+        """One record of all pending steps; reading their results waits for the device, so clocks are read after."""
+        loss = _numbers(
+            distributed.total(torch.stack([result.loss for result in self.results])) / distributed.processes()
+        )
+        sums = {name: self._total(name) for name in self.results[0].sums}
+        weights = [result.weight for result in self.results if result.weight is not None]
+        norm = self.results[-1].gradient_norm
+        gradient_norm = None if norm is None else _numbers(norm.reshape(1))[0]
+        items = torch.stack(weights).double().tolist() if weights else []
+        state.spend(perf_counter() - began.wall, process_time() - began.processor)
         sizes = [step.batch_size for step in self.steps]
-        state.window.loss += loss
-        state.window.correct += correct
-        state.window.batch_size += sizes
-        lr = [step.lr for step in self.steps]
-        seconds = state.train_seconds, state.train_processor_seconds
-        record = Steps(self.steps[0].index, lr, sizes, loss, correct, *seconds)
-        self.steps, self.loss, self.correct = [], [], []
+        correct: list[float] = []
+        if self.counts_correct and "accuracy" in sums:
+            correct = [count / self.repeats for count, _ in sums.pop("accuracy")]
+        window = state.window
+        window.loss += loss
+        window.correct += correct
+        window.batch_size += sizes
+        window.weight += items
+        for name, values in sums.items():
+            for value in values:
+                window.add_sums({name: value})
+        record = Steps(
+            first_step=self.steps[0].index,
+            lr=[step.lr for step in self.steps],
+            batch_size=sizes,
+            loss=loss,
+            correct=correct,
+            train_seconds=state.train_seconds,
+            train_processor_seconds=state.train_processor_seconds,
+            gradient_norm=gradient_norm,
+        )
+        self.steps, self.results = [], []
         return record
+
+    def _total(self, name: str) -> list[list[float]]:
+        """The sums of a metric at each step, over all processes."""
+        total: list[list[float]] = distributed.total(
+            torch.stack([result.sums[name] for result in self.results])
+        ).tolist()
+        return total
 
 
 def _numbers(values: torch.Tensor) -> list[float]:
@@ -125,62 +341,3 @@ def _stop_if_diverged(record: Steps) -> None:
     for step, loss in enumerate(record.loss, record.first_step):
         if not isfinite(loss):
             raise Diverged(step, loss)
-
-
-def _start(state: TrainState, parts: Parts, timeline: Timeline) -> Start:
-    return Start(
-        parameters=sum(p.numel() for p in state.model.parameters()),
-        weights_sha256=weights_sha256(state.model),
-        training_images=len(parts.training),
-        validation_images=len(parts.validation),
-        test_images=len(parts.test),
-        total_steps=timeline.total_steps,
-    )
-
-
-def _evaluation(state: TrainState, parts: Parts, timeline: Timeline) -> Evaluation:
-    clock = perf_counter()
-    with memory_at(state.step), at_iterate(state.optimizer):
-        fit_loss, fit_accuracy = _measured(state.model, parts.fit)
-        held_out = _measured(state.model, parts.validation) if len(parts.validation) else (None, None)
-        decay = penalty(state.optimizer)
-    state.eval_seconds += perf_counter() - clock
-    window, state.window = state.window, Window()
-    samples = timeline.seen[state.step]
-    return Evaluation(
-        step=state.step,
-        epoch=samples / len(parts.training),
-        samples=samples,
-        train_loss=window.mean_loss(),
-        train_accuracy=window.accuracy(),
-        penalty=decay,
-        fit_loss=fit_loss,
-        fit_accuracy=fit_accuracy,
-        validation_loss=held_out[0],
-        validation_accuracy=held_out[1],
-        train_seconds=state.train_seconds,
-        eval_seconds=state.eval_seconds,
-        train_processor_seconds=state.train_processor_seconds,
-    )
-
-
-def _final(run: Run, state: TrainState, parts: Parts) -> Final:
-    clock = perf_counter()
-    with memory_at(state.step), at_iterate(state.optimizer):
-        test = _measured(state.model, parts.test) if run.test else (None, None)
-        weights = weights_sha256(state.model)
-    state.eval_seconds += perf_counter() - clock
-    return Final(
-        step=state.step,
-        weights_sha256=weights,
-        test_loss=test[0],
-        test_accuracy=test[1],
-        train_seconds=state.train_seconds,
-        eval_seconds=state.eval_seconds,
-        train_processor_seconds=state.train_processor_seconds,
-    )
-
-
-def _measured(model: nn.Module, images: Images) -> tuple[float, float]:
-    """Loss and accuracy in the first process, which is the one that writes them; the others wait at the next step."""
-    return (0.0, 0.0) if distributed.rank() else evaluate(model, images)

@@ -1,8 +1,9 @@
 """What changes while a run trains, what it trains on, and how both begin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import fsum
 
 import torch
@@ -11,27 +12,56 @@ from torch import nn
 from losslab import augment, data
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
+from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.randomness import generator, seeded
 from losslab.spec import Layout, Run
+from losslab.tasks import usual_metrics
+from losslab.tasks.losses import Loss, build_loss
+from losslab.tasks.metrics import Metric, build_metric, by_name
+from losslab.tasks.samples import Parts, outputs_for, part_positions, samples_of, shape_of_inputs
+from losslab.training.average import Average, new_average
+from losslab.training.precision import check_precision, new_scaler
+
+VALIDATION_SAMPLES = 5000
+"""How many training samples are measured in evaluation mode where nothing is held out."""
 
 
 @dataclass
 class Window:
-    """Per-step results since the last evaluation, kept for its training loss and accuracy."""
+    """Results since the last evaluation, by step, kept for its training loss and metrics."""
 
     loss: list[float] = field(default_factory=list)
     correct: list[float] = field(default_factory=list)
     batch_size: list[int] = field(default_factory=list)
+    weight: list[float] = field(default_factory=list)
+    """What each step's loss is a mean over, where that is not its samples; else empty."""
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    """The sums of each metric but the accuracy of samples, added up."""
 
     def mean_loss(self) -> float:
-        """Mean over images, the short last batch weighted by its size."""
-        return fsum(loss * size for loss, size in zip(self.loss, self.batch_size, strict=True)) / sum(self.batch_size)
+        """Mean over all items: a step, such as the short last one, counts by what its own mean is over."""
+        weights = self.weight or self.batch_size
+        return fsum(loss * weight for loss, weight in zip(self.loss, weights, strict=True)) / sum(weights)
 
-    def accuracy(self) -> float:
-        """Part of the images classified correctly."""
-        return sum(self.correct) / sum(self.batch_size)
+    def accuracy(self) -> float | None:
+        """Fraction of the samples classified correctly; None where that is not counted."""
+        return sum(self.correct) / sum(self.batch_size) if self.correct else None
+
+    def add_sums(self, sums: Mapping[str, list[float]]) -> None:
+        """Add a step's sums of metrics."""
+        for name, values in sums.items():
+            before = self.sums.get(name, [0.0] * len(values))
+            self.sums[name] = [one + other for one, other in zip(before, values, strict=True)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a run is judged."""
+
+    loss: Loss
+    metrics: Mapping[str, Metric]
 
 
 @dataclass
@@ -47,6 +77,9 @@ class TrainState:
     train_processor_seconds: float | None = 0.0
     """None where the arithmetic is not the processor's."""
     eval_seconds: float = 0.0
+    scaler: torch.amp.GradScaler | None = None
+    """Of the loss, in fp16."""
+    average: Average | None = None
 
     def spend(self, wall: float, processor: float) -> None:
         """Add the seconds of some steps."""
@@ -55,18 +88,18 @@ class TrainState:
             self.train_processor_seconds += processor
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The images a run uses: trained on, a fixed sample of those, held out, and the test set."""
+def make_task(run: Run) -> Task:
+    """The loss and the metrics of a run.
 
-    training: Images
-    fit: Images
-    validation: Images
-    test: Images
+    Raises:
+        InvalidInput: when one of them cannot be made.
+    """
+    choices = usual_metrics(run.loss) if run.metrics is None else run.metrics
+    return Task(build_loss(run.loss), by_name([build_metric(choice) for choice in choices]))
 
 
 def new_state(
-    run: Run, dataset: Dataset, device: torch.device | str = "cpu", layout: Layout | None = None
+    run: Run, dataset: Dataset | TaskData, device: torch.device | str = "cpu", layout: Layout | None = None
 ) -> TrainState:
     """The state before the first step: initial weights from the run's seed, an empty optimizer.
 
@@ -76,13 +109,29 @@ def new_state(
         device: where the weights are to be.
         layout: of images and weights in memory; the usual one of the network when absent.
     """
+    device = torch.device(device)
+    check_precision(run.precision, device)
+    shape, outputs = model_arguments(dataset)
     with memory_at(0), seeded(run.seed, "weights"):
-        model = build_model(run.model, input_shape=dataset.train_images.shape[1:], classes=len(dataset.classes))
+        model = build_model(run.model, input_shape=shape, classes=outputs)
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
     optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
-    processor_seconds = 0.0 if torch.device(device).type == "cpu" else None
-    return TrainState(model, optimizer, layout, train_processor_seconds=processor_seconds)
+    return TrainState(
+        model,
+        optimizer,
+        layout,
+        train_processor_seconds=0.0 if device.type == "cpu" else None,
+        scaler=new_scaler(run.precision, device),
+        average=new_average(run.average, model),
+    )
+
+
+def model_arguments(dataset: Dataset | TaskData) -> tuple[tuple[int, ...] | None, int | None]:
+    """The shape of a sample's inputs and the number of outputs, as far as the data tells."""
+    if isinstance(dataset, TaskData):
+        return shape_of_inputs(dataset.train), outputs_for(dataset)
+    return dataset.train_images.shape[1:], len(dataset.classes)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -105,18 +154,69 @@ def memory_format(layout: Layout) -> torch.memory_format:
     return torch.channels_last if layout == "channels_last" else torch.contiguous_format
 
 
-def prepare(run: Run, dataset: Dataset, layout: Layout, device: torch.device | str = "cpu") -> Parts:
-    """The images of a run on the device; the training part is the one that Timeline counts."""
-    spec = run.data
-    training, validation = data.split(
-        dataset.train_labels, validation_fraction=spec.validation_fraction, train_images=spec.train_images
-    )
-    fit = training[:: max(1, len(training) // (len(validation) or 5000))]
-    arguments = {"device": torch.device(device), "memory_format": memory_format(layout)}
+def prepare(
+    run: Run,
+    dataset: Dataset | TaskData,
+    layout: Layout,
+    device: torch.device | str = "cpu",
+    data_workers: int = 0,
+) -> Parts:
+    """The samples of a run on the device, or where they are read from; the training part is what Timeline counts.
+
+    Args:
+        run: what is to be trained.
+        dataset: its data.
+        layout: of images.
+        device: where batches are wanted.
+        data_workers: processes that read samples which do not live on the device.
+    """
+    device = torch.device(device)
     with memory_at(0):
-        parts = Parts(*(on_device(dataset, part, **arguments) for part in (training, fit, validation, None)))  # type: ignore[arg-type]
-    _check_augment(run, parts.training)
-    return parts
+        if isinstance(dataset, TaskData):
+            return _own_parts(run, dataset, device, data_workers)
+        return _image_parts(run, dataset, layout, device)
+
+
+def _image_parts(run: Run, dataset: Dataset, layout: Layout, device: torch.device) -> Parts:
+    training, validation = data.split(
+        dataset.train_labels,
+        validation_fraction=run.data.validation_fraction,
+        train_images=run.data.train_images,
+    )
+    fit = training[:: fit_stride(len(training), len(validation))]
+    training_images, fit_images, validation_images, test_images = (
+        on_device(dataset, positions, device=device, memory_format=memory_format(layout))
+        for positions in (training, fit, validation, None)
+    )
+    _check_augment(run, training_images)
+    return Parts(training_images, fit_images, validation_images if len(validation) else None, test_images)
+
+
+def _own_parts(run: Run, dataset: TaskData, device: torch.device, workers: int) -> Parts:
+    if run.augment:
+        names = ", ".join(choice.name for choice in run.augment)
+        raise InvalidInput(f"`augment` (={names}) is for images of losslab; augment in the data set of {run.data.name}")
+    training, held_out = part_positions(
+        dataset, validation_fraction=run.data.validation_fraction, train_samples=run.data.train_images
+    )
+    validation = dataset.train if dataset.validation is None else dataset.validation
+    validation_positions = held_out if dataset.validation is None else None
+    has_validation = dataset.validation is not None or len(held_out) > 0
+    part = partial(samples_of, seed=run.seed, device=device, workers=workers)
+    validation_part = part(validation, "validation", validation_positions) if has_validation else None
+    validation_count = len(validation_part) if validation_part is not None else 0
+    fit = training[:: fit_stride(len(training), validation_count)]
+    return Parts(
+        training=part(dataset.train, "train", training),
+        fit=part(dataset.train, "train", fit),
+        validation=validation_part,
+        test=None if dataset.test is None else part(dataset.test, "test", None),
+    )
+
+
+def fit_stride(training: int, validation: int) -> int:
+    """Every which training sample is measured in evaluation mode: about as many as validate."""
+    return max(1, training // (validation or VALIDATION_SAMPLES))
 
 
 def _check_augment(run: Run, images: Images) -> None:
@@ -129,7 +229,7 @@ def _check_augment(run: Run, images: Images) -> None:
 
 @contextmanager
 def memory_at(step: int) -> Iterator[None]:
-    """Have what does not fit into memory raise OutOfMemory, wherever in a run it is."""
+    """Turn an error about memory into OutOfMemory, wherever in a run it is."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

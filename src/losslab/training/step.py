@@ -1,124 +1,184 @@
-"""One optimizer step: the images of a batch in parts, their gradients added up with exact weights, the update."""
+"""One optimizer step on the parts of a batch: gradients added up with exact weights, clipped, applied.
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+The same step serves runs and range tests of anyone's model: it knows a network, an optimizer, a loss and batches.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from losslab import augment
-from losslab.data.batches import Images
-from losslab.data.dataset import Dataset
-from losslab.errors import InvalidInput
-from losslab.randomness import epoch_order, generator, seeded
-from losslab.spec import Run
+from losslab.tasks.losses import Judged, Loss
 from losslab.training import distributed
-from losslab.training.state import TrainState, memory_at
-from losslab.training.timeline import Step
+from losslab.training.precision import Precision, autocast
+
+Sums = dict[str, torch.Tensor]
+"""Metric -> its sums, on the device."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some samples of a step, as many as are in memory at a time.
+
+    Attributes:
+        batch: what the loss takes.
+        samples: how many of its samples count, the first ones; 0 in a process that has none of its own and only keeps
+            the others company.
+    """
+
+    batch: Any
+    samples: int
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step tells; tensors stay on the device.
+
+    Attributes:
+        loss: mean over the step's samples or items; of this process's share where there are several.
+        weight: how many items that mean is over; None where they are the samples.
+        sums: of each metric.
+        gradient_norm: over all weights, before clipping; None where it was not wanted.
+    """
+
+    loss: torch.Tensor
+    weight: torch.Tensor | None
+    sums: Sums
+    gradient_norm: torch.Tensor | None
 
 
 @dataclass
-class Orders:
-    """The shuffled order of the current epoch; each epoch's is its own function of the seed."""
+class Stepper:
+    """What does a step: the network and how it is trained.
 
-    seed: int
-    count: int
-    device: torch.device
-    epoch: int = -1
-    order: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-
-    def indices(self, step: Step) -> torch.Tensor:
-        """The positions, in the training part, of a step's images."""
-        if step.epoch != self.epoch:
-            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
-            self.epoch = step.epoch
-        return self.order[step.offset : step.offset + step.batch_size]
-
-
-def update(
-    run: Run, state: TrainState, step: Step, images: Images, indices: torch.Tensor, *, network: nn.Module
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do one optimizer step.
-
-    A batch above `max_micro_batch` is accumulated: loss and gradient are those of the whole batch (batch-norm
-    statistics aside, which are each part's own). The same holds for processes, each of which has its share.
-
-    Args:
-        run: what is trained.
-        state: its model and optimizer are updated in place.
-        step: which step of the timeline.
-        images: the training part.
-        indices: positions of the step's images in it.
+    Attributes:
         network: the model, or what torch wraps around it for several processes.
-    Returns:
-        The mean loss of the batch, and how many of its images, copies counted, were classified correctly: tensors on
-        the device; of this process's share where there are several.
+        optimizer: of its weights.
+        loss: what is minimised.
+        measure: from what the loss judged, and how many samples count, to the sums of metrics.
+        precision: of the arithmetic.
+        clip_norm: most that the gradient's norm may be.
+        scaler: of the loss in fp16.
     """
-    images_in_step = step.batch_size * run.repeats
-    images_here = len(distributed.share(images_in_step))
-    images_left = max(images_here, 1)
-    losses: list[torch.Tensor] = []
-    correct: list[torch.Tensor] = []
-    state.model.train()
-    state.optimizer.zero_grad()
-    with memory_at(step.index), _drawn_for(run, step, indices.device):
-        for pixels, labels in micro_batches(run, images, indices, step.index):
-            images_left -= len(labels)
-            # A process without images of its own works on one that does not count: the others wait for its gradient.
-            images_counted = min(len(labels), images_here)
-            # The mean over a part counts by the part's fraction of the step. Processes average their gradients, which
-            # divides by their number; multiplying by it first makes that average the mean over the whole batch.
-            weight = distributed.processes() * images_counted / images_in_step
-            # Gradients are exchanged once, with the last part.
-            with distributed.accumulating(network) if images_left else nullcontext():
-                logits = network(pixels)
-                scaled_loss = F.cross_entropy(logits, labels) * weight
-                scaled_loss.backward()  # type: ignore[no-untyped-call]
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Loss
+    measure: Callable[[Judged, int], Sums] = field(default=lambda judged, samples: {})  # noqa: ARG005
+    precision: Precision = "fp32"
+    clip_norm: float | None = None
+    scaler: torch.amp.GradScaler | None = None
+
+    def step(self, parts: Iterable[Part], samples: int, *, with_norm: bool = False) -> StepResult:
+        """Do one optimizer step; the learning rates are those that the optimizer has.
+
+        Args:
+            parts: of the batch in this process; a generator makes each when it is needed.
+            samples: of the whole step, in all processes.
+            with_norm: whether the gradient's norm is wanted.
+        """
+        self.optimizer.zero_grad()
+        losses: list[torch.Tensor] = []
+        sums: list[Sums] = []
+        weight: torch.Tensor | None = None
+        for part, fraction, is_last, total in self._weighted(parts, samples):
+            weight = total
+            # Gradients of processes are exchanged once, with the last part.
+            with nullcontext() if is_last else distributed.accumulating(self.network):
+                with autocast(self.precision, _device_of(self.network)):
+                    judged = self.loss(self.network, part.batch)
+                scaled_loss = judged.loss * _like(fraction, judged.loss)
+                self._backward(scaled_loss)
             losses.append(scaled_loss.detach())
-            correct.append((logits.detach().argmax(1) == labels)[:images_counted].sum())
-        for group in state.optimizer.param_groups:
-            group["lr"] = step.lr
-        state.optimizer.step()
-    return torch.stack(losses).sum(), torch.stack(correct).sum()
+            sums.append(self.measure(judged, part.samples))
+        norm = self._update(with_norm=with_norm)
+        return StepResult(torch.stack(losses).sum(), weight, _added(sums), norm)
+
+    def _weighted(
+        self, parts: Iterable[Part], samples: int
+    ) -> Iterator[tuple[Part, float | torch.Tensor, bool, torch.Tensor | None]]:
+        """Each part, the fraction that its mean counts in the step's mean, whether it is the last, and all weight.
+
+        Processes average their gradients, which divides by their number; multiplying by it first makes that average the
+        mean over the whole batch.
+        """
+        processes = distributed.processes()
+        remaining = _samples_here(samples)
+        first, parts = _peek(parts)
+        if self.loss.weight(first.batch) is None:
+            for part in parts:
+                remaining -= part.samples
+                yield part, processes * part.samples / samples, remaining <= 0, None
+            return
+        # How many items each part has is known only from all of them; the parts wait in memory meanwhile.
+        waiting = list(parts)
+        weights = [self._items(part) for part in waiting]
+        total = distributed.total(torch.stack(weights).sum())
+        for index, (part, weight) in enumerate(zip(waiting, weights, strict=True)):
+            # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits.
+            fraction = processes * (weight.double() / total)
+            yield part, fraction, index == len(waiting) - 1, total
+
+    def _items(self, part: Part) -> torch.Tensor:
+        weight = self.loss.weight(part.batch)
+        assert weight is not None
+        return weight if part.samples else torch.zeros_like(weight)
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _update(self, *, with_norm: bool) -> torch.Tensor | None:
+        """Apply the gradients."""
+        norm = None
+        if self.clip_norm is not None or with_norm:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer)
+            norm = self._norm()
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return norm
+
+    def _norm(self) -> torch.Tensor:
+        """The gradient's norm; above `clip_norm` the gradient is scaled down to it."""
+        weights = [weights for group in self.optimizer.param_groups for weights in group["params"]]
+        gradients = [parameter.grad for parameter in weights if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(weights, self.clip_norm, norm)
+        return norm
 
 
-def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextManager[None]:
-    """Within, what layers such as dropout draw is a function of seed, step and process."""
-    rank = distributed.rank()
-    purpose = f"step of process {rank}" if rank else "step"
-    return seeded(run.seed, purpose, step.index, device=device)
+def _like(fraction: float | torch.Tensor, loss: torch.Tensor) -> float | torch.Tensor:
+    """A fraction in the loss's precision, so that it changes none of the step."""
+    return fraction.to(loss.dtype) if isinstance(fraction, torch.Tensor) else fraction
 
 
-def micro_batches(
-    run: Run, images: Images, indices: torch.Tensor, step: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The images of a step in parts of at most `max_micro_batch`: all of them, then the second copy of all, and so on.
-
-    Every copy is augmented by its own random numbers, drawn for the step as a whole: the parts' size changes no image.
-    Where torchrun started several processes, the parts are those of this one's share.
-    """
-    pipeline = augment.pipeline(run.augment, images.normalization)
-    copies = indices.repeat(run.repeats)
-    drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
-    part = distributed.share(len(copies)) or range(1)
-    mine = slice(part.start, part.stop)
-    most = run.max_micro_batch or len(copies)
-    for some, numbers in zip(torch.split(copies[mine], most), torch.split(drawn[mine], most), strict=True):
-        yield images.augmented(some, pipeline, numbers)
+def _samples_here(samples: int) -> int:
+    return len(distributed.share(samples))
 
 
-@contextmanager
-def explained_at_first(step: Step, run: Run, dataset: Dataset) -> Iterator[None]:
-    """Turn an error in the first step into InvalidInput: the model and the data do not fit."""
-    try:
-        yield
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        if step.index:
-            raise
-        shape, classes = "x".join(map(str, dataset.train_images.shape[1:])), len(dataset.classes)
-        raise InvalidInput(
-            f"`model` (={run.model}) cannot be trained on `data` (={run.data.name}), whose images are {shape} "
-            f"(channels x height x width) in {classes} classes: {type(error).__name__}: {error}"
-        ) from error
+def _peek(parts: Iterable[Part]) -> tuple[Part, Iterator[Part]]:
+    """The first part, and all of them again."""
+    rest = iter(parts)
+    first = next(rest)
+    return first, chain([first], rest)
+
+
+def _added(sums: list[Sums]) -> Sums:
+    """The sums of several parts, added up."""
+    if len(sums) == 1:
+        return sums[0]
+    return {name: torch.stack([part[name] for part in sums]).sum(0) for name in sums[0]}
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

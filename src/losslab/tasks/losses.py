@@ -1,0 +1,268 @@
+"""Losses: from a model and a batch to the mean loss, the outputs that metrics read, and what the mean is over."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from losslab.choice import Choice, check_options, import_attribute
+from losslab.errors import InvalidInput
+from losslab.tasks import LOSSES
+from losslab.tasks.trees import leaves
+
+IGNORED = -100
+"""A target that counts in no loss, as torch's cross-entropy has it."""
+TARGET_KEYS = ("labels", "targets", "target", "label")
+"""Where a batch that is a mapping holds its targets."""
+
+
+class Judged(NamedTuple):
+    """A batch as the loss sees it.
+
+    Attributes:
+        loss: scalar tensor, the mean over what :meth:`Loss.weight` counts, with its gradient.
+        outputs: of the model, as metrics read them; None where the loss does not tell.
+        targets: what the outputs are compared with; None likewise.
+    """
+
+    loss: torch.Tensor
+    outputs: Any = None
+    targets: Any = None
+
+
+class Loss(Protocol):
+    """What a run minimises: a mean over samples, unless it says otherwise."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """The mean loss of a batch and what metrics read."""
+
+    def weight(self, batch: Any) -> torch.Tensor | None:  # noqa: ARG002
+        """How many items the mean over a batch is over; None for its samples."""
+        return None
+
+    def total(self, model: nn.Module, batch: Any) -> tuple[Judged, float]:
+        """The loss summed over those items, and their number: what evaluations add up."""
+        judged = self(model, batch)
+        weight = self.weight(batch)
+        items = samples_in(batch) if weight is None else float(weight)
+        return judged._replace(loss=judged.loss * items), items
+
+
+def build_loss(choice: Choice) -> Loss:
+    """The loss that a choice names.
+
+    Raises:
+        InvalidInput: an unknown module, attribute or option.
+    """
+    if choice.name not in LOSSES:
+        function = import_attribute(f"loss '{choice.name}'", choice.name)
+        return OwnLoss(choice.name, function, choice.options)
+    factory = import_attribute(f"loss '{choice.name}'", LOSSES[choice.name])
+    try:
+        check_options("loss", choice.name, factory, choice.options)
+        loss: Loss = factory(**choice.options)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"loss '{choice.name}': {error}") from error
+    return loss
+
+
+def predict(model: nn.Module, inputs: Any) -> Any:
+    """The model's outputs; a tuple of inputs is given as positional arguments, a mapping as keywords."""
+    if isinstance(inputs, Mapping):
+        outputs = model(**inputs)
+    elif isinstance(inputs, tuple | list):
+        outputs = model(*inputs)
+    else:
+        outputs = model(inputs)
+    return getattr(outputs, "logits", outputs)  # as Hugging Face's models wrap them
+
+
+def samples_in(batch: Any) -> int:
+    """How many samples a batch holds: the length of its first tensor.
+
+    Raises:
+        TypeError: when it holds none.
+    """
+    for leaf in leaves(batch):
+        return len(leaf)
+    raise TypeError(f"a batch is a {type(batch).__name__} without a tensor, so that its samples cannot be counted")
+
+
+def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    """The two parts of a batch: a pair, or a mapping one of whose keys is in `TARGET_KEYS`.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return batch[0], batch[1]
+    if isinstance(batch, Mapping):
+        for key in TARGET_KEYS:
+            if key in batch:
+                return {name: value for name, value in batch.items() if name != key}, batch[key]
+    raise TypeError(
+        f"a batch is a {type(batch).__name__}, neither (inputs, targets) nor a mapping with one of "
+        f"{', '.join(TARGET_KEYS)}; give `loss` as module:function(model, batch)"
+    )
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Cross-entropy of classes.
+
+    The model gives logits (sample, class, ...); targets are class indices (sample, ...), of which -100 is ignored, or
+    probabilities of the shape of the logits.
+
+    Args:
+        label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of
+            evaluations compare whatever it is; 0 <= label_smoothing < 1.
+
+    Reference:
+        Szegedy et al. 2015, arXiv:1512.00567, section 7.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` (={self.label_smoothing}) must be at least 0 and below 1")
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        inputs, targets = inputs_and_targets(batch)
+        logits = predict(model, inputs)
+        smoothing = self.label_smoothing if model.training else 0.0
+        return Judged(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets)
+
+    def weight(self, batch: Any) -> torch.Tensor | None:
+        """As :class:`Loss` has it."""
+        targets = inputs_and_targets(batch)[1]
+        if targets.is_floating_point() or targets.ndim == 1:
+            return None
+        items: torch.Tensor = (targets != IGNORED).sum()
+        return items
+
+    def total(self, model: nn.Module, batch: Any) -> tuple[Judged, float]:
+        """The sum, taken at once: a mean times its number would round twice."""
+        inputs, targets = inputs_and_targets(batch)
+        logits = predict(model, inputs)
+        weight = self.weight(batch)
+        items = len(targets) if weight is None else float(weight)
+        return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Mean squared error; outputs and targets may differ by an axis of length one, and in nothing else."""
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        inputs, targets = inputs_and_targets(batch)
+        outputs = like_targets(predict(model, inputs), targets)
+        return Judged(F.mse_loss(outputs, targets.to(outputs.dtype)), outputs, targets)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy of independent yes-or-no labels: logits and targets in [0, 1], of one shape."""
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        inputs, targets = inputs_and_targets(batch)
+        logits = like_targets(predict(model, inputs), targets)
+        return Judged(F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype)), logits, targets)
+
+
+@dataclass(frozen=True)
+class CausalLanguageModel(Loss):
+    """Cross-entropy of each token given those before it; the mean is over the tokens that are predicted.
+
+    A batch is token ids (sample, position), or a mapping with `input_ids` and, where wanted, `attention_mask` and
+    `labels`. Without labels the ids are the targets, and positions whose mask is 0 count in no loss. Targets are
+    shifted here: the model sees all positions and gives logits (sample, position, token).
+    """
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        inputs = (
+            {key: value for key, value in batch.items() if key != "labels"} if isinstance(batch, Mapping) else batch
+        )
+        targets = _next_tokens(batch)
+        logits = predict(model, inputs)[:, :-1]
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        return Judged(loss, logits.transpose(1, 2), targets)
+
+    def weight(self, batch: Any) -> torch.Tensor | None:
+        """As :class:`Loss` has it."""
+        return (_next_tokens(batch) != IGNORED).sum()
+
+
+def _next_tokens(batch: Any) -> torch.Tensor:
+    """The token after every position but the last; -100 where it counts in no loss."""
+    labels: torch.Tensor
+    if not isinstance(batch, Mapping):
+        labels = batch[0] if isinstance(batch, tuple | list) else batch
+    elif "labels" in batch:
+        labels = batch["labels"]
+    else:
+        labels, mask = batch["input_ids"], batch.get("attention_mask")
+        if mask is not None:
+            labels = labels.masked_fill(mask == 0, IGNORED)
+    return labels[:, 1:]
+
+
+@dataclass(frozen=True)
+class OwnLoss(Loss):
+    """A function of the user's: ``(model, batch) -> loss``, ``(loss, outputs)`` or ``(loss, outputs, targets)``.
+
+    Its mean is over the samples, unless the function has an attribute `weight`: a function of the batch.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        judged = self.function(model, batch, **self.options)
+        if isinstance(judged, torch.Tensor):
+            judged = (judged,)
+        if not isinstance(judged, tuple) or not 1 <= len(judged) <= 3 or not isinstance(judged[0], torch.Tensor):
+            raise TypeError(f"loss '{self.name}' gave {type(judged).__name__}, not a tensor or (tensor, outputs)")
+        if judged[0].numel() != 1:
+            raise TypeError(f"loss '{self.name}' gave a tensor of shape {tuple(judged[0].shape)}; take its mean")
+        loss, *rest = judged
+        if len(rest) == 1:
+            rest.append(_targets_or_none(batch))
+        return Judged(loss.reshape(()), *rest)
+
+    def weight(self, batch: Any) -> torch.Tensor | None:
+        """As :class:`Loss` has it."""
+        weight = getattr(self.function, "weight", None)
+        return None if weight is None else torch.as_tensor(weight(batch))
+
+
+def _targets_or_none(batch: Any) -> Any:
+    try:
+        return inputs_and_targets(batch)[1]
+    except TypeError:
+        return None
+
+
+def like_targets(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The outputs in the shape of the targets.
+
+    Broadcasting (n, 1) against (n,) would compare every output with every target, in silence.
+
+    Raises:
+        ValueError: when the shapes differ by more than axes of length one.
+    """
+    shapes = [[length for length in tensor.shape[1:] if length != 1] for tensor in (outputs, targets)]
+    if len(outputs) != len(targets) or shapes[0] != shapes[1]:
+        raise ValueError(f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must be of one shape")
+    return outputs.reshape(targets.shape)

@@ -1,0 +1,251 @@
+"""Parts of a user's data: on the device where they are tensors, else read by workers in a stated order."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from losslab.data.batches import Images
+from losslab.data.splitting import split
+from losslab.data.task_data import TaskData
+from losslab.errors import InvalidInput
+from losslab.randomness import derive_seed
+from losslab.tasks.trees import as_tensors, leaves, mapped, sample_count
+
+Selection = tuple[int, torch.Tensor]
+"""An epoch, on which a sample's own random numbers depend, and positions in a part, int64 (sample,)."""
+FEW_CLASSES = 1000
+"""Targets of at most so many values are held out stratified."""
+EVALUATION_EPOCH = -1
+"""The epoch of samples that are read for an evaluation."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Samples that live on the device, a tree of tensors."""
+
+    tree: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where they live."""
+        return next(leaves(self.tree)).device
+
+    def __len__(self) -> int:
+        return sample_count(self.tree)
+
+    def batches(self, selections: Iterable[Selection]) -> Iterator[Any]:
+        """A batch for each selection, gathered on the device."""
+        for _, positions in selections:
+            yield _gathered(self.tree, positions)
+
+
+def _gathered(tree: Any, positions: torch.Tensor) -> Any:
+    return mapped(lambda leaf: leaf.index_select(0, positions), tree)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Samples of a map-style dataset, read ahead by worker processes and collated.
+
+    Attributes:
+        dataset: of all samples.
+        positions: those of this part in it.
+        collate: what makes a batch of a list of samples.
+        workers: processes that read; 0 reads in this one. It changes no sample and no order.
+        seed: of the random numbers that the dataset draws for a sample.
+        device: where batches go.
+    """
+
+    dataset: "Dataset[Any]"
+    positions: NDArray[np.int64]
+    collate: Callable[[list[Any]], Any]
+    workers: int
+    seed: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def batches(self, selections: Iterable[Selection]) -> Iterator[Any]:
+        """A batch for each selection, read ahead by the workers."""
+        loader: DataLoader[Any] = DataLoader(
+            _Seeded(self.dataset, self.seed),
+            batch_sampler=_Keys(self.positions, selections),
+            collate_fn=self.collate,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # else torch's global generator would be drawn from
+        )
+        for batch in loader:
+            yield mapped(lambda leaf: leaf.to(self.device, non_blocking=True), batch)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What a DataLoader asks its workers for: lists of (epoch, position in the dataset)."""
+
+    positions: NDArray[np.int64]
+    selections: Iterable[Selection]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch, positions in self.selections:
+            yield [(epoch, int(index)) for index in self.positions[positions.cpu().numpy()]]
+
+
+class _Seeded(Dataset[Any]):
+    """A dataset that draws, for each sample, random numbers of (seed, epoch, position), in whichever process it is."""
+
+    def __init__(self, dataset: "Dataset[Any]", seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch, index = key
+        value = derive_seed(self.seed, f"sample of epoch {epoch}", index)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(value)
+            random_state, numpy_state = random.getstate(), np.random.get_state()
+            random.seed(value)
+            np.random.seed(value % 2**32)
+            try:
+                return self.dataset[index]
+            finally:
+                random.setstate(random_state)
+                np.random.set_state(numpy_state)
+
+
+SomeSamples = Images | Tensors | Read
+"""Images keep their own way to a batch, which augments."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run trains on, a fixed sample of that, what is held out, and the test set; the last two may be missing."""
+
+    training: SomeSamples
+    fit: SomeSamples
+    validation: SomeSamples | None
+    test: SomeSamples | None
+
+
+def part_positions(
+    data: TaskData, *, validation_fraction: float, train_samples: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in `train` of what is trained on and of what is held out, the latter empty where the user gives it.
+
+    Targets that are few classes are held out stratified; else each sample is as likely as another.
+
+    Raises:
+        InvalidInput: when the fraction or the number does not suit the data.
+    """
+    labels = class_labels(data.train)
+    if labels is None:
+        labels = np.zeros(count_samples(data.train, "train"), np.int64)
+    fraction = validation_fraction if data.validation is None else 0.0
+    return split(labels, validation_fraction=fraction, train_images=train_samples)
+
+
+def class_labels(part: Any) -> NDArray[np.int64] | None:
+    """The targets of a pair (inputs, targets) where they are classes: whole numbers, one a sample, of few values."""
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        return None
+    targets = as_tensors(part[1]) if isinstance(part[1], torch.Tensor | np.ndarray) else None
+    if targets is None or targets.ndim != 1 or targets.is_floating_point():
+        return None
+    labels = targets.cpu().numpy().astype(np.int64)
+    return labels if len(np.unique(labels)) <= FEW_CLASSES else None
+
+
+def count_samples(part: Any, name: str) -> int:
+    """How many samples a part has.
+
+    Raises:
+        InvalidInput: when that cannot be said.
+    """
+    dataset = part.dataset if isinstance(part, DataLoader) else part
+    if _is_map_style(dataset):
+        return len(dataset)  # type: ignore[arg-type]
+    try:
+        return sample_count(as_tensors(part))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"`{name}` of the data must be tensors or arrays, alone or in a tuple or mapping, or a map-style Dataset: "
+            f"{error}"
+        ) from error
+
+
+def samples_of(
+    part: Any, name: str, positions: NDArray[np.int64] | None, *, seed: int, device: torch.device, workers: int
+) -> Tensors | Read:
+    """A part of the data, or some of its positions, ready to give batches.
+
+    Args:
+        part: as in TaskData.
+        name: of the part, for messages.
+        positions: those that are used; all when None.
+        seed: of what a dataset draws.
+        device: where batches are wanted.
+        workers: processes that read a dataset, where it brings no number of its own.
+    """
+    selected = np.arange(count_samples(part, name)) if positions is None else positions
+    if isinstance(part, DataLoader):
+        return Read(part.dataset, selected, part.collate_fn, part.num_workers or workers, seed, device)
+    if _is_map_style(part):
+        return Read(part, selected, default_collate, workers, seed, device)
+    index = torch.from_numpy(selected)
+    return Tensors(mapped(lambda leaf: leaf.to(device), _gathered(as_tensors(part), index)))
+
+
+def shape_of_inputs(part: Any) -> tuple[int, ...] | None:
+    """The shape of one sample's inputs, where they are one tensor: the only one, or the first of a pair."""
+    tree = _sample(part)
+    inputs = tree[0] if isinstance(tree, tuple) and len(tree) == 2 else tree
+    return tuple(inputs.shape[1:]) if isinstance(inputs, torch.Tensor) else None
+
+
+def _sample(part: Any) -> Any:
+    """A tree of the form of a batch of the part: the first sample of what is read, else all."""
+    if not _is_map_style(part) and not isinstance(part, DataLoader):
+        return as_tensors(part)
+    samples = samples_of(part, "train", np.zeros(1, np.int64), seed=0, device=torch.device("cpu"), workers=0)
+    assert isinstance(samples, Read)
+    return first_batch(replace(samples, workers=0), 1)
+
+
+def outputs_for(data: TaskData) -> int | None:
+    """How many outputs a network for the data has, where that follows from it: its classes, or columns of targets."""
+    if data.classes:
+        return len(data.classes)
+    sample = _sample(data.train)
+    if not isinstance(sample, tuple) or len(sample) != 2 or not isinstance(sample[1], torch.Tensor):
+        return None
+    targets = sample[1]
+    if targets.is_floating_point():
+        return 1 if targets.ndim == 1 else int(targets.shape[1])
+    labels = class_labels(data.train)
+    return None if labels is None else int(labels.max()) + 1
+
+
+def describe(data: TaskData) -> str:
+    """The shapes and types of a training batch, for messages."""
+    part = data.train
+    if _is_map_style(part) or isinstance(part, DataLoader):
+        return f"samples of a {type(part).__name__}"
+    shapes = [f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}" for leaf in leaves(as_tensors(part))]
+    return ", ".join(shapes)
+
+
+def _is_map_style(part: Any) -> bool:
+    return hasattr(part, "__getitem__") and hasattr(part, "__len__") and isinstance(part, Dataset)
+
+
+def first_batch(samples: Tensors | Read, count: int) -> Any:
+    """The first few samples as a batch."""
+    positions = torch.arange(min(count, len(samples)))
+    return next(islice(samples.batches([(EVALUATION_EPOCH, positions)]), 1))

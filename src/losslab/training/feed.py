@@ -1,0 +1,91 @@
+"""The samples of each step of a run, in parts: which they are is a function of the seed, the epoch and the step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+
+from losslab import augment
+from losslab.data.batches import Images
+from losslab.randomness import epoch_order, generator
+from losslab.spec import Run
+from losslab.tasks.samples import Selection, SomeSamples
+from losslab.training import distributed
+from losslab.training.step import Part
+from losslab.training.timeline import Step, Timeline
+
+
+@dataclass
+class Orders:
+    """The shuffled order of the current epoch; each epoch's is its own function of the seed."""
+
+    seed: int
+    count: int
+    device: torch.device
+    epoch: int = -1
+    order: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def positions(self, step: Step) -> torch.Tensor:
+        """The positions, in the training part, of a step's samples."""
+        if step.epoch != self.epoch:
+            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
+            self.epoch = step.epoch
+        return self.order[step.offset : step.offset + step.batch_size]
+
+
+def feed(
+    run: Run, samples: SomeSamples, timeline: Timeline, first: int, device: torch.device
+) -> Iterator[tuple[Step, Iterator[Part]]]:
+    """Each step from ``first`` on, with the parts of its batch that this process works on, made as they are taken.
+
+    Args:
+        run: what is trained.
+        samples: the training part.
+        timeline: of the run.
+        first: index of the first step.
+        device: where positions are wanted.
+    """
+    orders = Orders(run.seed, len(samples), device)
+    if isinstance(samples, Images):
+        for step in timeline.steps(first):
+            yield step, image_parts(run, samples, orders.positions(step), step.index)
+        return
+    batches = samples.batches(_selections(run, timeline.steps(first), orders))
+    for step in timeline.steps(first):
+        counts = _counts(run, step)
+        yield step, (Part(batch, count) for batch, count in zip(islice(batches, len(counts)), counts, strict=True))
+
+
+def image_parts(run: Run, images: Images, positions: torch.Tensor, step: int) -> Iterator[Part]:
+    """The images of a step in parts of at most `max_micro_batch`: all of them, then the second copy of all, and so on.
+
+    Every copy is augmented by its own random numbers, drawn for the step as a whole: the parts' size changes no image.
+    Where torchrun started several processes, the parts are those of this one's share.
+    """
+    pipeline = augment.pipeline(run.augment, images.normalization)
+    copies = positions.repeat(run.repeats)
+    drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
+    share = distributed.share(len(copies))
+    here = share or range(1)  # a process without images of its own works on one that does not count
+    selected = slice(here.start, here.stop)
+    size = run.max_micro_batch or len(copies)
+    for indices, numbers in zip(torch.split(copies[selected], size), torch.split(drawn[selected], size), strict=True):
+        batch = images.augmented(indices, pipeline, numbers)
+        yield Part(batch, min(len(indices), len(share)))
+
+
+def _selections(run: Run, steps: Iterator[Step], orders: Orders) -> Iterator[Selection]:
+    """The positions of every part of every step; workers read them ahead of the step that trains."""
+    for step in steps:
+        copies = orders.positions(step).repeat(run.repeats)
+        share = distributed.share(len(copies)) or range(1)
+        for positions in torch.split(copies[share.start : share.stop], run.max_micro_batch or len(copies)):
+            yield step.epoch, positions
+
+
+def _counts(run: Run, step: Step) -> list[int]:
+    """How many samples count in each part of a step; one part of none in a process that has none."""
+    samples = len(distributed.share(step.batch_size * run.repeats))
+    size = run.max_micro_batch or samples
+    return [min(size, samples - first) for first in range(0, samples, size)] or [0]

@@ -1,0 +1,112 @@
+"""Losses against their formulas, and what their means are over."""
+
+import pytest
+import torch
+from torch import nn
+
+from losslab.choice import Choice
+from losslab.errors import InvalidInput
+from losslab.tasks.losses import build_loss, like_targets
+
+
+def loss(text: str, **options: object):
+    return build_loss(Choice(name=text, **options))
+
+
+class Given(nn.Module):
+    """A model whose outputs are given."""
+
+    def __init__(self, outputs: torch.Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, *inputs: object, **named: object) -> torch.Tensor:
+        return self.outputs
+
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3]], dtype=torch.float64)
+CLASSES = torch.tensor([0, 2])
+
+
+def by_hand(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Minus the sum of target probability times log-probability, sample by sample."""
+    logs = logits - logits.exp().sum(1, keepdim=True).log()
+    return -(targets * logs).sum(1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_smoothed_cross_entropy_spreads_a_part_of_each_target_over_all_classes(smoothing: float) -> None:
+    model = Given(LOGITS).train()
+    targets = nn.functional.one_hot(CLASSES, 3).double() * (1 - smoothing) + smoothing / 3
+    judged = loss("cross_entropy", label_smoothing=smoothing)(model, (None, CLASSES))
+    torch.testing.assert_close(judged.loss, by_hand(LOGITS, targets).mean(), rtol=1e-12, atol=0)
+
+
+def test_an_evaluation_is_not_smoothed() -> None:
+    model = Given(LOGITS).eval()
+    total, items = loss("cross_entropy", label_smoothing=0.5).total(model, (torch.zeros(2), CLASSES))
+    assert items == 2
+    torch.testing.assert_close(total.loss, by_hand(LOGITS, nn.functional.one_hot(CLASSES, 3)).sum(), rtol=1e-12, atol=0)
+
+
+def test_a_dense_cross_entropy_weighs_what_is_not_ignored() -> None:
+    targets = torch.tensor([[0, -100], [2, 1]])
+    assert loss("cross_entropy").weight((None, targets)) == 3
+    assert loss("cross_entropy").weight((None, CLASSES)) is None
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3,)])
+def test_a_column_of_outputs_is_compared_row_by_row(shape: tuple[int, ...]) -> None:
+    outputs, targets = torch.tensor([1.0, 2.0, 4.0]).reshape(shape), torch.tensor([1.0, 3.0, 1.0])
+    judged = loss("mse")(Given(outputs), (None, targets))
+    assert float(judged.loss) == pytest.approx((0 + 1 + 9) / 3)
+
+
+def test_outputs_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 2\) and targets \(3,\) must be of one shape"):
+        like_targets(torch.zeros(3, 2), torch.zeros(3))
+
+
+def test_binary_cross_entropy_is_over_labels() -> None:
+    outputs, targets = torch.tensor([[0.0, 2.0]]), torch.tensor([[1, 0]])
+    expected = (torch.tensor(2.0).log() + torch.log1p(torch.tensor(2.0).exp())) / 2
+    torch.testing.assert_close(loss("bce")(Given(outputs), (None, targets)).loss, expected)
+
+
+def test_a_language_model_predicts_the_next_token_where_the_mask_is_one() -> None:
+    ids, mask = torch.tensor([[5, 1, 2, 0]]), torch.tensor([[1, 1, 1, 0]])
+    logits = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = {"input_ids": ids, "attention_mask": mask}
+    judged = loss("causal_lm")(Given(logits), batch)
+    logs = logits[0].float().log_softmax(1)
+    torch.testing.assert_close(judged.loss, -(logs[0, 1] + logs[1, 2]) / 2)
+    assert loss("causal_lm").weight(batch) == 2
+
+
+def test_a_tuple_of_inputs_is_given_by_position_and_a_mapping_by_name() -> None:
+    class Sum(nn.Module):
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            return left + 2 * right
+
+    one, other, targets = torch.ones(2, 1), torch.full((2, 1), 3.0), torch.full((2,), 7.0)
+    for inputs in ((one, other), {"right": other, "left": one}):
+        assert loss("mse")(Sum(), (inputs, targets)).loss == 0
+    assert loss("mse")(Sum(), {"left": one, "right": other, "labels": targets}).loss == 0
+
+
+def test_a_loss_of_ones_own_is_a_function_of_model_and_batch() -> None:
+    judged = loss("samples:mean_output", factor=2.0)(Given(torch.tensor([1.0, 3.0])), torch.zeros(2))
+    assert (float(judged.loss), judged.outputs, judged.targets) == (4.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice(name="cross_entropy", label_smoothing=1.5), "label_smoothing"),
+        (Choice(name="cross_entropy", smoothing=0.5), "label_smoothing"),
+        (Choice(name="samples:no_such_loss"), "no_such_loss"),
+    ],
+)
+def test_a_wrong_choice_is_one_line(choice: Choice, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        build_loss(choice)
