@@ -12,6 +12,7 @@ from losslab import augment
 from losslab.data.batches import Images
 from losslab.data.dataset import Dataset
 from losslab.errors import InvalidInput
+from losslab.optimizers.groups import set_lr
 from losslab.randomness import epoch_order, generator, seeded
 from losslab.spec import Run
 from losslab.training import distributed
@@ -78,8 +79,7 @@ def update(
                 scaled_loss.backward()  # type: ignore[no-untyped-call]
             losses.append(scaled_loss.detach())
             correct.append((logits.detach().argmax(1) == labels)[:images_counted].sum())
-        for group in state.optimizer.param_groups:
-            group["lr"] = step.lr
+        set_lr(state.optimizer, step.lr)
         state.optimizer.step()
     return torch.stack(losses).sum(), torch.stack(correct).sum()
 
