@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from losslab import data
 from losslab.models import build_model
+from losslab.optimizers.groups import default_groups
 from losslab.process import tune_memory
 from losslab.records import Steps
 from losslab.spec import Run, make_run
 from losslab.training.loop import train
-from losslab.training.state import new_state, parameter_groups, prepare, usual_layout
+from losslab.training.state import new_state, prepare, usual_layout
 from losslab.training.step import micro_batches
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
@@ -60,7 +61,7 @@ def ours(run: Run, dataset: data.Dataset) -> float:
 
 def plain(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, int]], steps: int) -> float:
     """Images a second of the tutorial's loop."""
-    optimizer = torch.optim.SGD(parameter_groups(model, DECAY), lr=LR, momentum=0.9)
+    optimizer = torch.optim.SGD(default_groups(model, DECAY), lr=LR, momentum=0.9)
     batches = iter(loader)
     began = perf_counter()
     for _ in range(steps):

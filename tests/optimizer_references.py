@@ -21,12 +21,15 @@ def adagrad(grad: Gradient, w: Array, lr: float, wd: float, *, eps=1e-10, initia
         yield w
 
 
-def rmsprop(grad: Gradient, w: Array, lr: float, wd: float, *, rho=0.99, eps=1e-8):
-    v = np.zeros_like(w)
+def rmsprop(grad: Gradient, w: Array, lr: float, wd: float, *, rho=0.99, eps=1e-8, momentum=0.0, centered=False):
+    """With momentum, a heavy ball of quotients; centred, a moving variance about the moving mean in place of v."""
+    v, mean, ball = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
         g = grad(w, t) + wd * w
         v = rho * v + (1 - rho) * g**2
-        w = w - lr * g / (np.sqrt(v) + eps)
+        mean = rho * mean + (1 - rho) * g
+        ball = momentum * ball + g / (np.sqrt(v - mean**2 if centered else v) + eps)
+        w = w - lr * ball
         yield w
 
 
@@ -60,24 +63,26 @@ def adadelta(grad: Gradient, w: Array, lr: float, wd: float, *, rho=0.9, eps=1e-
         yield w
 
 
-def adam(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8):
-    m, v = np.zeros_like(w), np.zeros_like(w)
+def adam(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+    m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
         g = grad(w, t) + wd * w
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
-        m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        largest = np.maximum(largest, v) if amsgrad else v
+        m_hat, v_hat = m / (1 - betas[0] ** t), largest / (1 - betas[1] ** t)
         w = w - lr * m_hat / (np.sqrt(v_hat) + eps)
         yield w
 
 
-def adamw(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8):
-    m, v = np.zeros_like(w), np.zeros_like(w)
+def adamw(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+    m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
         g = grad(w, t)
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
-        m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        largest = np.maximum(largest, v) if amsgrad else v
+        m_hat, v_hat = m / (1 - betas[0] ** t), largest / (1 - betas[1] ** t)
         w = w - lr * (m_hat / (np.sqrt(v_hat) + eps) + wd * w)
         yield w
 

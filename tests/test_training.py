@@ -18,7 +18,7 @@ from losslab.spec import Run, make_run
 from losslab.training.evaluation import Scores, evaluate
 from losslab.training.feed import image_parts
 from losslab.training.loop import train
-from losslab.training.state import TrainState, make_task, new_state, parameter_groups, prepare
+from losslab.training.state import TrainState, make_task, new_state, prepare
 from losslab.training.timeline import Timeline
 
 DATA = tiny_data()
@@ -238,14 +238,6 @@ def test_evaluation_is_a_mean_over_all_images_and_keeps_the_mode() -> None:
     logits = state.model(pixels).detach()
     assert loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
     assert accuracy == pytest.approx(float((logits.argmax(1) == labels).float().mean()), rel=1e-6)
-
-
-def test_biases_do_not_decay() -> None:
-    groups = parameter_groups(mlp(hidden=(4,)), 0.1)
-    assert [(group["weight_decay"], [p.ndim for p in group["params"]]) for group in groups] == [  # type: ignore[attr-defined]
-        (0.1, [2, 2]),
-        (0.0, [1, 1]),
-    ]
 
 
 def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from losslab import augment
-from losslab.choice import Choice, Frozen, as_choice
+from losslab.choice import Choice, Frozen, as_choice, is_factory
 from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
@@ -66,6 +66,12 @@ def _known_model(choice: Choice) -> Choice:
     if not is_model(choice.name):
         raise ValueError(unknown_name("model", choice.name, MODELS))
     return choice
+
+
+def _known_function(path: str) -> str:
+    if not is_factory(path):
+        raise ValueError("must be of the form package.module:function")
+    return path
 
 
 def _known_augmentation(choice: Choice) -> Choice:
@@ -149,6 +155,9 @@ class Run(Frozen):
     """Steps of more images, copies counted, are accumulated from parts of at most so many."""
     weight_decay: NonNegativeFloat = 0.0
     """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
+    parameter_groups: Annotated[str, AfterValidator(_known_function)] | None = None
+    """`module:function`: takes the model and gives groups like torch's. `lr_scale` in a group is a factor on its lr; a
+    group without `weight_decay` has the run's."""
     epochs: PositiveFloat | None = None
     steps: PositiveInt | None = None
     evaluate: Literal["epoch", "end"] = "epoch"

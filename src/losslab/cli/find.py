@@ -50,6 +50,7 @@ def lr(
     candidates: int = 10,
     rule: str | None = None,
     weight_decay: float = 0.0,
+    parameter_groups: str | None = None,
     train_images: int | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -62,7 +63,7 @@ def lr(
     Args:
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
         data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
-        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        optimizer: Method by name, `torch.optim/NAME` or `package.module:factory`; options: "adam(betas=(0.9, 0.95))".
         momentum: Option of the optimizer, in short.
         batch: Images in a batch.
         start: Lowest learning rate.
@@ -74,6 +75,7 @@ def lr(
         candidates: Learning rates of a grid.
         rule: Of the suggestion: half_fall, minimum, minimum_over_ten, steepest, valley.
         weight_decay: Strength of L2 on weights, not on biases.
+        parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1.
         threads: Threads of torch; its own choice when absent.
@@ -86,7 +88,7 @@ def lr(
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
-    fields |= {"batch": batch, "steps": steps, "epochs": epochs}
+    fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
     traces = []
     for place, run in enumerate(runs):
@@ -109,6 +111,7 @@ def batch(
     seeds: int = 3,
     max_micro_batch: int | None = None,
     weight_decay: float = 0.0,
+    parameter_groups: str | None = None,
     train_images: int | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -122,13 +125,14 @@ def batch(
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
         data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
         lr: Learning rate at every size.
-        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        optimizer: Method by name, `torch.optim/NAME` or `package.module:factory`; options: "adam(betas=(0.9, 0.95))".
         momentum: Option of the optimizer, in short.
         sizes: Increasing batch sizes, separated by commas.
         steps: Optimizer steps at every size; five epochs at the smallest size when absent.
         seeds: How often the test is repeated.
         max_micro_batch: Accumulate larger batches from parts of at most so many images; halved where memory ends.
         weight_decay: Strength of L2 on weights, not on biases.
+        parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1.
         threads: Threads of torch; its own choice when absent.
@@ -138,7 +142,7 @@ def batch(
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
-    fields |= {"lr": lr, "max_micro_batch": max_micro_batch}
+    fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
     first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
     images = training_images(first)
     if listed[-1] > images:

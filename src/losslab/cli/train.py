@@ -33,6 +33,7 @@ def train(
     epochs: float | None = None,
     steps: int | None = None,
     weight_decay: float = 0.0,
+    parameter_groups: str | None = None,
     train_images: int | None = None,
     validation_fraction: float | None = None,
     seed: int = 0,
@@ -49,7 +50,7 @@ def train(
     Args:
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
         data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
-        optimizer: Method by name; options as in "adam(betas=(0.9, 0.95))".
+        optimizer: Method by name, `torch.optim/NAME` or `package.module:factory`; options: "adam(betas=(0.9, 0.95))".
         lr: Learning rate, or a policy: "exp_range(base_lr=1e-4, max_lr=1e-2)".
         batch: Images in a batch, or a policy: "exp_range(b_min=64, b_max=1024)".
         augment: What is done to training images, in order; give it again for each: "pad_crop(padding=4)", flip, cutout.
@@ -58,6 +59,7 @@ def train(
         epochs: Length in epochs; may be a fraction.
         steps: Length in optimizer steps, in place of epochs.
         weight_decay: Strength of L2 on weights, not on biases.
+        parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
         seed: Seed of weights, order, augmentation and dropout.
@@ -84,6 +86,7 @@ def train(
             "epochs": epochs,
             "steps": steps,
             "weight_decay": weight_decay,
+            "parameter_groups": parameter_groups,
             "seed": seed,
         }
     )

@@ -1,10 +1,9 @@
-"""The update rules, one file a method; all are proved against their equation."""
+"""The update rules, one file a method, all proved against their equation; and anyone's optimizer beside them."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
 
 from losslab.choice import as_choice
 from losslab.errors import unknown_name
@@ -12,16 +11,15 @@ from losslab.optimizers.adadelta import AdaDelta
 from losslab.optimizers.adagrad import AdaGrad
 from losslab.optimizers.adam import Adam
 from losslab.optimizers.adamw import AdamW
+from losslab.optimizers.foreign import Foreign, is_foreign
 from losslab.optimizers.method import Method
+from losslab.optimizers.modes import at_iterate
 from losslab.optimizers.nadam import NAdam
 from losslab.optimizers.rmsprop import RMSProp
 from losslab.optimizers.rmsprop_nesterov import RMSPropNesterov
 from losslab.optimizers.sgd import SGD
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["OPTIMIZERS", "Method", "Optimizer", "at_iterate", "choose"]
+__all__ = ["OPTIMIZERS", "Foreign", "Method", "Optimizer", "at_iterate", "choose"]
 
 OPTIMIZERS: dict[str, type[Method]] = {
     "adagrad": AdaGrad,
@@ -39,14 +37,31 @@ OPTIMIZERS: dict[str, type[Method]] = {
 def _known(value: object) -> object:
     """A text as its table, once its name is known."""
     choice = as_choice(value)
-    if isinstance(choice, Mapping) and isinstance(choice.get("name"), str) and choice["name"] not in OPTIMIZERS:
-        raise ValueError(unknown_name("optimizer", choice["name"], OPTIMIZERS))
+    name = choice.get("name") if isinstance(choice, Mapping) else None
+    if isinstance(name, str) and name not in OPTIMIZERS and not is_foreign(name):
+        raise ValueError(f"{unknown_name('optimizer', name, OPTIMIZERS)}; others by torch.optim/NAME or module:factory")
     return choice
 
 
+def _kind(value: object) -> str | None:
+    """The name of a method; ``foreign`` for all others."""
+    name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
+    if not isinstance(name, str):
+        return None
+    return name if name in OPTIMIZERS else "foreign"
+
+
 Optimizer = Annotated[
-    AdaGrad | RMSProp | RMSPropNesterov | AdaDelta | Adam | SGD | AdamW | NAdam,
-    Field(discriminator="name"),
+    Annotated[AdaGrad, Tag("adagrad")]
+    | Annotated[RMSProp, Tag("rmsprop")]
+    | Annotated[RMSPropNesterov, Tag("rmsprop-nesterov")]
+    | Annotated[AdaDelta, Tag("adadelta")]
+    | Annotated[Adam, Tag("adam")]
+    | Annotated[SGD, Tag("sgd")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[NAdam, Tag("nadam")]
+    | Annotated[Foreign, Tag("foreign")],
+    Discriminator(_kind),
     BeforeValidator(_known),
 ]
 """The pydantic type of a method, given as itself, as a table or as a text such as ``adam(betas=(0.9, 0.95))``."""
@@ -57,22 +72,15 @@ _OPTIMIZER: TypeAdapter[Method] = TypeAdapter(Optimizer)
 def choose(choice: str | Mapping[str, Any] | Method) -> Method:
     """The method that a text or a table names, with its hyperparameters.
 
+    Args:
+        choice: a name in `OPTIMIZERS`, ``torch.optim/NAME`` or ``package.module:factory``, with options.
     Raises:
         pydantic.ValidationError: a ValueError that lists every fault: unknown name or hyperparameter, value out of
-            bounds.
+            bounds. Options of other optimizers are checked when these are built.
     Example:
-        >>> choose("adam(betas=(0.9, 0.95))")
-        Adam(name='adam', betas=(0.9, 0.95), eps=1e-08)
+        >>> choose("adam(betas=(0.9, 0.95))").betas
+        (0.9, 0.95)
+        >>> choose("torch.optim/RAdam(betas=[0.9, 0.99])").options
+        {'betas': [0.9, 0.99]}
     """
     return _OPTIMIZER.validate_python(choice)
-
-
-def at_iterate(optimizer: "torch.optim.Optimizer") -> AbstractContextManager[None]:
-    """A context in which the parameters hold the weights to evaluate.
-
-    Only `rmsprop-nesterov` moves them, from its look-ahead point to theta and back, bit for bit; with any other
-    optimizer nothing happens.
-    """
-    swap = getattr(optimizer, "at_iterate", nullcontext)
-    context: AbstractContextManager[None] = swap()
-    return context

@@ -50,7 +50,7 @@ class AdaDelta(Method):
     eps: float = Field(1e-6, gt=0, description="added inside both roots; torch's default, and the paper's")
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
-        """`torch.optim.Adadelta` with these hyperparameters; torch has no fused form of it."""
-        import torch
+        """torch's rule in blocks; torch has no fused step of it."""
+        from losslab.optimizers._adadelta_step import AdaDeltaStep
 
-        return torch.optim.Adadelta(groups, lr, rho=self.rho, eps=self.eps, weight_decay=0.0)
+        return AdaDeltaStep(groups, lr=lr, **self.model_dump(exclude={"name"}))

@@ -27,9 +27,14 @@ MOMENT_TERMS = {
 }
 """Their symbols."""
 
+AMSGRAD_FIELD = Field(
+    False, description="divide by the largest average of squares so far (AMSGrad); torch's default, the paper has none"
+)
+"""Reddi, Kale & Kumar 2018, arXiv:1904.09237, Algorithm 2."""
+
 
 class Adam(Method):
-    """Adam, without AMSGrad; the rule is torch's, fused on the CPU."""
+    """Adam, with AMSGrad where wanted; the rule is torch's, fused on the CPU."""
 
     title: ClassVar[str] = "Adam"
     equations: ClassVar[tuple[str, ...]] = (
@@ -57,12 +62,12 @@ class Adam(Method):
         (0.9, 0.999), description="decays of the averages of gradients and of squares; the paper's defaults"
     )
     eps: float = Field(1e-8, gt=0, description="added to the corrected root; the paper's default")
+    amsgrad: bool = AMSGRAD_FIELD
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
         """`torch.optim.Adam` with these hyperparameters."""
         import torch
 
         groups = listed(groups)
-        return torch.optim.Adam(
-            groups, lr, betas=self.betas, eps=self.eps, weight_decay=0.0, fused=fused_on_cpu(groups)
-        )
+        options = self.model_dump(exclude={"name"})
+        return torch.optim.Adam(groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups))

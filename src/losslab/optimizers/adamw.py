@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from losslab.optimizers.adam import MOMENT_TERMS, MOMENTS
+from losslab.optimizers.adam import AMSGRAD_FIELD, MOMENT_TERMS, MOMENTS
 from losslab.optimizers.method import COMMON_TERMS, Decay, Method, fused_on_cpu, listed
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class AdamW(Method):
         (0.9, 0.999), description="decays of the averages of gradients and of squares; the paper's defaults"
     )
     eps: float = Field(1e-8, gt=0, description="added to the corrected root; the paper's default")
+    amsgrad: bool = AMSGRAD_FIELD
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
         """`torch.optim.AdamW` with these hyperparameters."""
         import torch
 
         groups = listed(groups)
-        return torch.optim.AdamW(
-            groups, lr, betas=self.betas, eps=self.eps, weight_decay=0.0, fused=fused_on_cpu(groups)
-        )
+        options = self.model_dump(exclude={"name"})
+        return torch.optim.AdamW(groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups))

@@ -53,9 +53,7 @@ class NAdam(Method):
     momentum_decay: float = Field(4e-3, ge=0, description="how fast momentum rises; torch's default")
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
-        """`torch.optim.NAdam` with these hyperparameters; torch has no fused form of it."""
-        import torch
+        """torch's rule in blocks; torch has no fused step of it."""
+        from losslab.optimizers._nadam_step import NAdamStep
 
-        return torch.optim.NAdam(
-            groups, lr, betas=self.betas, eps=self.eps, momentum_decay=self.momentum_decay, weight_decay=0.0
-        )
+        return NAdamStep(groups, lr=lr, **self.model_dump(exclude={"name"}))

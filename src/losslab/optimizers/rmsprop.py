@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RMSProp(Method):
-    """RMSProp without momentum and not centred; the rule is torch's."""
+    """RMSProp, plain unless told otherwise: with heavy-ball momentum, centred, or both; the rule is torch's."""
 
     title: ClassVar[str] = "RMSProp"
     equations: ClassVar[tuple[str, ...]] = (
@@ -35,9 +35,11 @@ class RMSProp(Method):
     name: Literal["rmsprop"] = "rmsprop"
     rho: Decay = Field(0.99, description="decay of the average of squared gradients; torch's default (alpha)")
     eps: float = Field(1e-8, gt=0, description="added to the root of the average; torch's default")
+    momentum: Decay = Field(0.0, description="decay of the accumulated quotients (heavy ball); torch's default")
+    centered: bool = Field(False, description="subtract the square of the average gradient; torch's default")
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
-        """`torch.optim.RMSprop` with these hyperparameters; torch has no fused form of it."""
-        import torch
+        """torch's rule in blocks; torch has no fused step of it."""
+        from losslab.optimizers._rmsprop_step import RMSPropStep
 
-        return torch.optim.RMSprop(groups, lr, alpha=self.rho, eps=self.eps, weight_decay=0.0)
+        return RMSPropStep(groups, lr=lr, **self.model_dump(exclude={"name"}))

@@ -59,4 +59,4 @@ class RMSPropNesterov(Method):
         """Our own torch optimizer: torch has none of this rule."""
         from losslab.optimizers._rmsprop_nesterov_step import RMSPropNesterovStep
 
-        return RMSPropNesterovStep(groups, lr=lr, rho=self.rho, momentum=self.momentum, eps=self.eps)
+        return RMSPropNesterovStep(groups, lr=lr, **self.model_dump(exclude={"name"}))

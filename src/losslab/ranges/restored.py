@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,15 +72,22 @@ def _keep_modes(model: nn.Module) -> Undo:
 
 def _keep_optimizer(optimizer: torch.optim.Optimizer) -> Undo:
     state = {p: deepcopy(of_parameter) for p, of_parameter in optimizer.state.items()}
-    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    options = [_options(group) for group in optimizer.param_groups]
 
     def put_back() -> None:
         optimizer.state.clear()
         optimizer.state.update(state)
         for group, kept in zip(optimizer.param_groups, options, strict=True):
+            for key in group.keys() - kept.keys() - {"params"}:
+                del group[key]
             group.update(kept)
 
     return put_back
+
+
+def _options(group: dict[str, Any]) -> dict[str, Any]:
+    """A copy of all that a group holds but its parameters: some optimizers count their steps there."""
+    return {key: deepcopy(value) for key, value in group.items() if key != "params"}
 
 
 def _keep_random_state() -> Undo:

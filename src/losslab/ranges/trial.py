@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from losslab.optimizers.modes import switch
 from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.trace import GradientSquares, Trace
 
@@ -71,6 +72,7 @@ def train_briefly(
     ratios = lr_ratios(optimizer)
     measured, pending = Measured(), []
     model.train()
+    switch(optimizer, "train")
     began = perf_counter()
     for lr, parts in zip(lrs, batches, strict=False):
         for group, ratio in zip(optimizer.param_groups, ratios, strict=True):

@@ -67,6 +67,8 @@ def kind_of_run(run: Run) -> str:
     """
     fields = run.model_dump(mode="json")
     parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
+    if run.parameter_groups is not None:
+        parts["parameter_groups"] = run.parameter_groups
     return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
 
 

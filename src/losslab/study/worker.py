@@ -15,7 +15,7 @@ from losslab.process import environment, peak_memory, release_memory, reset_peak
 from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
 from losslab.study.store import ENDED, RunFolder
-from losslab.training import distributed
+from losslab.training import distributed, optimizer_state
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
@@ -105,10 +105,13 @@ def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str)
 def _train_and_save(
     run: Run, folder: RunFolder, state: TrainState, rows: int, device: str, stop: list[int]
 ) -> Iterator[Record]:
-    saved = monotonic()
+    saved, checked = monotonic(), False
     with folder.appending(keep=rows) as writer:
         for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
             writer.append(record)
+            if state.step and not checked:
+                optimizer_state.check(state.optimizer)  # after the first steps, not after the first minutes
+                checked = True
             if isinstance(record, Evaluation):
                 release_memory()  # what steps and evaluations of other sizes left in pieces
             if _goes_on(record):

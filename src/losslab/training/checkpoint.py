@@ -8,11 +8,9 @@ safetensors do not.
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import torch
@@ -20,6 +18,7 @@ from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt
 from losslab.files import sync_folder, write_bytes, write_json
+from losslab.training import optimizer_state
 from losslab.training.state import TrainState, Window
 
 KEPT = 2
@@ -34,6 +33,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         rows: how many records had been written when the state was taken.
     Raises:
         OSError: when the folder cannot be written; earlier checkpoints are then as they were.
+        InvalidInput: when the optimizer keeps what a checkpoint cannot hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -45,9 +45,14 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         "eval_seconds": state.eval_seconds,
         "scaler": None if state.scaler is None else state.scaler.state_dict(),
         "average_count": None if state.average is None else state.average.count,
-        "numbers": {f"{place}.{key}": value for place, key, value in _slots(state) if not torch.is_tensor(value)},
+        **optimizer_state.numbers(state.optimizer),
     }
-    content = save(_tensors(state), metadata={"facts": json.dumps(facts)})
+    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{key}": value for key, value in state.average.tensors.items()}
+    tensors |= optimizer_state.tensors(state.optimizer)
+    saved = {key: _in_order(value) for key, value in tensors.items()}
+    content = save(saved, metadata={"facts": json.dumps(facts)})
     place, temporary = folder / f"step-{state.step:09d}-row-{rows:09d}", folder / f".step-{os.getpid()}"
     for left_behind in folder.glob(".step-*"):
         shutil.rmtree(left_behind)
@@ -94,7 +99,7 @@ def _restore(place: Path, state: TrainState) -> int:
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
     model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     state.model.load_state_dict(model)
-    _restore_optimizer(state.optimizer, tensors, facts["numbers"])
+    optimizer_state.restore(state.optimizer, tensors, facts)
     state.step, state.window = facts["step"], Window(**facts["window"])
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
     # A run begun by a version that did not measure it knows only a part: no processor time is better than a wrong one.
@@ -108,35 +113,9 @@ def _restore(place: Path, state: TrainState) -> int:
     return int(facts["rows"])
 
 
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]
-) -> None:
-    slots: dict[int, dict[str, Any]] = {}
-    saved = {key.removeprefix("optimizer."): value for key, value in tensors.items() if key.startswith("optimizer.")}
-    for name, value in {**saved, **numbers}.items():
-        place, _, key = name.partition(".")
-        slots.setdefault(int(place), {})[key] = value
-    for place_of, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
-        for key, value in slots.get(place_of, {}).items():
-            if torch.is_tensor(value) and value.shape == parameter.shape:
-                # Fused steps read memory in the layout of the parameter.
-                slots[place_of][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _slots(state: TrainState) -> Iterator[tuple[int, str, Any]]:
-    """The optimizer's values per parameter: (place of the parameter, key, tensor or number)."""
-    for place, values in state.optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            yield place, key, value
-
-
-def _tensors(state: TrainState) -> dict[str, torch.Tensor]:
-    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
-    if state.average is not None:
-        tensors |= {f"average.{key}": value for key, value in state.average.tensors.items()}
-    tensors |= {f"optimizer.{place}.{key}": value for place, key, value in _slots(state) if torch.is_tensor(value)}
-    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+def _in_order(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy on the CPU whose elements lie in the order of their indices."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _verified(place: Path) -> bytes:

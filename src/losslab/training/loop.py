@@ -14,6 +14,7 @@ from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, InvalidInput
 from losslab.optimizers import at_iterate
+from losslab.optimizers.groups import set_lr
 from losslab.randomness import seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
@@ -105,8 +106,7 @@ class _Session:
             flushing = due or len(pending.steps) + 1 == flush_steps
             with _explained_at_first(step, run, self.dataset), memory_at(step.index), _drawn_for(run, step, device):
                 state.model.train()
-                for group in state.optimizer.param_groups:
-                    group["lr"] = step.lr
+                set_lr(state.optimizer, step.lr)
                 result = stepper.step(parts, step.batch_size * run.repeats, with_norm=flushing)
                 if state.average is not None:
                     state.average.update(state.model, step=step.index, total_steps=self.timeline.total_steps)

@@ -15,6 +15,7 @@ from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput, OutOfMemory
 from losslab.models import build_model
+from losslab.optimizers.groups import build_optimizer
 from losslab.randomness import generator, seeded
 from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
@@ -116,7 +117,10 @@ def new_state(
         model = build_model(run.model, input_shape=shape, classes=outputs)
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
-    optimizer = run.optimizer.build(parameter_groups(model, run.weight_decay), lr=1.0)  # each step sets its own
+    with memory_at(0), seeded(run.seed, "optimizer"):
+        optimizer = build_optimizer(
+            run.optimizer, model, weight_decay=run.weight_decay, parameter_groups=run.parameter_groups
+        )
     return TrainState(
         model,
         optimizer,
@@ -132,16 +136,6 @@ def model_arguments(dataset: Dataset | TaskData) -> tuple[tuple[int, ...] | None
     if isinstance(dataset, TaskData):
         return shape_of_inputs(dataset.train), outputs_for(dataset)
     return dataset.train_images.shape[1:], len(dataset.classes)
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights that decay (two or more dimensions) and those that do not (biases, normalisation scales)."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, object]] = [
-        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def usual_layout(model: nn.Module) -> Layout:

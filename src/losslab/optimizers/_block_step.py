@@ -1,0 +1,98 @@
+"""A torch optimizer whose rule is element-wise, for rules that torch has no fused step of."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+
+from losslab.optimizers._blocks import Numbers, Operands, Rule, Slots, Tensors, update_in_blocks
+
+
+class BlockStep(torch.optim.Optimizer):
+    """Steps by a rule whose operations are element-wise, so that any part of the parameters can be updated by itself.
+
+    State has the names of torch's optimizers, so that checkpoints of these go on.
+    """
+
+    slots: ClassVar[tuple[str, ...]]
+    """State of the shape of the parameter that the rule keeps."""
+    scalars: ClassVar[tuple[str, ...]]
+    """Options of a group that the rule takes as they are."""
+    counters: ClassVar[dict[str, float]] = {"step": 0.0}
+    """State of one number for each parameter, and its start."""
+
+    def __init__(self, params: Iterable[dict[str, Any]], *, lr: float, **options: Any) -> None:
+        if not lr >= 0:
+            raise ValueError(f"`lr` (={lr}) must be at least 0")
+        super().__init__(params, {"lr": lr, "weight_decay": 0.0, **options})
+        self.update: Callable[[Rule, Operands], None] = update_in_blocks
+
+    @staticmethod
+    @abstractmethod
+    def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
+        """Update weights and slots in place; L2 is in the gradients already.
+
+        Operations are torch's on lists (``torch._foreach_*``): each of them is that of single tensors, at a fraction of
+        its overhead.
+        """
+
+    def slot_names(self, group: dict[str, Any]) -> tuple[str, ...]:  # noqa: ARG002 - for rules whose options need more
+        """The state that a group's options need."""
+        return self.slots
+
+    def numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[Numbers]:
+        """Count the step; the rule's scalars for each parameter."""
+        if "step" in self.counters:
+            torch._foreach_add_([state["step"] for state in states], 1)
+        return [self.options(group)] * len(states)
+
+    def options(self, group: dict[str, Any]) -> Numbers:
+        """The rule's scalars that a group names."""
+        numbers = {name: group[name] for name in self.scalars}
+        if group["weight_decay"]:
+            numbers["weight_decay"] = group["weight_decay"]
+        return numbers
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient.
+
+        Args:
+            closure: computes the loss again and returns it, as torch's optimizers take it.
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            operands = self._operands(group)
+            if operands.weights:
+                self.update(self.rule, operands)
+        return loss
+
+    def _operands(self, group: dict[str, Any]) -> Operands:
+        """The parameters of a group that have a gradient, with their state at this step."""
+        names = self.slot_names(group)
+        weights = [parameter for parameter in group["params"] if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in weights]
+        states = [self._state(parameter, names) for parameter in weights]
+        slots = {name: [state[name] for state in states] for name in names}
+        return Operands(weights, gradients, slots, self.numbers(group, states) if states else [])
+
+    def _state(self, parameter: torch.Tensor, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """The parameter's state, made on first use."""
+        state: dict[str, torch.Tensor] = self.state[parameter]
+        if not state:
+            for name, start in self.counters.items():
+                state[name] = torch.tensor(start, dtype=_counter_dtype(), device="cpu")
+            for name in names:
+                state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return state
+
+
+def _counter_dtype() -> torch.dtype:
+    """As torch's optimizers count: in float32, unless float64 is the default."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
