@@ -25,6 +25,8 @@ from losslab.tasks.samples import Parts, outputs_for, part_positions, samples_of
 from losslab.training.average import Average, new_average
 from losslab.training.precision import check_precision, new_scaler
 
+INITIAL_IMAGES = 5000
+"""Training images that a model's first weights are read from, where it reads any."""
 VALIDATION_SAMPLES = 5000
 """How many training samples are measured in evaluation mode where nothing is held out."""
 
@@ -115,6 +117,7 @@ def new_state(
     shape, outputs = model_arguments(dataset)
     with memory_at(0), seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=shape, classes=outputs)
+        _initialize_from_data(run, model, dataset)
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
     with memory_at(0), seeded(run.seed, "optimizer"):
@@ -129,6 +132,21 @@ def new_state(
         scaler=new_scaler(run.precision, device),
         average=new_average(run.average, model),
     )
+
+
+def _initialize_from_data(run: Run, model: nn.Module, dataset: Dataset | TaskData) -> None:
+    """Let a model that has ``initialize_from`` read its first weights from training images."""
+    initialize = getattr(model, "initialize_from", None)
+    if initialize is None or not isinstance(dataset, Dataset):
+        return
+    training, _ = data.split(
+        dataset.train_labels,
+        validation_fraction=run.data.validation_fraction,
+        train_images=run.data.train_images,
+    )
+    images = on_device(dataset, training[:INITIAL_IMAGES], device=torch.device("cpu"))
+    with torch.no_grad():
+        initialize(images.batch(torch.arange(len(images)))[0])
 
 
 def model_arguments(dataset: Dataset | TaskData) -> tuple[tuple[int, ...] | None, int | None]:
