@@ -25,7 +25,7 @@ from losslab.study.costs import Cost, kind_of_run
 from losslab.study.execute import describe_scale
 from losslab.study.plan import make_plan
 from losslab.study.results import read_results
-from losslab.study.stages import STUDIES, Scale, expand, load_study
+from losslab.study.stages import Scale, expand, load_study, study_home
 from losslab.study.store import StudyFolder
 
 STUDY = load_study("batch-augmentation")
@@ -133,7 +133,7 @@ def test_a_budget_leaves_out_the_literal_stage_and_takes_the_small_network() -> 
 
 
 def test_no_later_stage_may_rest_on_one_that_a_budget_leaves_out(tmp_path: Path) -> None:
-    text = (STUDIES / STUDY.name / "study.toml").read_text()
+    text = (study_home(STUDY.name) / "study.toml").read_text()
     text = text.replace("full_only = true", 'full_only = true\nfinding = "best"')
     lr = 'lr = "piecewise(values=[0.1, 0.01, 0.001], fractions=[0.494, 0.744])"'
     (tmp_path / "study.toml").write_text(text.replace(lr, 'lr = "@literal.lr~0.1"'))

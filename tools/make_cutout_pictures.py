@@ -13,13 +13,13 @@ from PIL import Image
 
 from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
 from losslab.data import load
-from losslab.study.stages import STUDIES
+from losslab.study.stages import study_home
 
 IMAGES = {7: "a horse", 8: "a ship"}
 """Place in the training set -> what is seen there."""
 COPIES = 8
 SEED = 7
-PLACE = STUDIES / "batch-augmentation" / "pictures.html.jinja"
+PICTURES = study_home("batch-augmentation") / "pictures.html.jinja"
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
         "copies": _pictures(copies, [f"{names[0]}, shifted, {_erased(image)}" for image in copies]),
     }
     made = "{# Written by tools/make_cutout_pictures.py: lists of (what is seen, PNG of CIFAR-10 pixels). #}\n"
-    PLACE.write_text(made + "".join(f"{{% set {key} = {value!r} %}}\n" for key, value in columns.items()))
-    print(PLACE, f"{PLACE.stat().st_size:,} bytes")
+    PICTURES.write_text(made + "".join(f"{{% set {key} = {value!r} %}}\n" for key, value in columns.items()))
+    print(PICTURES, f"{PICTURES.stat().st_size:,} bytes")
 
 
 def _pictures(images: torch.Tensor, words: list[str]) -> list[tuple[str, str]]:

@@ -35,9 +35,10 @@ from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
 from losslab.report.layer_table import layer_table
 from losslab.report.pictures import data_facts
+from losslab.studies import find
 from losslab.study import findings as ranges
 from losslab.study.results import StudyResults, read_results, study_folders
-from losslab.study.stages import STUDIES, study_names
+from losslab.study.stages import STUDIES, study_home, study_names
 from losslab.study.store import StudyFolder
 
 PAGE = Path(__file__).parent / "page"
@@ -117,8 +118,9 @@ def _render(
     """A study in a frame; as a part of a page, where it lies in a folder, that begins its ids and its links."""
     jinja = _jinja()
     name = (results.plan.get("study") or {}).get("name")
-    own = f"{name}/report.html.jinja"
-    template = own if name in study_names() and (STUDIES / own).exists() else "base.html.jinja"
+    template = "base.html.jinja"
+    if name in study_names() and (study_home(name) / "report.html.jinja").exists():
+        template = f"{study_home(name).name}/report.html.jinja"
     prefix = f"{folder}-" if folder else ""
     facts = _context(results, _shower(jinja, shown, figures, prefix))
     return jinja.get_template(template).render(
@@ -161,6 +163,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
     return {
         "title": _title(results),
         "results": results,
+        "findings": find(results),
         "plan": results.plan,
         "stage_groups": lambda stage: _stage_groups(results, stage["name"]),
         "runs": [result for stage in results.stages.values() for result in stage],
