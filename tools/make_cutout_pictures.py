@@ -6,6 +6,7 @@ Run: python tools/make_cutout_pictures.py
 """
 
 import io
+import json
 from base64 import b64encode
 
 import torch
@@ -19,7 +20,7 @@ IMAGES = {7: "a horse", 8: "a ship"}
 """Place in the training set -> what is seen there."""
 COPIES = 8
 SEED = 7
-PICTURES = study_home("batch-augmentation") / "pictures.html.jinja"
+PICTURES = study_home("batch-augmentation") / "pictures.json"
 
 
 def main() -> None:
@@ -36,13 +37,12 @@ def main() -> None:
         "after": _pictures(erased, [f"{name}, {_erased(image)}" for name, image in zip(names, erased, strict=True)]),
         "copies": _pictures(copies, [f"{names[0]}, shifted, {_erased(image)}" for image in copies]),
     }
-    made = "{# Written by tools/make_cutout_pictures.py: lists of (what is seen, PNG of CIFAR-10 pixels). #}\n"
-    PICTURES.write_text(made + "".join(f"{{% set {key} = {value!r} %}}\n" for key, value in columns.items()))
+    PICTURES.write_text(json.dumps(columns, indent=1) + "\n")
     print(PICTURES, f"{PICTURES.stat().st_size:,} bytes")
 
 
-def _pictures(images: torch.Tensor, words: list[str]) -> list[tuple[str, str]]:
-    return [(text, _png(image)) for text, image in zip(words, images, strict=True)]
+def _pictures(images: torch.Tensor, words: list[str]) -> list[dict[str, str]]:
+    return [{"words": text, "png": _png(image)} for text, image in zip(words, images, strict=True)]
 
 
 def _png(image: torch.Tensor) -> str:
