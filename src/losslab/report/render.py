@@ -34,7 +34,7 @@ from losslab.report.diagram import block_diagram
 from losslab.report.diagrams import module_diagram
 from losslab.report.equations import equation
 from losslab.report.layer_table import layer_table
-from losslab.report.pictures import data_facts
+from losslab.report.pictures import sample_images
 from losslab.studies import find
 from losslab.study import findings as ranges
 from losslab.study.results import StudyResults, read_results, study_folders
@@ -177,7 +177,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "fall_share": FALL_SHARE,
         "algorithm": ALGORITHM,
         "block_diagram": block_diagram,
-        "data_facts": data_facts,
+        "sample_images": sample_images,
         "targets": targets,
         "charts": charts,
         "ledger_charts": ledger_charts,

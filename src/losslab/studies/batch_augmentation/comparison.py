@@ -134,7 +134,7 @@ def _table(groups: Groups, numbers: _Numbers) -> Table:
     then = ("against M = 1", f"epochs in {duration(numbers.shortest)}", "validation error then")
     return Table(
         label="Equal comparisons",
-        caption="In bold where no validation error after equal updates is lower beyond chance",
+        title="In bold where no validation error after equal updates is lower beyond chance",
         headings=(*first, *then),
         rows=tuple(_row(label, runs[0], numbers) for label, runs in groups.items()),
         bold=tuple(index for index, label in enumerate(groups) if label in leaders),

@@ -4,7 +4,7 @@ from losslab.tables import Table
 
 AGAINST_DROPOUT = Table(
     label="Cutout against dropout",
-    caption="",
+    title="",
     headings=("what", "dropout", "cutout"),
     rows=(
         ("What is removed", "single units, each on its own", "a connected part of the input"),
@@ -35,5 +35,4 @@ AGAINST_DROPOUT = Table(
             "batch norm and with dropout",
         ),
     ),
-    prose=True,
 )

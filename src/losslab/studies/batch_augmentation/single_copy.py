@@ -100,7 +100,7 @@ def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate])
         rows.append((f"pad, crop, flip, {label}", percent(error.mean), interval(error), test, str(error.n)))
     return Table(
         label="Errors with one copy",
-        caption="One copy of each image: errors at the end",
+        title="One copy of each image: errors at the end",
         headings=("augmentation", "validation error", "95 % interval", "test accuracy", "n"),
         rows=tuple(rows),
         records=tuple(tuple(result.run.id for result in material.baselines[label]) for label in errors),

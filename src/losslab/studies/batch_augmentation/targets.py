@@ -73,7 +73,7 @@ def target_table(label: str, groups: Groups, images: int | None) -> Table:
         rows.append((group, *first, *accuracy, *when, str(best[group].n)))
     return Table(
         label=label,
-        caption=(
+        title=(
             "To 94 % validation accuracy; a miss is a miss. Beside it the best accuracy of each run, with its epoch "
             "and training time"
         ),
@@ -105,7 +105,7 @@ def common_table(groups: Groups, accuracy: float) -> Table:
         rows.append((group, number(hits[group].mean, 3), number(steps[group].mean), duration(times[group].mean)))
     return Table(
         label=f"Time to {goal} percent",
-        caption="The highest whole percentage that all runs reached: it compares them where 94 % is out of reach",
+        title="The highest whole percentage that all runs reached: it compares them where 94 % is out of reach",
         headings=("copies", f"epochs to {goal} %", "updates", "training time"),
         rows=tuple(rows),
     )

@@ -142,7 +142,7 @@ def _table(found: BatchRange) -> Table:
     headings = ("batch size", "loss", "images/s", "steps to target", "images to target", "seconds to target")
     return Table(
         label="Batch sizes",
-        caption=f"Loss and cost by batch size; target: the loss that all sizes reached, {measured(found.target_loss)}",
+        title=f"Loss and cost by batch size; target: the loss that all sizes reached, {measured(found.target_loss)}",
         headings=(*headings, "noise scale", "forward pass of"),
         rows=tuple(_row(size, loss, evidence) for size, loss, evidence in rows),
         bold=tuple(index for index, size in enumerate(curve.batch_size) if _is_within(size, found)),

@@ -77,7 +77,7 @@ def _table(facts: Mapping[str, Any]) -> Table:
     shape = " × ".join(map(str, facts["shape"]))
     return Table(
         label="Images per class",
-        caption=f"Images per class; {shape} (channels, height, width)",
+        title=f"Images per class; {shape} (channels, height, width)",
         headings=("class", *PARTS),
         rows=tuple(rows),
         bold=(len(rows) - 1,),

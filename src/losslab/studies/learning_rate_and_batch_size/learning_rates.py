@@ -74,7 +74,7 @@ def _table(ramp: LrRange | None, grid: LrRange | None) -> Table | None:
         return None
     return Table(
         label="Learning-rate ranges",
-        caption="The two readings; medians over seeds",
+        title="The two readings; medians over seeds",
         headings=("reading", "lr_min", "lr_max", "suggestion", "rule of the suggestion", "spread, decades", "n"),
         rows=tuple(rows),
         words=(4,),

@@ -227,7 +227,7 @@ def _table(policies: Policies, validation: Mapping[str, Estimate], test: Mapping
     headings = ("policy", "lr", "best validation", "95 % interval", "test", "steps", "training time, s", "n")
     return Table(
         label="Best accuracy",
-        caption="Validation accuracy at its best epoch, highest first; bold where none is higher beyond chance",
+        title="Validation accuracy at its best epoch, highest first; bold where none is higher beyond chance",
         headings=headings,
         rows=tuple(rows),
         bold=tuple(index for index, name in enumerate(ranking.order) if name in ranking.leaders),
