@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.runs import Groups, done, group_runs
+from losslab.analysis.runs import Groups, group_runs
 from losslab.records import Evaluation, Start
 from losslab.spec import Run
-from losslab.study.results import RunResult, StudyResults
+from losslab.study.results import RunResult, StudyResults, done
 from losslab.text import NONE, count, names, number, percent
 
 EPOCHS, MODEL = 100, "resnet-44"

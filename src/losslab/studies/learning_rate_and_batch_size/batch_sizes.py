@@ -1,4 +1,4 @@
-"""Questions 4 and 5: how the loss depends on the batch size, and the range that follows."""
+"""Question 4: how the loss depends on the batch size, and whether as on the learning rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from losslab.analysis.sentences import why_absent
 from losslab.ranges import BatchRange
 from losslab.ranges.batch_evidence import Evidence
-from losslab.ranges.findings import batch_range_of
 from losslab.ranges.shape import Shape, batch_shape, lr_shape
-from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings, remark
+from losslab.studies.learning_rate_and_batch_size.batch_range import RangeFindings, is_within, range_findings
+from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings
+from losslab.study.findings import batch_range_of
 from losslab.study.results import RunResult, StudyResults
 from losslab.tables import Table
-from losslab.text import count, duration, measured, names, number
+from losslab.text import count, measured, names, number
 
 SHAPES: dict[Shape, str] = {
     "flat": "does not fall by more than its noise",
@@ -32,10 +33,7 @@ class BatchFindings:
         table: loss and costs by size; None before two have ended.
         note: how to read the table.
         lr_reading: which test the shape over learning rates is read from.
-        limits: b_min and b_max, or why there are none.
-        limits_and_cost: likewise, with what the cost of the sizes says of them.
-        cost: what the loss that all sizes reached took; empty where nothing is known of it.
-        lacks_noise: whether the noise scale of the gradient was not measured.
+        range: question 5.
     """
 
     answer: str
@@ -44,10 +42,7 @@ class BatchFindings:
     table: Table | None
     note: str
     lr_reading: str
-    limits: str
-    limits_and_cost: str
-    cost: str
-    lacks_noise: bool
+    range: RangeFindings
 
 
 def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
@@ -56,11 +51,8 @@ def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
     found = batch_range_of(runs)
     absent = why_absent(results.plan, "batch-sizes")
     behaviour = f"Loss against batch size is not known. {absent}"
-    limits = f"There is no batch-size range. {absent}"
     if found:
         behaviour = " ".join([_loss_by_size(found), *_diverged_sizes(found)])
-        limits = _limits(found)
-    costs = _costs(found) if found else []
     return BatchFindings(
         answer=f"{behaviour} {_alike(found, lr, results)}",
         found=found,
@@ -68,10 +60,7 @@ def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
         table=_table(found) if found else None,
         note=_note(found, runs) if found else "",
         lr_reading="ten separate runs" if lr.grid else "ramp",
-        limits=limits,
-        limits_and_cost=" ".join([limits, *costs]),
-        cost=" ".join(costs),
-        lacks_noise=found is not None and found.noise_scale is None,
+        range=range_findings(found, absent),
     )
 
 
@@ -145,7 +134,7 @@ def _table(found: BatchRange) -> Table:
         title=f"Loss and cost by batch size; target: the loss that all sizes reached, {measured(found.target_loss)}",
         headings=(*headings, "noise scale", "forward pass of"),
         rows=tuple(_row(size, loss, evidence) for size, loss, evidence in rows),
-        bold=tuple(index for index, size in enumerate(curve.batch_size) if _is_within(size, found)),
+        bold=tuple(index for index, size in enumerate(curve.batch_size) if is_within(size, found)),
     )
 
 
@@ -162,12 +151,6 @@ def _row(size: int, loss: float | None, evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _is_within(size: int, found: BatchRange) -> bool:
-    if found.b_min is None or found.b_max is None:
-        return False
-    return found.b_min <= size <= found.b_max
-
-
 def _note(found: BatchRange, runs: Sequence[RunResult]) -> str:
     seeds = len(found.weights_sha256)
     certainty = f"Medians over {seeds} seeds; the band is from the lowest to the highest."
@@ -178,32 +161,3 @@ def _note(found: BatchRange, runs: Sequence[RunResult]) -> str:
         f"Sizes within the range of question 5 are bold. A batch above {largest} images is accumulated from parts, to "
         f"the same gradient. {certainty}"
     )
-
-
-def _limits(found: BatchRange) -> str:
-    if not found.found:
-        return f"{found.reason[0].upper()}{found.reason[1:]}."
-    return f"b_min = {found.b_min} and b_max = {found.b_max}{remark(found.reason)}."
-
-
-def _costs(found: BatchRange) -> list[str]:
-    """What the loss that all sizes reached took, and the noise of the gradient, as far as they are known."""
-    sentences = []
-    timed = [
-        (evidence.seconds_to_target, size)
-        for size, evidence in zip(found.curve.batch_size, found.curve.evidence, strict=True)
-        if evidence.seconds_to_target is not None
-    ]
-    if timed:
-        seconds, size = min(timed)
-        side = ""
-        if found.found:
-            side = f", which lies {'within' if _is_within(size, found) else 'outside'} the range"
-        sentences.append(
-            f"The loss that all sizes reached, {measured(found.target_loss)}, took the least training time with batch "
-            f"size {size}: {duration(seconds)}{side}."
-        )
-    if found.noise_scale is not None:
-        scale = number(found.noise_scale, 3)
-        sentences.append(f"The gradient's noise scale after training is {scale} images.")
-    return sentences

@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from losslab.studies.learning_rate_and_batch_size.batch_sizes import BatchFindings, batch_findings
+from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_BATCH, CYCLICAL_LR, Course, course
 from losslab.studies.learning_rate_and_batch_size.data_set import DataFindings, data_findings
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings, lr_findings
-from losslab.studies.learning_rate_and_batch_size.policies import (
-    CYCLICAL_BATCH,
-    CYCLICAL_LR,
-    Course,
-    Winner,
-    course,
-    winner,
-)
+from losslab.studies.learning_rate_and_batch_size.winner import Winner, winner
 from losslab.study.results import StudyResults
 from losslab.text import names
 
@@ -60,7 +54,7 @@ def findings(results: StudyResults) -> Findings:
         ("Learning rate.", lr.answer),
         ("Cyclical lr.", cyclical_lr.answer),
         ("Batch size.", batch.answer),
-        ("Batch-size range.", batch.limits),
+        ("Batch-size range.", batch.range.limits),
         ("Cyclical batch size.", cyclical_batch.answer),
         ("Which wins.", f"{best.answer} {best.beside_constants}".strip()),
         ("Caution.", best.certainty),

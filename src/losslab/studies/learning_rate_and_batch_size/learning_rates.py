@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from losslab.ranges import RULES, LrRange
 from losslab.ranges.curves import FALL_SHARE
-from losslab.ranges.findings import lr_range_of
+from losslab.study.findings import lr_range_of
 from losslab.study.results import RunResult, StudyResults
 from losslab.tables import Table
 from losslab.text import number, times
