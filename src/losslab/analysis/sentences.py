@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import rank
 from losslab.text import names
 
 NO_ANSWER = "No run that belongs here has ended yet, so there is no answer."
