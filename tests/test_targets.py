@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.analysis.targets import TimeToTarget, time_to_target
+from losslab.analysis.measures import TimeToTarget, time_to_target
 from losslab.records import Evaluation
 
 
@@ -74,5 +74,5 @@ def test_without_evaluations_or_validation_there_is_nothing_to_compare() -> None
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, losslab.analysis.targets; sys.exit('torch' in sys.modules)"
+    code = "import sys, losslab.analysis.measures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

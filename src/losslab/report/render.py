@@ -23,9 +23,9 @@ from losslab.plots.files import write_files
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
 from losslab.report.algorithm_diagram import block_diagram
+from losslab.report.equations import equation
 from losslab.report.module_diagram import module_diagram
 from losslab.report.overview import overview_of
-from losslab.report.equations import equation
 from losslab.report.pictures import sample_images
 from losslab.report.stages import StageView, stage_views
 from losslab.studies import find

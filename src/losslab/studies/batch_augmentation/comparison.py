@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from losslab.analysis import measures
+from losslab.analysis.clocks import WALL
+from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import estimates, rank, ratios, within
+from losslab.analysis.measures import estimates, ratios, within
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import between, certainty, lead
 from losslab.studies.batch_augmentation.runs import BASELINE, ERROR, Material, Setting
@@ -89,14 +91,14 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
 
 def _numbers(groups: Groups, setting: Setting | None) -> _Numbers:
     images, tested = (setting.validation_images, setting.test_images) if setting else (None, None)
-    seconds = estimates(groups, measures.train_seconds)
+    seconds = estimates(groups, WALL.seconds)
     shortest = max(seconds[rank(seconds).order[0]].values) if seconds else 0.0
     baselines = dict.fromkeys(groups, groups.get(BASELINE, ()))
     return _Numbers(
         errors=estimates(groups, measures.final(ERROR), images=images),
         tests=estimates(groups, measures.accuracy, images=tested),
         seconds=seconds,
-        cost=ratios(groups, baselines, measures.train_seconds),
+        cost=ratios(groups, baselines, WALL.seconds),
         shortest=shortest,
         errors_in_time=estimates(groups, within(ERROR, shortest), images=images),
         epochs_in_time=estimates(groups, within("epoch", shortest)),
@@ -161,7 +163,7 @@ def _mean(estimate: Estimate | None, form: Callable[[float], str], missing: str 
 
 
 def _note(material: Material, workers: int) -> str:
-    paces = estimates({"all": material.compared}, measures.drift)
+    paces = estimates({"all": material.compared}, WALL.drift)
     varied = max(paces["all"].values) if paces else 0.0
     return (
         f"Times were measured with {count(workers, 'run')} at once on this machine; the pace of a run drifted by up to "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from losslab.analysis.measures import Curve, curves
+from losslab.analysis.curves import Curve, curves
 from losslab.analysis.runs import Groups
 from losslab.studies.batch_augmentation.comparison import Comparison, comparison_of
 from losslab.studies.batch_augmentation.dropout import AGAINST_DROPOUT

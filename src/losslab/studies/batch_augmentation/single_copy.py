@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from losslab.analysis import measures
+from losslab.analysis.curves import Curve, curves
 from losslab.analysis.estimates import Estimate, differ
-from losslab.analysis.measures import Curve, curves, estimates
+from losslab.analysis.measures import estimates
 from losslab.analysis.sentences import certainty
 from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval
 from losslab.tables import Table

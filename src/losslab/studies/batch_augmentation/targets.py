@@ -1,10 +1,10 @@
 """When the runs reached an accuracy, and how good those were that never did."""
 
+from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import estimates, lowest, rank
+from losslab.analysis.measures import estimates, lowest, reading
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import NO_ANSWER
-from losslab.analysis.targets import reading
 from losslab.studies.batch_augmentation.runs import interval
 from losslab.tables import Table
 from losslab.text import NONE, duration, names, number, percent

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis import measures
+from losslab.analysis.curves import Curve, curves
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import Curve, curves, estimates
+from losslab.analysis.measures import estimates
 from losslab.analysis.runs import Groups, where
 from losslab.analysis.sentences import certainty, why_absent
 from losslab.study.results import RunResult, StudyResults

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from losslab.analysis import measures
+from losslab.analysis.clocks import WALL
+from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import estimates, rank
+from losslab.analysis.measures import estimates
 from losslab.analysis.runs import Groups, where
 from losslab.analysis.sentences import certainty, lead
 from losslab.studies.learning_rate_and_batch_size.cycles import STAGES, cyclical_runs, why_no
@@ -90,7 +92,7 @@ def _duel(validation: Mapping[str, Estimate], test: Mapping[str, Estimate], resu
 
 def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[str, Estimate]) -> Table:
     ranking = rank(validation, highest=True)
-    steps, seconds = estimates(policies, measures.steps), estimates(policies, measures.train_seconds)
+    steps, seconds = estimates(policies, measures.steps), estimates(policies, WALL.seconds)
     rows = []
     for name in ranking.order:
         estimate, lr = validation[name], policies[name][0].run.lr
