@@ -24,6 +24,11 @@ class Box:
     text: str
     share: float = 0.0
 
+    @property
+    def bar(self) -> float:
+        """Width of the bar that shows the cost; a small one can still be seen."""
+        return round(max(1.0, (self.width - 12) * self.share), 1)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -39,6 +44,13 @@ class Line:
     def bend(self) -> float:
         """Where the line has reached its height."""
         return min(self.x + GAP, self.to_x)
+
+    @property
+    def path(self) -> str:
+        """As the path of an SVG."""
+        half = (self.x + self.bend) / 2
+        curve = f"C{half} {self.y} {half} {self.to_y} {self.bend} {self.to_y}"
+        return f"M{self.x} {self.y}{curve}H{self.to_x}"
 
     @property
     def width(self) -> float:
@@ -73,9 +85,9 @@ def module_diagram(ledger: dict[str, Any], dearest: int) -> Diagram:
     middle, end = height / 2, WIDTH - END
     boxes = [Box(0, middle - HEIGHT / 2, END, "input", shape(source["output_shape"]))]
     lines = []
-    for place, layers in enumerate(branches.values()):
-        y, x, maps = STEP * place + HEIGHT / 2, float(END), source["output_shape"][0]
-        from_y = middle
+    for index, layers in enumerate(branches.values()):
+        y = STEP * index + HEIGHT / 2
+        x, from_y, maps = float(END), middle, source["output_shape"][0]
         for column, row in enumerate(layers, start=2 - len(layers)):
             left = END + GAP + column * (BOX + GAP)
             boxes.append(_box(left, y - HEIGHT / 2, row, dearest))

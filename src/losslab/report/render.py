@@ -27,6 +27,7 @@ from losslab.report.equations import equation
 from losslab.report.module_diagram import module_diagram
 from losslab.report.overview import overview_of
 from losslab.report.pictures import sample_images
+from losslab.report.stack_diagram import stack_diagram
 from losslab.report.stages import StageView, stage_views
 from losslab.studies import find
 from losslab.study.results import StudyResults, read_results, study_folders
@@ -164,6 +165,7 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "algorithm": ALGORITHM,
         "block_diagram": block_diagram,
         "module_diagram": module_diagram,
+        "stack_diagram": stack_diagram,
         "sample_images": sample_images,
         "equation": equation,
     }

@@ -33,7 +33,7 @@ class StageView:
         course: label -> training loss over epochs; empty where it is drawn as points.
         losses: label -> final training loss.
         counted: whether it counts networks.
-        table: every run or network; None where no run has begun.
+        table: every run or network; None before the first.
     """
 
     name: str
@@ -58,7 +58,9 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
     if stage.get("counts"):
         networks = results.counts.get(name, ())
         scale, noun = _counted_scale(stage, networks), "network" if networks else "run"
-        return StageView(name, question, scale, noun, counted=True, table=_networks(name, networks))
+        return StageView(
+            name, question, scale, noun, counted=True, table=_networks(name, networks) if networks else None
+        )
     runs = results.stages.get(name, ())
     groups = _groups(runs)
     losses = estimates(groups, final(LOSS))

@@ -1,18 +1,11 @@
 """A plain convolutional network as lecture notes tabulate it: a line a layer, the arithmetic in the cells."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from losslab.tables import Table
 
 
-class Line(NamedTuple):
-    """A row of the table."""
-
-    label: str
-    activations: str
-    parameters: str
-
-
-def layer_table(ledger: dict[str, Any]) -> Iterator[Line]:
+def layer_table(ledger: dict[str, Any]) -> Table:
     """Input, CONV3-64, POOL2, FC 4096 and so on, each with its activation units and its parameters; then TOTAL.
 
     Args:
@@ -22,15 +15,22 @@ def layer_table(ledger: dict[str, Any]) -> Iterator[Line]:
         >>> row = {"name": "conv1_1", "kind": "conv", "detail": "3x3, stride 1", "output_shape": [64, 224, 224]}
         >>> totals = {"activations": 3_211_264, "parameters": 1728}
         >>> rows = [{**row, "activations": 3_211_264, "work": work}]
-        >>> for line in layer_table({"rows": rows, "totals": totals}):
+        >>> for line in layer_table({"rows": rows, "totals": totals}).rows:
         ...     print(*line, sep=" | ")
         CONV3-64 | 224*224*64=3.2M | (3*3*3)*64 = 1,728
         TOTAL | 3.2M | 1,728
     """
-    for row in ledger["rows"]:
-        yield Line(label(row), _activations(row), row["work"]["parameters"])
+    rows = [(label(row), _activations(row), row["work"]["parameters"]) for row in ledger["rows"]]
     totals = ledger["totals"]
-    yield Line("TOTAL", short(totals["activations"]), f"{totals['parameters']:,}")
+    rows.append(("TOTAL", short(totals["activations"]), f"{totals['parameters']:,}"))
+    return Table(
+        "VGG19 without biases, one image; K and M are thousands and millions",
+        ("layer", "activations", "parameters"),
+        tuple(rows),
+        label="VGG19 layer by layer",
+        work=(1, 2),
+        total=True,
+    )
 
 
 def label(row: dict[str, Any]) -> str:
