@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from losslab.analysis import measures
-from losslab.analysis.clocks import WALL
+from losslab.analysis.clocks import PROCESSOR, Clock
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, ratios, within
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import between, certainty, lead
-from losslab.studies.batch_augmentation.runs import BASELINE, ERROR, Material, Setting
+from losslab.studies.batch_augmentation.runs import BASELINE, ERROR, Material, Setting, time_spent
 from losslab.study.results import RunResult
 from losslab.tables import Table
 from losslab.text import NONE, count, duration, names, number, percent, times
@@ -69,11 +69,12 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
         workers: how many ran at once.
     """
     groups = material.copies
-    numbers = _numbers(groups, setting)
+    clock = material.clock
+    numbers = _numbers(groups, setting, clock)
     dearer = {label: ratio for label, ratio in numbers.cost.items() if label != BASELINE}
     cost_range = between(dearer, times) if dearer else ""
     after_updates = lead(numbers.errors, "validation error after equal updates", percent)
-    after_time = " ".join(_after_time(groups, numbers))
+    after_time = " ".join(_after_time(groups, numbers, clock))
     cost = f"Equal epochs took {cost_range} as long as with M = 1." if dearer else ""
     return Comparison(
         answer=" ".join(filter(None, [after_updates, after_time, cost])),
@@ -81,45 +82,45 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
         after_time=after_time,
         cost=cost,
         cost_range=cost_range,
-        caution=_caution(numbers),
-        errors={"equal updates": numbers.errors, "equal training time": numbers.errors_in_time},
-        table=_table(groups, numbers),
+        caution=_caution(numbers, clock),
+        errors={"equal updates": numbers.errors, f"equal {clock.name}": numbers.errors_in_time},
+        table=_table(groups, numbers, clock),
         note=_note(material, workers),
         certainty=certainty(numbers.errors),
     )
 
 
-def _numbers(groups: Groups, setting: Setting | None) -> _Numbers:
+def _numbers(groups: Groups, setting: Setting | None, clock: Clock) -> _Numbers:
     images, tested = (setting.validation_images, setting.test_images) if setting else (None, None)
-    seconds = estimates(groups, WALL.seconds)
+    seconds = estimates(groups, clock.seconds)
     shortest = max(seconds[rank(seconds).order[0]].values) if seconds else 0.0
     baselines = dict.fromkeys(groups, groups.get(BASELINE, ()))
     return _Numbers(
         errors=estimates(groups, measures.final(ERROR), images=images),
         tests=estimates(groups, measures.accuracy, images=tested),
         seconds=seconds,
-        cost=ratios(groups, baselines, WALL.seconds),
+        cost=ratios(groups, baselines, clock.seconds),
         shortest=shortest,
-        errors_in_time=estimates(groups, within(ERROR, shortest), images=images),
-        epochs_in_time=estimates(groups, within("epoch", shortest)),
+        errors_in_time=estimates(groups, within(ERROR, shortest, clock=clock.field), images=images),
+        epochs_in_time=estimates(groups, within("epoch", shortest, clock=clock.field)),
     )
 
 
-def _after_time(groups: Groups, numbers: _Numbers) -> list[str]:
+def _after_time(groups: Groups, numbers: _Numbers, clock: Clock) -> list[str]:
     if not numbers.errors_in_time:
         return []
     first = lead(numbers.errors_in_time, "validation error", percent)
-    sentences = [f"Within {duration(numbers.shortest)} of training, all that the shortest run took: {first}"]
+    sentences = [f"Within {time_spent(numbers.shortest, clock)}, all that the shortest run took: {first}"]
     late = [label for label in groups if label not in numbers.errors_in_time]
     if late:
         sentences.append(f"{names(late)} had not ended one epoch by then.")
     return sentences
 
 
-def _caution(numbers: _Numbers) -> str:
+def _caution(numbers: _Numbers, clock: Clock) -> str:
     sentences = [
         "The same runs look different by what is held equal. After equal updates, which are equal epochs here, a run "
-        "with M copies has processed M times the images of the baseline. In equal training time it has made fewer "
+        f"with M copies has processed M times the images of the baseline. In equal {clock.name} it has made fewer "
         "updates."
     ]
     if len(numbers.errors_in_time) > 1:
@@ -130,9 +131,9 @@ def _caution(numbers: _Numbers) -> str:
     return " ".join(sentences)
 
 
-def _table(groups: Groups, numbers: _Numbers) -> Table:
+def _table(groups: Groups, numbers: _Numbers, clock: Clock) -> Table:
     leaders = rank(numbers.errors).leaders
-    first = ("copies", "updates", "images processed", "validation error", "test accuracy", "training time")
+    first = ("copies", "updates", "images processed", "validation error", "test accuracy", clock.name)
     then = ("against M = 1", f"epochs in {duration(numbers.shortest)}", "validation error then")
     return Table(
         label="Equal comparisons",
@@ -163,9 +164,13 @@ def _mean(estimate: Estimate | None, form: Callable[[float], str], missing: str 
 
 
 def _note(material: Material, workers: int) -> str:
-    paces = estimates({"all": material.compared}, WALL.drift)
+    """How certain times are."""
+    paces = estimates({"all": material.compared}, material.clock.drift)
     varied = max(paces["all"].values) if paces else 0.0
+    times_measured, others = "Times", ""
+    if material.clock is PROCESSOR:
+        times_measured, others = "Processor times", "what other work takes is not in them; "
     return (
-        f"Times were measured with {count(workers, 'run')} at once on this machine; the pace of a run drifted by up to "
-        f"{percent(varied)} while it ran, so ratios of times are no more certain than that."
+        f"{times_measured} were measured with {count(workers, 'run')} at once on this machine; {others}the pace of a "
+        f"run drifted by up to {percent(varied)} while it ran, so ratios of times are no more certain than that."
     )

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from losslab.analysis.clocks import Clock
 from losslab.analysis.curves import Curve, curves
 from losslab.analysis.runs import Groups
 from losslab.studies.batch_augmentation.comparison import Comparison, comparison_of
 from losslab.studies.batch_augmentation.dropout import AGAINST_DROPOUT
 from losslab.studies.batch_augmentation.pictures import Pictures, pictures
-from losslab.studies.batch_augmentation.runs import ERROR, Material, Setting, material_of, setting_of
+from losslab.studies.batch_augmentation.runs import ERROR, Material, Setting, material_of, setting_of, workers_of
 from losslab.studies.batch_augmentation.scale import Scope, scope_of
 from losslab.studies.batch_augmentation.single_copy import SingleCopy, single_copy_of
 from losslab.studies.batch_augmentation.targets import (
@@ -50,7 +51,10 @@ class Findings:
         single: question 2, and what cutout changes.
         batch: images of a step, each counted once.
         updates: what equal epochs mean; empty before a run has ended.
-        errors: validation error by epoch, by update and by training time.
+        time: what times are compared by, in words.
+        errors: validation error by epoch.
+        errors_by_update: likewise, by update.
+        errors_by_time: likewise, by time.
         race: question 3: to 94 %.
         common_race: to the highest accuracy that all reached; None where that is no other one.
         literal_race: to 94 % with the drops at He et al.'s epochs; None before such a run has ended.
@@ -65,7 +69,10 @@ class Findings:
     single: SingleCopy
     batch: int
     updates: str
-    errors: Mapping[str, Mapping[str, Curve]]
+    time: str
+    errors: Mapping[str, Curve]
+    errors_by_update: Mapping[str, Curve]
+    errors_by_time: Mapping[str, Curve]
     race: Race
     common_race: Race | None
     literal_race: Race | None
@@ -80,19 +87,20 @@ def findings(results: StudyResults) -> Findings:
     setting = setting_of(material)
     images = setting.validation_images if setting else None
     single = single_copy_of(material, setting)
+    clock = material.clock
     race = Race(
         number(100 * TARGET),
-        reached(material.copies, TARGET),
-        target_table("Time to 94 percent", material.copies, images),
+        reached(material.copies, TARGET, clock),
+        target_table("Time to 94 percent", material.copies, clock, images),
     )
-    comparison = comparison_of(material, setting, results.plan.get("workers") or 1)
+    comparison = comparison_of(material, setting, workers_of(results))
     scope = scope_of(material, setting, comparison.cost_range)
     summary = (
         ("Simple augmentation.", single.answer),
         ("Cutout.", single.cutout),
         ("To 94 %.", race.answer),
         ("Equal epochs and updates.", comparison.after_updates),
-        ("Equal training time.", comparison.after_time),
+        (f"Equal {clock.name}.", comparison.after_time),
         ("Cost.", comparison.cost),
         ("Scale.", scope.answer),
     )
@@ -103,9 +111,12 @@ def findings(results: StudyResults) -> Findings:
         single=single,
         batch=_batch(setting),
         updates=_updates(setting),
-        errors={along: curves(material.copies, ERROR, along=along) for along in ("epoch", "step", "train_seconds")},
+        time=clock.name,
+        errors=curves(material.copies, ERROR),
+        errors_by_update=curves(material.copies, ERROR, along="step"),
+        errors_by_time=curves(material.copies, ERROR, along=clock.field),
         race=race,
-        common_race=_common_race(material.copies),
+        common_race=_common_race(material.copies, clock),
         literal_race=_literal_race(material, images),
         literal_errors=curves(material.literal, ERROR),
         comparison=comparison,
@@ -129,16 +140,17 @@ def _updates(setting: Setting | None) -> str:
     )
 
 
-def _common_race(copies: Groups) -> Race | None:
+def _common_race(copies: Groups, clock: Clock) -> Race | None:
     accuracy = highest_common(copies)
     if not 0 < accuracy < TARGET:
         return None
-    return Race(number(100 * accuracy), reached(copies, accuracy), common_table(copies, accuracy))
+    return Race(number(100 * accuracy), reached(copies, accuracy, clock), common_table(copies, accuracy, clock))
 
 
 def _literal_race(material: Material, images: int | None) -> Race | None:
     if not material.literal:
         return None
-    answer = " ".join(filter(None, [reached(material.literal, TARGET), near_drop(material.literal)]))
-    table = target_table("Time to 94 percent, literal drops", material.literal, images)
+    sentences = [reached(material.literal, TARGET, material.clock), near_drop(material.literal)]
+    answer = " ".join(filter(None, sentences))
+    table = target_table("Time to 94 percent, literal drops", material.literal, material.clock, images)
     return Race(number(100 * TARGET), answer, table)

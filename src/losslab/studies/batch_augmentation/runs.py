@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from losslab.analysis.clocks import WALL, Clock, clock_for
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.runs import Groups, group_runs
 from losslab.records import Evaluation, Start
 from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults, done
-from losslab.text import NONE, count, names, number, percent
+from losslab.text import NONE, count, duration, names, number, percent
 
 EPOCHS, MODEL = 100, "resnet-44"
 """Of the study at full scale."""
@@ -27,11 +28,13 @@ class Material:
         simple: runs without cutout.
         copies: runs with cutout by copies, the fewest first.
         literal: likewise, with the drops of the learning rate at He et al.'s epochs.
+        clock: what their times are compared by.
     """
 
     simple: Sequence[RunResult]
     copies: Groups
     literal: Groups
+    clock: Clock
 
     @property
     def baselines(self) -> Groups:
@@ -99,11 +102,18 @@ class Setting:
 def material_of(results: StudyResults) -> Material:
     """The runs that ended well, by what they are compared for."""
     compared = _ended(results.stages.get("copies", ()))
+    literal = list(filter(_cuts_out, _ended(results.stages.get("literal", ()))))
     return Material(
         simple=[result for result in compared if not _cuts_out(result)],
         copies=group_runs(list(filter(_cuts_out, compared)), ["repeats"], COPIES),
-        literal=group_runs(list(filter(_cuts_out, _ended(results.stages.get("literal", ())))), ["repeats"], COPIES),
+        literal=group_runs(literal, ["repeats"], COPIES),
+        clock=clock_for([*compared, *literal], workers=workers_of(results)),
     )
+
+
+def workers_of(results: StudyResults) -> int:
+    """How many runs were trained at once."""
+    return int(results.plan.get("workers") or 1)
 
 
 def setting_of(material: Material) -> Setting | None:
@@ -133,6 +143,16 @@ def interval(estimate: Estimate) -> str:
         return NONE
     low, high = estimate.interval
     return f"{percent(low)} to {percent(high)}"
+
+
+def time_spent(seconds: float, clock: Clock) -> str:
+    """A time on a clock in words.
+
+    Example:
+        >>> time_spent(80.0, WALL)
+        '1 min 20 s of training'
+    """
+    return f"{duration(seconds)} of {'training' if clock is WALL else clock.name}"
 
 
 def _ended(results: Iterable[RunResult]) -> list[RunResult]:

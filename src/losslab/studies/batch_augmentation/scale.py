@@ -48,7 +48,7 @@ def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Sc
             f"which M had the lower validation error after {count(setting.end.step, 'update')} of {setting.run.batch} "
             f"images on these {images} with {setting.network}"
         ),
-        cost=f"what M copies cost in training time on this machine{factors}, as far as its pace was steady.",
+        cost=f"what M copies cost in {material.clock.name} on this machine{factors}, as far as its pace was steady.",
         not_concluded=tuple(_not_concluded(material, setting)),
     )
 

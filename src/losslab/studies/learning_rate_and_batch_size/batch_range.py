@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from losslab.analysis.clocks import Clock
 from losslab.ranges import BatchRange
 from losslab.studies.learning_rate_and_batch_size.learning_rates import remark
 from losslab.text import duration, measured, number
@@ -26,17 +27,18 @@ class RangeFindings:
     lacks_noise: bool
 
 
-def range_findings(found: BatchRange | None, absent: str) -> RangeFindings:
+def range_findings(found: BatchRange | None, absent: str, clock: Clock) -> RangeFindings:
     """The batch-size range in sentences.
 
     Args:
         found: None before two sizes have ended.
         absent: why there is none then.
+        clock: what the costs of the range are computed from.
     """
     if found is None:
         limits = f"There is no batch-size range. {absent}"
         return RangeFindings(limits, limits, "", "", lacks_noise=False)
-    limits, costs = _limits(found), _costs(found)
+    limits, costs = _limits(found), _costs(found, clock)
     return RangeFindings(
         limits=limits,
         answer=" ".join([limits, *costs]),
@@ -59,7 +61,7 @@ def _limits(found: BatchRange) -> str:
     return f"b_min = {found.b_min} and b_max = {found.b_max}{remark(found.reason)}."
 
 
-def _costs(found: BatchRange) -> list[str]:
+def _costs(found: BatchRange, clock: Clock) -> list[str]:
     """What the loss that all sizes reached took, and the noise of the gradient, as far as they are known."""
     sentences = []
     timed = [
@@ -73,7 +75,7 @@ def _costs(found: BatchRange) -> list[str]:
         if found.found:
             side = f", which lies {'within' if is_within(size, found) else 'outside'} the range"
         sentences.append(
-            f"The loss that all sizes reached, {measured(found.target_loss)}, took the least training time with batch "
+            f"The loss that all sizes reached, {measured(found.target_loss)}, took the least {clock.name} with batch "
             f"size {size}: {duration(seconds)}{side}."
         )
     if found.noise_scale is not None:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from losslab.analysis.clocks import Clock
 from losslab.analysis.sentences import why_absent
 from losslab.ranges import BatchRange
 from losslab.ranges.batch_evidence import Evidence
 from losslab.ranges.shape import Shape, batch_shape, lr_shape
 from losslab.studies.learning_rate_and_batch_size.batch_range import RangeFindings, is_within, range_findings
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings
+from losslab.studies.learning_rate_and_batch_size.times import by_clock, clock_of, clock_remark
 from losslab.study.findings import batch_range_of
 from losslab.study.results import RunResult, StudyResults
 from losslab.tables import Table
@@ -48,7 +50,8 @@ class BatchFindings:
 def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
     """The batch-size range, and the loss over batch sizes beside that over learning rates."""
     runs = results.stages.get("batch-sizes", ())
-    found = batch_range_of(runs)
+    clock = clock_of(runs, results)
+    found = batch_range_of([by_clock(result, clock) for result in runs])
     absent = why_absent(results.plan, "batch-sizes")
     behaviour = f"Loss against batch size is not known. {absent}"
     if found:
@@ -58,9 +61,9 @@ def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
         found=found,
         conditions=_conditions(found, runs) if found else "",
         table=_table(found) if found else None,
-        note=_note(found, runs) if found else "",
+        note=_note(found, runs, clock) if found else "",
         lr_reading="ten separate runs" if lr.grid else "ramp",
-        range=range_findings(found, absent),
+        range=range_findings(found, absent, clock),
     )
 
 
@@ -151,13 +154,16 @@ def _row(size: int, loss: float | None, evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _note(found: BatchRange, runs: Sequence[RunResult]) -> str:
+def _note(found: BatchRange, runs: Sequence[RunResult], clock: Clock) -> str:
     seeds = len(found.weights_sha256)
     certainty = f"Medians over {seeds} seeds; the band is from the lowest to the highest."
     if seeds == 1:
         certainty = "One seed (n = 1): how much another would change the curve is not known."
     largest = runs[0].run.max_micro_batch or "the largest"
-    return (
-        f"Sizes within the range of question 5 are bold. A batch above {largest} images is accumulated from parts, to "
-        f"the same gradient. {certainty}"
-    )
+    sentences = [
+        "Sizes within the range of question 5 are bold.",
+        f"A batch above {largest} images is accumulated from parts, to the same gradient.",
+        certainty,
+        clock_remark(clock),
+    ]
+    return " ".join(filter(None, sentences))

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from losslab.analysis import measures
-from losslab.analysis.clocks import WALL
+from losslab.analysis.clocks import Clock
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import Groups, where
 from losslab.analysis.sentences import certainty, lead
 from losslab.studies.learning_rate_and_batch_size.cycles import STAGES, cyclical_runs, why_no
+from losslab.studies.learning_rate_and_batch_size.times import clock_of, clock_remark
 from losslab.study.results import StudyResults
 from losslab.tables import Table
 from losslab.text import NONE, measured, number, percent
@@ -28,6 +29,7 @@ class Winner:
         accuracies: which images -> policy -> accuracy.
         table: all policies, the best first.
         certainty: how certain the numbers are.
+        clock: what to know of the times; empty where they are wall times.
     """
 
     answer: str
@@ -35,6 +37,7 @@ class Winner:
     accuracies: Mapping[str, Mapping[str, Estimate]]
     table: Table
     certainty: str
+    clock: str
 
 
 def winner(results: StudyResults, images: int | None, test_images: int | None) -> Winner:
@@ -49,6 +52,7 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
     validation = estimates(policies, measures.highest("validation_accuracy"), images=images)
     test = estimates(policies, measures.accuracy, images=test_images)
     cyclical = _cyclical(validation)
+    clock = clock_of([result for members in policies.values() for result in members], results)
     beside_constants = ""
     if len(validation) > len(cyclical):
         beside_constants = f"With the constants beside them: {lead(validation, BEST, percent, highest=True)}"
@@ -56,8 +60,9 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
         answer=" ".join(_duel(cyclical, _cyclical(test), results)),
         beside_constants=beside_constants,
         accuracies={"best epoch, validation": validation, "final weights, test": test},
-        table=_table(policies, validation, test),
+        table=_table(policies, validation, test, clock),
         certainty=certainty(validation),
+        clock=clock_remark(clock),
     )
 
 
@@ -90,9 +95,9 @@ def _duel(validation: Mapping[str, Estimate], test: Mapping[str, Estimate], resu
     return sentences
 
 
-def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[str, Estimate]) -> Table:
+def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[str, Estimate], clock: Clock) -> Table:
     ranking = rank(validation, highest=True)
-    steps, seconds = estimates(policies, measures.steps), estimates(policies, WALL.seconds)
+    steps, seconds = estimates(policies, measures.steps), estimates(policies, clock.seconds)
     rows = []
     for name in ranking.order:
         estimate, lr = validation[name], policies[name][0].run.lr
@@ -109,7 +114,7 @@ def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[s
                 str(estimate.n),
             )
         )
-    headings = ("policy", "lr", "best validation", "95 % interval", "test", "steps", "training time, s", "n")
+    headings = ("policy", "lr", "best validation", "95 % interval", "test", "steps", f"{clock.name}, s", "n")
     return Table(
         label="Best accuracy",
         title="Validation accuracy at its best epoch, highest first; bold where none is higher beyond chance",
