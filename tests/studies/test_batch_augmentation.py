@@ -206,6 +206,47 @@ def test_equal_time_counts_only_what_ended_within_it(small: StudyFolder) -> None
     assert [row[7] for row in comparison.table.rows] == ["4", "2", "1", "none", "none", "none"]
 
 
+def with_processor_time(factor: Callable[[Run], float | None]) -> Change:
+    """Records whose processor time is so many times their wall time, or was not measured."""
+
+    def change(run: Run, records: list[Record]) -> list[Record]:
+        times = factor(run)
+        return [
+            replace(record, train_processor_seconds=None if times is None else times * record.train_seconds)
+            if isinstance(record, Evaluation)
+            else record
+            for record in records
+        ]
+
+    return change
+
+
+def test_runs_that_shared_the_machine_are_compared_by_processor_time(tmp_path: Path) -> None:
+    """Other work took three quarters of the time of M = 2 and half of that of all others."""
+    change = with_processor_time(lambda run: 0.25 if run.repeats == 2 else 0.5)
+    found = found_in(part_four(tmp_path, change=change, workers=2))
+    assert found.comparison.cost == "Equal epochs took 1.00 times (M = 2) to 32.0 times (M = 32) as long as with M = 1."
+    assert found.comparison.after_time.startswith("Within 20.0 s of processor time, ")
+    assert "(M = 32, epoch 4, after 10 min 40 s of processor time)" in found.race.answer
+    assert (found.time, found.race.table.headings[3], found.comparison.table.headings[5]) == ("processor time",) * 3
+    assert found.comparison.note.startswith("Processor times were measured with 2 runs at once on this machine; what")
+    assert found.errors_by_time["M = 2"].epochs == (5.0, 10.0, 15.0, 20.0)
+    assert "Equal processor time." in dict(found.summary)
+
+
+@pytest.mark.parametrize(
+    ("factor", "workers"),
+    [(lambda run: 0.5, 1), (lambda run: None if run.repeats == 8 else 0.5, 2)],
+    ids=["alone on the machine", "one run without processor time"],
+)
+def test_other_runs_are_compared_by_wall_time(
+    tmp_path: Path, factor: Callable[[Run], float | None], workers: int
+) -> None:
+    found = found_in(part_four(tmp_path, change=with_processor_time(factor), workers=workers))
+    assert found.comparison.after_time.startswith("Within 40.0 s of training, ")
+    assert found.time == "training time"
+
+
 CAUTIONS = ("another seed", "trained to the end", "anything about ResNet-44", "all of CIFAR-10")
 
 

@@ -115,6 +115,28 @@ def test_loss_by_batch_size_follows_from_the_records(
     assert bool(batch.table.bold) == batch.found.found == (shape != "does not fall by more than its noise")
 
 
+def test_runs_that_shared_the_machine_are_compared_by_processor_time(tmp_path: Path) -> None:
+    def stretched(run: Run, records: list[Record]) -> list[Record]:
+        """Wall time as it is; processor time that makes the largest batches the cheapest."""
+        share = 0.01 if run.batch in (4096, 8192) else 0.9
+        return [
+            replace(record, train_processor_seconds=share * record.train_seconds)
+            if isinstance(record, Steps | Evaluation)
+            else record
+            for record in records
+        ]
+
+    results = read_results(part_two(tmp_path, change=stretched))
+    alone = findings(results)
+    shared = findings(replace(results, plan={**results.plan, "workers": 2}))
+    assert "took the least training time with batch size 128: 1.3 s" in alone.batch.range.cost
+    assert "took the least processor time with batch size 4096: 0.4 s" in shared.batch.range.cost
+    assert shared.batch.range.limits == alone.batch.range.limits
+    assert [found.winner.table.headings[-2] for found in (alone, shared)] == ["training time, s", "processor time, s"]
+    assert [found.winner.table.rows[0][-2] for found in (alone, shared)] == ["18.0", "16.2"]
+    assert (alone.winner.clock, shared.winner.clock[:28]) == ("", "Times are processor times: w")
+
+
 def test_sizes_that_diverged_are_named(tmp_path: Path) -> None:
     change = with_loss(lambda run: float("nan"), where=lambda run: of_sizes(run) and run.batch in (4096, 8192))
     batch = found_in(part_two(tmp_path, change=change)).batch
