@@ -65,8 +65,10 @@ def with_errors(errors: dict[int, float]) -> Change:
     def change(run: Run, records: list[Record]) -> list[Record]:
         error = errors.get(run.repeats, 0.5)
         return [
-            replace(each, validation_accuracy=1 - error) if isinstance(each, Evaluation) and each.epoch > 1 else each
-            for each in records
+            replace(record, validation_accuracy=1 - error)
+            if isinstance(record, Evaluation) and record.epoch > 1
+            else record
+            for record in records
         ]
 
     return change

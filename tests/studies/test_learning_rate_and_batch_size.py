@@ -146,17 +146,17 @@ def test_sizes_that_diverged_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "answer"),
     [
         (lambda run: run.batch == 64, "Training diverged at the smallest batch size already; the lowest loss, "),
         (lambda run: True, "Training diverged at every batch size."),
     ],
     ids=["smallest", "all"],
 )
-def test_without_the_smallest_size_there_is_no_range(tmp_path: Path, lost: Callable[[Run], bool], said: str) -> None:
+def test_without_the_smallest_size_there_is_no_range(tmp_path: Path, lost: Callable[[Run], bool], answer: str) -> None:
     change = with_loss(lambda run: float("nan"), where=lambda run: of_sizes(run) and lost(run))
     batch = found_in(part_two(tmp_path, change=change)).batch
-    assert batch.answer.startswith(said)
+    assert batch.answer.startswith(answer)
     assert batch.range.limits.startswith("No range found, because training diverges at ")
 
 

@@ -167,10 +167,10 @@ def _note(material: Material, workers: int) -> str:
     """How certain times are."""
     paces = estimates({"all": material.compared}, material.clock.drift)
     varied = max(paces["all"].values) if paces else 0.0
-    times_measured, others = "Times", ""
+    kind, exclusion = "Times", ""
     if material.clock is PROCESSOR:
-        times_measured, others = "Processor times", "what other work takes is not in them; "
+        kind, exclusion = "Processor times", "what other work takes is not in them; "
     return (
-        f"{times_measured} were measured with {count(workers, 'run')} at once on this machine; {others}the pace of a "
+        f"{kind} were measured with {count(workers, 'run')} at once on this machine; {exclusion}the pace of a "
         f"run drifted by up to {percent(varied)} while it ran, so ratios of times are no more certain than that."
     )

@@ -120,7 +120,7 @@ def setting_of(material: Material) -> Setting | None:
     """What the compared runs share; None before one has ended."""
     for result in material.compared:
         if result.start:
-            seeds = {other.run.seed for other in material.compared}
+            seeds = {compared.run.seed for compared in material.compared}
             return Setting(result.run, result.start, result.evaluations[-1], len(seeds))
     return None
 

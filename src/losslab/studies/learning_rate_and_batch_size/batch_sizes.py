@@ -50,7 +50,7 @@ class BatchFindings:
 def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
     """The batch-size range, and the loss over batch sizes beside that over learning rates."""
     runs = results.stages.get("batch-sizes", ())
-    clock = clock_of(runs, results)
+    clock = clock_of(results)
     found = batch_range_of([by_clock(result, clock) for result in runs])
     absent = why_absent(results.plan, "batch-sizes")
     behaviour = f"Loss against batch size is not known. {absent}"

@@ -1,6 +1,5 @@
 """Which clock the times of the study are read from."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
@@ -8,8 +7,12 @@ from losslab.records import Record, Steps
 from losslab.study.results import RunResult, StudyResults
 
 
-def clock_of(runs: Sequence[RunResult], results: StudyResults) -> Clock:
-    """The clock by which runs of the study can be compared."""
+def clock_of(results: StudyResults) -> Clock:
+    """The clock by which runs of the study can be compared, one for all its questions.
+
+    A run that is evaluated at its end alone does not show whether its pace drifted; other runs of the study do.
+    """
+    runs = [result for stage in results.stages.values() for result in stage]
     return clock_for(runs, workers=int(results.plan.get("workers") or 1))
 
 

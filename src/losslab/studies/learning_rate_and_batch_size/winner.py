@@ -52,7 +52,7 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
     validation = estimates(policies, measures.highest("validation_accuracy"), images=images)
     test = estimates(policies, measures.accuracy, images=test_images)
     cyclical = _cyclical(validation)
-    clock = clock_of([result for members in policies.values() for result in members], results)
+    clock = clock_of(results)
     beside_constants = ""
     if len(validation) > len(cyclical):
         beside_constants = f"With the constants beside them: {lead(validation, BEST, percent, highest=True)}"
