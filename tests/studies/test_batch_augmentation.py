@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from fake_copies import COPIES, LITERAL, SMALL, STUDY, part_four, with_errors
 from fake_study import Change
+from page_text import sections
 from PIL import Image
-from test_report import sections
 
 from losslab.errors import InvalidInput
 from losslab.policies import LR_POLICIES

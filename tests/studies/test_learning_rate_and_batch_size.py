@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_ranges import part_two
 from fake_study import Change
-from test_report import sections
+from page_text import sections
 
 from losslab.choice import Choice
 from losslab.records import Evaluation, Record, Steps

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_study import part_one, write_run
+from page_text import sections
 
 from losslab.analysis.estimates import Estimate
 from losslab.cli import main
@@ -28,34 +28,6 @@ from losslab.study.stages import load_study
 from losslab.study.store import StudyFolder
 
 PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
-
-
-class Text(HTMLParser):
-    """The words of a page, without scripts and styles, by section."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sections: dict[str, str] = {}
-        self.section, self.hidden = "", 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "section":
-            self.section = dict(attrs)["id"] or ""
-        self.hidden += tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.sections[self.section] = f"{self.sections.get(self.section, '')} {data}"
-
-
-def sections(folder: StudyFolder) -> dict[str, str]:
-    """Section id -> its text, in single spaces."""
-    parser = Text()
-    parser.feed(render(read_results(folder), {}))
-    return {name: " ".join(text.split()) for name, text in parser.sections.items()}
 
 
 @pytest.fixture(scope="module")

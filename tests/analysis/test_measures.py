@@ -1,13 +1,77 @@
+"""Measures of runs: estimates over seeds, ratios, and the time to a target accuracy."""
+
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from fake_groups import dropped, ended, plain
+from fake_study import part_one
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.analysis.measures import TimeToTarget, time_to_target
+from losslab.analysis.clocks import WALL
+from losslab.analysis.measures import (
+    TimeToTarget,
+    epoch_of_lowest,
+    estimates,
+    final,
+    lowest,
+    ratios,
+    time_to_target,
+    value_of,
+)
+from losslab.analysis.runs import failed_runs
+from losslab.errors import Diverged
 from losslab.records import Evaluation
+from losslab.study.results import StudyResults, read_results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    return read_results(part_one(tmp_path_factory.mktemp("study"), epochs=4, seeds=3))
+
+
+def test_estimates_read_every_seed(results: StudyResults) -> None:
+    found = estimates(plain(results), final("train_loss"))
+    by_hand = [result.evaluations[-1].train_loss for result in plain(results)["adam"]]
+    assert found["adam"].values == tuple(by_hand)
+    assert found["adam"].n == 3
+
+
+def test_lowest_loss_is_found_where_it_lies(results: StudyResults) -> None:
+    adam = plain(results)["adam"][0]
+    first, *rest = adam.evaluations
+    dipped = replace(adam, records=(replace(first, train_loss=0.001), *rest))
+    groups = {"adam": [dipped]}
+    assert estimates(groups, lowest("train_loss"))["adam"].mean == 0.001
+    assert estimates(groups, epoch_of_lowest("train_loss"))["adam"].mean == first.epoch
+    assert estimates(groups, final("train_loss"))["adam"].mean == rest[-1].train_loss
+
+
+def test_regularised_loss_adds_the_penalty(results: StudyResults) -> None:
+    last = plain(results)["adam"][0].evaluations[-1]
+    assert value_of(last, "regularised_loss") == last.train_loss + last.penalty
+
+
+def test_time_ratios_pair_equal_seeds(results: StudyResults) -> None:
+    ratio = ratios(dropped(results), plain(results), WALL.seconds)["adam"]
+    assert ratio.values == pytest.approx((12.24 / 10.24,) * 3)
+
+
+def test_a_ratio_needs_both_sides(results: StudyResults) -> None:
+    assert ratios(dropped(results), {}, WALL.seconds) == {}
+
+
+@pytest.mark.row(10)
+def test_diverged_runs_count_nowhere_and_are_named(results: StudyResults) -> None:
+    runs = [ended(result, "diverged", str(Diverged(7, float("inf")))) for result in plain(results)["adam"]]
+    changed = StudyResults(results.plan, {**results.stages, "compare": tuple(runs)})
+    assert estimates({"adam": runs}, final("train_loss")) == {}
+    named = [each for each in failed_runs(changed) if each.status == "diverged"]
+    assert len(named) == 3
+    assert "step 7" in named[0].message
 
 
 def evaluations(accuracies: Sequence[float | None]) -> list[Evaluation]:
@@ -74,5 +138,5 @@ def test_without_evaluations_or_validation_there_is_nothing_to_compare() -> None
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, losslab.analysis.measures; sys.exit('torch' in sys.modules)"
+    code = "import sys, losslab.analysis.measures, losslab.analysis.sentences; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

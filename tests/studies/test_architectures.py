@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import sections
+from losslab.report.diagrams import module_diagram
+from losslab.report.layer_table import layer_table
+from page_text import sections
 from torch import nn
 
 from losslab.accounting import as_json, count, gradient_support
@@ -21,8 +23,6 @@ from losslab.plots.figures import table
 from losslab.plots.files import write_files
 from losslab.plots.ledger_charts import by_layer, growth
 from losslab.plots.web import to_plotly
-from losslab.report.diagrams import module_diagram
-from losslab.report.layer_table import layer_table
 from losslab.report.render import render
 from losslab.study.results import read_results
 from losslab.study.stages import load_study
