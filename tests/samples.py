@@ -179,3 +179,8 @@ def threads() -> Iterator[int]:
 
 def wants_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(64, 3))
+
+
+def cannot_be_built() -> nn.Module:
+    """A factory that fails."""
+    raise ZeroDivisionError("as intended")

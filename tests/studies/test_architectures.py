@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from losslab.report.diagrams import module_diagram
-from losslab.report.layer_table import layer_table
 from page_text import sections
 from torch import nn
 
@@ -23,7 +21,11 @@ from losslab.plots.figures import table
 from losslab.plots.files import write_files
 from losslab.plots.ledger_charts import by_layer, growth
 from losslab.plots.web import to_plotly
+from losslab.report.module_diagram import module_diagram
 from losslab.report.render import render
+from losslab.report.stack_diagram import stack_diagram
+from losslab.studies.architectures.findings import Findings, findings
+from losslab.studies.architectures.layers import layer_table
 from losslab.study.results import read_results
 from losslab.study.stages import load_study
 from losslab.study.store import StudyFolder
@@ -33,7 +35,7 @@ name = "mine"
 title = "Mine"
 [[stages]]
 name = "sizes"
-count = [{ model = "lenet5" }, { model = "test_architectures:broken" }, { model = "mlp", optimizer = "adam" }]
+count = [{ model = "lenet5" }, { model = "samples:cannot_be_built" }, { model = "mlp", optimizer = "adam" }]
 """
 
 
@@ -113,8 +115,8 @@ def test_alexnet_stands_there_layer_by_layer_with_its_arithmetic(whole: StudyFol
     assert "conv2 256 of 5×5×48 1 2 2 (27 + 2*2 - 5)//1 + 1 = 27 27×27×256 (5*5*48)*256 + 256 = 307,456" in text
 
 
-def test_the_vgg19_table_is_complete_in_the_assignments_style(whole: StudyFolder) -> None:
-    rows = list(layer_table(as_json(count("vgg19", include_bias=False))))
+def test_the_vgg19_table_is_complete_in_the_style_of_lecture_notes(whole: StudyFolder) -> None:
+    rows = layer_table(as_json(count("vgg19", include_bias=False))).rows
     assert len(rows) == 1 + 16 + 5 + 3 + 1
     assert " ".join(" ".join(row) for row in rows) in sections(whole)["vgg19"]
 
@@ -168,6 +170,76 @@ def test_other_records_give_other_sentences(copied: StudyFolder) -> None:
     assert "reduction costs 5 of them, 50.0 %, a factor of 0.66" in text["inception"]
 
 
+def found_in(folder: StudyFolder) -> Findings:
+    return findings(read_results(folder))
+
+
+def test_findings_are_read_from_the_ledgers(copied: StudyFolder) -> None:
+    before = found_in(copied)
+    assert before.alexnet is not None
+    assert before.stacks is not None
+    assert list(before.alexnet.ledgers) == ["the paper's, two groups", "ungrouped", "torchvision's"]
+    assert before.stacks.sides == (1, 5, 9, 13)
+    assert [subject for subject, _ in before.summary] == ["AlexNet.", "VGG19.", "Receptive fields.", "Inception."]
+    table = before.alexnet.comparison
+    for index, (_, paper, *others) in enumerate(table.rows[:8]):
+        differing = {cell for cell in others if cell != paper}
+        assert {text for row, text in table.strong if row == index} == differing
+
+
+def test_a_changed_ledger_changes_the_conclusion(copied: StudyFolder) -> None:
+    def fewer(ledger: dict[str, Any]) -> None:
+        ledger["totals"]["parameters"] = 1000
+
+    def smaller_field(ledger: dict[str, Any]) -> None:
+        ledger["gradient_support"].update(sides=[9, 9], positions=81)
+
+    change(copied, "alexnet-torchvision", fewer)
+    before = found_in(copied)
+    change(copied, "conv-stack(kernel=7, layers=2)", smaller_field)
+    after = found_in(copied)
+    assert before.alexnet is not None
+    assert "60,964,224 parameters fewer than the paper's" in before.alexnet.variants
+    assert before.stacks is not None
+    assert after.stacks is not None
+    assert before.stacks.answer.endswith("9 of 9 stacks agree exactly.")
+    assert after.stacks.answer.endswith("8 of 9 stacks agree exactly.")
+    assert [row[0] for row in after.stacks.table.rows if row[5] == "NO"] == ["2 of 7×7"]
+
+
+def test_reduction_that_costs_work_is_said_to_cost(copied: StudyFolder) -> None:
+    def dearer(ledger: dict[str, Any]) -> None:
+        compared = ledger["compare"]
+        compared.update(macs_saved=-5, macs_saved_fraction=-0.5, macs_ratio=0.66)
+        compared["groups"][0].update(macs=10, other_macs=25)
+
+    change(copied, "inception-naive", dearer)
+    found = found_in(copied).inception
+    assert "reduction costs 5 of them" in found.cost
+    assert found.comparison is not None
+    assert "branch costs 15 more than before, because of its 1×1 convolution;" in found.comparison.saved
+
+
+@pytest.mark.parametrize("model", ["alexnet", "vgg19"])
+def test_a_part_that_was_not_counted_has_no_findings(copied: StudyFolder, model: str) -> None:
+    (path,) = (path for path in counted(copied) if json.loads(path.read_text())["ledger"]["model"] == model)
+    path.unlink()
+    found = found_in(copied)
+    assert getattr(found, model) is None
+    assert found.stacks is not None
+    assert len(found.stacks.networks) == 1
+    assert len(found.summary) == 3
+
+
+def test_half_an_inception_is_not_compared(copied: StudyFolder) -> None:
+    (path,) = (path for path in counted(copied) if path.name.startswith("inception-reduced"))
+    path.unlink()
+    found = found_in(copied).inception
+    assert found.comparison is None
+    assert "(naive)" in found.sizes
+    assert "with reduction" not in found.sizes
+
+
 def test_what_is_missing_is_said_and_a_second_run_does_only_that(copied: StudyFolder) -> None:
     (gone,) = (path for path in counted(copied) if path.name.startswith("vgg19"))
     gone.unlink()
@@ -215,15 +287,11 @@ def test_report_does_not_import_torch(whole: StudyFolder) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
 
 
-def broken() -> nn.Module:
-    raise ZeroDivisionError("as intended")
-
-
-def test_a_network_that_fails_is_told_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_fails_is_named_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.toml").write_text(OWN)
     assert run_command(["study", "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().out
-    assert "test_architectures:broken: failed:" in printed
+    assert "samples:cannot_be_built: failed:" in printed
     assert "lenet5: 61,706 parameters, 416,520 MACs" in printed
     text = sections(StudyFolder(tmp_path / "out"))
     assert "not counted" in text[""]
@@ -275,6 +343,16 @@ def test_the_drawn_module_carries_filters_and_costs() -> None:
     assert drawn.boxes[-1].text == "32×32×480"
     assert max(box.share for box in drawn.boxes) == pytest.approx(226_492_416 / 629_145_600)
     assert sorted(line.maps for line in drawn.lines if line.to_x == drawn.boxes[-1].x) == [64, 96, 128, 192]
+
+
+def test_the_drawn_stack_reaches_from_one_unit_to_all_that_it_sees() -> None:
+    drawn = stack_diagram((1, 5, 9, 13), 5)
+    assert [row.label for row in drawn.rows] == ["layer 3: 1", "layer 2: 5", "layer 1: 9", "input: 13"]
+    assert [len(row.cells) for row in drawn.rows] == [1, 5, 9, 13]
+    centres = {row.cells[0] + len(row.cells) * drawn.cell / 2 for row in drawn.rows}
+    assert len(centres) == 1
+    assert len(drawn.cones) == 1 + 2 + 2
+    assert "depends on 5, 9 and 13 neighbouring units" in drawn.words
 
 
 def test_bars_and_growth_draw_both_ways(tmp_path: Path) -> None:
