@@ -8,7 +8,7 @@ from losslab.analysis.curves import Curve, curves
 from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
 from losslab.analysis.sentences import certainty
-from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval
+from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval, run_ids
 from losslab.tables import Table
 from losslab.text import NONE, count, number, percent
 
@@ -104,7 +104,7 @@ def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate])
         title="One copy of each image: errors at the end",
         headings=("augmentation", "validation error", "95 % interval", "test accuracy", "n"),
         rows=tuple(rows),
-        records=tuple(tuple(result.run.id for result in material.baselines[label]) for label in errors),
+        records=run_ids(material.baselines[label] for label in errors),
     )
 
 

@@ -6,7 +6,7 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, lowest, reading
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import NO_ANSWER
-from losslab.studies.batch_augmentation.runs import interval, time_spent
+from losslab.studies.batch_augmentation.runs import interval, run_ids, time_spent
 from losslab.tables import Table
 from losslab.text import NONE, duration, names, number, percent
 
@@ -84,7 +84,7 @@ def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -
             *("best accuracy", "95 % interval", "at epoch", "after", "n"),
         ),
         rows=tuple(rows),
-        records=tuple(tuple(result.run.id for result in runs) for runs in groups.values()),
+        records=run_ids(groups.values()),
     )
 
 
