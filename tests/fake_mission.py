@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from fake_copies import part_four
 from fake_ranges import part_two
 from fake_study import part_one
-from test_batch_augmentation import part_four
 
 from losslab.cli import main
 

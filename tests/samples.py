@@ -309,3 +309,8 @@ def table_network() -> nn.Module:
 def narrow() -> nn.Module:
     """A network that takes rows of three numbers."""
     return nn.Linear(3, 1)
+
+
+def cannot_be_built() -> nn.Module:
+    """A factory that fails."""
+    raise ZeroDivisionError("as intended")

@@ -6,6 +6,7 @@ Run: python tools/make_cutout_pictures.py
 """
 
 import io
+import json
 from base64 import b64encode
 
 import torch
@@ -13,13 +14,13 @@ from PIL import Image
 
 from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
 from losslab.data import load
-from losslab.study.stages import STUDIES
+from losslab.study.stages import study_home
 
 IMAGES = {7: "a horse", 8: "a ship"}
 """Place in the training set -> what is seen there."""
 COPIES = 8
 SEED = 7
-PLACE = STUDIES / "batch-augmentation" / "pictures.html.jinja"
+PICTURES = study_home("batch-augmentation") / "pictures.json"
 
 
 def main() -> None:
@@ -36,13 +37,12 @@ def main() -> None:
         "after": _pictures(erased, [f"{name}, {_erased(image)}" for name, image in zip(names, erased, strict=True)]),
         "copies": _pictures(copies, [f"{names[0]}, shifted, {_erased(image)}" for image in copies]),
     }
-    made = "{# Written by tools/make_cutout_pictures.py: lists of (what is seen, PNG of CIFAR-10 pixels). #}\n"
-    PLACE.write_text(made + "".join(f"{{% set {key} = {value!r} %}}\n" for key, value in columns.items()))
-    print(PLACE, f"{PLACE.stat().st_size:,} bytes")
+    PICTURES.write_text(json.dumps(columns, indent=1) + "\n")
+    print(PICTURES, f"{PICTURES.stat().st_size:,} bytes")
 
 
-def _pictures(images: torch.Tensor, words: list[str]) -> list[tuple[str, str]]:
-    return [(text, _png(image)) for text, image in zip(words, images, strict=True)]
+def _pictures(images: torch.Tensor, words: list[str]) -> list[dict[str, str]]:
+    return [{"words": text, "png": _png(image)} for text, image in zip(words, images, strict=True)]
 
 
 def _png(image: torch.Tensor) -> str:

@@ -1,1 +1,1 @@
-"""Records to findings: estimates, measures, curves, rankings; no torch."""
+"""Records to findings: runs, measures, clocks, curves, rankings, sentences; no torch."""

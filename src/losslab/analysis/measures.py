@@ -1,25 +1,21 @@
-"""Records to findings: values with their rule, computed without torch.
+"""Measures: what is read of a run, and estimates of it over the seeds of each group of runs; no torch.
 
-A measure of each group of runs is an `Estimate` over its seeds, and findings are made of those. Runs that did not end
-well count in no estimate; `selection.unended` names them.
+Runs that failed count in no estimate; `losslab.analysis.runs.failed_runs` names them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
 
-from losslab.analysis.estimates import Estimate, differ
-from losslab.analysis.runs import Groups, where
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.runs import Groups
 from losslab.records import Evaluation
-from losslab.spec import Run
-from losslab.study.findings import final_validation_loss
-from losslab.study.results import RunResult, done, field_of
+from losslab.study.results import RunResult, done
 
 Measure = Callable[[RunResult], float | None]
+"""A run that is done -> what is read of it, None where it is not known."""
 
 
-def loss(evaluation: Evaluation, name: str) -> float | None:
+def value_of(evaluation: Evaluation, name: str) -> float | None:
     """A number of an evaluation by name; two are computed, `regularised_loss` and `validation_error`.
 
     The first is `train_loss` plus the penalty, the second 1 minus `validation_accuracy`.
@@ -35,29 +31,42 @@ def loss(evaluation: Evaluation, name: str) -> float | None:
 
 def final(name: str) -> Measure:
     """The measure that reads the last evaluation."""
-    return lambda result: loss(result.evaluations[-1], name)
+    return lambda result: value_of(result.evaluations[-1], name)
 
 
-def within(name: str, seconds: float) -> Measure:
-    """The measure that reads the last evaluation by so many seconds of training, if there was one."""
-    return lambda result: next(
-        (loss(each, name) for each in reversed(result.evaluations) if each.train_seconds <= seconds), None
-    )
+def within(name: str, seconds: float, *, clock: str = "train_seconds") -> Measure:
+    """The measure that reads the last evaluation by so many seconds of training, if there was one.
+
+    Args:
+        name: of what is read.
+        seconds: the limit.
+        clock: the field of an evaluation that holds its time.
+    """
+
+    def measure(result: RunResult) -> float | None:
+        in_time = [evaluation for evaluation in result.evaluations if getattr(evaluation, clock) <= seconds]
+        return value_of(in_time[-1], name) if in_time else None
+
+    return measure
 
 
 def lowest(name: str) -> Measure:
     """The measure that reads the lowest value over all evaluations."""
-    return lambda result: min(_numbers(loss(each, name) for each in result.evaluations), default=None)
+    return lambda result: min(_values(result, name), default=None)
 
 
 def highest(name: str) -> Measure:
     """The measure that reads the highest value over all evaluations."""
-    return lambda result: max(_numbers(loss(each, name) for each in result.evaluations), default=None)
+    return lambda result: max(_values(result, name), default=None)
 
 
 def epoch_of_lowest(name: str) -> Measure:
     """The measure that tells at which epoch that lowest value was first reached."""
-    return lambda result: min(result.evaluations, key=lambda each: _or_infinity(loss(each, name))).epoch
+
+    def measure(result: RunResult) -> float:
+        return min(result.evaluations, key=lambda evaluation: _or_infinity(value_of(evaluation, name))).epoch
+
+    return measure
 
 
 def epochs(result: RunResult) -> float | None:
@@ -70,36 +79,20 @@ def steps(result: RunResult) -> float | None:
     return result.evaluations[-1].step
 
 
-def train_seconds(result: RunResult) -> float | None:
-    """Time spent training; evaluation is not in it."""
-    return result.evaluations[-1].train_seconds
-
-
-def drift(result: RunResult) -> float | None:
-    """By how much the pace differed between the two halves of the run, as a fraction; None with one evaluation.
-
-    It tells how far a training time can be trusted: other work on the machine changes the pace.
-    """
-    marks = [(each.epoch, each.train_seconds) for each in result.evaluations]
-    half, end = marks[len(marks) // 2 - 1], marks[-1]
-    paces = sorted((half[1] / half[0], (end[1] - half[1]) / (end[0] - half[0]))) if half[0] < end[0] else [0.0]
-    return paces[1] / paces[0] - 1 if paces[0] > 0 else None
-
-
 def accuracy(result: RunResult) -> float | None:
     """Fraction of test images classified correctly by the final weights."""
     return result.final.test_accuracy if result.final else None
 
 
 def estimates(groups: Groups, measure: Measure, *, images: int | None = None) -> dict[str, Estimate]:
-    """The measure of each group over its seeds; a group without a finished run is left out.
+    """The measure of each group over its seeds; a group without a run that is done is left out.
 
     Args:
         groups: label -> runs.
         measure: what to read of a run.
         images: where the measure is a fraction of so many images, their number.
     """
-    values = {label: _numbers(map(measure, done(runs))) for label, runs in groups.items()}
+    values = {label: known(map(measure, done(runs))) for label, runs in groups.items()}
     return {label: Estimate(numbers, images) for label, numbers in values.items() if numbers}
 
 
@@ -116,114 +109,96 @@ def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimat
 
 
 def side_by_side(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
-    """Several findings as one, each label told apart by which finding it is from."""
-    return {f"{label} {which}": estimate for which, row in found.items() for label, estimate in row.items()}
+    """Several findings as one: their labels get the name of the finding behind them."""
+    return {f"{label} {name}": estimate for name, row in found.items() for label, estimate in row.items()}
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Labels from best to worst.
-
-    Attributes:
-        order: all that could be ranked, by their means.
-        leaders: the first and all those that `differ` does not tell from it.
-    """
-
-    order: tuple[str, ...]
-    leaders: tuple[str, ...]
-
-
-def rank(found: Mapping[str, Estimate], *, highest: bool = False) -> Ranking:
-    """Order estimates, the lowest first unless the highest is best; ties with the first are kept as ties."""
-    order = sorted(found, key=lambda label: found[label].mean, reverse=highest)
-    leaders = [label for label in order if not differ(found[order[0]], found[label])]
-    return Ranking(tuple(order), tuple(leaders))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A number over epochs, or another measure of length: mean over seeds, and their lowest and highest if several."""
-
-    epochs: tuple[float, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
-
-
-def curves(groups: Groups, name: str, *, along: str = "epoch") -> dict[str, Curve]:
-    """The course of a number of the evaluations in each group that has a finished run, along another of them.
-
-    Where that one differs between seeds, as times do, its mean over them counts.
-    """
-    found = {label: _curve(done(runs), name, along) for label, runs in groups.items()}
-    return {label: curve for label, curve in found.items() if curve.epochs}
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a group tried of one field, and what was chosen.
-
-    Attributes:
-        tried: value -> final validation loss over seeds, None where no run with it ended well.
-        chosen: the value of the run with the lowest final validation loss.
-        budget: what each trial was given: (epochs, steps, batch, training images).
-    """
-
-    tried: dict[float, Estimate | None]
-    chosen: float | None
-    budget: tuple[tuple[Any, ...], ...]
-
-    @property
-    def edge(self) -> str | None:
-        """Which end of the values tried was chosen; beyond it there may be a better one."""
-        if self.chosen is None or len(self.tried) < 2:
-            return None
-        return {min(self.tried): "lowest", max(self.tried): "highest"}.get(self.chosen)
-
-
-def searches(groups: Groups, field: str) -> dict[str, Search]:
-    """What each group tried of a numeric field, judged by final validation loss."""
-    return {label: _search(runs, field) for label, runs in groups.items()}
-
-
-def equal_budget(found: Mapping[str, Search]) -> bool:
-    """Whether every group made equally many trials of equally many values, with equal means."""
-    return len({(len(search.tried), search.budget) for search in found.values()}) <= 1
-
-
-def _search(runs: Sequence[RunResult], field: str) -> Search:
-    trials = {value: where(runs, field, value) for value in sorted({field_of(result, field) for result in runs})}
-    found = estimates({str(value): trial for value, trial in trials.items()}, final("validation_loss"))
-    best = min(done(runs), key=final_validation_loss, default=None)
-    return Search(
-        {value: found.get(str(value)) for value in trials},
-        None if best is None else field_of(best, field),
-        tuple(sorted((_means(result.run) for result in runs), key=repr)),
-    )
-
-
-def _means(run: Run) -> tuple[Any, ...]:
-    return run.epochs, run.steps, run.batch, run.data.train_images
-
-
-def _curve(results: Sequence[RunResult], name: str, along: str) -> Curve:
-    rows = [
-        (
-            fmean(getattr(evaluation, along) for evaluation in each),
-            _numbers(loss(evaluation, name) for evaluation in each),
-        )
-        for each in zip(*(result.evaluations for result in results), strict=False)
-    ]
-    rows = [(epoch, values) for epoch, values in rows if values]
-    epochs, means = tuple(epoch for epoch, _ in rows), tuple(fmean(values) for _, values in rows)
-    if len(results) < 2:
-        return Curve(epochs, means)
-    return Curve(epochs, means, tuple(min(v) for _, v in rows), tuple(max(v) for _, v in rows))
-
-
-def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
+def known(values: Iterable[float | None]) -> tuple[float, ...]:
+    """The values that are not None."""
     return tuple(value for value in values if value is not None)
+
+
+def _values(result: RunResult, name: str) -> tuple[float, ...]:
+    return known(value_of(evaluation, name) for evaluation in result.evaluations)
 
 
 def _or_infinity(value: float | None) -> float:
     return float("inf") if value is None else value
+
+
+@dataclass(frozen=True)
+class TimeToTarget:
+    """When the validation accuracy first was at the target, or that it never was.
+
+    Attributes:
+        accuracy: the target, a fraction.
+        reached: whether an evaluation was at or above it.
+        epoch: epochs until then; this and the next three are None where the target was not reached.
+        step: optimizer steps, that is updates, until then.
+        samples: training images seen until then, M copies of one in a step as one.
+        train_seconds: seconds of training until then; evaluation is off this clock.
+        best_accuracy: the highest validation accuracy of the run, reached or not.
+        best_epoch: epochs until it was first had.
+        best_train_seconds: seconds of training until then.
+        train_processor_seconds: processor time until the target; None also where it was not measured.
+        best_train_processor_seconds: processor time until the best.
+    """
+
+    accuracy: float
+    reached: bool
+    epoch: float | None
+    step: int | None
+    samples: int | None
+    train_seconds: float | None
+    best_accuracy: float
+    best_epoch: float
+    best_train_seconds: float
+    train_processor_seconds: float | None = None
+    best_train_processor_seconds: float | None = None
+
+
+def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> TimeToTarget:
+    """The first evaluation whose validation accuracy is at least ``accuracy``, and the best one.
+
+    A run is evaluated at the ends of epochs, so that its time to the target is known to one epoch.
+
+    Args:
+        evaluations: those of one run, in order; at least one.
+        accuracy: the target as a fraction; 0 < accuracy <= 1.
+    Raises:
+        ValueError: when the target is no fraction, or there is no validation accuracy to compare it with.
+    """
+    if not 0 < accuracy <= 1:
+        hint = f"; {accuracy:g} % is {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
+        raise ValueError(f"`accuracy` (={accuracy}) must be a fraction above 0 and at most 1{hint}")
+    if not evaluations:
+        raise ValueError("`evaluations` (=[]) must hold at least one; has the run been evaluated yet?")
+    best = max(evaluations, key=_score)
+    first = next((evaluation for evaluation in evaluations if _score(evaluation) >= accuracy), None)
+    return TimeToTarget(
+        accuracy=accuracy,
+        reached=first is not None,
+        epoch=None if first is None else first.epoch,
+        step=None if first is None else first.step,
+        samples=None if first is None else first.samples,
+        train_seconds=None if first is None else first.train_seconds,
+        best_accuracy=_score(best),
+        best_epoch=best.epoch,
+        best_train_seconds=best.train_seconds,
+        train_processor_seconds=None if first is None else first.train_processor_seconds,
+        best_train_processor_seconds=best.train_processor_seconds,
+    )
+
+
+def reading(name: str, *, accuracy: float) -> Measure:
+    """The measure that reads a field of a run's time to the target; None where it is about reaching it and none did."""
+    return lambda result: getattr(time_to_target(result.evaluations, accuracy=accuracy), name)
+
+
+def _score(evaluation: Evaluation) -> float:
+    if evaluation.validation_accuracy is None:
+        raise ValueError(
+            f"`evaluations` (step {evaluation.step}) must have a validation accuracy; "
+            "run with `validation_fraction` above 0"
+        )
+    return evaluation.validation_accuracy

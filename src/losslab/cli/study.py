@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from losslab import data
-from losslab.analysis.runs import unended
+from losslab.analysis.runs import failed_runs
 from losslab.cli.options import parse_duration, print_json, show_duration
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
@@ -300,6 +300,6 @@ def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[st
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         again = f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
         raise Interrupted(again, number) from None
-    bad = unended(read_results(folder))
+    bad = failed_runs(read_results(folder))
     console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
     return int(any(each.status in FAILURES for each in bad))

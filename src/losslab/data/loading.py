@@ -87,6 +87,22 @@ def load_images(name: str) -> Dataset:
     return dataset
 
 
+def load_stored(name: str) -> Dataset | None:
+    """A data set of the catalog; None where it is not intact on this machine, and nothing is fetched.
+
+    Example:
+        >>> load_stored("mnist") is None
+        True
+    """
+    entry = CATALOG.get(name)
+    if entry is None or not stored_path(entry).exists():
+        return None
+    try:
+        return _load_stored(entry)
+    except DataCorrupt:
+        return None
+
+
 def _is_intact(path: Path, progress: Progress) -> bool:
     try:
         return path.exists() and bool(open_arrays(path))

@@ -27,7 +27,7 @@ def inception_naive(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
         1089536
 
     Reference:
-        Szegedy et al. 2015, "Going deeper with convolutions", arXiv:1409.4842, figure 2a; filters of the assignment.
+        Szegedy et al. 2015, "Going deeper with convolutions", arXiv:1409.4842, figure 2a; other filters.
     """
     channels = input_shape[0]
     return Concat(
@@ -52,7 +52,7 @@ def inception_reduced(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
         388096
 
     Reference:
-        Szegedy et al. 2015, arXiv:1409.4842, figure 2b; filters of the assignment.
+        Szegedy et al. 2015, arXiv:1409.4842, figure 2b; other filters.
     """
     return inception(input_shape[0], ones=128, threes=(128, 192), fives=(32, 96), pooled=64)
 

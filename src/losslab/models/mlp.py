@@ -1,4 +1,4 @@
-"""Fully connected network; the mission's is 3072-1000-1000-10 with ReLU."""
+"""Fully connected network; 3072-1000-1000-10 with ReLU for images of CIFAR-10."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """A small network that learns CIFAR-10 in minutes: its first filters are read from the images, and stay."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,10 +18,10 @@ BIAS_LR_SCALE = 64.0
 class PatchNet(nn.Module):
     """Patch filters, three blocks of two convolutions, one linear layer without bias.
 
-    The first convolution turns each 2 x 2 patch into its coordinates along the principal directions of training patches,
-    each divided by its deviation, and those with the sign changed; its weights are not trained. A block is a convolution,
-    max-pool 2, batch norm, GELU, a convolution, batch norm, GELU. Convolutions of blocks have no bias, batch norms a
-    trained bias and a fixed scale of 1. The first filters of each convolution begin as the identity.
+    The first convolution turns each 2 x 2 patch into its coordinates along the principal directions of training
+    patches, each divided by its deviation, and into those with the sign changed; its weights are not trained. A block is
+    a convolution, max-pool 2, batch norm, GELU, a convolution, batch norm, GELU. Convolutions of blocks have no bias,
+    batch norms a trained bias and a fixed scale of 1. The first filters of each convolution begin as the identity.
 
     Args:
         input_shape: (channels, height, width) of an image.
@@ -48,9 +49,9 @@ class PatchNet(nn.Module):
         directions = input_shape[0] * PATCH**2
         self.patches = nn.Conv2d(input_shape[0], 2 * directions, PATCH)
         self.patches.weight.requires_grad_(False)
-        nn.init.zeros_(self.patches.bias)
+        self.patches.bias = nn.Parameter(torch.zeros(2 * directions))
         channels = [2 * directions, *widths]
-        blocks = [_block(inputs, outputs) for inputs, outputs in zip(channels[:-1], channels[1:], strict=True)]
+        blocks = [_block(inputs, outputs) for inputs, outputs in pairwise(channels)]
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.head = nn.Linear(widths[-1], classes, bias=False)

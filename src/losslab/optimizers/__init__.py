@@ -31,7 +31,7 @@ OPTIMIZERS: dict[str, type[Method]] = {
     "adamw": AdamW,
     "nadam": NAdam,
 }
-"""Name -> method; the mission's five come first."""
+"""Name -> method; the five that a study compares come first."""
 
 
 def _known(value: object) -> object:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from losslab.analysis.curves import Curve, Search
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import Curve, Search
 from losslab.plots.figures import Figure, Mark, Series
 
 WIDE, OUTLYING = 30.0, 3.0

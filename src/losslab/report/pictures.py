@@ -1,51 +1,30 @@
-"""What a data set on this machine holds, with images of it for the page; nothing is fetched for a report."""
+"""Images of a data set on this machine for the page; nothing is fetched for a report."""
 
 from base64 import b64encode
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.data import CATALOG, load_images, summary
-from losslab.data.loading import stored_path
-from losslab.errors import DataCorrupt, DataUnavailable
+from losslab.data.loading import load_stored
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """A data set in words, numbers and pictures.
-
-    Attributes:
-        summary: what `losslab.data.summary` says.
-        samples: class -> its first training images, as addresses that hold the image itself.
-    """
-
-    summary: dict[str, Any]
-    samples: dict[str, list[str]]
-
-
-def data_facts(name: str, *, classes: int = 3, images: int = 3) -> DataFacts | None:
-    """The facts of a data set of the catalog; None where it is not on this machine.
+def sample_images(name: str, *, classes: int = 3, images: int = 3) -> dict[str, list[str]]:
+    """Class -> its first training images, as addresses that hold the image itself; empty where the set is not here.
 
     Args:
-        name: of the data set.
+        name: of a data set of the catalog; nothing is fetched.
         classes: of how many classes images are shown.
         images: how many of each.
     """
-    entry = CATALOG.get(name)
-    if entry is None or not stored_path(entry).exists():
-        return None
-    try:
-        dataset = load_images(name)
-    except (DataCorrupt, DataUnavailable):
-        return None
-    firsts = {
-        label: dataset.train_images[np.flatnonzero(dataset.train_labels == place)[:images]]
-        for place, label in enumerate(dataset.classes[:classes])
-    }
-    return DataFacts(summary(dataset), {label: [*map(as_png, some)] for label, some in firsts.items()})
+    dataset = load_stored(name)
+    if dataset is None:
+        return {}
+    samples = {}
+    for index, label in enumerate(dataset.classes[:classes]):
+        firsts = dataset.train_images[np.flatnonzero(dataset.train_labels == index)[:images]]
+        samples[label] = [as_png(image) for image in firsts]
+    return samples
 
 
 def as_png(image: NDArray[np.uint8]) -> str:

@@ -15,35 +15,29 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from losslab import __version__
-from losslab import text as words
-from losslab.analysis import measures as analysis
-from losslab.analysis import runs as selection
-from losslab.analysis import targets
-from losslab.data import CATALOG
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
-from losslab.optimizers import OPTIMIZERS
 from losslab.plots import charts, ledger_charts, range_charts
 from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, table
 from losslab.plots.files import write_files
 from losslab.plots.web import to_plotly
-from losslab.ranges import ALGORITHM, RULES
-from losslab.ranges.curves import FALL_SHARE
-from losslab.ranges.shape import batch_shape, lr_shape
-from losslab.report.diagram import block_diagram
-from losslab.report.diagrams import module_diagram
+from losslab.ranges import ALGORITHM
+from losslab.report.algorithm_diagram import block_diagram
 from losslab.report.equations import equation
-from losslab.report.layer_table import layer_table
-from losslab.report.pictures import data_facts
-from losslab.study import findings as ranges
+from losslab.report.module_diagram import module_diagram
+from losslab.report.overview import overview_of
+from losslab.report.pictures import sample_images
+from losslab.report.stack_diagram import stack_diagram
+from losslab.report.stages import StageView, stage_views
+from losslab.studies import find
 from losslab.study.results import StudyResults, read_results, study_folders
-from losslab.study.stages import STUDIES, study_names
+from losslab.study.stages import STUDIES, study_home, study_names
 from losslab.study.store import StudyFolder
+from losslab.tables import Table
 
 PAGE = Path(__file__).parent / "page"
 TITLE = "How networks train, and what they cost"
 """Of a page of several studies."""
-TITLES = {name: method.title for name, method in OPTIMIZERS.items()}
 
 
 def write_report(folder: Path, *, figures: Path | None = None) -> Path:
@@ -98,32 +92,34 @@ def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure]
     """
     parts = [
         {
-            "results": results,
-            "title": _title(results),
-            "machine": _environment(results, "processor"),
+            "title": overview_of(results).title,
+            "basis": overview_of(results).basis,
             "prefix": f"{name}-",
             "summary": Markup(_render(results, {}, "summary.html.jinja", figures, name)),
             "body": Markup(_render(results, shown, "part.html.jinja", figures, name)),
         }
         for name, results in studies.items()
     ]
-    facts = {"title": TITLE, "studies": parts, "words": words, **_page()}
-    return _jinja().get_template("several.html.jinja").render(facts)
+    return _jinja().get_template("several.html.jinja").render(title=TITLE, studies=parts, **_page())
 
 
 def _render(
     results: StudyResults, shown: dict[str, Figure], frame: str, figures: str, folder: str = "", **page: Any
 ) -> str:
-    """A study in a frame; as a part of a page, where it lies in a folder, that begins its ids and its links."""
+    """A study in a frame; ``folder`` prefixes ids and links where it is a section of a larger page."""
     jinja = _jinja()
-    name = (results.plan.get("study") or {}).get("name")
-    own = f"{name}/report.html.jinja"
-    template = own if name in study_names() and (STUDIES / own).exists() else "base.html.jinja"
     prefix = f"{folder}-" if folder else ""
     facts = _context(results, _shower(jinja, shown, figures, prefix))
-    return jinja.get_template(template).render(
-        **facts, **page, frame=frame, prefix=prefix, place=f"{folder}/" if folder else ""
-    )
+    links = {"frame": frame, "prefix": prefix, "place": f"{folder}/" if folder else ""}
+    return jinja.get_template(_template(results)).render(**facts, **page, **links)
+
+
+def _template(results: StudyResults) -> str:
+    """The template of a study that ships one, else that of all."""
+    name = (results.plan.get("study") or {}).get("name")
+    if name in study_names() and (study_home(name) / "report.html.jinja").exists():
+        return f"{study_home(name).name}/report.html.jinja"
+    return "base.html.jinja"
 
 
 def _jinja() -> Environment:
@@ -137,10 +133,6 @@ def _read(folder: StudyFolder) -> StudyResults:
         return replace(results, plan={**results.plan, "study": {"name": "", "title": "", **results.plan["study"]}})
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})") from error
-
-
-def _title(results: StudyResults) -> str:
-    return (results.plan.get("study") or {}).get("title") or "Study"
 
 
 def _page() -> dict[str, Any]:
@@ -157,38 +149,25 @@ def _page() -> dict[str, Any]:
 
 
 def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
-    """What every template may use."""
+    """What the template of a study may use: values with all that is said, and what draws and writes formulas."""
+    overview, stages = overview_of(results), stage_views(results)
     return {
-        "title": _title(results),
-        "results": results,
-        "plan": results.plan,
-        "stage_groups": lambda stage: _stage_groups(results, stage["name"]),
-        "runs": [result for stage in results.stages.values() for result in stage],
-        "unended": selection.unended(results),
-        "analysis": analysis,
-        "selection": selection,
-        "ranges": ranges,
-        "lr_shape": lr_shape,
-        "batch_shape": batch_shape,
-        "lr_rules": RULES,
-        "fall_share": FALL_SHARE,
-        "algorithm": ALGORITHM,
-        "block_diagram": block_diagram,
-        "data_facts": data_facts,
-        "targets": targets,
+        "title": overview.title,
+        "overview": overview,
+        "stages": stages,
+        "stage": lambda name: stages.get(name, StageView(name)),
+        "findings": find(results),
+        "show": show,
         "charts": charts,
         "ledger_charts": ledger_charts,
-        "layer_table": layer_table,
-        "module_diagram": module_diagram,
         "range_charts": range_charts,
         "Mark": Mark,
-        "show": show,
-        "words": words,
-        "environment": lambda key: _environment(results, key),
-        "sample_data": [name for name, entry in CATALOG.items() if entry.sample],
+        "algorithm": ALGORITHM,
+        "block_diagram": block_diagram,
+        "module_diagram": module_diagram,
+        "stack_diagram": stack_diagram,
+        "sample_images": sample_images,
         "equation": equation,
-        "optimizers": OPTIMIZERS,
-        "titles": TITLES,
     }
 
 
@@ -202,25 +181,17 @@ def _shower(jinja: Environment, shown: dict[str, Figure], figures: str, prefix: 
         if figure.series:
             shown[figure.name] = figure
         head, rows = table(figure)
-        parts = {"spec": to_plotly(figure), "words": describe(figure), "head": head, "rows": rows, "figures": figures}
-        return Markup(
-            jinja.get_template("figure.html.jinja").render(figure=figure, csv=_csv_link([head, *rows]), **parts)
-        )
+        facts = {
+            "figure": figure,
+            "figures": figures,
+            "spec": to_plotly(figure),
+            "words": describe(figure),
+            "numbers": Table("", head, tuple(rows), label=f"Numbers of: {figure.title}"),
+            "csv": _csv_link([head, *rows]),
+        }
+        return Markup(jinja.get_template("figure.html.jinja").render(facts))
 
     return show
-
-
-def _stage_groups(results: StudyResults, stage: str) -> selection.Groups:
-    """The runs of a stage by all that tells them apart but the seed: what a study without a template is shown by."""
-    runs = results.stages.get(stage, ())
-    fields = [field for field in selection.varying_fields(runs) if field != "seed"]
-    return selection.group_runs(runs, fields, TITLES)
-
-
-def _environment(results: StudyResults, key: str) -> str:
-    """What the environments of runs and counts say of a key: usually one value, all of them where they differ."""
-    every = (result for part in (results.stages, results.counts) for stage in part.values() for result in stage)
-    return ", ".join(sorted({str(result.environment.get(key, "unknown")) for result in every})) or "unknown"
 
 
 def _csv_link(rows: list[tuple[str, ...]]) -> str:

@@ -1,1 +1,16 @@
-"""The studies that ship: a folder each, with what to run and what to say."""
+"""The studies that ship, a folder each: `study.toml`, and for some the findings and the page made of their records."""
+
+from importlib import import_module
+
+from losslab.study.results import StudyResults
+from losslab.study.stages import study_home, study_names
+
+
+def find(results: StudyResults) -> object | None:
+    """The frozen `Findings` that a study's own `findings.py` makes of its records; None where it has no such file."""
+    name = (results.plan.get("study") or {}).get("name")
+    if name not in study_names() or not (study_home(name) / "findings.py").exists():
+        return None
+    module = import_module(f"{__name__}.{study_home(name).name}.findings")
+    found: object = module.findings(results)
+    return found

@@ -16,6 +16,7 @@ from losslab.spec import Run, Stage, Study, make_run, read_study
 from losslab.study.sizes import training_images
 
 STUDIES = Path(losslab.__file__).parent / "studies"
+"""A folder for each study that ships, importable: its name with `_` in place of `-`."""
 
 Fields = dict[str, Any]
 Findings = Mapping[str, Sequence[Fields]]
@@ -49,13 +50,18 @@ def study_names() -> tuple[str, ...]:
     return tuple(study.name for study in sorted(studies, key=lambda study: (study.part or len(studies), study.name)))
 
 
+def study_home(name: str) -> Path:
+    """The folder of a study that ships, by its name."""
+    return STUDIES / name.replace("-", "_")
+
+
 def load_study(name: str) -> Study:
     """A study by name or TOML file, with every run of every stage checked.
 
     Raises:
         InvalidInput: unknown name, unreadable file, or faults, all of them at once.
     """
-    path = Path(name) if name.endswith(".toml") else STUDIES / name / "study.toml"
+    path = Path(name) if name.endswith(".toml") else study_home(name) / "study.toml"
     if not name.endswith(".toml") and name not in study_names():
         raise InvalidInput(unknown_name("study", name, study_names()))
     study = read_study(path)

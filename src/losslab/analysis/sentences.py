@@ -1,0 +1,78 @@
+"""Sentences about estimates that several studies share: plain text, computed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from losslab.analysis.curves import rank
+from losslab.analysis.estimates import Estimate
+from losslab.text import names
+
+NO_ANSWER = "No run that belongs here has ended yet, so there is no answer."
+Form = Callable[[float], str]
+"""Writes a value."""
+
+
+def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool = False) -> str:
+    """Which group is first, and by how much, or which ones share the first place.
+
+    Args:
+        found: label -> estimate.
+        what: the quantity, as in "training loss".
+        form: writes a value of it.
+        highest: whether the highest is best.
+    Example:
+        >>> lead({"Adam": Estimate((0.5,)), "SGD": Estimate((0.7,))}, "loss", str)
+        'Adam reached the lowest loss, 0.5, ahead of SGD with 0.7.'
+    """
+    if not found:
+        return NO_ANSWER
+    ranking = rank(found, highest=highest)
+    best = "highest" if highest else "lowest"
+    values = [form(found[label].mean) for label in ranking.order]
+    if len(found) == 1:
+        return f"Only {ranking.order[0]} has ended; its {best} {what} is {values[0]}."
+    if len(ranking.leaders) == 1:
+        first, second = ranking.order[:2]
+        return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."
+    last = form(found[ranking.leaders[-1]].mean)
+    ends = values[0] if last == values[0] else f"{values[0]} for the first and {last} for the last of them"
+    return f"{names(ranking.leaders)} share the {best} {what}, {ends}: what was measured does not tell them apart."
+
+
+def between(found: Mapping[str, Estimate], form: Form) -> str:
+    """The range of estimates, with the groups at its ends.
+
+    Example:
+        >>> between({"Adam": Estimate((1.5,)), "SGD": Estimate((1.25,))}, str)
+        '1.25 (SGD) to 1.5 (Adam)'
+    """
+    order = rank(found).order
+    least, most = form(found[order[0]].mean), form(found[order[-1]].mean)
+    return least if least == most else f"{least} ({order[0]}) to {most} ({order[-1]})"
+
+
+def certainty(found: Mapping[str, Estimate]) -> str:
+    """How certain the estimates are, by their number of seeds; empty where there are none."""
+    seeds = [estimate.n for estimate in found.values()]
+    if not seeds:
+        return ""
+    if max(seeds) == 1:
+        return (
+            "One seed each (n = 1): how much another seed would change these numbers is not known, so no interval over "
+            "seeds is given."
+        )
+    amount = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
+    return f"Means over {amount} seeds; ± is the standard deviation over seeds, intervals are 95 %."
+
+
+def why_absent(plan: Mapping[str, Any], name: str) -> str:
+    """Why a stage has no result: it was skipped, or none of its runs has ended.
+
+    Args:
+        plan: what `study.json` holds.
+        name: of the stage.
+    """
+    for stage in plan["stages"]:
+        if stage["name"] == name and stage.get("skipped"):
+            return f"It was skipped, because {stage['skipped']}."
+    return "None of its runs has ended yet."

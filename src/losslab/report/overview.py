@@ -1,0 +1,170 @@
+"""What the frame of a page says of any study: notices, and the facts that its numbers rest on; plain text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from losslab.analysis.runs import FailedRun, failed_runs
+from losslab.data import CATALOG
+from losslab.optimizers import OPTIMIZERS
+from losslab.study.results import StudyResults
+from losslab.text import count, duration, names, number, size
+
+TITLES = {name: method.title for name, method in OPTIMIZERS.items()}
+"""Name of an optimizer -> what a reader knows it by."""
+SHOWN = 12
+"""How many of the failed runs a page lists."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The planned runs that did not end well.
+
+    Attributes:
+        amount: how many, in words.
+        verb: "counts" or "count".
+        shown: (identity, what is known of it) of the first ones.
+        more: how many others there are.
+    """
+
+    amount: str
+    verb: str
+    shown: tuple[tuple[str, str], ...]
+    more: int
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study at a glance.
+
+    Attributes:
+        title: of the study.
+        samples: the embedded samples that its runs trained on; empty where there are none.
+        failures: None where every run ended well.
+        ended: whether the study came to its end.
+        trains: whether it trains anything; else it counts.
+        facts: (term, what it is): scale, machine, versions, times.
+        command: that repeats it.
+        basis: scale, time and machine in a line.
+    """
+
+    title: str
+    samples: str
+    failures: Failures | None
+    ended: bool
+    trains: bool
+    facts: tuple[tuple[str, str], ...]
+    command: str
+    basis: str
+
+
+def overview_of(results: StudyResults) -> Overview:
+    """The overview of a study, from its plan and the environments of its runs; what is not known is `unknown`."""
+    plan = results.plan
+    return Overview(
+        title=(plan.get("study") or {}).get("title") or "Study",
+        samples=_samples(results),
+        failures=_failures(failed_runs(results)),
+        ended=bool(plan.get("ended")),
+        trains=bool(_trained(plan)),
+        facts=tuple(_facts(results)),
+        command=plan.get("command") or "unknown",
+        basis=_basis(results),
+    )
+
+
+def _samples(results: StudyResults) -> str:
+    return names([f"{name}" for name in _data_sets(results) if name in CATALOG and CATALOG[name].sample])
+
+
+def _data_sets(results: StudyResults) -> list[str]:
+    runs = (result.run for stage in results.stages.values() for result in stage)
+    return list(dict.fromkeys(run.data.name for run in runs))
+
+
+def _failures(failed: list[FailedRun]) -> Failures | None:
+    if not failed:
+        return None
+    shown = tuple((each.run_id, _what_failed(each)) for each in failed[:SHOWN])
+    verb = "counts" if len(failed) == 1 else "count"
+    return Failures(count(len(failed), "planned run"), verb, shown, max(0, len(failed) - SHOWN))
+
+
+def _what_failed(failed: FailedRun) -> str:
+    which = failed.stage
+    if failed.run:
+        optimizer, lr = failed.run.optimizer.name, failed.run.lr
+        rate = str(lr) if not isinstance(lr, int | float) else number(lr)
+        which = f"{which}, {TITLES.get(optimizer, optimizer)}, lr {rate}"
+    message = f": {failed.message}" if failed.message else ""
+    return f"({which}): {failed.status.replace('_', ' ')}{message}"
+
+
+def _trained(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages that have runs."""
+    return [stage for stage in plan["stages"] if stage.get("runs")]
+
+
+def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
+    plan = results.plan
+    yield "Scale", _scale(plan)
+    if trained := _trained(plan):
+        yield "Seeds", "; ".join(f"{stage['name']}: n = {_seeds(stage)}" for stage in trained)
+        yield "Data", ", ".join(_data_sets(results)) or "unknown"
+    yield "Machine", _machine(results)
+    if plan.get("layouts"):
+        yield "Layout", ", ".join(dict.fromkeys(plan["layouts"].values()))
+    yield "Versions", _versions(results)
+    yield "Time", _time(plan)
+    if results.memory_bytes:
+        predicted = size(plan.get("predicted_memory_bytes"))
+        yield "Memory", f"{predicted} predicted, {size(results.memory_bytes)} measured, all workers together"
+
+
+def _scale(plan: dict[str, Any]) -> str:
+    return (plan.get("scale") or {}).get("text") or "unknown"
+
+
+def _seeds(stage: dict[str, Any]) -> Any:
+    return (stage.get("planned") or {}).get("seeds") or "unknown"
+
+
+def _machine(results: StudyResults) -> str:
+    workers, threads = results.plan.get("workers"), results.plan.get("threads")
+    processes = f"{_amount(workers, 'worker')} of {_amount(threads, 'thread')}"
+    processor, cores = environment(results, "processor"), environment(results, "cores")
+    return f"{processor}; {cores} cores, {processes}; {environment(results, 'platform')}"
+
+
+def _amount(value: int | None, noun: str) -> str:
+    return count(value, noun) if value else f"unknown {noun}s"
+
+
+def _versions(results: StudyResults) -> str:
+    version, source = environment(results, "losslab"), environment(results, "source_sha256")
+    torch, python = environment(results, "torch"), environment(results, "python")
+    return f"losslab {version} (source {source}), torch {torch}, Python {python}"
+
+
+def _time(plan: dict[str, Any]) -> str:
+    predicted, measured = duration(plan.get("predicted_seconds")), duration(plan.get("measured_seconds"))
+    budget = plan.get("budget_seconds")
+    allowed = f", {duration(budget)} allowed" if budget else ""
+    begun = (plan.get("started") or "unknown").replace("T", " ")
+    return f"{predicted} predicted, {measured} measured{allowed}; begun {begun}"
+
+
+def _basis(results: StudyResults) -> str:
+    plan = results.plan
+    scale = (plan.get("scale") or {}).get("text") or "unknown scale"
+    predicted, measured = duration(plan.get("predicted_seconds")), duration(plan.get("measured_seconds"))
+    end = "" if plan.get("ended") else ", not at its end"
+    return f"{scale}. {predicted} predicted, {measured} measured{end}; {environment(results, 'processor')}."
+
+
+def environment(results: StudyResults, key: str) -> str:
+    """What the environments of runs and counts say of a key: usually one value, all of them where they differ."""
+    runs = [result.environment for stage in results.stages.values() for result in stage]
+    counts = [result.environment for stage in results.counts.values() for result in stage]
+    values = {str(facts.get(key, "unknown")) for facts in [*runs, *counts]}
+    return ", ".join(sorted(values)) or "unknown"

@@ -1,0 +1,111 @@
+"""What dropout changes: training loss and training time, method by method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.measures import estimates, known, lowest, ratios
+from losslab.analysis.runs import Groups
+from losslab.analysis.sentences import between, certainty
+from losslab.studies.adaptive_optimizers.losses import FIT, TRAIN
+from losslab.study.results import RunResult, done
+from losslab.tables import Table
+from losslab.text import count, names, percent, spread, times
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What dropout changes in training.
+
+    Attributes:
+        rise: by how much the loss rises; empty where no method has ended both ways.
+        time: how much longer training takes.
+        clock: by what it is measured.
+        ratios: method -> training time with dropout over that without.
+        table: training times; None where there is nothing to compare.
+        note: how certain losses and times are.
+    """
+
+    rise: str
+    time: str
+    clock: str
+    ratios: Mapping[str, Estimate]
+    table: Table | None
+    note: str
+
+
+def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
+    """Compare training with dropout and without.
+
+    Args:
+        plain: method -> runs without dropout.
+        dropped: method -> runs with dropout.
+        workers: how many runs were trained at once.
+    """
+    runs = [result for groups in (plain, dropped) for members in groups.values() for result in members]
+    clock = clock_for(runs, workers=workers)
+    found = ratios(dropped, plain, clock.seconds)
+    return Dropout(
+        rise=_rise(plain, dropped),
+        time=_time(found, clock, _drift(runs, clock)),
+        clock=clock.name,
+        ratios=found,
+        table=_table(plain, dropped, found, clock) if found else None,
+        note=" ".join(filter(None, [certainty(estimates(dropped, lowest(TRAIN))), _measured_with(workers, clock)])),
+    )
+
+
+def _rise(plain: Groups, dropped: Groups) -> str:
+    rises, rises_at_rest = ratios(dropped, plain, lowest(TRAIN)), ratios(dropped, plain, lowest(FIT))
+    if not rises:
+        return ""
+    at_rest = ""
+    if rises_at_rest:
+        at_rest = (
+            f" In evaluation mode, where no unit is dropped, it is higher for {_raised(rises_at_rest)} of "
+            f"{len(rises_at_rest)}: {between(rises_at_rest, times)}."
+        )
+    methods = count(len(rises), "method")
+    return (
+        f"Dropout raised the lowest training loss of {_raised(rises)} of {methods}: it is {between(rises, times)} that "
+        f"without.{at_rest}"
+    )
+
+
+def _raised(rises: Mapping[str, Estimate]) -> int:
+    return len([ratio for ratio in rises.values() if ratio.mean > 1])
+
+
+def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
+    if not found:
+        return "No method has ended both with and without dropout yet, so their times cannot be compared."
+    verb = "took" if clock is not PROCESSOR else f"took, in {clock.name},"
+    sentence = f"Training with dropout {verb} {between(found, times)} as long as training without."
+    doubtful = [label for label, ratio in found.items() if abs(ratio.mean - 1) <= drift]
+    if not doubtful:
+        return sentence
+    noun = "ratio" if len(doubtful) == 1 else "ratios"
+    return (
+        f"{sentence} The pace of a run drifted by up to {percent(drift)} while it ran, so the {noun} of "
+        f"{names(doubtful)} cannot be told from 1 here."
+    )
+
+
+def _drift(runs: list[RunResult], clock: Clock) -> float:
+    return max(known(map(clock.drift, done(runs))), default=0.0)
+
+
+def _measured_with(workers: int, clock: Clock) -> str:
+    at_once = f"{count(workers, 'run')} at once on this machine"
+    if clock is PROCESSOR:
+        return f"Processor times were measured with {at_once}; what other work takes is not in them."
+    return f"Times were measured with {at_once}; other work on it shows in them."
+
+
+def _table(plain: Groups, dropped: Groups, found: Mapping[str, Estimate], clock: Clock) -> Table:
+    without, with_dropout = estimates(plain, clock.seconds), estimates(dropped, clock.seconds)
+    rows = [(label, spread(without[label]), spread(with_dropout[label]), spread(found[label])) for label in found]
+    title = f"{clock.name.capitalize()}, evaluation not counted"
+    headings = ("method", "without, s", "with dropout, s", "ratio")
+    return Table(title, headings, tuple(rows), label=clock.name.capitalize())

@@ -1,0 +1,1 @@
+"""The study `batch-augmentation`: its spec, what is found in its records, and its page."""

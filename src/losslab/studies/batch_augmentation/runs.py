@@ -1,0 +1,173 @@
+"""The runs of the study: M copies of each image with cutout, the baselines with one copy, and what they share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from losslab.analysis.clocks import WALL, Clock, clock_for
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.runs import Groups, group_runs
+from losslab.records import Evaluation, Start
+from losslab.spec import Run
+from losslab.study.results import RunResult, StudyResults, done
+from losslab.text import NONE, count, duration, names, number, percent
+
+EPOCHS, MODEL = 100, "resnet-44"
+"""Of the study at full scale."""
+BASELINE = "M = 1"
+COPIES = {copies: f"M = {copies}" for copies in (1, 2, 4, 8, 16, 32)}
+"""Copies of each image -> what a page calls the runs with so many."""
+WITHOUT, WITH = "without cutout", "with cutout"
+ERROR = "validation_error"
+
+
+@dataclass(frozen=True)
+class Material:
+    """The runs that ended well.
+
+    Attributes:
+        simple: runs without cutout.
+        copies: runs with cutout by copies, the fewest first.
+        literal: likewise, with the drops of the learning rate at He et al.'s epochs.
+        clock: what their times are compared by.
+    """
+
+    simple: Sequence[RunResult]
+    copies: Groups
+    literal: Groups
+    clock: Clock
+
+    @property
+    def baselines(self) -> Groups:
+        """The runs with one copy, without and with cutout."""
+        return {WITHOUT: self.simple, WITH: self.copies.get(BASELINE, ())}
+
+    @property
+    def compared(self) -> list[RunResult]:
+        """All runs but the literal ones, those without cutout first."""
+        return [*self.simple, *(result for runs in self.copies.values() for result in runs)]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the compared runs share.
+
+    Attributes:
+        run: the spec of one of them.
+        start: its first record.
+        end: its last evaluation.
+        seeds: how many seeds there are.
+    """
+
+    run: Run
+    start: Start
+    end: Evaluation
+    seeds: int
+
+    @property
+    def network(self) -> str:
+        """The network as a page calls it."""
+        return self.run.model.name.replace("resnet", "ResNet")
+
+    @property
+    def length(self) -> str:
+        """How long training was, in words."""
+        return count(round(self.end.epoch), "epoch")
+
+    @property
+    def validation_images(self) -> int | None:
+        """How many there are; None without any."""
+        return self.start.validation_images or None
+
+    @property
+    def test_images(self) -> int | None:
+        """How many there are; None without any."""
+        return self.start.test_images or None
+
+    @property
+    def smaller(self) -> bool:
+        """Whether the network is smaller than at full scale."""
+        return self.run.model.name != MODEL
+
+    @property
+    def shorter(self) -> bool:
+        """Whether training is shorter than at full scale."""
+        return self.end.epoch + 0.5 < EPOCHS
+
+    @property
+    def fewer(self) -> bool:
+        """Whether there are fewer training images than at full scale."""
+        return self.run.data.train_images is not None
+
+
+def material_of(results: StudyResults) -> Material:
+    """The runs that ended well, by what they are compared for."""
+    compared = _ended(results.stages.get("copies", ()))
+    literal = list(filter(_cuts_out, _ended(results.stages.get("literal", ()))))
+    return Material(
+        simple=[result for result in compared if not _cuts_out(result)],
+        copies=group_runs(list(filter(_cuts_out, compared)), ["repeats"], COPIES),
+        literal=group_runs(literal, ["repeats"], COPIES),
+        clock=clock_for([*compared, *literal], workers=workers_of(results)),
+    )
+
+
+def run_ids(groups: Iterable[Sequence[RunResult]]) -> tuple[tuple[str, ...], ...]:
+    """The identities of the runs of each group, for the records of a table."""
+    rows = []
+    for runs in groups:
+        rows.append(tuple(result.run.id for result in runs))
+    return tuple(rows)
+
+
+def workers_of(results: StudyResults) -> int:
+    """How many runs were trained at once."""
+    return int(results.plan.get("workers") or 1)
+
+
+def setting_of(material: Material) -> Setting | None:
+    """What the compared runs share; None before one has ended."""
+    for result in material.compared:
+        if result.start:
+            seeds = {compared.run.seed for compared in material.compared}
+            return Setting(result.run, result.start, result.evaluations[-1], len(seeds))
+    return None
+
+
+def drops(setting: Setting) -> str:
+    """When the learning rate drops, in a policy that is laid out by fractions of the run; empty for another."""
+    lr = setting.run.lr
+    if isinstance(lr, float) or not lr.options.get("fractions"):
+        return ""
+    epochs = [number(fraction * setting.end.epoch, 3) for fraction in lr.options["fractions"]]
+    return (
+        f"The learning rate is {names(list(map(str, lr.options['values'])))} in turn, with its drops at epochs "
+        f"{names(epochs)}: where He et al.'s epochs 81 and 122 of 164 lie in a run of this length."
+    )
+
+
+def interval(estimate: Estimate) -> str:
+    """The 95 % interval of a fraction, in percent."""
+    if estimate.interval is None:
+        return NONE
+    low, high = estimate.interval
+    return f"{percent(low)} to {percent(high)}"
+
+
+def time_spent(seconds: float, clock: Clock) -> str:
+    """A time on a clock in words.
+
+    Example:
+        >>> time_spent(80.0, WALL)
+        '1 min 20 s of training'
+    """
+    return f"{duration(seconds)} of {'training' if clock is WALL else clock.name}"
+
+
+def _ended(results: Iterable[RunResult]) -> list[RunResult]:
+    """The runs with a validation accuracy to compare, those with the fewest copies first."""
+    scored = [result for result in done(list(results)) if result.evaluations[-1].validation_accuracy is not None]
+    return sorted(scored, key=lambda result: result.run.repeats)
+
+
+def _cuts_out(result: RunResult) -> bool:
+    return "cutout" in (augmentation.name for augmentation in result.run.augment)

@@ -1,0 +1,93 @@
+"""What may be concluded at the scale of the runs, and what not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from losslab.studies.batch_augmentation.runs import COPIES, EPOCHS, Material, Setting
+from losslab.text import count, names, number
+
+PARAMETERS = 661_338
+"""Of ResNet-44."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What may be concluded.
+
+    Attributes:
+        answer: at what scale the study was run; empty before a run has ended.
+        limited: whether that is below the full scale.
+        ranking: of what the runs are ranked; empty before one has ended.
+        cost: what is known of the cost of copies.
+        not_concluded: what these runs say nothing of.
+    """
+
+    answer: str
+    limited: bool
+    ranking: str
+    cost: str
+    not_concluded: tuple[str, ...]
+
+
+def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Scope:
+    """What may be concluded from the runs.
+
+    Args:
+        material: the runs that ended.
+        setting: what they share; None before one has ended.
+        cost_range: how many times as long as with one copy the runs took; empty where not known.
+    """
+    if setting is None:
+        return Scope("", False, "", "", ())
+    factors = f" ({cost_range} as long as M = 1)" if cost_range else ""
+    images = count(setting.start.training_images, "training image")
+    return Scope(
+        answer=_answer(setting),
+        limited=setting.smaller or setting.shorter or setting.fewer,
+        ranking=(
+            f"which M had the lower validation error after {count(setting.end.step, 'update')} of {setting.run.batch} "
+            f"images on these {images} with {setting.network}"
+        ),
+        cost=f"what M copies cost in {material.clock.name} on this machine{factors}, as far as its pace was steady.",
+        not_concluded=tuple(_not_concluded(material, setting)),
+    )
+
+
+def _answer(setting: Setting) -> str:
+    images = count(setting.start.training_images, "training image")
+    if setting.smaller or setting.shorter or setting.fewer:
+        epochs = f"{number(setting.end.epoch)} of {EPOCHS} epochs"
+        return f"This is a small version of the study: {setting.network}, {epochs}, {images}."
+    return f"This is the full scale: {setting.network}, {setting.length}, {images}."
+
+
+def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
+    if setting.seeds == 1:
+        yield (
+            "that another seed would rank them alike: each M was trained once, and what seeds change is not in the "
+            "intervals;"
+        )
+    if setting.shorter:
+        yield (
+            "that more copies help or do not help a network trained to the end: Hoffer et al. speak of trained "
+            f"networks, and after {number(setting.end.epoch)} of {EPOCHS} epochs what is compared is how fast learning "
+            "starts;"
+        )
+    if setting.smaller:
+        yield (
+            f"anything about ResNet-44: {setting.network} has {count(setting.start.parameters, 'parameter')} of "
+            f"ResNet-44's {PARAMETERS:,}, underfits sooner, and has less to gain from any regularisation, cutout "
+            "included;"
+        )
+    if setting.fewer:
+        yield (
+            f"anything about all of CIFAR-10: {count(setting.start.training_images, 'image')} are fitted sooner than "
+            "45,000, which changes what augmentation is worth;"
+        )
+    absent = [label for label in COPIES.values() if label not in material.copies]
+    if absent:
+        yield f"anything about {names(absent)}: no such run has ended;"
+    yield (
+        "which M is fastest on other hardware: a GPU that one batch does not fill can take more copies in nearly the "
+        "same time, a CPU cannot."
+    )

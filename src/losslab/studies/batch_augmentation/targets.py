@@ -1,0 +1,134 @@
+"""When the runs reached an accuracy, and how good those were that never did."""
+
+from losslab.analysis.clocks import Clock
+from losslab.analysis.curves import rank
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.measures import estimates, lowest, reading
+from losslab.analysis.runs import Groups
+from losslab.analysis.sentences import NO_ANSWER
+from losslab.studies.batch_augmentation.runs import interval, run_ids, time_spent
+from losslab.tables import Table
+from losslab.text import NONE, duration, names, number, percent
+
+TARGET = 0.94
+
+
+def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
+    """Which of the groups reached an accuracy and when; where none did, the best of them."""
+    hits = estimates(groups, reading("epoch", accuracy=accuracy))
+    if not groups:
+        return NO_ANSWER
+    if not hits:
+        return _nearest(groups, accuracy, clock)
+    times = estimates(groups, reading(clock.field, accuracy=accuracy))
+    soonest, fastest = rank(hits), rank(times)
+    misses = [label for label in groups if label not in hits]
+    others = f"; {names(misses)} did not" if misses else ""
+    epochs, seconds = hits[soonest.order[0]].mean, times[fastest.order[0]].mean
+    return (
+        f"{names(list(hits))} reached {_goal(accuracy)}{others}. {names(soonest.leaders)} did so in the fewest epochs, "
+        f"{number(epochs, 3)}, and {names(fastest.leaders)} in the least {clock.name}, {duration(seconds)}."
+    )
+
+
+def _nearest(groups: Groups, accuracy: float, clock: Clock) -> str:
+    best = estimates(groups, reading("best_accuracy", accuracy=accuracy))
+    label = rank(best, highest=True).order[0]
+    epoch = estimates(groups, reading("best_epoch", accuracy=accuracy))[label]
+    seconds = estimates(groups, reading(f"best_{clock.field}", accuracy=accuracy))[label]
+    return (
+        f"No M reached {_goal(accuracy)}, so there is no time to it. The best was {percent(best[label].mean)} "
+        f"({label}, epoch {number(epoch.mean, 3)}, after {time_spent(seconds.mean, clock)})."
+    )
+
+
+def _goal(accuracy: float) -> str:
+    return f"{number(100 * accuracy, 3)} % validation accuracy"
+
+
+def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -> Table:
+    """When each group reached the target, beside the best accuracy that it had.
+
+    Args:
+        label: what the table shows, for those who do not see it.
+        groups: label -> runs.
+        clock: what their times are compared by.
+        images: how many validation images there are.
+    """
+    hits = estimates(groups, reading("epoch", accuracy=TARGET))
+    steps = estimates(groups, reading("step", accuracy=TARGET))
+    times = estimates(groups, reading(clock.field, accuracy=TARGET))
+    best = estimates(groups, reading("best_accuracy", accuracy=TARGET), images=images)
+    epochs = estimates(groups, reading("best_epoch", accuracy=TARGET))
+    seconds = estimates(groups, reading(f"best_{clock.field}", accuracy=TARGET))
+    rows = []
+    for group in groups:
+        first = ("missed", NONE, NONE)
+        if group in hits:
+            first = (
+                f"{number(hits[group].mean, 3)}{_share(hits[group], best[group])}",
+                number(steps[group].mean),
+                duration(times[group].mean),
+            )
+        accuracy = (percent(best[group].mean), interval(best[group]))
+        when = (number(epochs[group].mean, 3), duration(seconds[group].mean))
+        rows.append((group, *first, *accuracy, *when, str(best[group].n)))
+    return Table(
+        label=label,
+        title=(
+            "To 94 % validation accuracy; a miss is a miss. Beside it the best accuracy of each run, with its epoch "
+            f"and {clock.name}"
+        ),
+        headings=(
+            *("copies", "epochs to 94 %", "updates", clock.name),
+            *("best accuracy", "95 % interval", "at epoch", "after", "n"),
+        ),
+        rows=tuple(rows),
+        records=run_ids(groups.values()),
+    )
+
+
+def highest_common(groups: Groups) -> float:
+    """The highest whole percentage of validation accuracy that every run reached, as a fraction; 0 without runs."""
+    lowest_errors = estimates(groups, lowest("validation_error"))
+    hardest = max((max(estimate.values) for estimate in lowest_errors.values()), default=1.0)
+    # An accuracy of 0.29 is 28.999... percent in binary; the small summand keeps it at 29.
+    return int(100 * (1 - hardest) + 1e-9) / 100
+
+
+def common_table(groups: Groups, accuracy: float, clock: Clock) -> Table:
+    """When each group reached an accuracy that all of them reached."""
+    goal = number(100 * accuracy)
+    hits = estimates(groups, reading("epoch", accuracy=accuracy))
+    steps = estimates(groups, reading("step", accuracy=accuracy))
+    times = estimates(groups, reading(clock.field, accuracy=accuracy))
+    rows = []
+    for group in groups:
+        rows.append((group, number(hits[group].mean, 3), number(steps[group].mean), duration(times[group].mean)))
+    return Table(
+        label=f"Time to {goal} percent",
+        title="The highest whole percentage that all runs reached: it compares them where 94 % is out of reach",
+        headings=("copies", f"epochs to {goal} %", "updates", clock.name),
+        rows=tuple(rows),
+    )
+
+
+def near_drop(literal: Groups) -> str:
+    """Which groups reached the target right after the learning rate's first drop; empty where none did."""
+    if not literal:
+        return ""
+    lr = next(iter(literal.values()))[0].run.lr
+    if isinstance(lr, float):
+        return ""
+    drop = lr.options["epochs"][0]
+    hits = estimates(literal, reading("epoch", accuracy=TARGET))
+    near = [group for group, hit in hits.items() if drop <= hit.mean <= drop + 2]
+    if not near:
+        return ""
+    return (
+        f"{names(near)} did so within two epochs of the drop at epoch {drop}: that time measures the schedule, not M."
+    )
+
+
+def _share(hits: Estimate, runs: Estimate) -> str:
+    return f" ({hits.n} of {runs.n} seeds)" if hits.n < runs.n else ""

@@ -1,0 +1,78 @@
+"""What the study found about ranges and cycles of learning rate and batch size: sentences, tables, numbers to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from losslab.studies.learning_rate_and_batch_size.batch_sizes import BatchFindings, batch_findings
+from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_BATCH, CYCLICAL_LR, Course, course
+from losslab.studies.learning_rate_and_batch_size.data_set import DataFindings, data_findings
+from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings, lr_findings
+from losslab.studies.learning_rate_and_batch_size.winner import Winner, winner
+from losslab.study.results import StudyResults
+from losslab.text import names
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The answers of the study, a value for each question.
+
+    Attributes:
+        summary: (subject, what was found).
+        network: what was trained; empty before a run has begun.
+        data: question 1.
+        lr: question 2.
+        cyclical_lr: question 3.
+        batch: questions 4 and 5.
+        cyclical_batch: question 6.
+        winner: question 7.
+    """
+
+    summary: tuple[tuple[str, str], ...]
+    network: str
+    data: DataFindings
+    lr: LrFindings
+    cyclical_lr: Course
+    batch: BatchFindings
+    cyclical_batch: Course
+    winner: Winner
+
+
+def findings(results: StudyResults) -> Findings:
+    """All that the page of the study says of its records."""
+    runs = [result for stage in results.stages.values() for result in stage]
+    starts = [result.start for result in runs if result.start]
+    held_out = starts[0].validation_images if starts else None
+    tested = starts[0].test_images if starts else None
+    data = data_findings(runs)
+    lr = lr_findings(results)
+    batch = batch_findings(results, lr)
+    cyclical_lr = course(results, CYCLICAL_LR, held_out)
+    cyclical_batch = course(results, CYCLICAL_BATCH, held_out)
+    best = winner(results, held_out, tested)
+    summary = (
+        ("Data.", data.answer),
+        ("Learning rate.", lr.answer),
+        ("Cyclical lr.", cyclical_lr.answer),
+        ("Batch size.", batch.answer),
+        ("Batch-size range.", batch.range.limits),
+        ("Cyclical batch size.", cyclical_batch.answer),
+        ("Which wins.", f"{best.answer} {best.beside_constants}".strip()),
+        ("Caution.", best.certainty),
+    )
+    return Findings(
+        summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
+        network=_network(list(dict.fromkeys(str(result.run.model) for result in runs))),
+        data=data,
+        lr=lr,
+        cyclical_lr=cyclical_lr,
+        batch=batch,
+        cyclical_batch=cyclical_batch,
+        winner=best,
+    )
+
+
+def _network(models: Sequence[str]) -> str:
+    if not models:
+        return ""
+    stand_in = " (LeNet-5 in the place of MiniGoogLeNet, which needs more compute)" if models == ["lenet5"] else ""
+    return f"Network: {names(models)}{stand_in}, trained by SGD with momentum."

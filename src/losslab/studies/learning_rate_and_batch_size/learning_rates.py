@@ -1,0 +1,106 @@
+"""Question 2: between which learning rates training works, by ramps and by separate runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from losslab.ranges import RULES, LrRange
+from losslab.ranges.curves import FALL_SHARE
+from losslab.study.findings import lr_range_of
+from losslab.study.results import RunResult, StudyResults
+from losslab.tables import Table
+from losslab.text import number, times
+
+
+@dataclass(frozen=True)
+class LrFindings:
+    """Between which learning rates training works.
+
+    Attributes:
+        answer: what both readings say.
+        ramp: the range by the ramps; None before one has ended.
+        grid: the range by separate runs.
+        table: both readings; None without either.
+        notes: what each seed of the ramp found, and how finely the separate runs resolve, where that is known.
+        fall_percent: part of the fall that is done before lr_min.
+    """
+
+    answer: str
+    ramp: LrRange | None
+    grid: LrRange | None
+    table: Table | None
+    notes: tuple[str, ...]
+    fall_percent: str
+
+
+def lr_findings(results: StudyResults) -> LrFindings:
+    """The learning-rate range by ramps and by separate runs."""
+    ramp = lr_range_of(results.stages.get("lr-ramp", ()))
+    separate = results.stages.get("lr-grid", ())
+    grid = lr_range_of(separate)
+    sentences = [_reading("the ramp", ramp), _reading("the ten separate runs", grid)]
+    if ramp and ramp.found:
+        suggestion = number(ramp.suggestion, 3)
+        sentences.append(
+            f"The later parts train with the ramp's: lr_min as their lowest rate, {suggestion} as the suggested "
+            "constant one."
+        )
+    return LrFindings(
+        answer=" ".join(sentences),
+        ramp=ramp,
+        grid=grid,
+        table=_table(ramp, grid),
+        notes=(*_each_seed(ramp), *_spacing(separate)),
+        fall_percent=f"{100 * FALL_SHARE:.0f}",
+    )
+
+
+def _reading(name: str, found: LrRange | None) -> str:
+    if found is None:
+        return f"No run of {name} has ended yet, so it gives no range."
+    if not found.found:
+        return f"By {name}, {found.reason}."
+    limits = f"from lr_min = {number(found.lr_min, 3)} to lr_max = {number(found.lr_max, 3)}"
+    return f"By {name}, training works {limits}{remark(found.reason)}."
+
+
+def remark(reason: str) -> str:
+    """What to know of a range, in brackets; nothing where there is nothing."""
+    return f" ({reason})" if reason else ""
+
+
+def _table(ramp: LrRange | None, grid: LrRange | None) -> Table | None:
+    rows = [_row(name, found) for name, found in (("ramp", ramp), ("ten runs", grid)) if found]
+    if not rows:
+        return None
+    return Table(
+        label="Learning-rate ranges",
+        title="The two readings; medians over seeds",
+        headings=("reading", "lr_min", "lr_max", "suggestion", "rule of the suggestion", "spread, decades", "n"),
+        rows=tuple(rows),
+        words=(4,),
+    )
+
+
+def _row(name: str, found: LrRange) -> tuple[str, ...]:
+    rule = (RULES[found.rule].__doc__ or "").partition("\n")[0].rstrip(".")
+    limits = (number(found.lr_min, 3), number(found.lr_max, 3), number(found.suggestion, 3))
+    return (name, *limits, rule, number(found.spread_decades, 2), str(len(found.seeds)))
+
+
+def _each_seed(ramp: LrRange | None) -> list[str]:
+    if ramp is None or len(ramp.seeds) < 2:
+        return []
+    ranges = [f"{number(seed.lr_min, 3)} to {number(seed.lr_max, 3)}" if seed else "no range" for seed in ramp.seeds]
+    band = "The band in the ramp's figure is from the lowest to the highest seed."
+    return [f"Each seed by itself: {'; '.join(ranges)}. {band}"]
+
+
+def _spacing(runs: Sequence[RunResult]) -> list[str]:
+    rates = sorted({result.run.lr for result in runs if isinstance(result.run.lr, float)})
+    if len(rates) < 2:
+        return []
+    ratio = times(rates[1] / rates[0])
+    return [
+        f"The separate runs lie {ratio} apart, so their ends are no finer than that. The ramp passes each rate in a "
+        "moment, the runs stay there: the two differ by what training longer at a rate does."
+    ]

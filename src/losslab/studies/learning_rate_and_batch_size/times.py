@@ -1,0 +1,34 @@
+"""Which clock the times of the study are read from."""
+
+from dataclasses import replace
+
+from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
+from losslab.records import Record, Steps
+from losslab.study.results import RunResult, StudyResults
+
+
+def clock_of(results: StudyResults) -> Clock:
+    """The clock by which runs of the study can be compared, one for all its questions.
+
+    A run that is evaluated at its end alone does not show whether its pace drifted; other runs of the study do.
+    """
+    runs = [result for stage in results.stages.values() for result in stage]
+    return clock_for(runs, workers=int(results.plan.get("workers") or 1))
+
+
+def clock_remark(clock: Clock) -> str:
+    """What to know of times that are not wall times; empty for wall times."""
+    return "Times are processor times: what other work takes is not in them." if clock is PROCESSOR else ""
+
+
+def by_clock(result: RunResult, clock: Clock) -> RunResult:
+    """The run with the time of a clock in the place of wall time, for the costs that a range reads from its steps."""
+    return replace(result, records=tuple(_by_clock(record, clock) for record in result.records))
+
+
+def _by_clock(record: Record, clock: Clock) -> Record:
+    if not isinstance(record, Steps):
+        return record
+    seconds = getattr(record, clock.field)
+    # A run that diverged in an earlier version has wall time alone; it reached no loss whose cost would be compared.
+    return record if seconds is None else replace(record, train_seconds=seconds)

@@ -1,0 +1,56 @@
+"""Sentences about estimates."""
+
+import pytest
+
+from losslab.analysis.estimates import Estimate
+from losslab.analysis.sentences import between, certainty, lead, why_absent
+from losslab.text import percent
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, "No run that belongs here has ended yet, so there is no answer."),
+        ({"a": 0.5}, "Only a has ended; its highest score is 50.0 %."),
+        ({"a": 0.5, "b": 0.7}, "b reached the highest score, 70.0 %, ahead of a with 50.0 %."),
+        ({"a": 0.5, "b": 0.5}, "a and b share the highest score, 50.0 %: what was measured does not tell them apart."),
+    ],
+    ids=["none", "one", "two", "tie"],
+)
+def test_the_lead_names_who_is_first(found: dict[str, float], expected: str) -> None:
+    estimates = {label: Estimate((value,)) for label, value in found.items()}
+    assert " ".join(lead(estimates, "score", percent, highest=True).split()) == expected
+
+
+def test_groups_that_chance_does_not_tell_apart_share_the_lead_with_both_their_values() -> None:
+    close = {"a": Estimate((0.500,), 100), "b": Estimate((0.502,), 100)}
+    sentence = " ".join(lead(close, "score", percent, highest=True).split())
+    assert sentence.startswith("b and a share the highest score, 50.2 % for the first and 50.0 % for the last of them")
+
+
+def test_equal_ends_are_one_value() -> None:
+    assert between({"a": Estimate((1.0,)), "b": Estimate((1.0,))}, str) == "1.0"
+    assert between({"a": Estimate((2.0,)), "b": Estimate((1.0,))}, str) == "1.0 (b) to 2.0 (a)"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ((), ""),
+        ((1, 1), "One seed each (n = 1)"),
+        ((2, 2), "Means over 2 seeds"),
+        ((1, 3), "Means over 1 to 3 seeds;"),
+    ],
+    ids=["none", "one", "two", "some"],
+)
+def test_certainty_follows_from_the_number_of_seeds(seeds: tuple[int, ...], expected: str) -> None:
+    found = {str(index): Estimate((1.0,) * number) for index, number in enumerate(seeds)}
+    sentence = certainty(found)
+    assert sentence.startswith(expected)
+    assert bool(sentence) == bool(seeds)
+
+
+def test_a_stage_without_a_result_says_why() -> None:
+    plan = {"stages": [{"name": "a", "skipped": "no range was found"}, {"name": "b"}]}
+    assert why_absent(plan, "a") == "It was skipped, because no range was found."
+    assert why_absent(plan, "b") == why_absent(plan, "c") == "None of its runs has ended yet."
