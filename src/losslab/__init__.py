@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslab.accounting.count import count
     from losslab.errors import LosslabError
+    from losslab.integrations.torch import lay_out
     from losslab.ranges import BatchRange, LrRange
     from losslab.ranges.find import find_batch, find_lr
     from losslab.report import write_report
@@ -28,6 +29,7 @@ _HOME = {
     "execute": "losslab.study.execute",
     "find_batch": "losslab.ranges.find",
     "find_lr": "losslab.ranges.find",
+    "lay_out": "losslab.integrations.torch",
     "load_study": "losslab.study.stages",
     "plan": "losslab.study.plan",
     "read_evaluations": "losslab.study.results",
@@ -46,6 +48,7 @@ __all__ = [
     "execute",
     "find_batch",
     "find_lr",
+    "lay_out",
     "load_study",
     "plan",
     "read_evaluations",

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,48 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def parse_choice(text: str) -> dict[str, Any]:
+def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None) -> dict[str, Any]:
     """The name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
 
+    Args:
+        text: what the user wrote.
+        order: name -> its options that may be given without their key, in order; none when absent.
     Raises:
-        ValueError: when the text has another form or an option is no literal.
+        ValueError: when the text has another form, an option is no literal or given twice.
     Example:
         >>> parse_choice("exp_range(base_lr=1e-4, max_lr=1e-2)")
         {'name': 'exp_range', 'base_lr': 0.0001, 'max_lr': 0.01}
+        >>> parse_choice("cosine(0.1)", order=lambda name: ["high", "low"])
+        {'name': 'cosine', 'high': 0.1}
     """
     name, bracket, rest = text.strip().partition("(")
+    name = name.strip()
     if not bracket:
-        return {"name": name.strip()}
+        return {"name": name}
     try:
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not all(k.arg not in (None, "name") for k in call.keywords):
+        if not isinstance(call, ast.Call) or not all(k.arg not in (None, "name") for k in call.keywords):
             raise ValueError
+        values = [ast.literal_eval(value) for value in call.args]
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, TypeError, ValueError):
         raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)") from None
-    return {"name": name.strip(), **options}
+    if values and order is None:
+        raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)")
+    keys = order(name) if order else ()
+    return {"name": name, **_by_position(name, values, keys, options), **options}
+
+
+def _by_position(name: str, values: Sequence[Any], keys: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given without their key."""
+    if len(values) > len(keys):
+        named = f"{name}({', '.join(keys)})"
+        raise ValueError(f"{name} has {len(values)} options without a name, of {len(keys)} in {named}; name the others")
+    found = dict(zip(keys, values, strict=False))
+    for key in found:
+        if key in options:
+            raise ValueError(f"`{key}` of {name} is given twice: without its name (={found[key]!r}) and with it")
+    return found
 
 
 class Choice(BaseModel):

@@ -27,7 +27,7 @@ from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import MODELS, is_model
 from losslab.optimizers import OPTIMIZERS, Optimizer
-from losslab.policies import BATCH_POLICIES, LR_POLICIES, Policy, check_policy
+from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
 from losslab.tasks import LOSSES, METRICS, check_name
 
 MAX_SPEC_BYTES = 1_000_000
@@ -84,28 +84,6 @@ def _in_order(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return choices
 
 
-def _policy(kind: str, policies: Mapping[str, Policy], value: object) -> object:
-    """A positive number, or a known policy whose options fit."""
-    number = _number(value)
-    if number is not None:
-        if not number > 0 or number == float("inf"):
-            raise ValueError("must be a number greater than 0")
-        if kind == "batch" and number != int(number):
-            raise ValueError("must be a whole number of images")
-        return int(number) if kind == "batch" else number
-    choice = Choice.model_validate(as_choice(value))
-    if choice.name not in policies:
-        raise ValueError(unknown_name(f"{kind} policy", choice.name, policies))
-    return check_policy(kind, policies, choice)
-
-
-def _number(value: object) -> float | None:
-    try:
-        return None if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-
-
 def _known(kind: str, known: Mapping[str, str], choice: Choice) -> Choice:
     return check_name(kind, choice, known)
 
@@ -143,9 +121,9 @@ class Run(Frozen):
     data: Annotated[Data, BeforeValidator(as_choice)]
     model: Model
     optimizer: Optimizer
-    lr: Annotated[float | Choice, BeforeValidator(partial(_policy, "lr", LR_POLICIES))]
+    lr: Annotated[float | Choice, BeforeValidator(partial(number_or_policy, "lr", LR_POLICIES))]
     """A number, or a policy: `exp_range(base_lr=1e-4, max_lr=1e-2)`; losslab.policies lists them."""
-    batch: Annotated[int | Choice, BeforeValidator(partial(_policy, "batch", BATCH_POLICIES))]
+    batch: Annotated[int | Choice, BeforeValidator(partial(number_or_policy, "batch", BATCH_POLICIES))]
     """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
     augment: Annotated[tuple[Augmentation, ...], AfterValidator(_in_order)] = ()
     """What is done to training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from losslab.schedules import Schedule
 
-DEFAULT_CYCLES = 4
-
 
 @dataclass(frozen=True)
 class Horizon:
@@ -35,30 +33,51 @@ class Horizon:
         """
         return bisect_left(self.seen, round(epoch * self.images))
 
-    def half_cycle(self, cycles: float | None, half_cycle_epochs: float | None) -> float:
-        """Half a cycle in steps: from the number of cycles in the run (4 when nothing is said), or from epochs.
-
-        All cycles have the same number of steps; where the batch size varies, epochs are counted on average.
+    def mean_steps(self, epochs: float) -> float:
+        """So many epochs in steps; where the batch size varies, epochs are counted on average.
 
         Raises:
-            ValueError: when both are said, one is not positive, or the length in epochs is not known beforehand.
+            ValueError: when the length is not positive, or not known in epochs beforehand.
         Example:
-            >>> Horizon(1000, images=100, epochs=10.0).half_cycle(cycles=None, half_cycle_epochs=2)
+            >>> Horizon(1000, images=100, epochs=10.0).mean_steps(2)
             200.0
         """
-        if cycles is not None and half_cycle_epochs is not None:
-            raise ValueError(f"give `cycles` (={cycles}) or `half_cycle_epochs` (={half_cycle_epochs}), not both")
-        for name, value in {"cycles": cycles, "half_cycle_epochs": half_cycle_epochs}.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"`{name}` (={value}) must be positive")
-        if half_cycle_epochs is None:
-            return self.total_steps / (2 * (cycles or DEFAULT_CYCLES))
+        if not epochs > 0:
+            raise ValueError(f"a length in epochs (={epochs}) must be positive")
         if self.epochs is None:
             raise ValueError(
-                f"`half_cycle_epochs` (={half_cycle_epochs}) needs a run whose length is given in `epochs`; "
+                f"a length in epochs (={epochs}) needs a run whose length is given in `epochs`; "
                 "give `cycles` in place of it"
             )
-        return half_cycle_epochs * self.total_steps / self.epochs
+        return epochs * self.total_steps / self.epochs
+
+    def boundaries(self, epochs: Sequence[float], fractions: Sequence[float]) -> list[int]:
+        """The steps at which pieces of a run begin, given in epochs or in fractions of its steps.
+
+        Raises:
+            ValueError: when not exactly one of the two is given.
+        Example:
+            >>> Horizon(10, images=100).boundaries([], [0.3])
+            [3]
+        """
+        if bool(epochs) == bool(fractions):
+            raise ValueError(f"give `epochs` (={list(epochs)}) or `fractions` (={list(fractions)}), and not both")
+        if epochs:
+            return [self.step_at(epoch) for epoch in epochs]
+        return [round(self.total_steps * fraction) for fraction in fractions]
+
+    def part(self, start: int, end: int) -> "Horizon":
+        """The steps from ``start`` up to ``end`` as a run of their own.
+
+        Example:
+            >>> Horizon(4, images=100, epochs=2.0, seen=(0, 64, 100, 164, 200)).part(2, 4)
+            Horizon(total_steps=2, images=100, epochs=1.0, seen=[0, 64, 100])
+        """
+        if not self.seen:
+            return Horizon(end - start, self.images)
+        first = self.seen[start]
+        seen = [images - first for images in self.seen[start : end + 1]]
+        return Horizon(end - start, self.images, seen[-1] / self.images, seen)
 
 
 Policy = Callable[..., Schedule]

@@ -18,18 +18,23 @@ def restored(model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterable[
     """Within, these may be trained with; afterwards they are as they were, so that training goes on as without it.
 
     Restored are parameters, buffers and gradients, the mode of every module, state and options of the optimizer, the
-    random state of torch, numpy and Python, the generators of a DataLoader and its samplers, and what the data says of
-    its position by ``state_dict``.
+    random state of torch, numpy and Python, the generators of a DataLoader and its samplers, and what the data and its
+    samplers say of their position by ``state_dict``.
     """
     undo = [_keep_weights(model, optimizer), _keep_modes(model), _keep_optimizer(optimizer), _keep_random_state()]
     undo += [_keep_generator(source) for source in generators(data)]
-    if hasattr(data, "state_dict") and hasattr(data, "load_state_dict"):
-        undo.append(_keep_position(data))
+    undo += [_keep_position(source) for source in _with_position(data)]
     try:
         yield
     finally:
         for put_back in undo:
             put_back()
+
+
+def _with_position(data: object) -> list[object]:
+    """The data and its samplers, those of them that say where they are and can be put back there."""
+    sources = [data, getattr(data, "sampler", None), getattr(data, "batch_sampler", None)]
+    return [source for source in sources if hasattr(source, "state_dict") and hasattr(source, "load_state_dict")]
 
 
 def generators(data: object) -> list[torch.Generator]:

@@ -6,7 +6,7 @@ run is known. A :class:`Plateau` takes a metric in place of a step.
 """
 
 from losslab.schedules.combined import chain, mirror, mirror_momentum, warmup, whole
-from losslab.schedules.cosines import cosine, restarts, warm_restarts
+from losslab.schedules.cosines import cosine, cosine_batch, restarts, warm_restarts
 from losslab.schedules.cycles import (
     Envelope,
     cycle,
@@ -30,6 +30,7 @@ __all__ = [
     "chain",
     "constant",
     "cosine",
+    "cosine_batch",
     "cycle",
     "decay",
     "exp_range",

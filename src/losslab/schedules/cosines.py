@@ -36,6 +36,25 @@ def cosine(high: float, low: float = 0.0, steps: int = LEFT_OPEN, *, warmup_step
 
 
 @named
+def cosine_batch(b_min: float, b_max: float, steps: int = LEFT_OPEN) -> Schedule:
+    """A batch size that grows from ``b_min`` to ``b_max`` along half a cosine, where a learning rate would fall.
+
+    Raises:
+        ValueError: when ``b_max`` does not exceed ``b_min`` or a value is not positive.
+    Example:
+        >>> [cosine_batch(16, 48, 2)(step) for step in range(4)]
+        [16.0, 32.0, 48.0, 48.0]
+
+    Reference:
+        CosineAnnealingBS of bs-scheduler, up to its first maximum.
+    """
+    check_positive(b_min=b_min)
+    if not b_min < b_max:
+        raise ValueError(f"`b_max` (={b_max}) must exceed `b_min` (={b_min}); swap them?")
+    return cosine(b_min, b_max, steps)
+
+
+@named
 def restarts(high: float, low: float, first_cycle_steps: float, *, growth: float = 1.0) -> Schedule:
     """Half a cosine from ``high`` to ``low``, begun anew at its end; each cycle is ``growth`` times as long.
 

@@ -19,7 +19,7 @@ def cycle(
     low: float,
     high: float,
     half_cycle_steps: float,
-    envelope: Envelope | None = None,
+    envelope: Envelope | Callable[..., Envelope] | None = None,
     *,
     down_steps: float | None = None,
 ) -> Schedule:
@@ -235,15 +235,15 @@ def _halves(
     return up, 2 * half_cycle_steps - up
 
 
-def _envelope(envelope: Envelope | None, half_cycle_steps: float) -> Envelope:
-    """The envelope of a cycle; the names of Smith's policies mean theirs."""
+def _envelope(envelope: Envelope | Callable[..., Envelope] | None, half_cycle_steps: float) -> Envelope:
+    """The envelope of a cycle; the functions of Smith's policies stand for theirs."""
     if envelope is None or envelope is triangular:
         return constant(1.0)
     if envelope is triangular2:
         return halving(half_cycle_steps)
     if envelope is exp_range:
-        raise TypeError("`envelope` (=exp_range) has no gamma: give decay(gamma_for(0.1, steps)), or exp_range's own")
-    return envelope
+        raise TypeError("`envelope` (=exp_range) has no gamma: give decay(gamma_for(0.1, steps)), or call exp_range")
+    return envelope  # type: ignore[return-value]  # no other function of functions has a meaning here
 
 
 def _triangle(up: float, down: float) -> Callable[[int], float]:

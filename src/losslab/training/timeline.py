@@ -1,13 +1,13 @@
 """A Run laid out step by step before anything trains: what plans, costs and drawings read."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate, count, islice
+from itertools import accumulate, islice
 
 from losslab.choice import Choice
 from losslab.policies import Horizon, batch_schedule, lr_schedule
+from losslab.policies.sizes import batches, sizes_to_see, steps_to_see
 from losslab.spec import Run
 
 
@@ -79,42 +79,19 @@ class Timeline:
 @lru_cache(maxsize=256)
 def _in_steps(batch: int | Choice, images: int, steps: int) -> tuple[int, ...]:
     """The batch sizes of so many steps."""
-    return tuple(islice(_batches(batch_schedule(batch, Horizon(steps, images)), images), steps))
+    size = batch_schedule(batch, Horizon(steps, images))
+    return tuple(batch for batch, _seen in islice(batches(size, images), steps))
 
 
 @lru_cache(maxsize=256)
 def _in_samples(batch: int | Choice, images: int, wanted: int) -> tuple[int, ...]:
-    """The batch sizes of as many steps as it takes to see the wanted number of images.
+    """The batch sizes of as many steps as it takes to see the wanted number of images."""
 
-    A policy is laid out over a number of steps, which in turn depends on its batch sizes: it is the smallest over which
-    the policy sees enough.
-    """
+    def over(total_steps: int) -> list[int]:
+        size = batch_schedule(batch, Horizon(total_steps, images, wanted / images))
+        return sizes_to_see(wanted, size, images)
 
-    def over(total_steps: int) -> tuple[int, ...]:
-        horizon = Horizon(total_steps, images, wanted / images)
-        return _until(wanted, _batches(batch_schedule(batch, horizon), images))
-
-    if not isinstance(batch, Choice):
-        return over(1)
-    return over(2 + bisect_left(range(2, wanted), True, key=lambda steps: len(over(steps)) <= steps))
-
-
-def _batches(size: Callable[[int], int], images: int) -> Iterator[int]:
-    """Batches of the scheduled sizes without end, each epoch's last one cut to what is left of it."""
-    left = images
-    for step in count():
-        batch = min(size(step), left)
-        yield batch
-        left = left - batch or images
-
-
-def _until(wanted: int, batches: Iterator[int]) -> tuple[int, ...]:
-    """The batches up to the one that reaches the wanted sum."""
-    sizes: list[int] = []
-    while wanted > 0:
-        sizes.append(next(batches))
-        wanted -= sizes[-1]
-    return tuple(sizes)
+    return tuple(over(steps_to_see(wanted, over) if isinstance(batch, Choice) else 1))
 
 
 @lru_cache(maxsize=256)

@@ -199,7 +199,7 @@ def test_a_batch_size_changes_at_its_epochs() -> None:
     [
         ("lr", "triangle(base_lr=1)", "unknown lr policy 'triangle'; did you mean 'triangular'"),
         ("lr", "triangular(base_lr=1, max=3)", "unknown option of lr policy triangular 'max'"),
-        ("lr", "triangular(base_lr=1)", "missing a required argument: 'max_lr'"),
+        ("lr", "triangular(base_lr=1)", "triangular needs `max_lr`: triangular(base_lr=..., max_lr=...)"),
         ("lr", "triangular(base_lr=3, max_lr=1)", "`high` (=1) must exceed `low` (=3); swap them?"),
         ("lr", "triangular(base_lr=1, max_lr=3, cycles=0)", "`cycles` (=0) must be positive"),
         ("lr", "triangular(base_lr=1, max_lr=3, cycles=1, half_cycle_epochs=1)", "not both"),
@@ -220,7 +220,7 @@ def test_a_batch_size_changes_at_its_epochs() -> None:
         ("batch", "triangular(base_lr=4, max_lr=16)", "unknown option of batch policy triangular 'base_lr'"),
         ("batch", "piecewise(values=[0, 4], epochs=[1])", "`values` (=[0, 4]) must be positive"),
         ("batch", "piecewise(values=[], epochs=[1])", "`values` (=[]) must be positive"),
-        ("batch", "cosine(high=4)", "unknown batch policy 'cosine'"),
+        ("batch", "cosine(high=4)", "unknown option of batch policy cosine 'high' (choices: b_max, b_min)"),
     ],
 )
 def test_a_wrong_policy_is_refused_with_its_reason(field: str, value: str, message: str) -> None:

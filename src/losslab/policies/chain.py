@@ -1,0 +1,62 @@
+"""One policy after the other, each laid out over its part of the run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from losslab import schedules
+from losslab.choice import Choice
+from losslab.policies.choices import as_policy
+from losslab.policies.horizon import Horizon, Policy
+from losslab.schedules import Schedule
+
+Part = float | str | Mapping[str, Any]
+"""A number, or a policy as a text or a table."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The policy ``chain(parts, epochs)`` or ``chain(parts, fractions)``.
+
+    Attributes:
+        kind: ``lr`` or ``batch``.
+        policies: name -> policy that a part may be.
+    """
+
+    kind: str
+    policies: Mapping[str, Policy]
+
+    def __call__(
+        self,
+        horizon: Horizon,
+        /,
+        parts: Sequence[Part],
+        *,
+        epochs: Sequence[float] = (),
+        fractions: Sequence[float] = (),
+    ) -> Schedule:
+        """Each part over its own steps."""
+        if epochs and not horizon.seen:
+            raise ValueError(f"`epochs` (={list(epochs)}) of a chain of batch sizes depend on them; give `fractions`")
+        boundaries = horizon.boundaries(epochs, fractions)
+        ends = [min(boundary, horizon.total_steps) for boundary in boundaries] + [horizon.total_steps]
+        if len(parts) != len(ends):
+            raise ValueError(f"`parts` (={len(parts)} of them) must be one more than `epochs` or `fractions`")
+        found = [self._laid_out(part, horizon, *span) for part, span in zip(parts, pairwise([0, *ends]), strict=True)]
+        return schedules.chain(found, boundaries)
+
+    def _laid_out(self, part: Part, horizon: Horizon, start: int, end: int) -> Schedule:
+        choice = part_of_chain(part, self.kind, self.policies)
+        if not isinstance(choice, Choice):
+            return schedules.constant(choice)
+        if start >= end:  # the run ends before it begins
+            return schedules.constant(0.0)
+        return self.policies[choice.name](horizon.part(start, end), **choice.options)
+
+
+def part_of_chain(part: Part, kind: str, policies: Mapping[str, Policy]) -> float | Choice:
+    """A part as a number or a checked policy."""
+    if isinstance(part, int | float) and not isinstance(part, bool):
+        return part
+    return as_policy(kind, policies, part)

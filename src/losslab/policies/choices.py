@@ -1,0 +1,160 @@
+"""What a user writes of a policy, as text, table or open schedule, checked and made one Choice."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from inspect import Parameter
+from math import inf, isfinite
+from typing import Any
+
+from pydantic import ValidationError
+
+from losslab.choice import Choice, parse_choice
+from losslab.errors import unknown_name
+from losslab.policies.horizon import Horizon, Policy
+from losslab.schedules import Named
+
+_SPECIMEN = {
+    "lr": Horizon(1000, images=100, epochs=10.0, seen=range(1001)),
+    "batch": Horizon(1000, images=100, epochs=10.0),
+}
+"""The run over which a policy is tried before the real one's length is known."""
+_LEAST = {"lr": 0, "batch": 1}
+
+
+def number_or_policy(kind: str, policies: Mapping[str, Policy], value: object) -> float | Choice:
+    """What a learning rate or a batch size is given as: a positive number, or a policy.
+
+    Raises:
+        ValueError: a number that is not positive, a batch size that is not whole, or as :func:`as_policy`.
+    """
+    number = _number(value)
+    if number is None:
+        return as_policy(kind, policies, value)
+    if not 0 < number < inf:
+        raise ValueError("must be a number greater than 0")
+    if kind == "lr":
+        return number
+    if number != int(number):
+        raise ValueError("must be a whole number of images")
+    return int(number)
+
+
+def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choice:
+    """The policy that a text, a table or an open schedule stands for, once it is known that its options fit together.
+
+    Args:
+        kind: ``lr`` or ``batch``.
+        policies: name -> policy.
+        value: ``"cosine(0.1)"``, ``{"name": "cosine", "high": 0.1}`` or ``losslab.schedules.cosine(0.1)``.
+    Raises:
+        ValueError: another form, unknown name, unknown or missing option, impossible values.
+    """
+    if isinstance(value, str):
+        _check_decimal_point(value)
+        value = parse_choice(value, lambda name: _by_position(policies, name))
+    elif isinstance(value, Named):
+        value = _table(value)
+    choice = _choice(value)
+    if choice.name not in policies:
+        raise ValueError(unknown_name(f"{kind} policy", choice.name, policies))
+    return check_policy(kind, policies, choice)
+
+
+def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> Choice:
+    """The choice, once it is known to be a policy whose options fit together over some run.
+
+    Raises:
+        ValueError: unknown option, missing option or impossible values.
+    """
+    options = choice.options
+    if kind == "batch":
+        _check_multiple(options.pop("multiple", 1))
+    policy = policies[choice.name]
+    parameters = _options_of(policy)
+    for name in options:
+        if name not in parameters:
+            raise ValueError(unknown_name(f"option of {kind} policy {choice.name}", name, parameters))
+    _check_complete(choice.name, parameters, options)
+    for name, value in options.items():
+        _check_value(name, value, parameters[name].annotation)
+    specimen = _SPECIMEN[kind]
+    schedule = policy(specimen, **options)
+    least = min(schedule(step) for step in range(specimen.total_steps))
+    if least < _LEAST[kind]:
+        raise ValueError(f"its values go down to {least:g}; they must be at least {_LEAST[kind]}")
+    return choice
+
+
+def _options_of(policy: Policy) -> dict[str, Parameter]:
+    """The options of a policy; its first parameter is the horizon."""
+    _, *options = inspect.signature(policy).parameters.values()
+    return {option.name: option for option in options}
+
+
+def _by_position(policies: Mapping[str, Policy], name: str) -> list[str]:
+    """The options that may be given without their name, in order."""
+    if name not in policies:
+        return []
+    options = _options_of(policies[name])
+    return [option.name for option in options.values() if option.kind is not Parameter.KEYWORD_ONLY]
+
+
+def _check_decimal_point(text: str) -> None:
+    if re.fullmatch(r"[+-]?\d+,\d+(e[+-]?\d+)?", text.strip(), re.I):
+        raise ValueError(f"is no number; write it with a point (={text.strip().replace(',', '.')}) and no other marks")
+
+
+def _choice(value: object) -> Choice:
+    try:
+        return Choice.model_validate(value)
+    except ValidationError:
+        raise ValueError("must be a number, or a policy such as 'cosine(0.1)'") from None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _table(schedule: Named) -> dict[str, Any]:
+    if not schedule.is_open:
+        raise ValueError(f"{schedule!r} has a length of its own; leave out `steps`, which the run gives")
+    return {"name": schedule.name.removesuffix("_batch"), **dict(schedule.arguments)}
+
+
+def _check_complete(name: str, parameters: Mapping[str, Parameter], options: Mapping[str, Any]) -> None:
+    """Raise ValueError that names every option that is required and absent."""
+    required = [option for option, parameter in parameters.items() if parameter.default is Parameter.empty]
+    missing = [f"`{option}`" for option in required if option not in options]
+    if missing:
+        raise ValueError(f"{name} needs {' and '.join(missing)}: {name}({', '.join(f'{key}=...' for key in required)})")
+
+
+def _check_multiple(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`multiple` (={value!r}) must be a whole number of at least 1")
+
+
+def _check_value(name: str, value: object, kind: object) -> None:
+    """Raise ValueError when a value is not of the kind that the policy's signature says."""
+    if kind is bool:
+        fits, rule = isinstance(value, bool), "true or false"
+    elif kind == Sequence[float]:
+        fits, rule = isinstance(value, list | tuple) and all(map(_is_number, value)), "a list of numbers"
+    elif kind is int:
+        fits, rule = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif kind in (float, float | None):
+        fits, rule = _is_number(value), "a number"
+    else:
+        fits, rule = isinstance(value, list | tuple), "a list of numbers and policies"
+    if not fits:
+        raise ValueError(f"`{name}` (={value!r}) must be {rule}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
