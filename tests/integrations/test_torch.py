@@ -1,3 +1,5 @@
+"""The batch sampler, the scheduler and both together in a plain torch loop."""
+
 import subprocess
 import sys
 from collections.abc import Iterator

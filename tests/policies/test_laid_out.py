@@ -1,3 +1,5 @@
+"""Policies laid out over a run, and runs laid out by their policies."""
+
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +54,18 @@ def test_a_number_is_constant() -> None:
         ("cosine(high=2)", (0, 40, 80), (2, 1, 0)),
         ("cosine(high=2, low=1, warmup_epochs=0.5)", (0, 4, 40), (0.2, 0.99692, 1.5)),
         ("one_cycle(max_lr=1)", (0, 23, 79), (0.04, 1, 4e-6)),
+        ("one_cycle(max_lr=1, three_phase=True)", (0, 23, 46, 79), (0.04, 1, 0.04, 4e-6)),
+        ("one_cycle(max_lr=1, linear=True, start_divisor=2)", (0, 23, 79), (0.5, 1, 5e-5)),
+        ("polynomial(start=2, power=2)", (0, 40, 80), (2, 0.5, 0)),
+        ("warm_restarts(high=2, cycles=2)", (0, 20, 40, 60), (2, 1, 2, 1)),
+        ("warm_restarts(high=2, low=1, cycles=2, growth=3)", (0, 10, 20, 50), (2, 1.5, 2, 1.5)),
+        ("cosine(high=2, low=1, warmup_steps=10)", (0, 4, 40), (0.2, 0.99692, 1.5)),
+        ("triangular(base_lr=1, max_lr=3, cycles=2, up_fraction=0.25)", (0, 5, 10, 25, 40), (1, 2, 3, 2, 1)),
+        ("triangular(base_lr=1, max_lr=3, half_cycle_steps=20)", (0, 20, 40), (1, 3, 1)),
+        ("chain(parts=[0.5, 'linear_ramp(1, 40)'], fractions=[0.5])", (0, 39, 40, 79), (0.5, 0.5, 1, 40)),
+        ("chain(parts=[0.5, 'cosine(2)'], epochs=[2])", (39, 40, 60), (0.5, 2, 1)),
+        ("chain(parts=[0.5, 'cosine(2)'], epochs=[9])", (0, 79), (0.5, 0.5)),
+        ("chain(parts=[1, 'cosine(2, warmup_epochs=1)'], epochs=[2])", (40, 41, 59, 60), (0.1, 0.19969, 1.07846, 1)),
         ("triangular(base_lr=1, max_lr=3)", (0, 10, 20, 30, 80), (1, 3, 1, 3, 1)),
         ("triangular(base_lr=1, max_lr=3, cycles=1)", (0, 20, 40, 80), (1, 2, 3, 1)),
         ("triangular(base_lr=1, max_lr=3, half_cycle_epochs=2)", (0, 20, 40, 80), (1, 2, 3, 1)),
@@ -79,6 +93,12 @@ def test_lr_policies_are_laid_out_over_the_run(text: str, places: tuple[int, ...
         ("triangular2(b_min=16, b_max=64, cycles=2)", (0, 20, 40, 60, 80), (64, 16, 64, 26, 64)),
         ("exp_range(b_min=16, b_max=64, cycles=2, gamma=1)", (0, 20, 40, 60, 80), (64, 16, 64, 16, 64)),
         ("triangular(b_min=16, b_max=64, half_cycle_epochs=1)", (0, 20, 40), (64, 16, 64)),
+        ("triangular(b_min=16, b_max=64, cycles=1, up_fraction=0.25)", (0, 20, 80), (64, 16, 64)),
+        ("polynomial(start=16, end=64)", (0, 40, 80), (16, 40, 64)),
+        ("cosine(b_min=16, b_max=64)", (0, 40, 80), (16, 40, 64)),
+        ("one_cycle(b_start=32, b_min=16, b_max=64)", (0, 23, 51, 79), (32, 16, 40, 64)),
+        ("one_cycle(b_start=32, b_min=16, b_max=64, down_fraction=0.5, multiple=8)", (0, 39, 79), (32, 16, 64)),
+        ("chain(parts=[16, 'linear_ramp(16, 55)'], fractions=[0.5])", (39, 40, 79), (16, 16, 55)),
     ],
 )
 def test_batch_policies_are_laid_out_over_the_run(

@@ -14,18 +14,28 @@ from torch.optim import lr_scheduler as of_torch
 from losslab.schedules import (
     Envelope,
     Schedule,
+    chain,
     constant,
     cosine,
+    cosine_batch,
     cycle,
+    decay,
     exp_range,
     exponential_ramp,
     gamma_for,
+    halving,
     linear_ramp,
     mirror,
+    mirror_momentum,
     one_cycle,
+    one_cycle_batch,
+    one_cycle_momentum,
     piecewise,
+    polynomial,
+    restarts,
     triangular,
     triangular2,
+    warm_restarts,
     warmup,
     whole,
 )
@@ -39,16 +49,45 @@ def values(schedule: Schedule, steps: int) -> list[float]:
     return [schedule(step) for step in range(steps)]
 
 
-def torch_values(make: Callable[[torch.optim.Optimizer], Any], steps: int, *, lr: float = 1.0) -> list[float]:
-    """The learning rates that a torch scheduler sets."""
+def torch_values(
+    make: Callable[[torch.optim.Optimizer], Any], steps: int, *, lr: float = 1.0, option: str = "lr"
+) -> list[float]:
+    """The learning rates, or the momenta, that a torch scheduler sets."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
     scheduler = make(optimizer)
     found = []
     for _ in range(steps - 1):
-        found.append(optimizer.param_groups[0]["lr"])
+        found.append(optimizer.param_groups[0][option])
         optimizer.step()
         scheduler.step()
-    return [*found, optimizer.param_groups[0]["lr"]]
+    return [*found, optimizer.param_groups[0][option]]
+
+
+def cyclic(mode: str, down: int, *, option: str = "lr") -> list[float]:
+    """Three cycles and more of torch's CyclicLR."""
+    return torch_values(
+        lambda o: of_torch.CyclicLR(o, 0.01, 0.1, step_size_up=7, step_size_down=down, mode=mode, gamma=0.97),
+        3 * (7 + down) + 5,
+        option=option,
+    )
+
+
+def once(*, three_phase: bool, strategy: str, option: str = "lr") -> list[float]:
+    """torch's OneCycleLR."""
+    return torch_values(
+        lambda o: of_torch.OneCycleLR(o, 0.3, total_steps=70, three_phase=three_phase, anneal_strategy=strategy),
+        70,
+        option=option,
+    )
+
+
+def one_after_the_other(optimizer: torch.optim.Optimizer) -> of_torch.SequentialLR:
+    parts = [
+        of_torch.LinearLR(optimizer, start_factor=0.2, total_iters=5),
+        of_torch.CosineAnnealingLR(optimizer, 30),
+        of_torch.CosineAnnealingWarmRestarts(optimizer, 4),
+    ]
+    return of_torch.SequentialLR(optimizer, parts, [9, 20])
 
 
 TORCH: dict[str, tuple[Schedule, list[float]]] = {
@@ -75,6 +114,59 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
             40,
         ),
     ),
+    "triangular, halves that differ": (cycle(0.01, 0.1, 7, triangular, down_steps=4), cyclic("triangular", 4)),
+    "triangular2, halves that differ": (cycle(0.01, 0.1, 7, triangular2, down_steps=4), cyclic("triangular2", 4)),
+    "exp_range, halves that differ": (cycle(0.01, 0.1, 7, decay(0.97), down_steps=12), cyclic("exp_range", 12)),
+    "triangular over a run": (triangular(0.01, 0.1, 42, cycles=3), cyclic("triangular", 7)),
+    "triangular2 over a run": (triangular2(0.01, 0.1, 66, cycles=6, up_fraction=7 / 11), cyclic("triangular2", 4)),
+    "exp_range over a run": (exp_range(0.01, 0.1, 42, cycles=3, gamma=0.97), cyclic("exp_range", 7)),
+    "exp_range by its half cycle": (
+        exp_range(0.01, 0.1, 50, half_cycle_steps=7, end_fraction=0.97**50),
+        cyclic("exp_range", 7),
+    ),
+    "momentum against triangular": (
+        mirror_momentum(cycle(0.01, 0.1, 7), 0.01, 0.1),
+        cyclic("triangular", 7, option="momentum"),
+    ),
+    "momentum against exp_range": (
+        mirror_momentum(cycle(0.01, 0.1, 7, decay(0.97), down_steps=12), 0.01, 0.1),
+        cyclic("exp_range", 12, option="momentum"),
+    ),
+    "one_cycle, three phases": (one_cycle(0.3, 70, three_phase=True), once(three_phase=True, strategy="cos")),
+    "one_cycle, linear": (one_cycle(0.3, 70, linear=True), once(three_phase=False, strategy="linear")),
+    "one_cycle, linear, three phases": (
+        one_cycle(0.3, 70, linear=True, three_phase=True),
+        once(three_phase=True, strategy="linear"),
+    ),
+    "momentum of one_cycle": (one_cycle_momentum(70), once(three_phase=False, strategy="cos", option="momentum")),
+    "momentum of one_cycle, linear": (
+        one_cycle_momentum(70, linear=True),
+        once(three_phase=False, strategy="linear", option="momentum"),
+    ),
+    "momentum of one_cycle, three phases": (
+        one_cycle_momentum(70, three_phase=True),
+        once(three_phase=True, strategy="cos", option="momentum"),
+    ),
+    "warm restarts": (
+        restarts(1.0, 0.1, 7),
+        torch_values(lambda o: of_torch.CosineAnnealingWarmRestarts(o, 7, eta_min=0.1), 30),
+    ),
+    "warm restarts that become longer": (
+        restarts(1.0, 0.1, 5, growth=3),
+        torch_values(lambda o: of_torch.CosineAnnealingWarmRestarts(o, 5, 3, eta_min=0.1), 5 + 15 + 45 + 20),
+    ),
+    "warm restarts over a run": (
+        warm_restarts(1.0, 0.1, 35, cycles=3, growth=2),
+        torch_values(lambda o: of_torch.CosineAnnealingWarmRestarts(o, 5, 2, eta_min=0.1), 35),
+    ),
+    "polynomial": (
+        polynomial(1.0, 0.0, 30, power=1.7),
+        torch_values(lambda o: of_torch.PolynomialLR(o, 30, power=1.7), 90),
+    ),
+    "chain": (
+        chain([linear_ramp(0.2, 1.0, 6), cosine(1.0, 0.0, 30), restarts(1.0, 0.0, 4)], [9, 20]),
+        torch_values(one_after_the_other, 40),
+    ),
     "cosine": (
         cosine(1.0, 0.1, 30),
         torch_values(lambda o: of_torch.CosineAnnealingLR(o, 30, eta_min=0.1), 31),
@@ -100,7 +192,7 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
         torch_values(lambda o: of_torch.LinearLR(o, start_factor=1 / 8, total_iters=7), 20),
     ),
     "warm-up, then cosine": (
-        warmup(cosine(1.0, 0.0, 30), 5),
+        cosine(1.0, 0.0, 30, warmup_steps=5),
         [
             up * down
             for up, down in zip(
@@ -158,6 +250,18 @@ DRAWN: dict[str, tuple[Schedule, list[float]]] = {
     "half a step too long": (cycle(0, 3, 1.5), [0, 2, 2, 0, 2, 2, 0]),
     "triangular2": (cycle(0, 4, 2, triangular2(2)), [0, 2, 4, 2, 0, 1, 2, 1, 0, 0.5, 1, 0.5, 0]),
     "exp_range": (cycle(0, 1, 2, exp_range(0.5)), [0, 0.25, 0.25, 0.0625, 0, 0.5**6, 0.5**6]),
+    "a function of whole cycles in place of its envelope": (
+        cycle(0, 4, 1, triangular2, down_steps=2),
+        [0, 4, 2, 0, 2, 1, 0, 1, 0.5],
+    ),
+    "polynomial": (polynomial(5, 1, 2, power=2), [5, 2, 1, 1]),
+    "cosine of a batch size": (cosine_batch(16, 48, 2), [16, 32, 48, 48]),
+    "one cycle of a batch size": (
+        one_cycle_batch(60, 10, 90, 10, down_fraction=0.4, linear=True),
+        [60, 60 - 50 / 3, 60 - 100 / 3, 10, 10 + 80 / 6, 10 + 160 / 6, 50, 10 + 320 / 6, 10 + 400 / 6, 90, 90],
+    ),
+    "chain": (chain([constant(7), linear_ramp(1, 3, 3)], [2]), [7, 7, 1, 2, 3, 3]),
+    "chain, a part that is never taken": (chain([constant(7), constant(8), constant(9)], [1, 1]), [7, 9, 9]),
     "mirror of a triangle": (mirror(cycle(1, 4, 3), 120), [120, 60, 40, 30, 40, 60, 120]),
     "whole multiples": (whole(linear_ramp(1, 100, 4), 32), [32, 32, 64, 96]),
 }
@@ -276,6 +380,21 @@ def test_whole_gives_the_nearest_multiple_but_never_none(value: float, multiple:
         (lambda: triangular2(0), r"`half_cycle_steps` \(=0\) must be positive"),
         (lambda: exp_range(1.1), r"`gamma` \(=1.1\) must lie in \(0, 1\]"),
         (lambda: exp_range(0), r"`gamma` \(=0\)"),
+        (lambda: decay(0), r"`gamma` \(=0\)"),
+        (lambda: halving(-1), r"`half_cycle_steps` \(=-1\) must be positive"),
+        (lambda: cycle(0.1, 1, 5, down_steps=0), r"`down_steps` \(=0\) must be positive"),
+        (lambda: triangular(1, 2, 10, up_fraction=1), r"`up_fraction` \(=1\) must lie between 0 and 1"),
+        (lambda: triangular(1, 2, 10, cycles=0), r"`cycles` \(=0\) must be positive"),
+        (lambda: exp_range(1, 2, 10, cycles=1, half_cycle_steps=5), r"give `cycles` \(=1\) or half .* not both"),
+        (lambda: polynomial(1, 0, 10, power=0), r"`power` \(=0\) must be positive"),
+        (lambda: restarts(1, 0, 5, growth=0.5), r"`growth` \(=0.5\) must be at least 1"),
+        (lambda: warm_restarts(1, 0, 5, cycles=0), r"`cycles` \(=0\) must be positive"),
+        (lambda: one_cycle(1, 10, up_fraction=0.6, three_phase=True), r"must leave steps for three phases"),
+        (lambda: cosine_batch(8, 4, 10), r"`b_max` \(=4\) must exceed `b_min` \(=8\)"),
+        (lambda: one_cycle_batch(8, 8, 16, 10), r"`b_start` \(=8\) must exceed `b_min` \(=8\)"),
+        (lambda: one_cycle_batch(9, 8, 7, 10), r"`b_max` \(=7\) must exceed"),
+        (lambda: chain([constant(1)], [3]), r"`schedules` \(=1 of them\) must be one more"),
+        (lambda: mirror_momentum(constant(1), 2, 1), r"`max_lr` \(=1\) must exceed `base_lr` \(=2\)"),
         (lambda: gamma_for(0, 5), r"`end_fraction` \(=0\) must lie in \(0, 1\]"),
         (lambda: gamma_for(0.5, 0), r"`steps` \(=0\) must be positive"),
         (lambda: mirror(constant(1), 0), r"`noise` \(=0\) must be positive"),
@@ -286,3 +405,28 @@ def test_whole_gives_the_nearest_multiple_but_never_none(value: float, multiple:
 def test_impossible_values_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_exp_range_without_its_gamma_is_no_envelope() -> None:
+    with pytest.raises(TypeError, match=r"`envelope` \(=exp_range\) has no gamma: give decay"):
+        cycle(0.1, 1, 5, exp_range)
+
+
+@given(
+    first=st.floats(1, 50), growth=st.sampled_from([1.0, 1.25, 2.0, 3.0]), step=steps_of, high=positive,
+    part=st.floats(0, 1),
+)  # fmt: skip
+def test_restarts_stay_between_their_ends_and_begin_each_cycle_at_the_top(
+    first: float, growth: float, step: int, high: float, part: float
+) -> None:
+    schedule = restarts(high, high * part, round(first), growth=growth)
+    assert high * part * (1 - 1e-12) <= schedule(step) <= high * (1 + 1e-12)
+    assert schedule(0) == schedule(round(first)) == high
+
+
+@given(cycles=st.integers(1, 6), growth=st.sampled_from([1, 2, 3]), unit=st.integers(2, 9))
+def test_the_last_warm_restart_ends_with_the_run(cycles: int, growth: int, unit: int) -> None:
+    lengths = [unit * growth**index for index in range(cycles)]
+    schedule = warm_restarts(1.0, 0.0, sum(lengths), cycles=cycles, growth=growth)
+    begins = [sum(lengths[:index]) for index in range(cycles)]
+    assert [step for step in range(sum(lengths)) if schedule(step) == 1.0] == begins

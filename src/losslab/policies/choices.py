@@ -52,12 +52,11 @@ def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choic
     """
     if isinstance(value, str):
         _check_decimal_point(value)
-        value = parse_choice(value, lambda name: _by_position(policies, name))
+        value = parse_choice(value, lambda name: _by_position(kind, policies, name))
     elif isinstance(value, Named):
         value = _table(value)
     choice = _choice(value)
-    if choice.name not in policies:
-        raise ValueError(unknown_name(f"{kind} policy", choice.name, policies))
+    _check_name(kind, policies, choice.name)
     return check_policy(kind, policies, choice)
 
 
@@ -92,12 +91,16 @@ def _options_of(policy: Policy) -> dict[str, Parameter]:
     return {option.name: option for option in options}
 
 
-def _by_position(policies: Mapping[str, Policy], name: str) -> list[str]:
-    """The options that may be given without their name, in order."""
+def _check_name(kind: str, policies: Mapping[str, Policy], name: str) -> None:
     if name not in policies:
-        return []
-    options = _options_of(policies[name])
-    return [option.name for option in options.values() if option.kind is not Parameter.KEYWORD_ONLY]
+        raise ValueError(unknown_name(f"{kind} policy", name, policies))
+
+
+def _by_position(kind: str, policies: Mapping[str, Policy], name: str) -> list[str]:
+    """The options that may be given without their name, in order."""
+    _check_name(kind, policies, name)
+    options = _options_of(policies[name]).values()
+    return [option.name for option in options if option.kind is not Parameter.KEYWORD_ONLY]
 
 
 def _check_decimal_point(text: str) -> None:
@@ -106,10 +109,14 @@ def _check_decimal_point(text: str) -> None:
 
 
 def _choice(value: object) -> Choice:
+    if not isinstance(value, Mapping | Choice):
+        raise ValueError("must be a number, or a policy such as 'cosine(0.1)'")
     try:
         return Choice.model_validate(value)
-    except ValidationError:
-        raise ValueError("must be a number, or a policy such as 'cosine(0.1)'") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(map(str, first["loc"]))
+        raise ValueError(f"`{path}` of a policy: {first['msg']}") from None
 
 
 def _number(value: object) -> float | None:

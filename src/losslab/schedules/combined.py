@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from losslab.schedules.checks import check_positive
-from losslab.schedules.named import Schedule, named
+from losslab.schedules.named import Schedule, bare, named
 
 
 @named
@@ -22,7 +22,8 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
         Goyal et al. 2017, arXiv:1706.02677, section 2.2.
     """
     check_positive(steps=steps)
-    return lambda step: schedule(step) * min(1.0, (step + 1) / steps)
+    value = bare(schedule)
+    return lambda step: value(step) * min(1.0, (step + 1) / steps)
 
 
 @named
@@ -47,10 +48,11 @@ def chain(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
             f"`schedules` (={len(schedules)} of them) must be one more than the ordered boundaries {list(boundaries)}"
         )
     begins = [0, *boundaries]
+    values = [bare(schedule) for schedule in schedules]
 
     def value(step: int) -> float:
         index = bisect_right(boundaries, step)
-        return schedules[index](step - begins[index])
+        return values[index](step - begins[index])
 
     return value
 
@@ -79,9 +81,10 @@ def mirror(lr_schedule: Schedule, noise: float) -> Schedule:
         Smith et al. 2017, arXiv:1711.00489, section 2.
     """
     check_positive(noise=noise)
+    lr_of = bare(lr_schedule)
 
     def batch_size(step: int) -> float:
-        lr = lr_schedule(step)
+        lr = lr_of(step)
         if not lr > 0:
             raise ValueError(f"the learning rate (={lr}) at step {step} has no mirror; it must be positive")
         return noise / lr
@@ -116,9 +119,10 @@ def mirror_momentum(
     """
     if not base_lr < max_lr:
         raise ValueError(f"`max_lr` (={max_lr}) must exceed `base_lr` (={base_lr}); swap them?")
+    lr_of = bare(lr_schedule)
 
     def momentum(step: int) -> float:
-        height = (lr_schedule(step) - base_lr) / (max_lr - base_lr)
+        height = (lr_of(step) - base_lr) / (max_lr - base_lr)
         return max_momentum - (max_momentum - base_momentum) * height
 
     return momentum
@@ -134,4 +138,5 @@ def whole(schedule: Schedule, multiple: int = 1) -> Callable[[int], int]:
         [32, 64, 96]
     """
     check_positive(multiple=multiple)
-    return lambda step: max(1, round(schedule(step) / multiple)) * multiple
+    value = bare(schedule)
+    return lambda step: max(1, round(value(step) / multiple)) * multiple

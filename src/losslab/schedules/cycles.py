@@ -6,7 +6,7 @@ from math import floor
 from typing import Any
 
 from losslab.schedules.checks import LEFT_OPEN, check_fraction, check_positive
-from losslab.schedules.named import Schedule, named
+from losslab.schedules.named import Schedule, bare, named
 from losslab.schedules.ramps import constant
 
 Envelope = Callable[[int], float]
@@ -50,7 +50,7 @@ def cycle(
     down = half_cycle_steps if down_steps is None else down_steps
     check_positive(half_cycle_steps=half_cycle_steps, down_steps=down)
     triangle = _triangle(half_cycle_steps, down)
-    height = _envelope(envelope, (half_cycle_steps + down) / 2)
+    height = bare(_envelope(envelope, (half_cycle_steps + down) / 2))
     return lambda step: low + (high - low) * triangle(step) * height(step)
 
 

@@ -72,10 +72,17 @@ def named(build: Callable[P, Callable[[int], Value]]) -> Callable[P, Callable[[i
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Callable[[int], Value]:
         arguments = signature.bind(*args, **kwargs).arguments
         is_open = "steps" in signature.parameters and "steps" not in arguments
-        value = None if is_open else build(*args, **kwargs)
+        value = None if is_open else bare(build(*args, **kwargs))
         return Named(wrapped, tuple(arguments.items()), value)  # type: ignore[return-value]
 
     return wrapped
+
+
+def bare(schedule: Callable[[int], Value]) -> Callable[[int], Value]:
+    """The closure within a schedule: schedules within schedules are called at every step, and names cost time."""
+    if isinstance(schedule, Named) and schedule.value is not None:
+        return schedule.value  # type: ignore[return-value]
+    return schedule
 
 
 def _shown(value: object) -> str:

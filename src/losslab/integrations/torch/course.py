@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeGuard
 
 from torch.optim import Optimizer
@@ -85,7 +86,8 @@ def lay_out(
     wanted = max(1, round(epochs * samples))
     size, sizes = _laid_out_batch(batch, samples, wanted, drop_last)
     sampler = PolicyBatchSampler(samples, size, drop_last, seed=seed, shuffle=shuffle, rank=rank, replicas=replicas)
-    seen = [0, *(seen for _, (_, seen) in zip(sizes, batches(size, samples, drop_last=drop_last), strict=False))]
+    counted = islice(batches(size, samples, drop_last=drop_last), len(sizes))
+    seen = [0, *(seen for _batch, seen in counted)]
     horizon = Horizon(len(sizes), samples, seen[-1] / samples, seen)
     return Course(_laid_out_lr(lr, horizon), tuple(sizes), sampler)
 
@@ -96,11 +98,10 @@ def _laid_out_batch(batch: PolicyLike, samples: int, wanted: int, drop_last: boo
         size = whole(batch)
         return size, sizes_to_see(wanted, size, samples, drop_last=drop_last)
     policy = _policy("batch", BATCH_POLICIES, batch)
+    number_or_choice = policy if isinstance(policy, Choice) else int(policy)
 
     def size_over(steps: int) -> Size:
-        return batch_schedule(
-            policy if isinstance(policy, Choice) else int(policy), Horizon(steps, samples, wanted / samples)
-        )
+        return batch_schedule(number_or_choice, Horizon(steps, samples, wanted / samples))
 
     def sizes_over(steps: int) -> list[int]:
         return sizes_to_see(wanted, size_over(steps), samples, drop_last=drop_last)
