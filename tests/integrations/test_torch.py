@@ -1,8 +1,10 @@
 """The batch sampler, the scheduler and both together in a plain torch loop."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import islice
 
 import pytest
@@ -156,6 +158,14 @@ def test_without_shuffling_the_order_is_that_of_the_data_set() -> None:
             lambda: lr_scheduler(torch.optim.SGD([torch.zeros(1)], lr=0.0), constant(1)),
             r"`lr` \(=0.0\) of the first parameter group must be positive",
         ),
+        (
+            lambda: lr_scheduler(torch.optim.SGD([torch.zeros(1)], lr=0.0), [constant(1)]),
+            r"`lr` \(=0.0\) of every parameter group must be positive",
+        ),
+        (
+            lambda: lr_scheduler(optimizer(), [constant(1)]),
+            r"`schedule` \(=1 of them\) must be one, or one for each of 2",
+        ),
     ],
 )
 def test_impossible_values_are_refused(use: object, message: str) -> None:
@@ -178,6 +188,26 @@ def test_the_lr_follows_the_schedule_and_groups_keep_their_ratio() -> None:
         assert second == pytest.approx(schedule(step) / 10, rel=1e-12)
         sgd.step()
         scheduler.step()
+
+
+def test_each_group_can_have_a_schedule_of_its_own() -> None:
+    schedules = [cycle(0.01, 0.1, 4), linear_ramp(0.5, 0.1, 15)]
+    sgd = optimizer()
+    scheduler = lr_scheduler(sgd, schedules)
+    for step in range(20):
+        found = [group["lr"] for group in sgd.param_groups]
+        assert found == pytest.approx([schedule(step) for schedule in schedules], rel=1e-12)
+        sgd.step()
+        scheduler.step()
+
+
+def test_the_state_of_a_scheduler_holds_plain_values_and_the_scheduler_can_be_pickled() -> None:
+    scheduler = lr_scheduler(optimizer(), cycle(0.01, 0.1, 4))
+    file = BytesIO()
+    torch.save(scheduler.state_dict(), file)
+    file.seek(0)
+    assert torch.load(file, weights_only=True) == scheduler.state_dict()
+    assert pickle.loads(pickle.dumps(scheduler)).get_last_lr() == scheduler.get_last_lr()
 
 
 def test_the_lr_goes_on_from_a_saved_state() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from json import dumps
 from typing import Any
 
+from losslab.cli.text_plot import text_plot
 from losslab.training.timeline import Step, Timeline
 
 ROWS = 16
@@ -23,17 +24,20 @@ def as_row(timeline: Timeline) -> dict[str, Any]:
 
 
 def as_lines(timeline: Timeline) -> list[str]:
-    """Totals and a table of a few steps, evenly spaced."""
+    """Totals, a table of a few steps, evenly spaced, and curves of what varies."""
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
-    places = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
+    shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
+    lrs = [step.lr for step in steps]
     return [
         f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "
         f"{totals['epochs']:.4g} epochs, {totals['samples']:,} images seen, {totals['evaluations']:,} evaluations",
-        f"batch size {_span(timeline.batch_sizes)}, learning rate {_span([step.lr for step in steps])}",
+        f"batch size {_span(timeline.batch_sizes)}, learning rate {_span(lrs)}",
         f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
-        *(_line(timeline, steps[place]) for place in places),
+        *(_line(timeline, steps[index]) for index in shown),
+        *_curve("learning rate", lrs),
+        *_curve("batch size", timeline.batch_sizes),
     ]
 
 
@@ -56,6 +60,13 @@ def _totals(timeline: Timeline) -> dict[str, Any]:
 def _line(timeline: Timeline, step: Step) -> str:
     epoch = timeline.seen[step.index] / timeline.training_images
     return f"{step.index:>9,}{epoch:>10.2f}{step.batch_size:>13,}{step.lr:>14.4g}"
+
+
+def _curve(name: str, values: Sequence[float]) -> list[str]:
+    """A curve by step; none of a value that stays."""
+    if min(values) == max(values):
+        return []
+    return ["", text_plot(range(len(values)), values, names=("step", name))]
 
 
 def _span(values: Sequence[float]) -> str:
