@@ -93,8 +93,27 @@ def test_a_dry_run_prints_the_timeline_and_trains_nothing(losslab: Callable[...,
     assert lines[1].startswith("batch size 11 to 64, learning rate 0.001 to")
     assert lines[2].split() == ["step", "epoch", "batch", "size", "lr"]
     assert lines[3].split() == ["0", "0.00", "64", "0.001"]
-    assert len(lines) == 3 + 17
+    table, curves = lines[3:20], lines[20:]
+    assert all(len(line.split()) == 4 for line in table)
+    assert [line for line in curves if line in ("learning rate", "batch size")] == ["learning rate", "batch size"]
     assert [path.name for path in tmp_path.iterdir()] == ["plan.png"]
+
+
+def test_a_dry_run_draws_no_curve_of_a_number(losslab: Callable[..., Done]) -> None:
+    lines = losslab(*TRAIN[:7], "--lr", "cosine(1e-2)", "--batch", 8, "--epochs", 1, "--dry-run").stdout.splitlines()
+    assert [line for line in lines if line in ("learning rate", "batch size")] == ["learning rate"]
+
+
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [
+        ("cosine()", "cosine needs `high`: cosine(high=...)"),
+        ("0,001", "`lr` (='0,001'): is no number; write it with a point (=0.001)"),
+    ],
+)
+def test_a_learning_rate_that_cannot_be_meant_is_one_line(losslab: Callable[..., Done], lr: str, message: str) -> None:
+    done = losslab(*TRAIN[:7], "--lr", lr, "--epochs", 1, "--dry-run")
+    assert (done.returncode, message in done.stderr, len(done.stderr.splitlines())) == (2, True, 1)
 
 
 def test_a_dry_run_as_json_is_what_the_run_then_does(losslab: Callable[..., Done]) -> None:

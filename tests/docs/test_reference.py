@@ -11,7 +11,7 @@ from doc_blocks import ROOT
 
 import losslab
 
-MODULES = ["accounting", "augment", "data", "optimizers", "policies", "ranges"]
+MODULES = ["accounting", "augment", "data", "optimizers", "policies", "ranges", "schedules"]
 """The parts whose ``__all__`` is public."""
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, TensorDataset
 
 import losslab
 from losslab.integrations.torch import PolicyBatchSampler
@@ -178,6 +178,23 @@ def test_a_range_test_leaves_it_where_it_was() -> None:
 def test_impossible_replicas_are_refused(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PolicyBatchSampler(10, 2, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "batch_size", "message"),
+    [
+        (RandomSampler(DATASET), 8, r"`sampler` \(=RandomSampler\) has an order of its own; give the dataset"),
+        (iter([1, 2]), 8, r"`sampler` \(=list_iterator\) has no length"),
+        (
+            DATASET,
+            "exp_range(8, 64)",
+            r"`batch_size` \(='exp_range\(8, 64\)'\) must be .* losslab.lay_out takes policies",
+        ),
+    ],
+)
+def test_what_is_no_dataset_and_no_size_is_refused(sampler: Any, batch_size: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        PolicyBatchSampler(sampler, batch_size)
 
 
 def test_a_negative_epoch_is_refused() -> None:

@@ -8,6 +8,7 @@ from losslab import schedules
 from losslab.choice import Choice
 from losslab.errors import InvalidInput
 from losslab.spec import Run, make_run
+from losslab.training.timeline import Timeline
 
 
 def run(**changes: Any) -> Run:
@@ -94,6 +95,25 @@ def test_what_cannot_be_meant_is_one_line_that_says_what_to_write(field: str, va
         run(**{field: value})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "lr",
+    [
+        "cosine(0.1, warmup_epochs=0.5)",
+        "cosine(0.1, warmup_epochs=0)",
+        "cosine(0.1, warmup_steps=3)",
+        "triangular(0.1, 1, half_cycle_epochs=0.5)",
+        "triangular(0.1, 1, half_cycle_steps=7)",
+        "exp_range(0, 1, cycles=0.5, up_fraction=0.2)",
+        "one_cycle(0.1, three_phase=True, linear=True)",
+        "polynomial(0.1, 0.01, power=2)",
+    ],
+)
+def test_lengths_may_be_in_steps_or_in_epochs_and_need_not_be_whole(lr: str) -> None:
+    steps = list(Timeline(run(lr=lr), 200).steps())
+    assert len(steps) == 50
+    assert 0 <= min(step.lr for step in steps) < max(step.lr for step in steps) <= 1
 
 
 def test_a_policy_keeps_the_name_that_the_user_gave() -> None:

@@ -412,6 +412,11 @@ def test_exp_range_without_its_gamma_is_no_envelope() -> None:
         cycle(0.1, 1, 5, exp_range)
 
 
+def test_the_name_of_an_envelope_is_none() -> None:
+    with pytest.raises(TypeError, match=r"`envelope` \(='triangular2'\) must be a function of the step"):
+        cycle(0.1, 1, 5, "triangular2")  # type: ignore[arg-type]
+
+
 @given(
     first=st.floats(1, 50), growth=st.sampled_from([1.0, 1.25, 2.0, 3.0]), step=steps_of, high=positive,
     part=st.floats(0, 1),

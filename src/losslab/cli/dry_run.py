@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from json import dumps
 from typing import Any
 
+from losslab.choice import Choice
 from losslab.cli.text_plot import text_plot
 from losslab.training.timeline import Step, Timeline
 
@@ -24,7 +25,7 @@ def as_row(timeline: Timeline) -> dict[str, Any]:
 
 
 def as_lines(timeline: Timeline) -> list[str]:
-    """Totals, a table of a few steps, evenly spaced, and curves of what varies."""
+    """Totals, a table of a few steps, evenly spaced, and a curve of each policy."""
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
@@ -36,8 +37,8 @@ def as_lines(timeline: Timeline) -> list[str]:
         f"batch size {_span(timeline.batch_sizes)}, learning rate {_span(lrs)}",
         f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
         *(_line(timeline, steps[index]) for index in shown),
-        *_curve("learning rate", lrs),
-        *_curve("batch size", timeline.batch_sizes),
+        *_curve("learning rate", timeline.run.lr, lrs),
+        *_curve("batch size", timeline.run.batch, timeline.batch_sizes),
     ]
 
 
@@ -62,9 +63,9 @@ def _line(timeline: Timeline, step: Step) -> str:
     return f"{step.index:>9,}{epoch:>10.2f}{step.batch_size:>13,}{step.lr:>14.4g}"
 
 
-def _curve(name: str, values: Sequence[float]) -> list[str]:
-    """A curve by step; none of a value that stays."""
-    if min(values) == max(values):
+def _curve(name: str, policy: float | Choice, values: Sequence[float]) -> list[str]:
+    """A curve by step; none of a number, which only the end of an epoch cuts."""
+    if not isinstance(policy, Choice):
         return []
     return ["", text_plot(range(len(values)), values, names=("step", name))]
 

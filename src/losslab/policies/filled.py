@@ -50,7 +50,7 @@ class Filled:
                 continue
             parameters.append(parameter)
             if parameter.name in IN_STEPS:
-                parameters.append(parameter.replace(name=_in_epochs(parameter.name)))
+                parameters.append(parameter.replace(name=_in_epochs(parameter.name), annotation=float))
         return Signature(parameters)
 
 

@@ -35,7 +35,7 @@ def cycle(
         down_steps: steps from high to low where they differ from s.
     Raises:
         ValueError: when ``low`` does not lie below ``high`` or a half cycle is not positive.
-        TypeError: when the envelope is ``exp_range`` without its gamma.
+        TypeError: when the envelope is ``exp_range`` without its gamma, or no function.
     Example:
         >>> [cycle(1, 3, 2)(step) for step in range(5)]
         [1.0, 2.0, 3.0, 2.0, 1.0]
@@ -243,6 +243,10 @@ def _envelope(envelope: Envelope | Callable[..., Envelope] | None, half_cycle_st
         return halving(half_cycle_steps)
     if envelope is exp_range:
         raise TypeError("`envelope` (=exp_range) has no gamma: give decay(gamma_for(0.1, steps)), or call exp_range")
+    if not callable(envelope):
+        raise TypeError(
+            f"`envelope` (={envelope!r}) must be a function of the step, such as losslab.schedules.triangular2"
+        )
     return envelope  # type: ignore[return-value]  # no other function of functions has a meaning here
 
 

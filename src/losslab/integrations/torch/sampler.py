@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import BatchSampler, DistributedSampler
+from torch.utils.data import BatchSampler, DistributedSampler, Sampler
 
 from losslab.policies.sizes import Size, epoch_of, epoch_sizes
 from losslab.randomness import epoch_order
@@ -45,6 +45,7 @@ class PolicyBatchSampler(BatchSampler):
     Raises:
         ValueError: when a size is not positive, the rank is none of the replicas, or, with ``drop_last``, an epoch
             would have no batch.
+        TypeError: another sampler, a dataset without length, or a policy in place of a schedule.
     Example:
         >>> from losslab.schedules import linear_ramp
         >>> sampler = PolicyBatchSampler(10, linear_ramp(2, 4, 3), shuffle=False)
@@ -69,10 +70,8 @@ class PolicyBatchSampler(BatchSampler):
             rank, replicas = sampler.rank, sampler.num_replicas
             seed, shuffle = sampler.seed, sampler.shuffle
             sampler = len(sampler.dataset)  # type: ignore[arg-type]
-        dataset_size = len(sampler) if isinstance(sampler, Sized) else sampler
-        for name, value in {"dataset_size": dataset_size, "batch_size": batch_size, "replicas": replicas}.items():
-            if not callable(value) and value < 1:
-                raise ValueError(f"`{name}` (={value}) must be at least 1")
+        dataset_size = _size_of(sampler)
+        _check(dataset_size=dataset_size, batch_size=batch_size, replicas=replicas)
         if rank is not None and not 0 <= rank < replicas:
             raise ValueError(f"`rank` (={rank}) must be from 0 to `replicas` - 1 (={replicas - 1})")
         self.dataset_size = dataset_size
@@ -171,3 +170,25 @@ class PolicyBatchSampler(BatchSampler):
             batch = batch + batch[: self.replicas - len(batch)]
         for rank in range(self.replicas) if self.rank is None else (self.rank,):
             yield batch[rank :: self.replicas]
+
+
+def _size_of(sampler: Sized | int) -> int:
+    if isinstance(sampler, int):
+        return sampler
+    if isinstance(sampler, Sampler):
+        kind = type(sampler).__name__
+        raise TypeError(f"`sampler` (={kind}) has an order of its own; give the dataset, or its size, and `shuffle`")
+    if not isinstance(sampler, Sized):
+        raise TypeError(f"`sampler` (={type(sampler).__name__}) has no length; give a dataset that has, or its size")
+    return len(sampler)
+
+
+def _check(**values: object) -> None:
+    """Raise for a size that is neither positive nor a schedule."""
+    for name, value in values.items():
+        if callable(value):
+            continue
+        if not isinstance(value, int | float):
+            raise TypeError(f"`{name}` (={value!r}) must be a number or a schedule; losslab.lay_out takes policies")
+        if value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 1")
