@@ -10,7 +10,7 @@ TEMPLATE = '{% import "parts.html.jinja" as parts with context %}{{ parts.table(
 
 def printed(table: Table) -> str:
     template = page_environment().from_string(TEMPLATE)
-    html = template.render(it=table, place="study/", equation=lambda latex: Markup(f"<math>{latex}</math>"))
+    html = template.render(it=table, folder="study/", equation=lambda latex: Markup(f"<math>{latex}</math>"))
     return " ".join(html.split())
 
 

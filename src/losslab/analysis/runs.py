@@ -1,7 +1,7 @@
 """Select and group runs by the fields of their specs; list the runs that failed; no torch."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,14 @@ def _label(path: str, value: Any, names: Mapping[Any, str]) -> str:
     """A value as a label has it: texts speak for themselves, numbers need their field's name."""
     shown = display_value(value, names)
     return shown if isinstance(shown, str) else f"{path.rpartition('.')[2]} {shown}"
+
+
+def run_ids(groups: Iterable[Sequence[RunResult]]) -> tuple[tuple[str, ...], ...]:
+    """The identities of the runs of each group, for the records of a table."""
+    rows = []
+    for runs in groups:
+        rows.append(tuple(result.run.id for result in runs))
+    return tuple(rows)
 
 
 def varying_fields(results: Sequence[RunResult]) -> list[str]:

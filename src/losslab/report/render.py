@@ -110,7 +110,7 @@ def _render(
     jinja = page_environment()
     prefix = f"{folder}-" if folder else ""
     facts = _context(results, _shower(jinja, shown, figures, prefix))
-    links = {"frame": frame, "prefix": prefix, "place": f"{folder}/" if folder else ""}
+    links = {"frame": frame, "prefix": prefix, "folder": f"{folder}/" if folder else ""}
     return jinja.get_template(_template(results)).render(**facts, **page, **links)
 
 

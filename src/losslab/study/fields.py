@@ -1,6 +1,7 @@
 """Fields of runs by dotted path: reading them, and which of them tell runs apart."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from losslab.choice import Choice
@@ -48,7 +49,7 @@ def varying_fields(specs: Sequence[Fields]) -> list[str]:
         ['lr']
     """
     rows = [flat_fields(spec) for spec in specs]
-    fields = dict.fromkeys(path for row in rows for path in row)
+    fields = dict.fromkeys(chain.from_iterable(rows))
     whole = [path for path in fields if not _is_part(path, fields)]
     return [path for path in whole if _variants(rows, path) > 1 and not is_implied(rows, path)]
 
@@ -77,7 +78,8 @@ def is_implied(rows: Sequence[Fields], path: str) -> bool:
 
 def _variants(rows: Sequence[Fields], *paths: str) -> int:
     """How many different values the fields have together."""
-    return len({repr([row.get(path) for path in paths]) for row in rows})
+    # Lists cannot be members of a set; their texts can.
+    return len({repr([*map(row.get, paths)]) for row in rows})
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
