@@ -9,7 +9,8 @@ from losslab.records import Steps
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
 from losslab.study.costs import Cost, kind_of_run, measure_costs, run_memory, run_seconds
-from losslab.study.stages import expand, labels
+from losslab.study.fields import labels
+from losslab.study.stages import expand
 
 BASE = {
     "data": "samples:tiny_data",

@@ -5,7 +5,7 @@ import pytest
 
 from losslab.errors import InvalidInput, StoreError
 from losslab.spec import Stage, make_run
-from losslab.study.stages import Scale, expand, labels, load_study, study_names
+from losslab.study.stages import Scale, expand, load_study, study_names
 
 BASE = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch": 64, "epochs": 10}
 
@@ -70,11 +70,6 @@ def test_scale_shrinks_length_then_images_then_grid_down_to_the_floors() -> None
 def test_a_floor_never_enlarges() -> None:
     (run,) = expand(stage(base={**BASE, "epochs": 0.5}, floor={"epochs": 2}), scale=Scale(length=0.1))
     assert run.epochs == 0.5
-
-
-def test_labels_name_what_differs() -> None:
-    runs = expand(stage(grid=[{"optimizer": ["adam", "sgd"], "lr": [0.1, 0.2]}]))
-    assert list(labels(runs).values()) == ["adam lr=0.1", "adam lr=0.2", "sgd lr=0.1", "sgd lr=0.2"]
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_mission import all_parts
+from fake_all_studies import all_parts
 from fake_study import part_one, write_run
 
 from losslab.choice import Choice

@@ -1,11 +1,11 @@
-"""One report of all four parts: each question of the mission has answer, evidence, command and records in it."""
+"""One report of all four studies: each of their questions has answer, evidence, command and records in it."""
 
 import re
 from html import unescape
 from pathlib import Path
 
 import pytest
-from fake_mission import FOUR, ONE, STUDIES, THREE, TWO, all_parts
+from fake_all_studies import FOUR, ONE, STUDIES, THREE, TWO, all_parts
 from fake_ranges import part_two
 from fake_study import part_one
 
@@ -54,7 +54,7 @@ def page(whole: Path) -> str:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_of_the_mission_has_answer_evidence_command_and_records(page: str, question: str) -> None:
+def test_every_question_has_answer_evidence_command_and_records(page: str, question: str) -> None:
     study, section, word = QUESTIONS[question]
     found = re.search(rf'<section id="{study}-{section}".*?</section>', page, re.DOTALL)
     assert found is not None
@@ -69,7 +69,7 @@ def test_every_question_of_the_mission_has_answer_evidence_command_and_records(p
         assert f'href="#{study}-runs-' in text
 
 
-def test_the_parts_stand_in_the_order_of_the_mission_each_with_its_summary(page: str) -> None:
+def test_the_studies_stand_in_their_order_each_with_its_summary(page: str) -> None:
     titles = re.findall(r'<h1 id="([a-z0-9-]+)-title">', page)
     assert titles == list(STUDIES)
     front = page[: page.index(f'<h1 id="{ONE}-title">')]

@@ -32,7 +32,7 @@ class Clock:
 
         It tells how far a time can be trusted: other work on the machine changes the pace.
         """
-        times = [(each.epoch, getattr(each, self.field)) for each in result.evaluations]
+        times = [(evaluation.epoch, getattr(evaluation, self.field)) for evaluation in result.evaluations]
         # The first half begins where nothing is trained yet. With one evaluation the two halves are one.
         points = [(0.0, 0.0), times[len(times) // 2 - 1], times[-1]]
         if points[1] == points[2] or None in (points[1][1], points[2][1]):

@@ -84,7 +84,7 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
 
 
-def differ(one: Estimate, other: Estimate) -> bool:
+def differ(first: Estimate, second: Estimate) -> bool:
     """Whether two estimates differ by more than rounding, the seeds and the size of the test set explain.
 
     They must differ in the digits that are shown. With two seeds or more on each side, Student's t of the difference
@@ -98,22 +98,23 @@ def differ(one: Estimate, other: Estimate) -> bool:
     Reference:
         Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
     """
-    gap = abs(one.mean - other.mean)
-    noise = max(_seed_noise(one, other), _image_noise(one, other))
-    return f"{one.mean:.{DIGITS}g}" != f"{other.mean:.{DIGITS}g}" and gap > noise
+    # One seed gives no noise of seeds and a loss none of images; what is known of both must be exceeded.
+    gap = abs(first.mean - second.mean)
+    noise = max(_seed_noise(first, second), _image_noise(first, second))
+    return f"{first.mean:.{DIGITS}g}" != f"{second.mean:.{DIGITS}g}" and gap > noise
 
 
-def _seed_noise(one: Estimate, other: Estimate) -> float:
-    if one.spread is None or other.spread is None:
+def _seed_noise(first: Estimate, second: Estimate) -> float:
+    if first.spread is None or second.spread is None:
         return 0.0
-    return t95(min(one.n, other.n) - 1) * sqrt(one.spread**2 / one.n + other.spread**2 / other.n)
+    return t95(min(first.n, second.n) - 1) * sqrt(first.spread**2 / first.n + second.spread**2 / second.n)
 
 
-def _image_noise(one: Estimate, other: Estimate) -> float:
+def _image_noise(first: Estimate, second: Estimate) -> float:
     """The half of Newcombe's interval that lies towards 0."""
-    if not (one.images and other.images):
+    if not (first.images and second.images):
         return 0.0
-    upper, lower = sorted((one, other), key=lambda estimate: estimate.mean, reverse=True)
+    upper, lower = sorted((first, second), key=lambda estimate: estimate.mean, reverse=True)
     down = upper.mean - wilson(upper.mean, upper.images or 1)[0]
     up = wilson(lower.mean, lower.images or 1)[1] - lower.mean
     return sqrt(down**2 + up**2)

@@ -99,6 +99,7 @@ def estimates(groups: Groups, measure: Measure, *, images: int | None = None) ->
 def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimate]:
     """The measure of each group over that of the group of the same label in ``bases``, seed by seed."""
     found = {}
+    # A quotient of one seed leaves out what the two runs share by it: weights, order of images.
     for label, runs in groups.items():
         base = {result.run.seed: measure(result) for result in done(bases.get(label, ()))}
         pairs = [(measure(result), base.get(result.run.seed)) for result in done(runs)]
@@ -110,7 +111,10 @@ def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimat
 
 def side_by_side(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
     """Several findings as one: their labels get the name of the finding behind them."""
-    return {f"{label} {name}": estimate for name, row in found.items() for label, estimate in row.items()}
+    together: dict[str, Estimate] = {}
+    for name, row in found.items():
+        together |= {f"{label} {name}": estimate for label, estimate in row.items()}
+    return together
 
 
 def known(values: Iterable[float | None]) -> tuple[float, ...]:

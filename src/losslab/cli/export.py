@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from losslab.errors import InvalidInput
 from losslab.integrations import mlflow, tensorboard
+from losslab.study.fields import labels
 from losslab.study.results import RunResult, read_results, read_run
-from losslab.study.stages import labels
 from losslab.study.store import RunFolder, StudyFolder
 
 Tracker = Literal["tensorboard", "mlflow"]

@@ -12,8 +12,8 @@ from losslab.cli.options import show_duration
 from losslab.records import Start, Steps
 from losslab.spec import Run
 from losslab.study.execute import RunRecorded, StageBegan
+from losslab.study.fields import labels
 from losslab.study.sizes import training_images
-from losslab.study.stages import labels
 from losslab.training.timeline import Timeline
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from losslab.cli.text_plot import sparkline
+from losslab.study.fields import labels
 from losslab.study.results import RunResult, StudyResults
-from losslab.study.stages import labels
 
 Row = dict[str, Any]
 

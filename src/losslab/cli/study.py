@@ -20,9 +20,10 @@ from losslab.spec import Layout, Study
 from losslab.study import plan as budgets
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
+from losslab.study.fields import labels
 from losslab.study.plan import Plan, plan_at
 from losslab.study.results import read_results, study_folders
-from losslab.study.stages import FULL, expand, labels, load_study, study_names
+from losslab.study.stages import FULL, expand, load_study, study_names
 from losslab.study.store import StudyFolder
 
 DEFAULT_BUDGET = "10m"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from losslab.integrations.scalars import scalars
+from losslab.study.fields import flat_fields
 from losslab.study.results import RunResult
-from losslab.study.stages import flat_fields
 
 MOST_AT_ONCE = 1000
 """Metrics that MLflow takes in one request."""

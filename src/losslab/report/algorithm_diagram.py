@@ -22,24 +22,31 @@ def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
         title: what the diagram shows, for those who do not see it; its description lists the steps.
         steps: in order.
     """
-    parts, top, leaves = [], 1, ""
+    parts: list[str] = []
+    top, way_on = 1, ""
     for number, step in enumerate(steps, 1):
         if number > 1:
-            parts.append(_arrow(AXIS, top, AXIS, top + GAP, leaves))
+            parts.append(_arrow(AXIS, top, AXIS, top + GAP, way_on))
             top += GAP
         box, top = _box("step", 0, top, WIDTH, f"{number}. {step.does}")
         parts.append(box)
-        leaves = "no" if step.stops else ""
+        way_on = ""
         if step.stops:
-            parts.append(_arrow(AXIS, top, AXIS, top + GAP))
-            question, bottom = _box("ask", 0, top + GAP, QUESTION, f"Is it so that {step.stops}?")
-            middle = (top + GAP + bottom) // 2
-            end, _ = _box("end", WIDTH - END, middle - LINE // 2 - PAD, END, "no range")
-            parts += [question, _arrow(QUESTION, middle, WIDTH - END, middle, "yes"), end]
-            top = bottom
+            question, top = _question(step.stops, top)
+            parts += question
+            way_on = "no"  # of a question; its yes leads to the end beside it
     words = " ".join(f"{number}. {step.does}{_stops(step)}" for number, step in enumerate(steps, 1))
     head = f'<svg class="steps" viewBox="-1 0 {WIDTH + 2} {top + 1}" role="img" aria-label="{escape(title)}">'
     return Markup(f"{head}<desc>{escape(words)}</desc>{''.join(parts)}</svg>")
+
+
+def _question(stops: str, top: int) -> tuple[list[str], int]:
+    """A question below a step with the end that its yes leads to, and where the question ends."""
+    question, bottom = _box("ask", 0, top + GAP, QUESTION, f"Is it so that {stops}?")
+    middle = (top + GAP + bottom) // 2
+    end, _ = _box("end", WIDTH - END, middle - LINE // 2 - PAD, END, "no range")
+    way_in = _arrow(AXIS, top, AXIS, top + GAP)
+    return [way_in, question, _arrow(QUESTION, middle, WIDTH - END, middle, "yes"), end], bottom
 
 
 def _stops(step: AlgorithmStep) -> str:
@@ -52,13 +59,14 @@ def _box(kind: str, left: int, top: int, width: int, text: str) -> tuple[str, in
     height = LINE * len(lines) + 2 * PAD
     corner = 4 if kind == "step" else 14
     rect = f'<rect class="{kind}" x="{left}" y="{top}" width="{width}" height="{height}" rx="{corner}"/>'
-    places = range(top + PAD + 13, top + height, LINE)
-    texts = (f'<text x="{left + 12}" y="{y}">{escape(line)}</text>' for y, line in zip(places, lines, strict=False))
+    baselines = range(top + PAD + 13, top + height, LINE)
+    texts = [f'<text x="{left + 12}" y="{y}">{escape(line)}</text>' for y, line in zip(baselines, lines, strict=False)]
     return rect + "".join(texts), top + height
 
 
 def _arrow(x: int, y: int, to_x: int, to_y: int, label: str = "") -> str:
     """A line with a head, down or to the right, and what it is labelled."""
-    head = "l-4 -7h8z" if x == to_x else "l-7 -4v8z"
-    text = f'<text class="label" x="{x + 8}" y="{y + 15 if x == to_x else y - 5}">{label}</text>' if label else ""
+    down = x == to_x
+    head = "l-4 -7h8z" if down else "l-7 -4v8z"
+    text = f'<text class="label" x="{x + 8}" y="{y + 15 if down else y - 5}">{label}</text>' if label else ""
     return f'<path d="M{x} {y}L{to_x} {to_y}"/><path class="head" d="M{to_x} {to_y}{head}"/>{text}'

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from losslab.analysis.runs import FailedRun, failed_runs
 from losslab.data import CATALOG
 from losslab.optimizers import OPTIMIZERS
-from losslab.study.results import StudyResults
+from losslab.study.results import CountResult, RunResult, StudyResults
 from losslab.text import count, duration, names, number, size
 
 TITLES = {name: method.title for name, method in OPTIMIZERS.items()}
@@ -74,18 +75,18 @@ def overview_of(results: StudyResults) -> Overview:
 
 
 def _samples(results: StudyResults) -> str:
-    return names([f"{name}" for name in _data_sets(results) if name in CATALOG and CATALOG[name].sample])
+    return names([name for name in _data_sets(results) if name in CATALOG and CATALOG[name].sample])
 
 
 def _data_sets(results: StudyResults) -> list[str]:
-    runs = (result.run for stage in results.stages.values() for result in stage)
-    return list(dict.fromkeys(run.data.name for run in runs))
+    runs = chain.from_iterable(results.stages.values())
+    return list(dict.fromkeys(result.run.data.name for result in runs))
 
 
 def _failures(failed: list[FailedRun]) -> Failures | None:
     if not failed:
         return None
-    shown = tuple((each.run_id, _what_failed(each)) for each in failed[:SHOWN])
+    shown = tuple((run.run_id, _what_failed(run)) for run in failed[:SHOWN])
     verb = "counts" if len(failed) == 1 else "count"
     return Failures(count(len(failed), "planned run"), verb, shown, max(0, len(failed) - SHOWN))
 
@@ -164,7 +165,6 @@ def _basis(results: StudyResults) -> str:
 
 def environment(results: StudyResults, key: str) -> str:
     """What the environments of runs and counts say of a key: usually one value, all of them where they differ."""
-    runs = [result.environment for stage in results.stages.values() for result in stage]
-    counts = [result.environment for stage in results.counts.values() for result in stage]
-    values = {str(facts.get(key, "unknown")) for facts in [*runs, *counts]}
+    runs, counts = chain.from_iterable(results.stages.values()), chain.from_iterable(results.counts.values())
+    values = {str(result.environment.get(key, "unknown")) for result in chain[RunResult | CountResult](runs, counts)}
     return ", ".join(sorted(values)) or "unknown"

@@ -100,17 +100,17 @@ def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure]
         }
         for name, results in studies.items()
     ]
-    return _jinja().get_template("several.html.jinja").render(title=TITLE, studies=parts, **_page())
+    return page_environment().get_template("several.html.jinja").render(title=TITLE, studies=parts, **_page())
 
 
 def _render(
     results: StudyResults, shown: dict[str, Figure], frame: str, figures: str, folder: str = "", **page: Any
 ) -> str:
     """A study in a frame; ``folder`` prefixes ids and links where it is a section of a larger page."""
-    jinja = _jinja()
+    jinja = page_environment()
     prefix = f"{folder}-" if folder else ""
     facts = _context(results, _shower(jinja, shown, figures, prefix))
-    links = {"frame": frame, "prefix": prefix, "place": f"{folder}/" if folder else ""}
+    links = {"frame": frame, "prefix": prefix, "folder": f"{folder}/" if folder else ""}
     return jinja.get_template(_template(results)).render(**facts, **page, **links)
 
 
@@ -122,7 +122,8 @@ def _template(results: StudyResults) -> str:
     return "base.html.jinja"
 
 
-def _jinja() -> Environment:
+def page_environment() -> Environment:
+    """The templates of all pages; what they print is escaped, and a name that they do not know is an error."""
     loader = FileSystemLoader([PAGE, STUDIES])
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 

@@ -103,22 +103,23 @@ def _skipped(stage: dict[str, Any]) -> str:
 def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
     if stage.get("skipped"):
         return _skipped(stage)
-    asked, planned = stage.get("asked") or {}, stage.get("planned") or {}
+    # A budget shortens what the study asks for; what it asks for may be unknown in plans of earlier versions.
+    full, planned = stage.get("asked") or {}, stage.get("planned") or {}
     parts = [
-        f"{number(planned[unit])} of {number(asked.get(unit))} {unit}"
+        f"{number(planned[unit])} of {number(full.get(unit))} {unit}"
         for unit in ("epochs", "steps")
         if planned.get(unit)
     ]
     if planned.get("train_images"):
         parts.append(count(planned["train_images"], "training image"))
     if planned.get("seeds"):
-        parts.append(_seeds(planned["seeds"], asked.get("seeds", planned["seeds"])))
+        parts.append(_seeds(planned["seeds"], full.get("seeds", planned["seeds"])))
     parts.append(f"{len(done(runs))} of {count(len(stage['runs']), 'run')} ended well")
     return f"{', '.join(parts)}."
 
 
-def _seeds(planned: int, asked: int) -> str:
-    return count(planned, "seed") + (f" of {asked}" if asked != planned else "")
+def _seeds(planned: int, full: int) -> str:
+    return count(planned, "seed") if planned == full else f"{count(planned, 'seed')} of {full}"
 
 
 def _runs(name: str, runs: Sequence[RunResult]) -> Table:

@@ -12,11 +12,12 @@ from losslab.spec import Count, Run, Stage, Study
 from losslab.study.costs import Cost, longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
+from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
 from losslab.study.plan import Plan, StagePlan, plan_at
 from losslab.study.results import RunResult, read_run
 from losslab.study.sizes import training_images
-from losslab.study.stages import Fields, Scale, expand
+from losslab.study.stages import Scale, expand
 from losslab.study.store import ENDED, StudyFolder
 
 RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"

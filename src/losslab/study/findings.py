@@ -9,8 +9,8 @@ from losslab.choice import Choice
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.lr import LrRange, find_lr_range
 from losslab.ranges.trace import Trace, trace_of
+from losslab.study.fields import Fields
 from losslab.study.results import RunResult, done, field_of
-from losslab.study.stages import Fields
 
 
 def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:

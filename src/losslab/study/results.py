@@ -10,7 +10,8 @@ from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
-from losslab.study.stages import flat_fields, get_field, study_names
+from losslab.study.fields import flat_fields, get_field
+from losslab.study.stages import study_names
 from losslab.study.store import RunFolder, StudyFolder
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import losslab
-from losslab.choice import Choice, as_choice
+from losslab.choice import as_choice
 from losslab.errors import InvalidInput, StoreError, unknown_name
 from losslab.spec import Run, Stage, Study, make_run, read_study
+from losslab.study.fields import Fields, flat_fields, get_field
 from losslab.study.sizes import training_images
 
 STUDIES = Path(losslab.__file__).parent / "studies"
 """A folder for each study that ships, importable: its name with `_` in place of `-`."""
 
-Fields = dict[str, Any]
 Findings = Mapping[str, Sequence[Fields]]
 """Stage name -> what it found, one table of fields per group."""
 
@@ -110,41 +110,6 @@ def expand(
         run = _shrink(make_run(fields), stage, scale)
         runs[run.id] = run
     return list(runs.values())
-
-
-def get_field(fields: Fields, path: str) -> Any:
-    """The value at a dotted path, or None."""
-    value: Any = fields
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short name for each run by the fields in which the runs differ; run identity -> name."""
-    rows = {run.id: flat_fields(run.model_dump(mode="json")) for run in runs}
-    keys = dict.fromkeys(key for row in rows.values() for key in row)
-    varied = [key for key in keys if len({repr(row.get(key)) for row in rows.values()}) > 1]
-    shown = [key for key in varied if not key.startswith("optimizer.") or key == "optimizer.name"]
-    return {
-        run_id: " ".join(_shown(key, row[key]) for key in shown if row.get(key) not in (None, 0.0)) or "run"
-        for run_id, row in rows.items()
-    }
-
-
-def _shown(key: str, value: Any) -> str:
-    if key == "augment":
-        return f"augment={'+'.join(str(Choice(**item)) for item in value) or 'none'}"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if key.endswith(".name") else f"{key.rpartition('.')[2]}={text}"
-
-
-def flat_fields(fields: Fields, prefix: str = "") -> Fields:
-    """The fields by dotted path."""
-    flat: Fields = {}
-    for key, value in fields.items():
-        flat |= flat_fields(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def _seed(first: Any, place: int) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
 from losslab.analysis.estimates import Estimate
@@ -43,7 +44,7 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
         dropped: method -> runs with dropout.
         workers: how many runs were trained at once.
     """
-    runs = [result for groups in (plain, dropped) for members in groups.values() for result in members]
+    runs = list(chain(*plain.values(), *dropped.values()))
     clock = clock_for(runs, workers=workers)
     found = ratios(dropped, plain, clock.seconds)
     return Dropout(
@@ -82,6 +83,7 @@ def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
         return "No method has ended both with and without dropout yet, so their times cannot be compared."
     verb = "took" if clock is not PROCESSOR else f"took, in {clock.name},"
     sentence = f"Training with dropout {verb} {between(found, times)} as long as training without."
+    # A ratio nearer to 1 than the pace of one run was steady tells nothing.
     doubtful = [label for label, ratio in found.items() if abs(ratio.mean - 1) <= drift]
     if not doubtful:
         return sentence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from losslab.analysis.curves import Curve, curves, rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import epoch_of_lowest, estimates, final, lowest
-from losslab.analysis.runs import Groups
+from losslab.analysis.runs import Groups, run_ids
 from losslab.analysis.sentences import certainty, lead
 from losslab.studies.adaptive_optimizers.methods import TITLES
 from losslab.tables import Table
@@ -85,7 +85,7 @@ def _table(
         tuple(rows),
         label=f"Losses {name}",
         bold=tuple(index for index, label in enumerate(ranking.order) if label in ranking.leaders),
-        records=tuple(tuple(result.run.id for result in groups[label]) for label in ranking.order),
+        records=run_ids(groups[label] for label in ranking.order),
     )
 
 

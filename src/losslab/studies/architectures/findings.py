@@ -1,6 +1,7 @@
 """What the study found about convolutional architectures: every number in it comes from a ledger."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.studies.architectures.alexnet import AlexNet, alexnet_of
 from losslab.studies.architectures.inception import Inception, inception_of
@@ -62,5 +63,5 @@ def findings(results: StudyResults) -> Findings:
 
 def _conventions(results: StudyResults) -> str:
     """The conventions that ledgers state, each once."""
-    stated = [result.ledger["convention"] for stage in results.counts.values() for result in stage]
-    return " ".join(dict.fromkeys(stated))
+    networks = chain.from_iterable(results.counts.values())
+    return " ".join(dict.fromkeys(result.ledger["convention"] for result in networks))

@@ -111,14 +111,6 @@ def material_of(results: StudyResults) -> Material:
     )
 
 
-def run_ids(groups: Iterable[Sequence[RunResult]]) -> tuple[tuple[str, ...], ...]:
-    """The identities of the runs of each group, for the records of a table."""
-    rows = []
-    for runs in groups:
-        rows.append(tuple(result.run.id for result in runs))
-    return tuple(rows)
-
-
 def workers_of(results: StudyResults) -> int:
     """How many runs were trained at once."""
     return int(results.plan.get("workers") or 1)

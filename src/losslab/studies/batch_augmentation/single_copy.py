@@ -7,8 +7,9 @@ from losslab.analysis import measures
 from losslab.analysis.curves import Curve, curves
 from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
+from losslab.analysis.runs import run_ids
 from losslab.analysis.sentences import certainty
-from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval, run_ids
+from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval
 from losslab.tables import Table
 from losslab.text import NONE, count, number, percent
 

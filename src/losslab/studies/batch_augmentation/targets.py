@@ -4,9 +4,9 @@ from losslab.analysis.clocks import Clock
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, lowest, reading
-from losslab.analysis.runs import Groups
+from losslab.analysis.runs import Groups, run_ids
 from losslab.analysis.sentences import NO_ANSWER
-from losslab.studies.batch_augmentation.runs import interval, run_ids, time_spent
+from losslab.studies.batch_augmentation.runs import interval, time_spent
 from losslab.tables import Table
 from losslab.text import NONE, duration, names, number, percent
 

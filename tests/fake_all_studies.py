@@ -1,4 +1,4 @@
-"""Folders of all four studies of the mission, from synthetic records; the one that counts is counted."""
+"""Folders of all four studies that ship, from synthetic records; the one that counts is counted."""
 
 from pathlib import Path
 

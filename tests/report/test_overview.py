@@ -1,0 +1,71 @@
+"""What the frame of a page says of any study."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_study import part_one, write_run
+
+from losslab.report.overview import SHOWN, Overview, overview_of
+from losslab.study.results import read_results
+from losslab.study.store import StudyFolder
+
+
+def overview(folder: StudyFolder) -> Overview:
+    return overview_of(read_results(folder))
+
+
+def test_the_facts_are_those_of_the_plan_and_of_the_runs(tmp_path: Path) -> None:
+    found = overview(part_one(tmp_path, epochs=2, seeds=3))
+    facts = dict(found.facts)
+    assert facts["Seeds"] == "search: n = 3; compare: n = 3"
+    assert facts["Data"] == "cifar10"
+    assert facts["Machine"] == "Test CPU; 2 cores, 2 workers of 1 thread; Linux"
+    assert facts["Versions"] == "losslab 0.1.0 (source abc), torch 2.9.0, Python 3.11.2"
+    assert facts["Time"].endswith("begun 2026-01-02 03:04:05+00:00")
+    assert (found.failures, found.ended, found.trains, found.samples) == (None, True, True, "")
+    assert found.basis.startswith("compare: 10 runs, 2 of 200 epochs, 45,000 images. ")
+
+
+def test_what_is_not_known_is_unknown(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2, skip=lambda run: True)
+    folder.write_plan({"study": {}, "stages": []})
+    found = overview(folder)
+    assert (found.title, found.command) == ("Study", "unknown")
+    facts = dict(found.facts)
+    assert facts["Machine"] == "unknown; unknown cores, unknown workers of unknown threads; unknown"
+    assert facts["Time"] == "unknown predicted, unknown measured; begun unknown"
+    assert "Seeds" not in facts
+
+
+def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2, skip=lambda run: run.optimizer.name != "adagrad")
+    (first, *_) = read_results(folder).stages["search"]
+    write_run(folder, first.run, [], "out_of_memory", "no room")
+    failures = overview(folder).failures
+    assert failures is not None
+    assert len(failures.shown) == SHOWN
+    assert failures.more == 29 - SHOWN
+    assert (failures.amount, failures.verb) == ("29 planned runs", "count")
+    lr = f"{first.run.lr:g}"
+    assert dict(failures.shown)[first.run.id] == f"(search, AdaGrad, lr {lr}): out of memory: no room"
+
+
+def test_one_failed_run_is_one(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    write_run(folder, read_results(folder).stages["compare"][0].run, [], "failed", "")
+    failures = overview(folder).failures
+    assert failures is not None
+    assert (failures.amount, failures.verb, failures.more) == ("1 planned run", "counts", 0)
+    assert failures.shown[0][1].endswith("): failed")
+
+
+def test_an_embedded_sample_is_named(tmp_path: Path) -> None:
+    assert overview(part_one(tmp_path, epochs=2, data="fashion-mnist-sample")).samples == "fashion-mnist-sample"
+
+
+@pytest.mark.parametrize(("plan", "expected"), [({"ended": None}, False), ({}, True)], ids=["stopped", "ended"])
+def test_a_study_that_stopped_has_not_ended(tmp_path: Path, plan: dict[str, Any], expected: bool) -> None:
+    found = overview(part_one(tmp_path, epochs=2, **plan))
+    assert found.ended is expected
+    assert ("not at its end" in found.basis) is not expected
