@@ -1,6 +1,7 @@
 """What a training run yields and a run folder keeps: one row per record, plain JSON, no torch."""
 
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -29,7 +30,7 @@ class Steps:
     `batch_size` images, without any penalty, before the update; `correct` is how many of the same forward pass were
     classified correctly, divided by M, so that `correct / batch_size` is the accuracy whatever M is; it is empty where
     the task has no accuracy of images. `gradient_norm` is that of the last of these steps, over all weights, before it
-    is clipped.
+    is clipped. In a packed study `count` says how many steps each entry is the mean over; None where it is one.
     """
 
     kind: ClassVar[str] = "steps"
@@ -41,6 +42,17 @@ class Steps:
     train_seconds: float
     train_processor_seconds: float | None = None
     gradient_norm: float | None = None
+    count: list[int] | None = None
+
+    def indices(self) -> list[int]:
+        """The index of each entry's first step."""
+        counts = self.count or [1] * len(self.loss)
+        return list(accumulate(counts[:-1], initial=self.first_step))
+
+    @property
+    def end(self) -> int:
+        """The index after its last step."""
+        return self.first_step + (sum(self.count) if self.count else len(self.loss))
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Final:
 Record = Start | Steps | Evaluation | Final
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
 _FIELDS = {kind: {field.name for field in fields(kind)} for kind in _KINDS.values()}
-_ADDED_LATER = {"train_processor_seconds", "gradient_norm", "metrics"}
+_ADDED_LATER = {"train_processor_seconds", "gradient_norm", "count", "metrics"}
 """Fields that rows of earlier versions lack, and rows in which they are None."""
 
 

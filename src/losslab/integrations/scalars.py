@@ -28,14 +28,15 @@ def scalars(result: RunResult) -> Iterator[Scalar]:
         if isinstance(record, Steps):
             yield from _of_steps(record)
         elif isinstance(record, Evaluation | Final):
-            for field, value in asdict(record).items():
+            for field, value in (asdict(record) | (record.metrics or {})).items():
                 if isinstance(value, int | float) and field not in {"step", *TIMES}:
                     yield Scalar(f"{record.kind}/{field}", record.step, record.train_seconds, float(value))
 
 
 def _of_steps(record: Steps) -> Iterator[Scalar]:
-    rows = zip(record.lr, record.batch_size, record.loss, record.correct, strict=True)
-    for step, (lr, batch_size, loss, correct) in enumerate(rows, record.first_step):
-        values = {"lr": lr, "batch_size": batch_size, "loss": loss, "accuracy": correct / batch_size}
+    for index, step in enumerate(record.indices()):
+        values = {"lr": record.lr[index], "batch_size": record.batch_size[index], "loss": record.loss[index]}
+        if record.correct:
+            values["accuracy"] = record.correct[index] / record.batch_size[index]
         for name, value in values.items():
             yield Scalar(f"step/{name}", step, record.train_seconds, float(value))

@@ -20,8 +20,9 @@ class PatchNet(nn.Module):
 
     The first convolution turns each 2 x 2 patch into its coordinates along the principal directions of training
     patches, each divided by its deviation, and into the same with the sign changed; its weights are not trained. A
-    block is a convolution, max-pool 2, batch norm, GELU, a convolution, batch norm, GELU. Convolutions of blocks have no
-    bias, batch norms a trained bias and a fixed scale of 1. The first filters of each convolution begin as the identity.
+    block is a convolution, max-pool 2, batch norm, GELU, a convolution, batch norm, GELU. Convolutions of blocks have
+    no bias, batch norms a trained bias and a fixed scale of 1. The first filters of each convolution begin as the
+    identity.
 
     Args:
         input_shape: (channels, height, width) of an image.

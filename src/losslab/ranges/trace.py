@@ -71,7 +71,7 @@ def trace_of(
     return Trace(
         lr=[value for part in parts for value in part.lr],
         loss=[value for part in parts for value in part.loss],
-        accuracy=[count / size for count, size in zip(correct, samples, strict=True)],
+        accuracy=[count / size for count, size in zip(correct, samples, strict=True)] if correct else [],
         samples=samples,
         train_seconds=parts[-1].train_seconds if parts else 0.0,
         seed=seed,

@@ -42,6 +42,7 @@ class Overview:
         title: of the study.
         samples: the embedded samples that its runs trained on; empty where there are none.
         failures: None where every run ended well.
+        damaged: (file, what is wrong with it) of a packed study.
         ended: whether the study came to its end.
         trains: whether it trains anything; else it counts.
         facts: (term, what it is): scale, machine, versions, times.
@@ -52,6 +53,7 @@ class Overview:
     title: str
     samples: str
     failures: Failures | None
+    damaged: tuple[tuple[str, str], ...]
     ended: bool
     trains: bool
     facts: tuple[tuple[str, str], ...]
@@ -66,6 +68,7 @@ def overview_of(results: StudyResults) -> Overview:
         title=(plan.get("study") or {}).get("title") or "Study",
         samples=_samples(results),
         failures=_failures(failed_runs(results)),
+        damaged=tuple(results.damaged.items()),
         ended=bool(plan.get("ended")),
         trains=bool(_trained(plan)),
         facts=tuple(_facts(results)),

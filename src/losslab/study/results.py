@@ -11,6 +11,7 @@ from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
 from losslab.study.fields import flat_fields, get_field
+from losslab.study.pack import damage
 from losslab.study.stages import study_names
 from losslab.study.store import RunFolder, StudyFolder
 
@@ -63,6 +64,8 @@ class StudyResults:
     plan: dict[str, Any]
     stages: dict[str, tuple[RunResult, ...]]
     counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Files of a packed study that are not as they were packed: path -> what is wrong."""
 
     @property
     def memory_bytes(self) -> int:
@@ -123,7 +126,7 @@ def read_results(folder: StudyFolder) -> StudyResults:
         stages[stage["name"]] = tuple(read_run(run) for run in folders if (run.path / "run.json").exists())
         paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
         counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
-    return StudyResults(plan, stages, counts)
+    return StudyResults(plan, stages, counts, damage(folder.path))
 
 
 def done(results: Sequence[RunResult]) -> list[RunResult]:

@@ -110,7 +110,7 @@ def _alike(found: BatchRange | None, lr: LrFindings, results: StudyResults) -> s
 
 
 def _steps(result: RunResult) -> int:
-    return sum(len(part.lr) for part in result.steps)
+    return result.steps[-1].end if result.steps else 0
 
 
 def _conditions(found: BatchRange, runs: Sequence[RunResult]) -> str:

@@ -1,0 +1,158 @@
+"""A study small enough to keep: its plan, the runs that ended, losses of long ones thinned, a manifest of its files."""
+
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from losslab.errors import InvalidInput, StoreError
+from losslab.files import read_json, write_json, write_text
+from losslab.records import Record, Steps, is_finite, to_row
+from losslab.study.store import ENDED, RunFolder, StudyFolder
+
+WHOLE_STEPS = 5000
+"""Runs of at most so many steps keep the loss of each; a range test reads them one by one."""
+THINNED_ENTRIES = 2000
+"""Means that take the place of a longer run's losses, about."""
+MANIFEST = "pack.json"
+
+
+def pack(folder: StudyFolder, target: Path) -> list[str]:
+    """Copy a study, finished or not, into a folder that is small enough for a repository.
+
+    Runs that have not ended are left out: ``study run --out`` does them again. A packed study reads like any other.
+
+    Args:
+        folder: of the study.
+        target: a folder that does not exist yet, or that holds an earlier pack of the same study.
+    Returns:
+        The runs that were left out.
+    Raises:
+        InvalidInput: when the target holds something else.
+    """
+    plan = folder.plan
+    _check_target(target, plan)
+    packed = StudyFolder(target)
+    packed.prepare()
+    left_out = []
+    for stage in plan["stages"]:
+        for run_id in stage["runs"]:
+            run_folder = folder.run_folder(run_id)
+            if run_folder.status["status"] in ENDED:
+                _pack_run(run_folder, packed.run_folder(run_id))
+            else:
+                left_out.append(f"{stage['name']}: {run_id}")
+        for count_id in stage.get("counts", ()):
+            if folder.count_path(count_id).exists():
+                _copy(folder.count_path(count_id), packed.count_path(count_id))
+    packed.write_plan(plan)
+    write_json(target / MANIFEST, {"files": _digests(target)})
+    return left_out
+
+
+def damage(folder: Path) -> dict[str, str]:
+    """What is wrong with the files of a packed study: path in the folder -> what; empty for a folder never packed.
+
+    Files that were added since, as by a run that went on, are no fault.
+    """
+    if not (folder / MANIFEST).exists():
+        return {}
+    try:
+        expected = {str(path): str(digest) for path, digest in read_json(folder / MANIFEST)["files"].items()}
+    except (StoreError, KeyError, AttributeError) as error:
+        return {MANIFEST: f"cannot be read ({error})"}
+    found = _digests(folder)
+    faults = dict.fromkeys(expected.keys() - found.keys(), "missing")
+    faults |= {path: "changed" for path in expected.keys() & found.keys() if expected[path] != found[path]}
+    return dict(sorted(faults.items()))
+
+
+def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: int = WHOLE_STEPS) -> list[Record]:
+    """The records of a run, where it is long with means over windows of steps in place of each step's values.
+
+    Evaluations stay as they are, and no window reaches over one. A loss that is not finite is kept by itself.
+
+    Args:
+        records: of one run, in order.
+        entries: about how many means are kept.
+        whole: a run of at most so many steps stays as it is.
+    """
+    records = list(records)
+    total = sum(len(record.loss) for record in records if isinstance(record, Steps))
+    if total <= whole:
+        return records
+    window = ceil(total / entries)
+    result: list[Record] = []
+    pending: list[Steps] = []
+    for record in records:
+        if isinstance(record, Steps) and record.count is None and is_finite(record):
+            pending.append(record)
+            continue
+        if pending:
+            result.append(_in_windows(pending, window))
+            pending = []
+        result.append(record)
+    if pending:
+        result.append(_in_windows(pending, window))
+    return result
+
+
+def _in_windows(records: list[Steps], window: int) -> Steps:
+    """Consecutive records as one, an entry for each window of steps."""
+    sizes = [size for record in records for size in record.batch_size]
+    bounds = [(first, min(first + window, len(sizes))) for first in range(0, len(sizes), window)]
+    last = records[-1]
+    return Steps(
+        first_step=records[0].first_step,
+        lr=_means([lr for record in records for lr in record.lr], bounds),
+        batch_size=[round(size) for size in _means(sizes, bounds)],
+        loss=_means([loss for record in records for loss in record.loss], bounds),
+        correct=_means([correct for record in records for correct in record.correct], bounds),
+        train_seconds=last.train_seconds,
+        train_processor_seconds=last.train_processor_seconds,
+        gradient_norm=last.gradient_norm,
+        count=[end - first for first, end in bounds],
+    )
+
+
+def _means(values: Sequence[float], bounds: list[tuple[int, int]]) -> list[float]:
+    """The mean of each window, with the digits that a picture can use."""
+    if not values:
+        return []
+    return [float(f"{fmean(values[first:end]):.7g}") for first, end in bounds]
+
+
+def _check_target(target: Path, plan: dict[str, Any]) -> None:
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not (target / MANIFEST).exists():
+        raise InvalidInput(f"--out {target}: is not empty and holds no packed study; choose another")
+    earlier = StudyFolder(target).plan
+    if (earlier["study"], earlier.get("spec")) != (plan["study"], plan.get("spec")):
+        raise InvalidInput(f"--out {target}: holds another study; choose another")
+
+
+def _pack_run(source: RunFolder, target: RunFolder) -> None:
+    target.path.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", "status.json"):
+        _copy(source.path / name, target.path / name)
+    rows = [json.dumps(to_row(record), allow_nan=False, separators=(",", ":")) for record in thinned(source.records())]
+    write_text(target.records_path, "".join(f"{row}\n" for row in rows))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, source.read_text(encoding="utf-8"))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """File of the study -> its sha256; what a report or a lease leaves there is none of it."""
+    paths = [folder / "study.json", *folder.glob("runs/*/*.json*"), *folder.glob("counts/*.json")]
+    return {
+        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(paths)
+        if path.exists()
+    }

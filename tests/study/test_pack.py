@@ -1,0 +1,130 @@
+"""Packed studies: what is kept, what is thinned and by what rule, what damage is named."""
+
+import json
+from math import fsum, nan
+from pathlib import Path
+
+import pytest
+from fake_study import part_one
+
+from losslab.errors import InvalidInput
+from losslab.records import Evaluation, Record, Start, Steps, to_row
+from losslab.report.render import write_report
+from losslab.study.pack import damage, pack, thinned
+from losslab.study.results import read_results
+from losslab.study.store import StudyFolder
+
+
+def course(steps: int, flush: int = 10, each: int = 250) -> list[Record]:
+    """A run of so many steps whose loss at step i is i, evaluated now and then."""
+    records: list[Record] = [Start(1, "ab", 100, 10, 10, steps)]
+    for first in range(0, steps, flush):
+        indices = range(first, min(first + flush, steps))
+        records.append(
+            Steps(
+                first, [0.1] * len(indices), [8] * len(indices), [float(i) for i in indices], [4.0] * len(indices), 1.0
+            )
+        )
+        if (first + flush) % each == 0:
+            records.append(Evaluation(first + flush, 1.0, 1, 1.0, 0.5, 0.0, 1.0, 0.5, 1.0, 0.5, 1.0, 1.0))
+    return records
+
+
+def test_a_run_that_a_range_test_may_read_stays_as_it_is() -> None:
+    records = course(5000)
+    assert thinned(records) == records
+
+
+def test_a_long_run_keeps_its_evaluations_and_the_sum_of_its_losses() -> None:
+    records = course(6000)
+    short = thinned(records, entries=300)
+    assert [record for record in short if not isinstance(record, Steps)] == [
+        record for record in records if not isinstance(record, Steps)
+    ]
+    steps = [record for record in short if isinstance(record, Steps)]
+    losses = [loss * count for record in steps for loss, count in zip(record.loss, record.count or [], strict=True)]
+    assert fsum(losses) == pytest.approx(sum(range(6000)))
+    assert sum(len(record.loss) for record in steps) <= 2 * 300
+    assert [record.first_step for record in steps] == list(range(0, 6000, 250))
+    assert steps[-1].end == 6000
+
+
+def test_windows_begin_where_their_first_step_was() -> None:
+    (steps, *_) = [record for record in thinned(course(6000), entries=300) if isinstance(record, Steps)]
+    assert steps.indices()[:3] == [0, 20, 40]
+    assert steps.loss[:2] == [9.5, 29.5]
+    assert steps.count == [20] * 12 + [10]  # the last one ends at the evaluation
+
+
+def test_a_loss_that_is_not_finite_is_kept_by_itself() -> None:
+    records = [*course(6000), Steps(6000, [0.1], [8], [nan], [0.0], 1.0)]
+    last = thinned(records)[-1]
+    assert isinstance(last, Steps)
+    assert (last.first_step, last.count) == (6000, None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return part_one(tmp_path / "study", epochs=3)
+
+
+def test_a_packed_study_reads_and_reports_as_the_study_does(folder: StudyFolder, tmp_path: Path) -> None:
+    assert pack(folder, tmp_path / "packed") == []
+    packed = StudyFolder(tmp_path / "packed")
+    assert read_results(packed) == read_results(folder)
+    assert damage(packed.path) == {}
+    write_report(packed.path)
+    assert damage(packed.path) == {}
+
+
+def test_runs_that_have_not_ended_are_left_out_and_named(folder: StudyFolder, tmp_path: Path) -> None:
+    run_id = folder.plan["stages"][0]["runs"][0]
+    folder.run_folder(run_id).set_status("interrupted")
+    assert pack(folder, tmp_path / "packed") == [f"search: {run_id}"]
+    assert not StudyFolder(tmp_path / "packed").run_folder(run_id).path.exists()
+
+
+def test_what_has_ended_since_is_added_to_a_pack(folder: StudyFolder, tmp_path: Path) -> None:
+    run_id = folder.plan["stages"][0]["runs"][0]
+    folder.run_folder(run_id).set_status("interrupted")
+    pack(folder, tmp_path / "packed")
+    folder.run_folder(run_id).set_status("done")
+    assert pack(folder, tmp_path / "packed") == []
+    assert damage(tmp_path / "packed") == {}
+
+
+def test_a_folder_of_something_else_is_not_written_into(folder: StudyFolder, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(InvalidInput, match="holds no packed study"):
+        pack(folder, tmp_path / "mine")
+
+
+@pytest.mark.row(26)
+@pytest.mark.parametrize("fault", ["changed", "cut", "missing"])
+def test_damage_is_named_and_the_rest_still_reports(folder: StudyFolder, tmp_path: Path, fault: str) -> None:
+    pack(folder, tmp_path / "packed")
+    packed = StudyFolder(tmp_path / "packed")
+    path = packed.run_folder(packed.plan["stages"][-1]["runs"][0]).records_path
+    rows = path.read_bytes()
+    if fault == "changed":
+        path.write_bytes(rows.replace(b"5", b"6", 1))
+    elif fault == "cut":
+        path.write_bytes(rows[: rows[:-1].rindex(b"\n") + 1])
+    else:
+        path.unlink()
+    name = path.relative_to(packed.path).as_posix()
+    assert damage(packed.path) == {name: "missing" if fault == "missing" else "changed"}
+    page = write_report(packed.path).read_text(encoding="utf-8")
+    assert f"<code>{name}</code>: {damage(packed.path)[name]}" in page
+
+
+def test_a_manifest_that_cannot_be_read_is_named(folder: StudyFolder, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "packed")
+    (tmp_path / "packed" / "pack.json").write_text(json.dumps({"files": 3}))
+    assert list(damage(tmp_path / "packed")) == ["pack.json"]
+
+
+def test_a_thinned_row_survives_json() -> None:
+    steps = next(record for record in thinned(course(6000)) if isinstance(record, Steps))
+    assert "count" in to_row(steps)
