@@ -84,6 +84,7 @@ def test_so_does_a_batch_size(text: str, other: object) -> None:
         ("lr", schedules.cosine(0.1, 0, 100), "has a length of its own; leave out `steps`, which the run gives"),
         ("lr", "chain(['cosine(0.1)', 'cosin(0.1)'], fractions=[0.5])", "unknown lr policy 'cosin'"),
         ("lr", "chain(['cosine(0.1)'], fractions=[0.5])", "`parts` (=1 of them) must be one more than"),
+        ("lr", "chain([1, 2, 3], fractions=[0.5, 0.2])", "one more than the ordered `epochs` or `fractions`"),
         ("lr", "chain([0.1, 0.2])", "give `epochs` (=[]) or `fractions` (=[]), and not both"),
         ("lr", "chain('cosine(0.1)', fractions=[0.5])", "must be a list of numbers and policies"),
         ("batch", "chain([8, 16], epochs=[1])", "of a chain of batch sizes depend on them; give `fractions`"),

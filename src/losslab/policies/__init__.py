@@ -1,4 +1,4 @@
-"""Policies by name: what a spec or the command line says of a learning rate or batch size, made into a schedule.
+"""Policies by name: the learning rate or batch size of a spec or a command line, laid out as a schedule.
 
 Lengths that a policy leaves open come from the run: a ramp fills it, and cycles are counted so that it ends with one.
 """

@@ -40,19 +40,24 @@ class Chain:
         if epochs and not horizon.seen:
             raise ValueError(f"`epochs` (={list(epochs)}) of a chain of batch sizes depend on them; give `fractions`")
         boundaries = horizon.boundaries(epochs, fractions)
-        ends = [min(boundary, horizon.total_steps) for boundary in boundaries] + [horizon.total_steps]
-        if len(parts) != len(ends):
-            raise ValueError(f"`parts` (={len(parts)} of them) must be one more than `epochs` or `fractions`")
-        found = [self._laid_out(part, horizon, *span) for part, span in zip(parts, pairwise([0, *ends]), strict=True)]
-        return schedules.chain(found, boundaries)
+        if len(parts) != len(boundaries) + 1 or boundaries != sorted(boundaries):
+            raise ValueError(
+                f"`parts` (={len(parts)} of them) must be one more than the ordered `epochs` or `fractions`"
+            )
+        ends = [min(boundary, horizon.total_steps) for boundary in boundaries]
+        spans = pairwise([0, *ends, horizon.total_steps])
+        found, begins = [], []
+        for part, (start, end) in zip(parts, spans, strict=True):
+            choice = part_of_chain(part, self.kind, self.policies)
+            if start < end:  # a part that begins behind the run's end is only checked
+                found.append(self._laid_out(choice, horizon.part(start, end)))
+                begins.append(start)
+        return schedules.chain(found, begins[1:])
 
-    def _laid_out(self, part: Part, horizon: Horizon, start: int, end: int) -> Schedule:
-        choice = part_of_chain(part, self.kind, self.policies)
-        if not isinstance(choice, Choice):
-            return schedules.constant(choice)
-        if start >= end:  # the run ends before it begins
-            return schedules.constant(0.0)
-        return self.policies[choice.name](horizon.part(start, end), **choice.options)
+    def _laid_out(self, part: float | Choice, horizon: Horizon) -> Schedule:
+        if isinstance(part, Choice):
+            return self.policies[part.name](horizon, **part.options)
+        return schedules.constant(part)
 
 
 def part_of_chain(part: Part, kind: str, policies: Mapping[str, Policy]) -> float | Choice:

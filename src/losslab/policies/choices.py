@@ -1,4 +1,4 @@
-"""What a user writes of a policy, as text, table or open schedule, checked and made one Choice."""
+"""What a user writes of a policy, as text, table or open schedule, checked and turned into a Choice."""
 
 import inspect
 import re

@@ -29,6 +29,7 @@ class Filled:
     def __call__(self, horizon: Horizon, **options: Any) -> Schedule:
         """The schedule over a run."""
         arguments = dict(options)
+        # What is given in epochs becomes the option in steps that the schedule has.
         for in_steps, steps_of in IN_STEPS.items():
             in_epochs = _in_epochs(in_steps)
             epochs = arguments.pop(in_epochs, None)

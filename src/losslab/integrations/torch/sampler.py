@@ -19,6 +19,10 @@ class _Position:
     offset: int = 0
     step: int = 0
 
+    def after_epoch(self, steps: int) -> "_Position":
+        """The beginning of the next epoch, so many steps later."""
+        return _Position(self.epoch + 1, 0, self.step + steps)
+
 
 class PolicyBatchSampler(BatchSampler):
     """Batches whose size follows a schedule, for ``DataLoader(dataset, batch_sampler=...)``.
@@ -91,7 +95,7 @@ class PolicyBatchSampler(BatchSampler):
         """The batches of the next epoch; after :meth:`load_state_dict`, those that are left of its epoch."""
         self._current = self._next
         position, sizes = self._current, self._sizes(self._current)
-        self._next = _Position(position.epoch + 1, 0, position.step + len(sizes))
+        self._next = position.after_epoch(len(sizes))
         order = self._order(position.epoch)
         offset = position.offset
         for size in sizes:
@@ -115,7 +119,7 @@ class PolicyBatchSampler(BatchSampler):
             return
         position = _Position()
         while position.epoch < epoch:
-            position = _Position(position.epoch + 1, 0, position.step + len(self._sizes(position)))
+            position = position.after_epoch(len(self._sizes(position)))
         self._current = self._next = position
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
@@ -139,7 +143,7 @@ class PolicyBatchSampler(BatchSampler):
         position = _Position()
         sizes = self._sizes(position)
         while position.step + len(sizes) <= state["step"]:
-            position = _Position(position.epoch + 1, 0, position.step + len(sizes))
+            position = position.after_epoch(len(sizes))
             sizes = self._sizes(position)
         offset = sum(sizes[: state["step"] - position.step])
         self._current = self._next = _Position(position.epoch, offset, state["step"])
@@ -168,7 +172,8 @@ class PolicyBatchSampler(BatchSampler):
         # Each replica must have a sample, or the others would wait for it in vain.
         while len(batch) < self.replicas:
             batch = batch + batch[: self.replicas - len(batch)]
-        for rank in range(self.replicas) if self.rank is None else (self.rank,):
+        ranks = range(self.replicas) if self.rank is None else [self.rank]
+        for rank in ranks:
             yield batch[rank :: self.replicas]
 
 
