@@ -26,6 +26,7 @@ ORDER = (
     "policies",
     "augment",
     "data",
+    "tasks",
     "spec",
     "process",
     "training",

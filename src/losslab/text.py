@@ -41,6 +41,19 @@ def percent(fraction: float | None) -> str:
     return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
+def score(metric: str, value: float | None) -> str:
+    """A metric's value: an accuracy in percent, any other as a number.
+
+    Example:
+        >>> score("accuracy", 0.9012), score("top_5", 0.5), score("mae", 0.25)
+        ('90.12%', '50.00%', '0.2500')
+    """
+    if value is None:
+        return NONE
+    is_fraction = metric.endswith("accuracy") or metric.startswith("top_")
+    return f"{value:.2%}" if is_fraction else f"{value:.4f}"
+
+
 def size(amount: int | None) -> str:
     """Bytes for people.
 

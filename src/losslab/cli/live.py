@@ -34,7 +34,7 @@ class _Row:
         images = sum(record.batch_size)
         loss = sum(loss * size for loss, size in zip(record.loss, record.batch_size, strict=True)) / images
         step = record.first_step + len(record.loss)
-        accuracy = f"{sum(record.correct) / images:.1%}"
+        accuracy = f"{sum(record.correct) / images:.1%}" if record.correct else ""
         return _Row(self.name, self.timeline, self.since, self.watched_from, step, f"{loss:.4f}", accuracy)
 
     def cells(self) -> tuple[str, ...]:

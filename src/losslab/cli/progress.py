@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.live import Live
 
 from losslab.cli.live import Board
+from losslab.records import Evaluation, Final, metrics_of
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
+from losslab.text import score
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> None:
@@ -58,7 +60,12 @@ def outcome(result: RunResult) -> str:
     last, final = result.evaluations[-1], result.final
     parts = [f"training loss {last.train_loss:.4f}"]
     if last.validation_loss is not None:
-        parts.append(f"validation loss {last.validation_loss:.4f} accuracy {last.validation_accuracy:.2%}")
-    if final and final.test_accuracy is not None:
-        parts.append(f"test accuracy {final.test_accuracy:.2%}")
+        parts.append(" ".join([f"validation loss {last.validation_loss:.4f}", *metrics(last, "validation")]))
+    if final and final.test_loss is not None:
+        parts.append(" ".join(["test", *metrics(final, "test")]))
     return f"{', '.join(parts)}, {last.train_seconds:.1f} s of training"
+
+
+def metrics(record: Evaluation | Final, part: str) -> list[str]:
+    """What was measured of a part beside its loss, each in a word and a number."""
+    return [f"{name} {score(name, value)}" for name, value in metrics_of(record, part).items()]

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from losslab.cli.drawing import check_figure, draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import choice_of
+from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
@@ -192,15 +193,11 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
-        held_out = (
-            ""
-            if record.validation_loss is None
-            else (f"  validation loss {record.validation_loss:.4f} accuracy {record.validation_accuracy:.2%}")
-        )
-        return (
-            f"epoch {record.epoch:6.2f}  step {record.step:6,}  training loss {record.train_loss:.4f} "
-            f"accuracy {record.train_accuracy:.2%}{held_out}  {record.train_seconds:.1f} s"
-        )
+        trained = " ".join([f"training loss {record.train_loss:.4f}", *metrics(record, "train")])
+        parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
+        if record.validation_loss is not None:
+            parts.append(" ".join([f"validation loss {record.validation_loss:.4f}", *metrics(record, "validation")]))
+        return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
-        return f"test loss {record.test_loss:.4f} accuracy {record.test_accuracy:.2%}"
+        return " ".join([f"test loss {record.test_loss:.4f}", *metrics(record, "test")])
     return ""
