@@ -91,7 +91,7 @@ def load_stored(name: str) -> Dataset | None:
     """A data set of the catalog; None where it is not intact on this machine, and nothing is fetched.
 
     Example:
-        >>> load_stored("mnist") is None
+        >>> load_stored("a set that no catalog has") is None
         True
     """
     entry = CATALOG.get(name)
