@@ -16,7 +16,7 @@ from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
-from losslab.study.sizes import training_images
+from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.training.timeline import Timeline
 
@@ -93,6 +93,7 @@ def train(
     )
     if figure:
         check_figure(figure)
+    check_batch(run)
     if dry_run:
         timeline = Timeline(run, training_images(run))
         print_timeline(timeline, json=json)
@@ -127,7 +128,7 @@ def _train(
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, device=device, layout=layout)
+        records = train_run(run, dataset=load(run.data.name), device=device, layout=layout)
     else:
         _check_folder(RunFolder(out), run.id)
         _tell_end(RunFolder(out))

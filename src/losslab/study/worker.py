@@ -3,17 +3,14 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from time import monotonic
 
-from losslab import data
-from losslab.data.dataset import Dataset
-from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.files import complete_lines
 from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
+from losslab.study.sizes import load
 from losslab.study.store import ENDED, RunFolder
 from losslab.training import distributed, optimizer_state
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
@@ -21,11 +18,6 @@ from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
 
 CHECKPOINT_SECONDS = 60.0
-
-
-@lru_cache(maxsize=2)
-def _dataset(name: str) -> Dataset | TaskData:
-    return data.load(name)
 
 
 def run_in_folder(
@@ -53,7 +45,7 @@ def run_in_folder(
 
 def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
     """The state to go on from, how many records belong to it, and why it is no newer one."""
-    dataset = _dataset(run.data.name)
+    dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
         layout = folder.environment.get("layout")  # the usual one where the record knows none
     try:
@@ -104,7 +96,7 @@ def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str,
 
 
 def _records(run: Run, state: TrainState, device: str, data_workers: int) -> Iterator[Record]:
-    return train(run, dataset=_dataset(run.data.name), state=state, device=device, data_workers=data_workers)
+    return train(run, dataset=load(run.data.name), state=state, device=device, data_workers=data_workers)
 
 
 def _train_and_save(
