@@ -19,7 +19,7 @@ from losslab.errors import InvalidInput
 from losslab.files import write_json
 from losslab.plots.figures import table
 from losslab.plots.files import write_files
-from losslab.plots.ledger_charts import by_layer, growth
+from losslab.plots.charts import by_layer, growth
 from losslab.plots.web import to_plotly
 from losslab.report.module_diagram import module_diagram
 from losslab.report.render import render

@@ -10,11 +10,11 @@ from losslab.cli.options import choice_of, print_json
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
-from losslab.ranges.display import shown
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
 from losslab.study.sizes import training_images
+from losslab.text import cell
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
@@ -202,7 +202,7 @@ def _lr_summary(found: LrRange) -> str:
     names = "learning rate", "training loss, averaged"
     plot = text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)
     spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
-    low, suggestion, high = map(shown, marks.values())
+    low, suggestion, high = map(cell, marks.values())
     said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
     again = (
         "" if found.found else "more --steps, or a --start and --end nearer to where the loss moves, may show a range"
@@ -217,6 +217,6 @@ def _batch_summary(found: BatchRange) -> str:
     lines = [text_plot(rows["batch_size"], rows["loss"], names=names, log=True, marks=marks)]
     lines += ["  ".join(f"{heading:>11}" for heading in COLUMNS)]
     cells = zip(*(rows[key] for key in COLUMNS.values()), strict=True)
-    lines += ["  ".join(f"{shown(value):>11}" for value in row) for row in cells]
-    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {shown(found.noise_scale)}"
+    lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in cells]
+    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}"
     return "\n".join(line for line in (*lines, said if found.found else "", found.reason) if line)

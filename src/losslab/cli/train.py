@@ -8,11 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from losslab.cli.drawing import check_figure, draw_records, draw_timeline
+from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import choice_of
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
+from losslab.plots.files import check_picture
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import training_images
@@ -91,7 +92,7 @@ def train(
         }
     )
     if figure:
-        check_figure(figure)
+        check_picture("--figure", figure)
     if dry_run:
         timeline = Timeline(run, training_images(run))
         print_timeline(timeline, json=json)
