@@ -62,6 +62,16 @@ def measured(value: float | None, digits: int = DIGITS) -> str:
     return f"{value:,.0f}" if is_whole else f"{value:#.{digits}g}"
 
 
+def loss(value: float) -> str:
+    """A loss in a column of losses: four decimals, or an exponent where it is out of all proportion.
+
+    Example:
+        >>> loss(0.83539), loss(1.1e15)
+        ('0.8354', '1.1e+15')
+    """
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 

@@ -2,11 +2,11 @@
 
 import sys
 from math import ceil
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from losslab.cli.options import choice_of, print_json
+from losslab.cli.options import Flag, check_machine, choice_of, print_json
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
@@ -27,8 +27,6 @@ COLUMNS = {
     "noise scale": "noise_scale",
 }
 """Heading -> entry of the curve."""
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(name="find", help="Find the range of learning rates or batch sizes by training.")
 
@@ -87,6 +85,7 @@ def lr(
         check_rule(mode, rule)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
+    check_machine(device, threads)
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
@@ -141,6 +140,7 @@ def batch(
     listed = _parse_sizes(sizes)
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    check_machine(device, threads)
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
     first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
