@@ -1,3 +1,5 @@
+"""``losslab train``: what it prints, keeps, draws and refuses."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,7 @@
 """What a plan measures, told while it does; and an end to it when the budget is used up."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -28,23 +29,23 @@ def watched(engine: Engine, budget_seconds: float | None, *, quiet: bool = False
     def run_tasks(tasks: Iterable[Task], **crew: Any) -> Iterator[Event]:
         measurements = list(tasks)
         ended = 0
-        with Status("", console=console) as status:
-            _announce(measurements, ended, console, status)
-            for event in engine.run_tasks(measurements, **crew):
+        events = closing(engine.run_tasks(measurements, **crew))  # type: ignore[type-var]
+        with Status("", console=console) as status, events as working:
+            if measurements:
+                _announce(measurements, ended, console, status)
+            for event in working:
                 yield event
                 if isinstance(event, Ended):
                     ended += 1
-                    _announce(measurements, ended, console, status)
-                if ended < len(measurements):
-                    _check_budget(monotonic() - began, budget_seconds)
+                    if ended < len(measurements):
+                        _check_budget(monotonic() - began, budget_seconds)
+                        _announce(measurements, ended, console, status)
 
     return replace(engine, run_tasks=run_tasks)
 
 
 def _announce(measurements: list[Task], ended: int, console: Console, status: Status) -> None:
     """Name the next measurement: in place of the one before on a terminal, in a line of its own elsewhere."""
-    if ended == len(measurements):
-        return
     run = measurements[ended].arguments[0]
     line = f"measuring {run.model} with {run.optimizer.name} on {run.data.name} ({ended + 1} of {len(measurements)})"
     if console.is_terminal:
