@@ -72,6 +72,17 @@ def loss(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
+def scores(part: str, mean_loss: float, accuracy: float | None) -> str:
+    """Loss and accuracy of a part of the data, without the accuracy where the task has none.
+
+    Example:
+        >>> scores("validation", 0.5, 0.75), scores("test", 0.5, None)
+        ('validation loss 0.5000 accuracy 75.00%', 'test loss 0.5000')
+    """
+    text = f"{part} loss {loss(mean_loss)}"
+    return text if accuracy is None else f"{text} accuracy {accuracy:.2%}"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 

@@ -72,6 +72,15 @@ def test_divergence_ends_in_one_line_and_code_1(losslab: Callable[..., Done]) ->
     assert "the loss became nan at step 3; a smaller `lr` is the usual cure" in done.stderr
 
 
+def test_a_loss_that_ends_far_above_its_start_is_said_to_diverge(losslab: Callable[..., Done], tmp_path: Path) -> None:
+    arguments = ["100" if word == "0.01" else word for word in TRAIN]
+    for _ in range(2):  # trained, then read from the folder
+        done = losslab(*arguments, "--out", tmp_path / "run")
+        assert done.returncode == 1
+        assert "the training diverges: its loss went from" in done.stderr.splitlines()[-1]
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "done"
+
+
 def test_records_come_as_json_lines(losslab: Callable[..., Done]) -> None:
     kinds = [json.loads(line)["kind"] for line in losslab(*TRAIN, "--json").stdout.splitlines()]
     assert kinds == ["start", "steps", "evaluation", "final"]

@@ -39,7 +39,8 @@ def draw_records(records: Sequence[Record], path: Path) -> None:
         lines("accuracy", "Accuracy", accuracies, "classified correctly"),
         *_policies(_of_steps(steps, "lr"), _of_steps(steps, "batch_size")),
     ]
-    draw(figures, columns=2).savefig(path)
+    drawn = [figure for figure in figures if figure.series]  # not every task has an accuracy
+    draw(drawn, columns=2).savefig(path)
 
 
 def _policies(rates: Points, sizes: Points) -> list[Figure]:

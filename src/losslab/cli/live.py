@@ -34,7 +34,7 @@ class _Row:
         images = sum(record.batch_size)
         losses = [mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)]
         step = record.first_step + len(record.loss)
-        accuracy = f"{sum(record.correct) / images:.1%}"
+        accuracy = f"{sum(record.correct) / images:.1%}" if record.correct else ""
         return replace(self, step=step, loss=loss(sum(losses) / images), accuracy=accuracy)
 
     def cells(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from rich.live import Live
 from losslab.cli.live import Board
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
-from losslab.text import duration, loss
+from losslab.text import duration, scores
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> None:
@@ -57,9 +57,11 @@ def outcome(result: RunResult) -> str:
     if result.status != "done":
         return f"{result.status}: {result.message}"
     last, final = result.evaluations[-1], result.final
-    parts = [f"training loss {loss(last.train_loss)}"]
+    parts = [scores("training", last.train_loss, None)]
     if last.validation_loss is not None:
-        parts.append(f"validation loss {loss(last.validation_loss)} accuracy {last.validation_accuracy:.2%}")
+        parts.append(scores("validation", last.validation_loss, last.validation_accuracy))
     if final and final.test_accuracy is not None:
         parts.append(f"test accuracy {final.test_accuracy:.2%}")
+    elif final and final.test_loss is not None:
+        parts.append(scores("test", final.test_loss, None))
     return f"{', '.join(parts)}, {duration(last.train_seconds)} of training"

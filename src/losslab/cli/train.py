@@ -18,7 +18,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
-from losslab.text import loss, number
+from losslab.text import number, scores
 from losslab.training.timeline import Timeline
 
 DIVERGING = 4.0
@@ -219,13 +219,16 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
-        line = (
-            f"epoch {record.epoch:6.2f}  step {record.step:6,}  training loss {loss(record.train_loss)} "
-            f"accuracy {record.train_accuracy:.2%}"
-        )
+        parts = [
+            f"epoch {record.epoch:6.2f}",
+            f"step {record.step:6,}",
+            scores("training", record.train_loss, record.train_accuracy),
+        ]
         if record.validation_loss is not None:
-            line += f"  validation loss {loss(record.validation_loss)} accuracy {record.validation_accuracy:.2%}"
-        return f"{line}  {record.train_seconds:.1f} s"
+            parts.append(scores("validation", record.validation_loss, record.validation_accuracy))
+        metrics = record.metrics or {}
+        parts += [f"{name.replace('_', ' ')} {number(value)}" for name, value in metrics.items()]
+        return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
-        return f"test loss {loss(record.test_loss)} accuracy {record.test_accuracy:.2%}"
+        return scores("test", record.test_loss, record.test_accuracy)
     return ""
