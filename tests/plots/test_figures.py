@@ -4,7 +4,18 @@ from itertools import pairwise
 
 import pytest
 
-from losslab.plots.figures import Figure, Mark, MarkLabel, Series, label_shifts, log_ticks, mark_labels, numbers, table
+from losslab.plots.figures import (
+    Figure,
+    Mark,
+    MarkLabel,
+    Series,
+    label_shifts,
+    log_ticks,
+    mark_labels,
+    numbers,
+    table,
+    x_range,
+)
 
 
 @pytest.mark.parametrize("name", ['a"><script>', "A", "", "../x", "a b"])
@@ -87,3 +98,9 @@ def test_a_line_runs_up_where_its_axis_runs_right() -> None:
     assert [label.mark.label for label in mark_labels(named, 240, 7.0)] == ["equal"]
     plain = Figure("f", "t", "x", "y", series, marks=(Mark("equal", y=2.0), Mark("ring", 0.0, 2.0)))
     assert mark_labels(plain, 240, 7.0) == []
+
+
+def test_figures_of_one_span_share_their_axis() -> None:
+    short, long = (Series("a", (0.0, end), (1.0, 2.0)) for end in (5.0, 9.0))
+    spanned = Figure("f", "t", "x", "y", (short,), x_span=(0.0, 9.0))
+    assert x_range(spanned) == x_range(Figure("f", "t", "x", "y", (long,)))

@@ -34,9 +34,10 @@ def draw_records(records: Sequence[Record], path: Path) -> None:
         "training": _of_evaluations(records, "train_accuracy"),
         "validation": _of_evaluations(records, "validation_accuracy"),
     }
+    index, _ = _of_steps(steps, "lr")
     figures = [
         lines("loss", "Loss", losses, "loss", background=EACH_BATCH),
-        lines("accuracy", "Accuracy", accuracies, "classified correctly"),
+        lines("accuracy", "Accuracy", accuracies, "classified correctly", steps=index, percent=True),
         *_policies(_of_steps(steps, "lr"), _of_steps(steps, "batch_size")),
     ]
     drawn = [figure for figure in figures if figure.series]  # not every task has an accuracy

@@ -155,7 +155,16 @@ def by_step(name: str, title: str, found: Mapping[str, Recorded], column: str, l
     return Figure(name, title, "optimizer step", label, tuple(series))
 
 
-def lines(name: str, title: str, found: Mapping[str, Points], label: str, *, background: str = "") -> Figure:
+def lines(
+    name: str,
+    title: str,
+    found: Mapping[str, Points],
+    label: str,
+    *,
+    background: str = "",
+    steps: Sequence[float] = (),
+    percent: bool = False,
+) -> Figure:
     """Quantities by optimizer step, every point of them that is finite.
 
     Args:
@@ -164,15 +173,18 @@ def lines(name: str, title: str, found: Mapping[str, Points], label: str, *, bac
         found: label -> steps and values.
         label: quantity and unit.
         background: the label of a curve that the others are to be seen before.
+        steps: that the axis covers beside those of the curves.
+        percent: whether they are fractions of one that are shown in percent.
     """
     series = []
-    for slot, (key, (steps, values)) in enumerate(found.items()):
-        points = [(float(x), float(y)) for x, y in zip(steps, values, strict=True) if isfinite(y)]
+    for slot, (key, (index, values)) in enumerate(found.items()):
+        points = [(float(x), float(y)) for x, y in zip(index, values, strict=True) if isfinite(y)]
         if points:
             x, y = zip(*points, strict=True)
             series.append(Series(key, x, y, slot=slot, style=_style(x), faint=key == background))
-    is_log = _is_wide([value for line in series for value in line.y])
-    return Figure(name, title, "optimizer step", label, tuple(series), y_log=is_log)
+    is_log = _is_wide([value for line in series for value in line.y]) and not percent
+    span = tuple(map(float, steps))
+    return Figure(name, title, "optimizer step", label, tuple(series), y_log=is_log, x_span=span, percent=percent)
 
 
 def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6) -> Figure:

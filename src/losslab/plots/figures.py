@@ -100,6 +100,7 @@ class Figure:
         x_names: names of x = 0, 1, 2 ... where x counts things and measures nothing; it is drawn downwards then, so
             that the names have room.
         marks: values to compare with.
+        x_span: values that the x axis covers beside those drawn, so that figures share it.
         y_span: values that the y axis covers beside those drawn, so that two figures share it.
         percent: whether y is a fraction of one that is shown in percent.
     """
@@ -113,6 +114,7 @@ class Figure:
     y_log: bool = False
     x_names: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
+    x_span: tuple[float, ...] = ()
     y_span: tuple[float, ...] = ()
     percent: bool = False
 
@@ -141,7 +143,8 @@ def x_range(figure: Figure) -> tuple[float, float]:
     """Ends of the x axis, with a margin; decades where it is logarithmic, half a step around where it counts."""
     if figure.x_names:
         return -0.5, len(figure.x_names) - 0.5
-    return _range([x for series in figure.series for x in series.x], figure.x_log, 0.02)
+    drawn = [x for series in figure.series for x in series.x]
+    return _range([*drawn, *figure.x_span], figure.x_log, 0.02)
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
