@@ -2,7 +2,7 @@
 
 import pytest
 
-from losslab.cli.options import check_decimal, check_machine, parse_duration
+from losslab.cli.options import check_machine, parse_duration
 from losslab.errors import InvalidInput
 
 
@@ -15,13 +15,6 @@ def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="must be a duration above zero, such as 90s"):
         parse_duration(text)
-
-
-def test_a_comma_in_a_number_is_answered_with_the_number() -> None:
-    with pytest.raises(InvalidInput, match=r"--lr \(=0,001\) must have a decimal point: 0\.001"):
-        check_decimal("--lr", "0,001")
-    for text in ("0.001", "1e-3", "cosine(max_lr=0.1)", "piecewise(values=[1,2])"):
-        check_decimal("--lr", text)
 
 
 def test_the_processor_can_always_train() -> None:

@@ -15,8 +15,8 @@ SAMPLE = "fashion-mnist-sample"
 
 WRONG = [
     (TRAIN, ("--batch", "10000"), "--batch (=10000) exceeds the 207 training images of samples:tiny_data"),
-    (TRAIN, ("--lr", "0,001"), "--lr (=0,001) must have a decimal point: 0.001"),
-    (TRAIN, ("--lr", "cosine(1e-3)"), "'cosine(1e-3)' is not of the form name or name(key=value, ...)"),
+    (TRAIN, ("--lr", "0,001"), "is no number; write it with a point"),
+    (TRAIN, ("--lr", "cosin(1e-3)"), "did you mean 'cosine'"),
     (TRAIN, ("--lr", "0"), "must be a number greater than 0"),
     (TRAIN, ("--batch-size", "8"), "unknown option --batch-size; did you mean --batch?"),
     (TRAIN, ("--dataset", "cifar10"), "unknown option --dataset; did you mean --data?"),

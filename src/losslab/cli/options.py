@@ -13,7 +13,6 @@ Flag = Annotated[bool, Parameter(negative=())]
 """An option that is given or not, without a --no- form."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_COMMA = re.compile(r"\d+,\d+")
 
 
 def parse_duration(text: str) -> float:
@@ -42,16 +41,6 @@ def choice_of(option: str, text: str) -> dict[str, Any]:
         return parse_choice(text)
     except ValueError as error:
         raise InvalidInput(f"--{option}: {error}") from error
-
-
-def check_decimal(option: str, text: str) -> None:
-    """Refuse a number with a comma.
-
-    Raises:
-        InvalidInput: when the text is one, with the number that it should be.
-    """
-    if _COMMA.fullmatch(text):
-        raise InvalidInput(f"{option} (={text}) must have a decimal point: {text.replace(',', '.')}")
 
 
 def check_machine(device: str, threads: int | None) -> None:

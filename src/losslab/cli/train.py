@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
-from losslab.cli.options import Flag, check_decimal, check_machine, choice_of
+from losslab.cli.options import Flag, check_machine, choice_of
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_picture
@@ -77,7 +77,6 @@ def train(
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
-    check_decimal("--lr", lr)
     subset = {"train_images": train_images, "validation_fraction": validation_fraction}
     given = {key: value for key, value in subset.items() if value is not None}
     run = make_run(
