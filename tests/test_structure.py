@@ -27,6 +27,7 @@ ORDER = (
     "policies",
     "augment",
     "data",
+    "tasks",
     "spec",
     "process",
     "training",

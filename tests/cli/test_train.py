@@ -46,7 +46,7 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--model", "samples:counting(count=3)"], "not a torch.nn.Module"),
         (["--learning", "3"], "learning"),
         (["--lr", "one_cycle(max_lr=1, up_fraction=0.1)"], "over 4 steps: `steps` (=4) with `up_fraction` (=0.1)"),
-        (["--lr", "triangular(base_lr=1)"], "missing a required argument: 'max_lr'"),
+        (["--lr", "triangular(base_lr=1)"], "triangular needs `max_lr`"),
         (["--figure", "run.gif"], "--figure run.gif: must end in one of .pdf, .png, .svg"),
         (["--figure", "nowhere/run.png"], "there is no folder nowhere"),
     ],
