@@ -135,6 +135,22 @@ def from_row(row: dict[str, Any]) -> Record:
     return kind(**values)
 
 
+def metrics_of(record: Evaluation | Final, part: str) -> dict[str, float | None]:
+    """What was measured of a part, such as ``validation``, beside its loss: metric -> value, accuracy first.
+
+    Example:
+        >>> metrics_of(Final(2, "cd", 1.0, None, 0.25, 0.2, metrics={"test_mae": 0.5}), "test")
+        {'mae': 0.5}
+    """
+    accuracy = getattr(record, f"{part}_accuracy", None)
+    found: dict[str, float | None] = {} if accuracy is None else {"accuracy": accuracy}
+    prefix = f"{part}_"
+    for name, value in (record.metrics or {}).items():
+        if name.startswith(prefix):
+            found[name.removeprefix(prefix)] = value
+    return found
+
+
 def deterministic(record: Record) -> dict[str, Any]:
     """The row without its times: equal to the bit whenever the run is repeated."""
     return {key: value for key, value in to_row(record).items() if key not in TIMES}

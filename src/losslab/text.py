@@ -72,17 +72,6 @@ def loss(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
-def scores(part: str, mean_loss: float, accuracy: float | None) -> str:
-    """Loss and accuracy of a part of the data, without the accuracy where the task has none.
-
-    Example:
-        >>> scores("validation", 0.5, 0.75), scores("test", 0.5, None)
-        ('validation loss 0.5000 accuracy 75.00%', 'test loss 0.5000')
-    """
-    text = f"{part} loss {loss(mean_loss)}"
-    return text if accuracy is None else f"{text} accuracy {accuracy:.2%}"
-
-
 def percent(fraction: float | None) -> str:
     """A fraction of one in percent.
 
@@ -91,6 +80,19 @@ def percent(fraction: float | None) -> str:
         ['52.1', '%']
     """
     return NONE if fraction is None else f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
+
+
+def score(metric: str, value: float | None) -> str:
+    """A metric's value: an accuracy in percent, any other as a number.
+
+    Example:
+        >>> score("accuracy", 0.9012), score("top_5", 0.5), score("mae", 0.25)
+        ('90.12%', '50.00%', '0.2500')
+    """
+    if value is None:
+        return NONE
+    is_fraction = metric.endswith("accuracy") or metric.startswith("top_")
+    return f"{value:.2%}" if is_fraction else loss(value)
 
 
 def size(amount: float | None) -> str:

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.live import Live
 
 from losslab.cli.live import Board
+from losslab.records import Evaluation, Final, metrics_of
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
-from losslab.text import duration, scores
+from losslab.text import duration, loss, score
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> None:
@@ -57,11 +58,14 @@ def outcome(result: RunResult) -> str:
     if result.status != "done":
         return f"{result.status}: {result.message}"
     last, final = result.evaluations[-1], result.final
-    parts = [scores("training", last.train_loss, None)]
+    parts = [f"training loss {loss(last.train_loss)}"]
     if last.validation_loss is not None:
-        parts.append(scores("validation", last.validation_loss, last.validation_accuracy))
-    if final and final.test_accuracy is not None:
-        parts.append(f"test accuracy {final.test_accuracy:.2%}")
-    elif final and final.test_loss is not None:
-        parts.append(scores("test", final.test_loss, None))
+        parts.append(" ".join([f"validation loss {loss(last.validation_loss)}", *metrics(last, "validation")]))
+    if final and final.test_loss is not None:
+        parts.append(" ".join(["test", *metrics(final, "test")]))
     return f"{', '.join(parts)}, {duration(last.train_seconds)} of training"
+
+
+def metrics(record: Evaluation | Final, part: str) -> list[str]:
+    """What was measured of a part beside its loss, each in a word and a number."""
+    return [f"{name} {score(name, value)}" for name, value in metrics_of(record, part).items()]

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import Flag, check_machine, choice_of
+from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_picture
@@ -18,7 +19,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import training_images
 from losslab.study.store import ENDED, RunFolder
-from losslab.text import number, scores
+from losslab.text import loss, number
 from losslab.training.timeline import Timeline
 
 DIVERGING = 4.0
@@ -218,16 +219,11 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
-        parts = [
-            f"epoch {record.epoch:6.2f}",
-            f"step {record.step:6,}",
-            scores("training", record.train_loss, record.train_accuracy),
-        ]
+        trained = " ".join([f"training loss {loss(record.train_loss)}", *metrics(record, "train")])
+        parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
         if record.validation_loss is not None:
-            parts.append(scores("validation", record.validation_loss, record.validation_accuracy))
-        metrics = record.metrics or {}
-        parts += [f"{name.replace('_', ' ')} {number(value)}" for name, value in metrics.items()]
+            parts.append(" ".join([f"validation loss {loss(record.validation_loss)}", *metrics(record, "validation")]))
         return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
-        return scores("test", record.test_loss, record.test_accuracy)
+        return " ".join([f"test loss {loss(record.test_loss)}", *metrics(record, "test")])
     return ""
