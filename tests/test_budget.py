@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,8 +69,20 @@ def test_epochs_shrink_first_then_images_then_the_grid() -> None:
 
 
 def test_a_budget_below_the_smallest_scale_says_what_that_takes() -> None:
-    with pytest.raises(InvalidInput, match=r"the budget \(=0 s left\) is too small for mine: its smallest scale takes"):
+    with pytest.raises(
+        InvalidInput, match=r"the budget \(=0\.5 s left\) is too small for mine: its smallest scale takes"
+    ):
         planned(0.5)
+
+
+def test_each_stage_that_trains_starts_its_workers() -> None:
+    """The least of several measurements is the start: the others had worked before."""
+    (stage,) = STUDY.stages
+    study = STUDY.model_copy(update={"stages": (stage, stage.model_copy(update={"name": "again"}))})
+    costs = {kind: replace(cost, worker_seconds=3.0) for kind, cost in COSTS.items()}
+    costs |= {"another": replace(next(iter(costs.values())), worker_seconds=9.0)}
+    with_start = make_plan(study, costs, workers=2, threads=1)
+    assert [part.seconds for part in with_start.stages] == pytest.approx([FULL_SECONDS + 3.0] * 2)
 
 
 def test_more_workers_need_more_memory_and_less_time() -> None:

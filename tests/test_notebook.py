@@ -49,6 +49,7 @@ def cells(page: str) -> list[list[str]]:
 def test_an_answer_is_a_table_a_figure_and_a_data_frame(make: Callable, tmp_path: Path) -> None:
     answer = make()
     assert len(cells(answer._repr_html_())) > 3
+    assert answer.plot()._repr_png_().startswith(b"\x89PNG")
     answer.plot().savefig(tmp_path / "answer.png")
     assert (tmp_path / "answer.png").stat().st_size > 5000
     assert len(answer.to_pandas()) > 3
@@ -76,9 +77,9 @@ def test_the_html_of_a_ledger_has_its_rows_and_totals() -> None:
 def test_the_figure_of_a_ledger_has_a_bar_for_each_layer_that_costs() -> None:
     counted = losslab.count("lenet5")
     macs, parameters = counted.plot().axes
-    costly = [row for row in counted.rows if int(row.macs) or int(row.parameters)]
-    assert [bar.get_width() for bar in macs.patches] == [int(row.macs) for row in costly]
-    assert [bar.get_width() for bar in parameters.patches] == [int(row.parameters) for row in costly]
+    assert [bar.get_width() for bar in macs.patches] == [int(row.macs) for row in counted.rows if int(row.macs)]
+    costly = [int(row.parameters) for row in counted.rows if int(row.parameters)]
+    assert [bar.get_width() for bar in parameters.patches] == costly
 
 
 def test_text_of_a_user_is_escaped() -> None:

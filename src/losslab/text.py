@@ -1,10 +1,25 @@
-"""Numbers and lists as a reader wants to see them."""
+"""Numbers, durations, sizes and lists as people read them: one form of each, everywhere."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from losslab.analysis.estimates import DIGITS, Estimate
-
+DIGITS = 4
+"""Significant digits that are shown."""
+LARGEST = 1e15
+"""From here on a number is written with an exponent: its digits could not be counted at a glance."""
 NONE = "–"
+
+
+class Measured(Protocol):
+    """A mean, and its standard deviation over seeds where there are several."""
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+
+    @property
+    def spread(self) -> float | None:
+        """Over seeds; None with one."""
 
 
 def number(value: float | None, digits: int = DIGITS) -> str:
@@ -16,7 +31,22 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    is_whole = 10**digits - 0.5 <= abs(value) < LARGEST
+    return f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
+
+
+def cell(value: object) -> str:
+    """Any value in a table of facts: a measured number in three digits, a whole one with all of them.
+
+    Example:
+        >>> cell(0.012345), cell(1234567), cell(None), cell(True), cell("valley")
+        ('0.0123', '1,234,567', '–', 'True', 'valley')
+    """
+    if value is None or isinstance(value, float):
+        return number(value, 3)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
 
 
 def measured(value: float | None, digits: int = DIGITS) -> str:
@@ -28,7 +58,18 @@ def measured(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}"
+    is_whole = 10 ** (digits - 1) - 0.05 <= abs(value) < LARGEST
+    return f"{value:,.0f}" if is_whole else f"{value:#.{digits}g}"
+
+
+def loss(value: float) -> str:
+    """A loss in a column of losses: four decimals, or an exponent where it is out of all proportion.
+
+    Example:
+        >>> loss(0.83539), loss(1.1e15)
+        ('0.8354', '1.1e+15')
+    """
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
 def percent(fraction: float | None) -> str:
@@ -51,17 +92,22 @@ def score(metric: str, value: float | None) -> str:
     if value is None:
         return NONE
     is_fraction = metric.endswith("accuracy") or metric.startswith("top_")
-    return f"{value:.2%}" if is_fraction else f"{value:.4f}"
+    return f"{value:.2%}" if is_fraction else loss(value)
 
 
-def size(amount: int | None) -> str:
-    """Bytes for people.
+def size(amount: float | None) -> str:
+    """Bytes for people, in powers of 1,000.
 
     Example:
-        >>> size(1_440_000_000).split(), size(None)
-        (['1.4', 'GB'], '–')
+        >>> [size(amount).split() for amount in (1_440_000_000, 5_200_000, 890)], size(None)
+        ([['1.4', 'GB'], ['5.2', 'MB'], ['0.9', 'kB']], '–')
     """
-    return NONE if amount is None else f"{amount / 1e9:.1f}\u00a0GB"
+    if amount is None:
+        return NONE
+    for bytes_in_unit, unit in ((1e9, "GB"), (1e6, "MB")):
+        if amount >= bytes_in_unit:
+            return f"{amount / bytes_in_unit:,.1f}\N{NO-BREAK SPACE}{unit}"
+    return f"{amount / 1e3:.1f}\N{NO-BREAK SPACE}kB"
 
 
 def duration(seconds: float | None) -> str:
@@ -78,7 +124,7 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
 def names(labels: Sequence[str]) -> str:
@@ -88,7 +134,9 @@ def names(labels: Sequence[str]) -> str:
         >>> names(["Adam"]), names(["Adam", "SGD"]), names(["a", "b", "c"])
         ('Adam', 'Adam and SGD', 'a, b and c')
     """
-    return " and ".join(filter(None, [", ".join(labels[:-1]), *labels[-1:]]))
+    if len(labels) < 2:
+        return "".join(labels)
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def count(amount: int, noun: str) -> str:
@@ -109,7 +157,7 @@ def shape(sizes: Sequence[int] | Mapping[str, Sequence[int]]) -> str:
         ('32×32×256', '4096', 'ids 128, image 8×8×3')
     """
     if isinstance(sizes, Mapping):
-        return ", ".join(f"{name} {shape(one)}" for name, one in sizes.items())
+        return ", ".join(f"{name} {shape(part)}" for name, part in sizes.items())
     return "×".join(map(str, [*sizes[1:], *sizes[:1]]))
 
 
@@ -133,8 +181,9 @@ def times(value: float | None) -> str:
     return f"{measured(value, 3)} times"
 
 
-def spread(estimate: Estimate | None) -> str:
+def spread(estimate: Measured | None) -> str:
     """A mean, with its standard deviation over seeds where there are several."""
     if estimate is None:
         return NONE
-    return measured(estimate.mean) + (f" ± {measured(estimate.spread, 2)}" if estimate.spread is not None else "")
+    mean = measured(estimate.mean)
+    return mean if estimate.spread is None else f"{mean} ± {measured(estimate.spread, 2)}"

@@ -1,4 +1,4 @@
-"""`losslab data`: list, fetch, show."""
+"""``losslab data``: list, fetch, show."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_picture_of_unknown_format_is_refused(tmp_path: Path) -> None:
         (["fetch", "cifar"], 2, "did you mean 'cifar10'"),
         (["fetch", "cifar10", "--source", "debian"], 2, "does not have cifar10"),
         (["show", "cifar"], 2, "did you mean 'cifar10'"),
-        (["show", SAMPLE, "--picture", "missing/x.png"], 1, "missing/x.png: No such file or directory"),
+        (["show", SAMPLE, "--picture", "missing/x.png"], 2, "--picture missing/x.png: there is no folder missing"),
         (["show", SAMPLE, "--picture", "x.exe"], 2, "must end in"),
         (["show"], 2, ""),
     ],

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import combinations, cycle
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +278,18 @@ def test_axe_finds_no_barrier(browser: Any, all_studies: Path, axe: Path, scheme
     found = page.evaluate("axe.run()")
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
     assert len(found["passes"]) > 20
+
+
+@pytest.mark.parametrize("width", [320, 400, 1280])
+def test_the_labels_of_marks_are_apart(browser: Any, mission: Path, width: int) -> None:
+    page, _ = visit(browser, mission, viewport={"width": width, "height": 800})
+    labelled = page.evaluate("""() => [...document.querySelectorAll('.plot')].map(plot => {
+        const boxes = [...plot.querySelectorAll('.annotation-text')].map(each => each.getBoundingClientRect());
+        const frame = plot.getBoundingClientRect();
+        return boxes.map(box => [box.left - frame.left, box.top, box.right - frame.left, box.bottom, frame.width]);
+    })""")
+    pairs = [pair for boxes in labelled for pair in combinations(boxes, 2)]
+    assert len(pairs) >= 5
+    for one, two in pairs:
+        assert one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] + 2 or two[3] <= one[1] + 2, (one, two)
+    assert all(box[0] >= 0 and box[2] <= box[4] for boxes in labelled for box in boxes)

@@ -4,20 +4,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from fake_study import part_one, write_run
 from page_text import sections
 
-from losslab.analysis.estimates import Estimate
 from losslab.cli import main
 from losslab.errors import InvalidInput, StoreError
-from losslab.plots import charts
-from losslab.plots.figures import Figure, Mark, Series, label_shifts, log_ticks, table
-from losslab.plots.files import write_files
-from losslab.plots.web import to_plotly
 from losslab.report.equations import equation
 from losslab.report.render import render, write_report
 from losslab.study.results import read_results
@@ -109,77 +103,10 @@ def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:
     assert "<img" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 
-def test_labels_and_data_of_figures_are_escaped() -> None:
-    series = tuple(Series(PAYLOAD + str(i), (1.0, 2.0), (1.0, 2.0 + i), slot=i) for i in range(2))
-    figure = Figure("hostile", PAYLOAD, PAYLOAD, PAYLOAD, series, marks=(Mark(PAYLOAD, y=1.5),))
-    assert "<script" not in str(to_plotly(figure))
-    assert "<img" not in str(to_plotly(figure))
-
-
-@pytest.mark.parametrize("name", ['a"><script>', "A", "", "../x", "a b"])
-def test_figure_names_are_safe_for_pages_and_files(name: str) -> None:
-    with pytest.raises(ValueError, match="lower-case"):
-        Figure(name, "t", "x", "y", ())
-
-
 @pytest.mark.parametrize("latex", [r"\text{<script>alert(1)</script>}", r"a & b", "&lt;"])
 def test_equations_refuse_markup(latex: str) -> None:
     with pytest.raises(ValueError, match="markup"):
         equation(latex)
-
-
-def test_hostile_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
-    label = r"$\frac{$ <b> 汉字 --> ]]>"
-    series = tuple(Series(label + str(i), (1.0, 2.0), (1.0, 2.0 + i), slot=i) for i in range(2))
-    write_files(Figure("hostile", label, label, label, series, marks=(Mark(label, x=1.5),)), tmp_path)
-    assert (tmp_path / "hostile.png").read_bytes().startswith(b"\x89PNG")
-    assert "<b>" not in (tmp_path / "hostile.svg").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    "figure",
-    [
-        Figure("dot", "one point", "x", "y", (Series("a", (1.0,), (1.0,)),)),
-        Figure("band", "band", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (0.5, 1.5), (1.5, 2.5)),), y_log=True),
-        Figure("ring", "r", "", "", (Series("a", (1e-9, 9.0), (1.0, 2.0)),), x_log=True, marks=(Mark("m", 9.0, 2.0),)),
-        charts.compared("rows", "rows", {"a": {"x + y": Estimate((0.5,), 100)}}, ("m", "v"), [Mark("same", y=0.4)]),
-        Figure("below", "b", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0), (-1.0, 1.0), (2.0, 3.0)),), y_log=True),
-        charts.compared("zero", "rows", {"a": {"x": Estimate((0.01, 0.1)), "y": Estimate((9.0, 9.1))}}, ("m", "v")),
-        charts.compared("long", "rows", {"a" * 999: {"x" * 999: Estimate((1.0,))}, "b": {}}, ("m", "v")),
-        charts.compared("wide", "rows", {"a": {"x": Estimate((0.01,)), "y": Estimate((9.0,))}}, ("m", "v")),
-    ],
-    ids=lambda figure: figure.name,
-)  # fmt: skip
-def test_every_kind_of_figure_draws_both_ways(tmp_path: Path, figure: Figure) -> None:
-    write_files(figure, tmp_path)
-    spec = to_plotly(figure)
-    assert spec["data"]
-    assert table(figure)[1]
-
-
-def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
-    series = tuple(Series(str(i), (1.0, 2.0), (2.0, 1.0 + i / 1000)) for i in range(5))
-    shifts = label_shifts(Figure("close", "t", "x", "y", series), 280, 16)
-    ends = sorted(shift + index * 0.28 / 1.12 for index, shift in enumerate(shifts))
-    assert all(upper - lower > 15 for lower, upper in pairwise(ends))
-
-
-@pytest.mark.parametrize(
-    ("ends", "expected"),
-    [
-        ((-9.0, 1.0), [10.0**exponent for exponent in range(-9, 2)]),
-        ((-1.0, 1.0), [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]),
-        ((0.2, 0.8), [2.0, 3.0, 4.0, 5.0]),
-    ],
-    ids=["ten decades", "two", "half of one"],
-)
-def test_log_axes_are_labelled_sparsely(ends: tuple[float, float], expected: list[float]) -> None:
-    assert log_ticks(ends) == pytest.approx(expected)
-
-
-def test_the_numbers_behind_a_figure_are_exact_and_complete() -> None:
-    figure = Figure("f", "t", "epoch", "loss", (Series("a", (1.0, 2.0), (0.5, 0.25)), Series("b", (2.0,), (0.125,))))
-    assert table(figure) == (("epoch", "a", "b"), [("1", "0.5", ""), ("2", "0.25", "0.125")])
 
 
 def test_command_prints_the_page_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

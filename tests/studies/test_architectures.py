@@ -17,10 +17,6 @@ from losslab.accounting import as_json, count, gradient_support
 from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
 from losslab.files import write_json
-from losslab.plots.figures import table
-from losslab.plots.files import write_files
-from losslab.plots.ledger_charts import by_layer, growth
-from losslab.plots.web import to_plotly
 from losslab.report.module_diagram import module_diagram
 from losslab.report.render import render
 from losslab.report.stack_diagram import stack_diagram
@@ -353,18 +349,6 @@ def test_the_drawn_stack_reaches_from_one_unit_to_all_that_it_sees() -> None:
     assert len(centres) == 1
     assert len(drawn.cones) == 1 + 2 + 2
     assert "depends on 5, 9 and 13 neighbouring units" in drawn.words
-
-
-def test_bars_and_growth_draw_both_ways(tmp_path: Path) -> None:
-    ledgers = {name: as_json(count(name)) for name in ("alexnet", "alexnet-torchvision")}
-    bars = by_layer("bars", "t", ledgers, "macs", "million MACs")
-    assert table(bars)[1][0] == ("conv1", "105.415", "70.2768")
-    assert {trace["orientation"] for trace in to_plotly(bars)["data"]} == {"h"}
-    grown = growth("grown", "t", ledgers)
-    assert grown.series[0].y == (1, 11, 19, 51, 67, 99, 131, 163, 195)
-    for figure in (bars, grown):
-        write_files(figure, tmp_path)
-        assert (tmp_path / f"{figure.name}.png").stat().st_size > 10_000
 
 
 def test_users_text_in_a_count_stays_text(copied: StudyFolder) -> None:

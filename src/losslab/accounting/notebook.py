@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from losslab import notebook
 from losslab.accounting.render import as_json, as_table
+from losslab.plots.charts import by_layer
+from losslab.plots.files import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,13 +27,7 @@ def frame(ledger: "Ledger") -> Any:
 
 def figure(ledger: "Ledger") -> "Figure":
     """MACs and parameters by layer, as bars; layers without either are left out."""
-    from matplotlib.figure import Figure
-
-    rows = [row for row in ledger.rows if int(row.macs) or int(row.parameters)]
-    made = Figure(figsize=(9, 1.2 + 0.22 * len(rows)), layout="constrained")
-    for axes, quantity in zip(made.subplots(1, 2, sharey=True), ("macs", "parameters"), strict=True):
-        axes.barh([row.name.replace("$", r"\$") for row in rows], [int(getattr(row, quantity)) for row in rows])
-        axes.set_xlabel("MACs" if quantity == "macs" else quantity)
-    axes.invert_yaxis()
-    made.suptitle(ledger.model.replace("$", r"\$"))
-    return made
+    counted = {ledger.model: as_json(ledger)}
+    macs = by_layer("macs", f"{ledger.model}: multiply-accumulates", counted, "macs", "MACs", unit=1)
+    parameters = by_layer("parameters", f"{ledger.model}: parameters", counted, "parameters", "parameters", unit=1)
+    return draw([macs, parameters], columns=2)

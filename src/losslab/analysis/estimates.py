@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
+from losslab.text import DIGITS
+
 Z95 = 1.959964
 """Normal quantile of a two-sided 95 % interval."""
 
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """Student's t, two-sided 95 %, for 1 to 10 degrees of freedom; beyond, the last is used and a little too wide."""
-
-DIGITS = 4
-"""Significant digits that are shown; values that agree in all of them count as equal."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,16 @@ for _name, (_path, _does, _example) in _COMMANDS.items():
 app.register_install_completion_command(help="Make the shell complete commands and options.")
 
 
+_LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
+_SAME = {"--batch-size": "--batch", "--batch_size": "--batch", "--dataset": "--data", "--network": "--model"}
+_OTHER_NAMES = {
+    "train": _LEARNING_RATE | _SAME | {"--output": "--out", "--max-steps": "--steps"},
+    "find lr": _SAME | {"--min": "--start", "--max": "--end", "--min-lr": "--start", "--max-lr": "--end"},
+    "find batch": _LEARNING_RATE | {"--batch-sizes": "--sizes", "--dataset": "--data", "--network": "--model"},
+}
+"""Command -> what its options are called elsewhere -> what they are called here."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -75,7 +85,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _complain(str(error), 2)
+        return _complain(_known_elsewhere(sys.argv[1:] if arguments is None else arguments) or str(error), 2)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
@@ -88,6 +98,17 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
     return status if isinstance(status, int) else 0
+
+
+def _known_elsewhere(arguments: Sequence[str]) -> str:
+    """What to write in place of an option by which another tool knows the same thing; empty where there is none."""
+    options = [word.partition("=")[0] for word in arguments]
+    for command, names in _OTHER_NAMES.items():
+        words = command.split()
+        unknown = [option for option in options if option in names]
+        if options[: len(words)] == words and unknown:
+            return f"unknown option {unknown[0]}; did you mean {names[unknown[0]]}?"
+    return ""
 
 
 def _complain(message: str, status: int) -> int:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from losslab.cli.options import Flag
 from losslab.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def count(
     *,
     input: Annotated[list[str] | None, Parameter(negative=())] = None,
     bias: bool = True,
-    show_work: Annotated[bool, Parameter(negative=())] = False,
-    training: Annotated[bool, Parameter(negative=())] = False,
+    show_work: Flag = False,
+    training: Flag = False,
     optimizer: str = "sgd",
     batch_size: int = 1,
     format: Format = "table",
     compare: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> None:
     """Count parameters, activations, multiply-accumulates and receptive fields of a network, row by row.
 

@@ -2,18 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
 from losslab import data
-from losslab.cli.options import print_json
+from losslab.cli.options import Flag, print_json
 from losslab.data.catalog import Entry
 from losslab.data.loading import stored_path
-
-Flag = Annotated[bool, Parameter(negative=())]
+from losslab.plots.files import check_picture
 
 app = App(name="data", help="List, fetch and show data sets.")
 
@@ -93,11 +92,13 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
         picture: File of the picture, .png, .svg or .pdf; NAME-samples.png when absent, none with --json.
         json: Print JSON.
     """
-    dataset = data.load_images(name)
-    facts = data.summary(dataset)
     if picture is None and not json:
         stem = re.sub(r"[^\w.-]+", "-", Path(name).resolve().name)
         picture = Path(f"{stem}-samples.png")
+    if picture is not None:
+        check_picture("--picture", picture)
+    dataset = data.load_images(name)
+    facts = data.summary(dataset)
     if picture is not None:
         data.write_samples(dataset, picture)
     if json:

@@ -6,6 +6,7 @@ from typing import Any
 
 from losslab.choice import Choice
 from losslab.cli.text_plot import text_plot
+from losslab.text import number
 from losslab.training.timeline import Step, Timeline
 
 ROWS = 16
@@ -33,7 +34,7 @@ def as_lines(timeline: Timeline) -> list[str]:
     lrs = [step.lr for step in steps]
     return [
         f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "
-        f"{totals['epochs']:.4g} epochs, {totals['samples']:,} images seen, {totals['evaluations']:,} evaluations",
+        f"{number(totals['epochs'])} epochs, {totals['samples']:,} images seen, {totals['evaluations']:,} evaluations",
         f"batch size {_span(timeline.batch_sizes)}, learning rate {_span(lrs)}",
         f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
         *(_line(timeline, steps[index]) for index in shown),
@@ -60,7 +61,7 @@ def _totals(timeline: Timeline) -> dict[str, Any]:
 
 def _line(timeline: Timeline, step: Step) -> str:
     epoch = timeline.seen[step.index] / timeline.training_images
-    return f"{step.index:>9,}{epoch:>10.2f}{step.batch_size:>13,}{step.lr:>14.4g}"
+    return f"{step.index:>9,}{epoch:>10.2f}{step.batch_size:>13,}{number(step.lr):>14}"
 
 
 def _curve(name: str, policy: float | Choice, values: Sequence[float]) -> list[str]:
@@ -72,4 +73,4 @@ def _curve(name: str, policy: float | Choice, values: Sequence[float]) -> list[s
 
 def _span(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
-    return f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    return number(low) if low == high else f"{number(low)} to {number(high)}"

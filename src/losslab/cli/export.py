@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from losslab.errors import InvalidInput
 from losslab.integrations import mlflow, tensorboard
 from losslab.study.fields import labels
 from losslab.study.results import RunResult, read_results, read_run
 from losslab.study.store import RunFolder, StudyFolder
+from losslab.text import count
 
 Tracker = Literal["tensorboard", "mlflow"]
 TRACKERS: dict[Tracker, Callable[[str, dict[str, RunResult], Path], None]] = {
@@ -19,7 +18,7 @@ TRACKERS: dict[Tracker, Callable[[str, dict[str, RunResult], Path], None]] = {
 }
 
 
-def export(folder: Path, *, to: Tracker, out: Annotated[Path | None, Parameter(negative=())] = None) -> None:
+def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
     """Write what the runs of a folder recorded for TensorBoard or MLflow.
 
     Example: losslab export runs/adaptive-optimizers --to tensorboard
@@ -29,15 +28,15 @@ def export(folder: Path, *, to: Tracker, out: Annotated[Path | None, Parameter(n
         to: tensorboard (`pip install losslab[tensorboard]`) or mlflow (`pip install losslab[mlflow]`).
         out: Where it goes, a folder that does not exist yet; FOLDER/tensorboard or FOLDER/mlflow when absent.
     """
-    place = out or folder / to
-    if place.exists():
-        raise InvalidInput(f"--out {place}: exists already; delete it or choose another")
+    out = out or folder / to
+    if out.exists():
+        raise InvalidInput(f"--out {out}: exists already; delete it or choose another")
     study, runs = _runs(folder)
     try:
-        TRACKERS[to](study, runs, place)
+        TRACKERS[to](study, runs, out)
     except ModuleNotFoundError as error:
         raise InvalidInput(f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'") from error
-    print(f"{len(runs)} runs in {place}")
+    print(f"{count(len(runs), 'run')} in {out}")
 
 
 def _runs(folder: Path) -> tuple[str, dict[str, RunResult]]:

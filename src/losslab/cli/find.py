@@ -2,19 +2,19 @@
 
 import sys
 from math import ceil
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from losslab.cli.options import choice_of, print_json
+from losslab.cli.options import Flag, check_machine, choice_of, print_json
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
-from losslab.ranges.display import shown
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
 from losslab.study.sizes import check_batch, training_images
+from losslab.text import cell
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
@@ -27,8 +27,6 @@ COLUMNS = {
     "noise scale": "noise_scale",
 }
 """Heading -> entry of the curve."""
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(name="find", help="Find the range of learning rates or batch sizes by training.")
 
@@ -87,6 +85,7 @@ def lr(
         check_rule(mode, rule)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
+    check_machine(device, threads)
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
@@ -142,6 +141,7 @@ def batch(
     listed = _parse_sizes(sizes)
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    check_machine(device, threads)
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
     first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
@@ -203,7 +203,7 @@ def _lr_summary(found: LrRange) -> str:
     names = "learning rate", "training loss, averaged"
     plot = text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)
     spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
-    low, suggestion, high = map(shown, marks.values())
+    low, suggestion, high = map(cell, marks.values())
     said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
     again = (
         "" if found.found else "more --steps, or a --start and --end nearer to where the loss moves, may show a range"
@@ -218,6 +218,6 @@ def _batch_summary(found: BatchRange) -> str:
     lines = [text_plot(rows["batch_size"], rows["loss"], names=names, log=True, marks=marks)]
     lines += ["  ".join(f"{heading:>11}" for heading in COLUMNS)]
     cells = zip(*(rows[key] for key in COLUMNS.values()), strict=True)
-    lines += ["  ".join(f"{shown(value):>11}" for value in row) for row in cells]
-    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {shown(found.noise_scale)}"
+    lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in cells]
+    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}"
     return "\n".join(line for line in (*lines, said if found.found else "", found.reason) if line)

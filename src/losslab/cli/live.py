@@ -1,6 +1,6 @@
 """The runs of a study at work, as a table that a terminal shows anew while they train."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from rich.console import Group, RenderableType
@@ -8,12 +8,12 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from losslab.cli.options import show_duration
 from losslab.records import Start, Steps
 from losslab.spec import Run
 from losslab.study.execute import RunRecorded, StageBegan
 from losslab.study.fields import labels
 from losslab.study.sizes import training_images
+from losslab.text import duration, loss
 from losslab.training.timeline import Timeline
 
 
@@ -32,10 +32,10 @@ class _Row:
     def after(self, record: Steps) -> "_Row":
         """The row when these steps are done."""
         images = sum(record.batch_size)
-        loss = sum(loss * size for loss, size in zip(record.loss, record.batch_size, strict=True)) / images
+        losses = [mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)]
         step = record.first_step + len(record.loss)
         accuracy = f"{sum(record.correct) / images:.1%}" if record.correct else ""
-        return _Row(self.name, self.timeline, self.since, self.watched_from, step, f"{loss:.4f}", accuracy)
+        return replace(self, step=step, loss=loss(sum(losses) / images), accuracy=accuracy)
 
     def cells(self) -> tuple[str, ...]:
         """Run, epoch, loss, accuracy, time left."""
@@ -47,7 +47,7 @@ class _Row:
 
 def _left(since: float, done: float, missing: float) -> str:
     """The time that is left at the pace until now; nothing where no pace is known."""
-    return show_duration((monotonic() - since) / done * missing) if done else ""
+    return duration((monotonic() - since) / done * missing) if done else ""
 
 
 class Board:
@@ -101,8 +101,9 @@ class Board:
         rows = list(self._rows.values())
         done = self._ended + sum(row.step / row.timeline.total_steps for row in rows)
         for task in self._bar.tasks:
-            left = _left(self._since, done - self._before, (task.total or 0.0) - done)
-            self._bar.update(task.id, completed=done, ended=self._ended, left=f"{left} left" if left else "")
+            time_left = _left(self._since, done - self._before, (task.total or 0.0) - done)
+            left = f"{time_left} left" if time_left else ""
+            self._bar.update(task.id, completed=done, ended=self._ended, left=left)
         table = Table("run", "epoch", "loss", "accuracy", "left", box=None, padding=(0, 2, 0, 2), header_style="dim")
         for row in rows:
             table.add_row(*row.cells())

@@ -1,15 +1,15 @@
 """``losslab machine``: what is installed, what is stored, what the machine can do."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from losslab.cli.options import print_json
+from losslab.cli.options import Flag, print_json
+from losslab.text import count, number, size
 
 
-def machine(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+def machine(*, json: Flag = False) -> None:
     """Show versions, optional packages, cached data, cores, memory, and measured ceilings; takes three seconds.
 
     Args:
@@ -31,13 +31,15 @@ def machine(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     by_one, by_all, copied = facts["ceilings"].values()
+    memory, free = size(facts["memory_bytes"]), size(facts["available_memory_bytes"])
+    names = ("losslab", "torch", "numpy", "python", "platform", "processor")
     return [
-        *((name, facts[name]) for name in ("losslab", "torch", "numpy", "python", "platform", "processor")),
+        *((name, facts[name]) for name in names),
         *((name, version or "not installed") for name, version in facts["optional"].items()),
-        ("cores", f"{facts['cores']}; torch uses {facts['threads']} thread(s)"),
-        ("memory", f"{facts['memory_bytes'] / 1e9:.1f} GB, {facts['available_memory_bytes'] / 1e9:.1f} GB of it free"),
+        ("cores", f"{facts['cores']}; torch uses {count(facts['threads'], 'thread')}"),
+        ("memory", f"{memory}, {free} of it free"),
         ("GPUs", ", ".join(facts["gpus"]) or "none that torch can use"),
-        *((f"data {one['name']}", f"{one['bytes'] / 1e6:,.1f} MB, {one['path']}") for one in facts["data"]),
-        ("matrix product", f"{by_all:.1f} GFLOP/s in float32, {by_one:.1f} by one thread"),
-        ("copy", f"{copied:.1f} GB/s, read and written"),
+        *((f"data {dataset['name']}", f"{size(dataset['bytes'])}, {dataset['path']}") for dataset in facts["data"]),
+        ("matrix product", f"{number(by_all, 3)} GFLOP/s in float32, {number(by_one, 3)} by one thread"),
+        ("copy", f"{number(copied, 3)} GB/s, read and written"),
     ]

@@ -1,11 +1,16 @@
-"""What several commands share: durations, JSON output, sizes for people."""
+"""What several commands share: flags, durations, choices, devices, JSON output."""
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from losslab.choice import parse_choice
 from losslab.errors import InvalidInput
+
+Flag = Annotated[bool, Parameter(negative=())]
+"""An option that is given or not, without a --no- form."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -26,22 +31,6 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def show_duration(seconds: float) -> str:
-    """A duration for people.
-
-    Example:
-        >>> show_duration(5400), show_duration(75), show_duration(0.5)
-        ('1 h 30 min', '1 min 15 s', '0.5 s')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def choice_of(option: str, text: str) -> dict[str, Any]:
     """The table that an option's text stands for.
 
@@ -52,6 +41,25 @@ def choice_of(option: str, text: str) -> dict[str, Any]:
         return parse_choice(text)
     except ValueError as error:
         raise InvalidInput(f"--{option}: {error}") from error
+
+
+def check_machine(device: str, threads: int | None) -> None:
+    """Refuse a device or a number of threads that this machine cannot train with.
+
+    Raises:
+        InvalidInput: no such device here, or no thread.
+    """
+    import torch
+
+    if threads is not None and threads < 1:
+        raise InvalidInput(f"--threads (={threads}) must be at least 1")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        if reason.startswith(("Expected one of", "Invalid device")):
+            raise InvalidInput(f"--device (={device}) must be cpu, cuda, cuda:1, mps or xpu") from error
+        raise InvalidInput(f"--device (={device}) cannot be used here ({reason}); cpu always can") from error
 
 
 def print_json(value: Any) -> None:

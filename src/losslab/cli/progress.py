@@ -10,7 +10,7 @@ from losslab.cli.live import Board
 from losslab.records import Evaluation, Final, metrics_of
 from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
 from losslab.study.results import RunResult
-from losslab.text import score
+from losslab.text import duration, loss, score
 
 
 def show_progress(progress: Iterator[Progress], console: Console) -> None:
@@ -30,8 +30,8 @@ def show_progress(progress: Iterator[Progress], console: Console) -> None:
 
 def _show(event: Progress, board: Board, console: Console) -> None:
     if isinstance(event, StageBegan):
-        kind, planned = ("networks", event.counts) if event.counts else ("runs", event.runs)
-        console.print(f"{event.stage}: {event.missing} of {len(planned)} {kind} to do")
+        planned = f"{len(event.counts):,} networks" if event.counts else f"{len(event.runs):,} runs"
+        console.print(f"{event.stage}: {event.missing:,} of {planned} to do")
         board.begin(event)
     elif isinstance(event, StageSkipped):
         console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
@@ -58,12 +58,12 @@ def outcome(result: RunResult) -> str:
     if result.status != "done":
         return f"{result.status}: {result.message}"
     last, final = result.evaluations[-1], result.final
-    parts = [f"training loss {last.train_loss:.4f}"]
+    parts = [f"training loss {loss(last.train_loss)}"]
     if last.validation_loss is not None:
-        parts.append(" ".join([f"validation loss {last.validation_loss:.4f}", *metrics(last, "validation")]))
+        parts.append(" ".join([f"validation loss {loss(last.validation_loss)}", *metrics(last, "validation")]))
     if final and final.test_loss is not None:
         parts.append(" ".join(["test", *metrics(final, "test")]))
-    return f"{', '.join(parts)}, {last.train_seconds:.1f} s of training"
+    return f"{', '.join(parts)}, {duration(last.train_seconds)} of training"
 
 
 def metrics(record: Evaluation | Final, part: str) -> list[str]:

@@ -3,18 +3,16 @@
 import webbrowser
 from json import dumps
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from losslab.cli.options import Flag
 from losslab.report.render import write_report
 
 
 def report(
     folder: Path,
     *,
-    open: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    open: Flag = False,
+    json: Flag = False,
     figures: Path | None = None,
 ) -> None:
     """Write the report of a study folder: one HTML file that works offline, and every figure as PNG and SVG.

@@ -8,6 +8,7 @@ from rich.table import Table
 from losslab.cli.text_plot import sparkline
 from losslab.study.fields import labels
 from losslab.study.results import RunResult, StudyResults
+from losslab.text import number
 
 Row = dict[str, Any]
 
@@ -23,7 +24,7 @@ def status_table(rows: list[Row]) -> Table:
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
     for row in rows:
-        cells = {key: "" if row[key] is None else f"{row[key]:.4g}" for key in ("epoch", "loss")}
+        cells = {key: "" if row[key] is None else number(row[key]) for key in ("epoch", "loss")}
         table.add_row(*map(str, (row | cells).values()))
     return table
 
@@ -41,7 +42,9 @@ def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
         for count_id in stage.get("counts", ())
     ]
     waiting = len(stage["runs"]) - len(started)
-    return rows + [nothing | {"run": f"{waiting} more"}] * bool(waiting)
+    if waiting:
+        rows.append(nothing | {"run": f"{waiting:,} more"})
+    return rows
 
 
 def _course(result: RunResult) -> Row:

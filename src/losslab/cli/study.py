@@ -4,35 +4,37 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
 from losslab import data
 from losslab.analysis.runs import failed_runs
-from losslab.cli.options import parse_duration, print_json, show_duration
+from losslab.cli.measuring import watched
+from losslab.cli.options import Flag, parse_duration, print_json
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.spec import Layout, Study
-from losslab.study import plan as budgets
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
 from losslab.study.fields import labels
 from losslab.study.plan import Plan, plan_at
+from losslab.study.plan import plan as plan_study
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand, load_study, study_names
 from losslab.study.store import StudyFolder
+from losslab.text import count, duration, number, size
 
 DEFAULT_BUDGET = "10m"
 ALL = "all"
 """Every study that ships."""
+LEAST_SECONDS = 5.0
+"""No budget below: to start a worker and measure one step takes about as long."""
 SAMPLE = "fashion-mnist-sample"
 FAILURES = frozenset({"failed", "out_of_memory", "unreadable", "not counted"})
-
-Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(name="study", help="Plan, run and resume studies.")
 
@@ -49,7 +51,8 @@ def list_studies(*, json: Flag = False) -> None:
     studies = [load_study(name) for name in study_names()]
     if json:
         print_json([{"name": study.name, "title": study.title} for study in studies])
-    for study in [] if json else studies:
+        return
+    for study in studies:
         print(f"{study.name:28} {study.title}")
 
 
@@ -87,18 +90,22 @@ def plan(
     """
     if not device_tflops > 0:
         raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
-    budget_seconds = None if full else parse_duration(budget)
-    chosen = choose_engine(engine, address)
+    budget_seconds = None if full else _parse_budget(budget)
+    selected = choose_engine(engine, address)
     facts = []
-    for asked, share in _shares(study, seeds, budget_seconds):
-        made = budgets.plan(asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen)
-        from losslab.study.flops import operations  # imports torch, which a faulty study is to be spared
+    for part, share in _shares(study, seeds, budget_seconds):
+        measuring = watched(selected, share)
+        planned = plan_study(
+            part, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=measuring
+        )
+        # Imported late: it pulls in torch, and an invalid study should fail first.
+        from losslab.study.flops import operations
 
-        whole = plan_at(asked, FULL, made.costs, made.workers, made.threads, made.layouts)
+        whole = plan_at(part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts)
         flops = operations(run for stage in whole.stages for run in stage.runs)
-        facts.append({**_plan_facts(made), "full_seconds": whole.seconds, "full_flops": flops})
+        facts.append({**_plan_facts(planned), "full_seconds": whole.seconds, "full_flops": flops})
         if not json:
-            _print_plan(made)
+            _print_plan(planned)
             _print_full(whole, flops, device_tflops)
     if json:
         print_json(facts if study == ALL else facts[0])
@@ -138,37 +145,48 @@ def run(
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
-    budget_seconds = None if full else parse_duration(budget)
-    chosen = choose_engine(engine, address)
+    budget_seconds = None if full else _parse_budget(budget)
+    selected = choose_engine(engine, address)
     console = Console(quiet=quiet, highlight=False, markup=False)
-    place = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
+    out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
-    for asked, share in _shares(study, seeds, budget_seconds):
-        folder = StudyFolder(place / asked.name if study == ALL else place)
+    for part, share in _shares(study, seeds, budget_seconds):
+        folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
-        asked = _with_data(asked, sample_if_offline)
-        made = _same_plan(folder, asked, share, chosen)
-        if made:
+        part = _with_data(part, sample_if_offline)
+        planned = _same_plan(folder, part, share, selected)
+        if planned:
             console.print(f"{folder.path} holds this study already: what is missing is run as it was planned")
         else:
-            made = budgets.plan(
-                asked, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=chosen
+            measuring = watched(selected, share, quiet=quiet)
+            planned = plan_study(
+                part, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=measuring
             )
-            _print_plan(made, console)
+            _print_plan(planned, console)
         facts = {"budget_seconds": share, "command": shlex.join(["losslab", *sys.argv[1:]])}
-        code |= _carry_out(made, folder, console, facts, chosen)
-    console.print(f"next: losslab report {place}", soft_wrap=True)
+        code |= _carry_out(planned, folder, console, facts, selected)
+    console.print(f"next: losslab report {out}", soft_wrap=True)
     return code
+
+
+def _parse_budget(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds < LEAST_SECONDS:
+        raise InvalidInput(f"--budget (={text}) must be at least {duration(LEAST_SECONDS)}, for measuring alone")
+    return seconds
 
 
 def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
     """The studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
     if name != ALL:
         return [(_with_seeds(load_study(name), seeds), budget_seconds)]
-    studies = [load_study(each) for each in study_names()]
-    train = [study for study in studies if any(not stage.count for stage in study.stages)]
-    share = None if budget_seconds is None else budget_seconds / max(1, len(train))
-    return [(_with_seeds(study, seeds), share) if study in train else (study, None) for study in studies]
+    studies = [load_study(shipped) for shipped in study_names()]
+    training = [study for study in studies if any(not stage.count for stage in study.stages)]
+    share = None if budget_seconds is None else budget_seconds / max(1, len(training))
+    shares: list[tuple[Study, float | None]] = []
+    for study in studies:
+        shares.append((_with_seeds(study, seeds), share) if study in training else (study, None))
+    return shares
 
 
 @app.command
@@ -183,12 +201,12 @@ def resume(folder: Path, *, engine: EngineName = "local", address: str | None = 
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         quiet: Print nothing but errors.
     """
-    chosen = choose_engine(engine, address)
+    selected = choose_engine(engine, address)
     console = Console(quiet=quiet, highlight=False, markup=False)
     code = 0
-    for each in study_folders(folder):
-        facts = {key: each.plan.get(key) for key in ("budget_seconds", "command")}
-        code |= _carry_out(planned_before(each, chosen), each, console, facts, chosen)
+    for part in study_folders(folder):
+        facts = {key: part.plan.get(key) for key in ("budget_seconds", "command")}
+        code |= _carry_out(planned_before(part, selected), part, console, facts, selected)
     console.print(f"next: losslab report {folder}", soft_wrap=True)
     return code
 
@@ -226,7 +244,8 @@ def _with_seeds(study: Study, seeds: int | None) -> Study:
 def _with_data(study: Study, sample_if_offline: bool) -> Study:
     """The study with its data in the cache, or on the embedded sample where that is allowed and needed."""
     try:
-        for name in {run.data.name for stage in study.stages for run in expand(stage)}:
+        runs = [run for stage in study.stages for run in expand(stage)]
+        for name in {run.data.name for run in runs}:
             data.load(name)
     except DataUnavailable as error:
         if not sample_if_offline:
@@ -248,37 +267,39 @@ def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None, 
     name = (before.get("study") or {}).get("name")
     if name != study.name:
         raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
-    same = before.get("spec") == study.model_dump(mode="json") and before.get("budget_seconds") == budget_seconds
-    return planned_before(folder, engine) if same else None
+    has_same_spec = before.get("spec") == study.model_dump(mode="json")
+    is_same = has_same_spec and before.get("budget_seconds") == budget_seconds
+    return planned_before(folder, engine) if is_same else None
 
 
-def _plan_facts(made: Plan) -> dict[str, Any]:
+def _plan_facts(planned: Plan) -> dict[str, Any]:
     return {
-        "study": made.study.name,
-        "scale": describe_scale(made),
-        "predicted_seconds": made.seconds,
-        "predicted_memory_bytes": made.memory_bytes,
-        "workers": made.workers,
-        "threads": made.threads,
-        "layouts": made.used_layouts,
+        "study": planned.study.name,
+        "scale": describe_scale(planned),
+        "predicted_seconds": planned.seconds,
+        "predicted_memory_bytes": planned.memory_bytes,
+        "workers": planned.workers,
+        "threads": planned.threads,
+        "layouts": planned.used_layouts,
         "stages": [
             {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
-            for stage in made.stages
+            for stage in planned.stages
         ],
     }
 
 
-def _print_plan(made: Plan, console: Console | None = None) -> None:
+def _print_plan(planned: Plan, console: Console | None = None) -> None:
     console = console or Console(highlight=False, markup=False)
-    console.print(made.study.title, style="bold")
+    console.print(planned.study.title, style="bold")
     table = Table("stage", "runs", "predicted", "scale", box=None)
-    for planned in made.stages:
-        count = len(planned.runs or planned.stage.count)
-        table.add_row(planned.stage.name, str(count), show_duration(planned.seconds), stage_scale(planned))
+    for stage in planned.stages:
+        runs = len(stage.runs or stage.stage.count)
+        table.add_row(stage.stage.name, f"{runs:,}", duration(stage.seconds), stage_scale(stage))
     console.print(table)
-    crew = [f"{made.workers} workers of {made.threads} thread(s)", *sorted(set(made.used_layouts.values()))]
+    workers = f"{count(planned.workers, 'worker')} of {count(planned.threads, 'thread')}"
+    crew = [workers, *sorted(set(planned.used_layouts.values()))]
     console.print(
-        f"predicted in all {show_duration(made.seconds)} and {made.memory_bytes / 1e9:.1f} GB with {', '.join(crew)}",
+        f"predicted in all {duration(planned.seconds)} and {size(planned.memory_bytes)} with {', '.join(crew)}",
         soft_wrap=True,
     )
 
@@ -286,21 +307,21 @@ def _print_plan(made: Plan, console: Console | None = None) -> None:
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     if not flops:
         return
-    here, there = show_duration(whole.seconds), show_duration(flops / (device_tflops * 1e12))
+    here, there = duration(whole.seconds), duration(flops / (device_tflops * 1e12))
     print(
         f"the full study takes about {here} here; by its {flops:.2g} operations, {there} on a device that sustains "
-        f"{device_tflops:g} TFLOP/s (--device-tflops)"
+        f"{number(device_tflops)} TFLOP/s (--device-tflops)"
     )
 
 
-def _carry_out(made: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
+def _carry_out(planned: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
     """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
     try:
-        show_progress(execute(made, folder, facts, engine), console)
+        show_progress(execute(planned, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         again = f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
         raise Interrupted(again, number) from None
     bad = failed_runs(read_results(folder))
     console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
-    return int(any(each.status in FAILURES for each in bad))
+    return int(any(result.status in FAILURES for result in bad))

@@ -1,23 +1,62 @@
 """A curve in the terminal, in dots of braille, so that a remote machine needs no browser."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
 from shutil import get_terminal_size
 
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.ranges.display import shown
+from losslab.text import number
 
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of a braille character, by row and column of the dot."""
+BRAILLE = 0x2800
+"""The braille character without dots."""
 MARGIN = 9
 """Characters for the numbers of the vertical axis."""
-MOST_COLUMNS = 72
+LEAST_COLUMNS = 20
+"""Of the curve, however narrow the terminal says that it is."""
+FEW = 16
+"""A curve of so many points or fewer has each of them on its horizontal axis."""
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS = 16
 """Characters of a line of bars at most."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The horizontal axis: from the lowest to the highest value over a number of columns."""
+
+    low: float
+    high: float
+    columns: int
+    log: bool
+
+    def fractions(self, values: Floats) -> Floats:
+        """Where values lie, from 0 at the left end to 1 at the right one."""
+        ends = np.array([self.low, self.high])
+        if self.log:
+            ends, values = np.log10(ends), np.log10(values)
+        return np.asarray((values - ends[0]) / (ends[1] - ends[0]))
+
+    def column(self, value: float) -> int:
+        """The column of a value."""
+        fraction = self.fractions(np.array([value], np.float64))[0]
+        return round(float(fraction) * (self.columns - 1))
+
+    def ticks(self, points: Floats) -> list[float]:
+        """The values to be labelled, both ends first: the points where they are few, powers of ten on a log axis."""
+        ends = [self.low, self.high]
+        if len(points) <= FEW:
+            return [*ends, *points[1:-1].tolist()]
+        if not self.log:
+            return ends
+        decades = range(ceil(np.log10(self.low)), floor(np.log10(self.high)) + 1)
+        return [*ends, *(10.0**decade for decade in decades)]
 
 
 def text_plot(
@@ -29,7 +68,7 @@ def text_plot(
     marks: Mapping[str, float | None] | None = None,
     rows: int = 8,
 ) -> str:
-    """A line through points, each axis with its lowest and highest value, as wide as the terminal.
+    """Draw a line through points, as wide as the terminal, with numbers on both axes.
 
     Args:
         x: increasing values; where there are more than fit, neighbours are averaged.
@@ -41,26 +80,22 @@ def text_plot(
     Returns:
         Lines of text; none where fewer than two points are left.
     """
-    points = np.array([(a, np.nan if b is None else b) for a, b in zip(x, y, strict=True)], np.float64).reshape(-1, 2)
+    pairs = [(a, np.nan if b is None else b) for a, b in zip(x, y, strict=True)]
+    points = np.array(pairs, np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) < 2:
         return ""
-    columns = min(get_terminal_size().columns, MOST_COLUMNS) - MARGIN
-    across = np.log10(points[:, 0]) if log else points[:, 0]
-    ends = across[0], across[-1]
-    across, heights = _thinned(across, columns), _thinned(points[:, 1], columns)
-    low, high = heights.min(), heights.max()
-    lines = _braille((across - ends[0]) / (ends[1] - ends[0]), (heights - low) / ((high - low) or 1.0), columns, rows)
-    labels = [shown(float(high)), *[""] * (rows - 2), shown(float(low))]
-    drawn = [names[1], *(f"{label:>{MARGIN - 1}} {line}" for label, line in zip(labels, lines, strict=True))]
-    kept = {name: value for name, value in (marks or {}).items() if value is not None}
-    places = [round((_scaled(value, log) - ends[0]) / (ends[1] - ends[0]) * (columns - 1)) for value in kept.values()]
-    under = "".join("^" if place in places else " " for place in range(columns)).rstrip()
-    axis = f"{names[0]}{', logarithmic' if log else ''}"
-    left, right = (f"{end:.5g}" for end in (points[0, 0], points[-1, 0]))
-    drawn += [" " * MARGIN + under] * bool(kept)
-    drawn += [" " * MARGIN + left + axis.center(columns - len(left) - len(right)) + right]
-    return "\n".join(line.rstrip() for line in drawn)
+    columns = max(LEAST_COLUMNS, get_terminal_size().columns - MARGIN)
+    axis = _Axis(points[0, 0], points[-1, 0], columns, log)
+    across, heights = _thinned(axis.fractions(points[:, 0]), columns), _thinned(points[:, 1], columns)
+    low, high = float(heights.min()), float(heights.max())
+    curve = _braille(across, (heights - low) / ((high - low) or 1.0), columns, rows)
+    values = [_vertical(high), *[""] * (rows - 2), _vertical(low)]
+    lines = [f"{value:>{MARGIN - 1}} {line}" for value, line in zip(values, curve, strict=True)]
+    known = {name: value for name, value in (marks or {}).items() if value is not None}
+    for line in (*_mark_lines(known, axis), *_tick_lines(points[:, 0], axis), _title_line(names[0], axis)):
+        lines.append(" " * MARGIN + line)
+    return "\n".join([names[1], *(line.rstrip() for line in lines)])
 
 
 def sparkline(values: Sequence[float | None]) -> str:
@@ -69,13 +104,56 @@ def sparkline(values: Sequence[float | None]) -> str:
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return ""
-    heights = np.array([part.mean() for part in np.array_split(finite, min(len(finite), SPARK_COLUMNS))])
-    up = (heights - heights.min()) / ((heights.max() - heights.min()) or 1.0)
-    return "".join(BARS[round(float(height) * (len(BARS) - 1))] for height in up)
+    parts = np.array_split(finite, min(len(finite), SPARK_COLUMNS))
+    heights = np.array([part.mean() for part in parts])
+    span = (heights.max() - heights.min()) or 1.0
+    levels = np.round((heights - heights.min()) / span * (len(BARS) - 1))
+    return "".join(BARS[int(level)] for level in levels)
 
 
-def _scaled(value: float, log: bool) -> float:
-    return float(np.log10(value)) if log else value
+def _mark_lines(marks: Mapping[str, float], axis: _Axis) -> list[str]:
+    """A ^ under each mark, and the names in as many lines as keep them apart."""
+    if not marks:
+        return []
+    columns = {name: axis.column(value) for name, value in marks.items()}
+    arrows = _line([("^", column) for column in columns.values()], axis.columns)[0]
+    lines = [arrows]
+    waiting = list(columns.items())
+    while waiting:
+        line, waiting = _line(waiting, axis.columns)
+        lines.append(line)
+    return lines
+
+
+def _tick_lines(points: Floats, axis: _Axis) -> list[str]:
+    """The numbers of the horizontal axis, as many as there is room for."""
+    labels = [(number(tick, 3), axis.column(tick)) for tick in axis.ticks(points)]
+    return [_line(labels, axis.columns)[0]]
+
+
+def _title_line(name: str, axis: _Axis) -> str:
+    title = f"{name}, logarithmic" if axis.log else name
+    return title.center(axis.columns)
+
+
+def _line(labels: Sequence[tuple[str, int]], columns: int) -> tuple[str, list[tuple[str, int]]]:
+    """A line with each label centred on its column, earlier ones first, and the labels that found no room."""
+    line = [" "] * columns
+    left: list[tuple[str, int]] = []
+    for text, column in labels:
+        start = min(max(0, column - len(text) // 2), max(0, columns - len(text)))
+        around = line[max(0, start - 1) : start + len(text) + 1]
+        if any(sign not in (" ", "^") for sign in around):
+            left.append((text, column))
+        else:
+            line[start : start + len(text)] = text
+    return "".join(line), left
+
+
+def _vertical(value: float) -> str:
+    """A number of the vertical axis, which has no room for all digits of a large one."""
+    text = number(value, 3)
+    return text if len(text) < MARGIN else f"{value:.1e}"
 
 
 def _thinned(values: Floats, columns: int) -> Floats:
@@ -85,10 +163,11 @@ def _thinned(values: Floats, columns: int) -> Floats:
 
 
 def _braille(across: Floats, up: Floats, columns: int, rows: int) -> list[str]:
-    """A line through points of the unit square; dots of one column reach to those of the next."""
-    places = np.linspace(0.0, 1.0, 2 * columns)
-    dots = np.round((1 - np.interp(places, across, up)) * (4 * rows - 1)).astype(int)
-    cells = np.full((rows, columns), 0x2800)
+    """A line through points of the unit square."""
+    positions = np.linspace(0.0, 1.0, 2 * columns)
+    dots = np.round((1 - np.interp(positions, across, up)) * (4 * rows - 1)).astype(int)
+    cells = np.full((rows, columns), BRAILLE)
+    # The dots of a column reach to those of the next, so that a steep line has no gaps.
     for column, (dot, following) in enumerate(zip(dots, [*dots[1:], dots[-1]], strict=True)):
         step = 1 if following > dot else -1
         for row in range(dot, following, step) or [dot]:

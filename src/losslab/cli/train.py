@@ -8,17 +8,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from losslab.cli.drawing import check_figure, draw_records, draw_timeline
+from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
-from losslab.cli.options import choice_of
+from losslab.cli.options import Flag, check_machine, choice_of
 from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput, LosslabError
+from losslab.plots.files import check_picture
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
+from losslab.text import loss, number
 from losslab.training.timeline import Timeline
+
+DIVERGING = 4.0
+"""A run whose loss ends at so many times that of the untrained network has diverged."""
 
 
 def train(
@@ -42,9 +47,9 @@ def train(
     threads: int | None = None,
     layout: Layout | None = None,
     device: str = "cpu",
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Flag = False,
     figure: Path | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> None:
     """Train one run and print its records.
 
@@ -73,10 +78,11 @@ def train(
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
-    parts = {"train_images": train_images, "validation_fraction": validation_fraction}
+    subset = {"train_images": train_images, "validation_fraction": validation_fraction}
+    given = {key: value for key, value in subset.items() if value is not None}
     run = make_run(
         {
-            "data": {**choice_of("data", data), **{key: value for key, value in parts.items() if value is not None}},
+            "data": {**choice_of("data", data), **given},
             "model": model,
             "optimizer": optimizer,
             "lr": lr,
@@ -92,7 +98,7 @@ def train(
         }
     )
     if figure:
-        check_figure(figure)
+        check_picture("--figure", figure)
     check_batch(run)
     if dry_run:
         timeline = Timeline(run, training_images(run))
@@ -102,7 +108,7 @@ def train(
         return
     from losslab.training import distributed
 
-    _check_machine(device, threads)
+    check_machine(device, threads)
     with distributed.joined(device) as own_device:
         _train(run, out, own_device, threads, layout, figure, json=json)
 
@@ -131,38 +137,48 @@ def _train(
         records = train_run(run, dataset=load(run.data.name), device=device, layout=layout)
     else:
         _check_folder(RunFolder(out), run.id)
-        _tell_end(RunFolder(out))
+        _report_end(RunFolder(out))
         records = run_in_folder(run, RunFolder(out), layout, device=device)
+    if rank():  # one process of several speaks
+        for _ in records:
+            pass
+        return
     seen: list[Record] = []
     try:
         for record in records:
             seen.append(record)
-            if not rank():
-                _print(record, json=json)
+            _print(record, json=json)
     finally:  # a run that diverged is worth a picture too
-        if figure and not rank():
-            draw_records(RunFolder(out).records() if out else seen, figure)
-        if not json and not rank() and (plot := _loss_plot(seen)):
-            print(plot)
+        course = RunFolder(out).records() if out else seen
+        if figure:
+            draw_records(course, figure)
+        if not json:
+            _print_plot(seen)
+    _check_course(course)
 
 
-def _loss_plot(records: Sequence[Record]) -> str:
-    """The loss of each batch."""
+def _print_plot(records: Sequence[Record]) -> None:
+    """Draw the loss of each batch, where there are two or more."""
     steps = [record for record in records if isinstance(record, Steps)]
-    loss = [value for record in steps for value in record.loss]
-    places = range(steps[0].first_step, steps[0].first_step + len(loss)) if steps else ()
-    return text_plot(places, loss, names=("optimizer step", "training loss of a batch"))
+    losses = [value for record in steps for value in record.loss]
+    first = steps[0].first_step if steps else 0
+    index = range(first, first + len(losses))
+    plot = text_plot(index, losses, names=("optimizer step", "training loss of a batch"))
+    if plot:
+        print(plot)
 
 
 def _print(record: Record, *, json: bool) -> None:
     if json:
         print(dumps(to_row(record), allow_nan=False), flush=True)
-    elif line := _line(record):
+        return
+    line = _line(record)
+    if line:
         print(line, flush=True)
 
 
-def _tell_end(folder: RunFolder) -> None:
-    """Say that a run ended before; raise LosslabError where that was no good end."""
+def _report_end(folder: RunFolder) -> None:
+    """Say that a run is done already; raise LosslabError where it ended badly."""
     status = folder.status
     if status["status"] == "done":
         print(f"{folder.path}: this run is done already", file=sys.stderr)
@@ -170,16 +186,18 @@ def _tell_end(folder: RunFolder) -> None:
         raise LosslabError(f"{folder.path}: {status['message']}")
 
 
-def _check_machine(device: str, threads: int | None) -> None:
-    import torch
-
-    if threads is not None and threads < 1:
-        raise InvalidInput(f"--threads (={threads}) must be at least 1")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"--device (={device}) cannot be used here ({reason}); cpu always can") from error
+def _check_course(records: Sequence[Record]) -> None:
+    """Raise LosslabError when the loss is finite but far above that of the untrained network."""
+    steps = [record for record in records if isinstance(record, Steps)]
+    evaluations = [record for record in records if isinstance(record, Evaluation)]
+    if not steps or not evaluations:
+        return
+    first, last = steps[0].loss[0], evaluations[-1].train_loss
+    if last > DIVERGING * first > 0:
+        raise LosslabError(
+            f"the training diverges: its loss went from {number(first)} to {number(last)}; "
+            "a smaller `lr` is the usual cure"
+        )
 
 
 def _check_folder(folder: RunFolder, run_id: str) -> None:
@@ -194,11 +212,11 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
-        trained = " ".join([f"training loss {record.train_loss:.4f}", *metrics(record, "train")])
+        trained = " ".join([f"training loss {loss(record.train_loss)}", *metrics(record, "train")])
         parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
         if record.validation_loss is not None:
-            parts.append(" ".join([f"validation loss {record.validation_loss:.4f}", *metrics(record, "validation")]))
+            parts.append(" ".join([f"validation loss {loss(record.validation_loss)}", *metrics(record, "validation")]))
         return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
-        return " ".join([f"test loss {record.test_loss:.4f}", *metrics(record, "test")])
+        return " ".join([f"test loss {loss(record.test_loss)}", *metrics(record, "test")])
     return ""

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from losslab.data.dataset import Dataset
 from losslab.errors import InvalidInput
+from losslab.plots.files import SUFFIXES
+from losslab.plots.images import write_rows
 
 _GAP = 2
 
@@ -40,19 +42,6 @@ def write_samples(dataset: Dataset, path: Path, *, per_class: int = 3) -> None:
         InvalidInput: when the file's name has another ending.
         OSError: when it cannot be written.
     """
-    if path.suffix not in (".png", ".svg", ".pdf"):
+    if path.suffix not in SUFFIXES:
         raise InvalidInput(f"--picture (={path}) must end in .png, .svg or .pdf")
-    from matplotlib.figure import Figure
-
-    grid = sample_grid(dataset, per_class)
-    rows = len(dataset.classes)
-    size = min(0.6 * rows, 60.0)
-    figure = Figure(figsize=(size * grid.shape[1] / grid.shape[0] + 1.6, size + 0.6), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(grid, interpolation="nearest")
-    axes.set_yticks((np.arange(rows) + 0.5) * grid.shape[0] / rows, dataset.classes)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title(dataset.title, fontsize="medium", wrap=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    write_rows(sample_grid(dataset, per_class), dataset.classes, dataset.title, path)

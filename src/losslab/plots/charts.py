@@ -1,11 +1,14 @@
 """Findings as figures."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from math import isfinite
+from statistics import median
+from typing import Any, Literal
 
-from losslab.analysis.curves import Curve, Search
-from losslab.analysis.estimates import Estimate
+from losslab.plots.drawable import BatchRange, Curve, Estimate, LrRange, Recorded, Search
 from losslab.plots.figures import Figure, Mark, Series
+from losslab.text import number
 
 WIDE, OUTLYING = 30.0, 3.0
 """Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""
@@ -13,6 +16,13 @@ FEW = 15
 """Curves of fewer points show them."""
 OFFSET = 0.22
 """Distance between points of different series over the same name."""
+POINTS = 300
+"""Points of a curve by step, at most; each is the median of its neighbours."""
+
+Ledgers = Mapping[str, dict[str, Any]]
+"""Label -> ledger, as ``losslab count --json`` prints it."""
+Points = tuple[Sequence[float], Sequence[float]]
+"""Abscissae and ordinates."""
 
 
 def course(
@@ -39,11 +49,14 @@ def course(
         percent: whether they are fractions of one that are shown in percent.
     """
     labels = list(order or found)
-    series = tuple(_line(label, curve, labels.index(label)) for label, curve in found.items())
-    span = tuple(y for curve in (*found.values(), *(beside or {}).values()) for y in curve.mean)
-    return Figure(
-        name, title, x_label, y_label, series, y_log=_wide(span) and not percent, y_span=span, percent=percent
+    series = tuple(
+        Series(label, curve.epochs, curve.mean, curve.low, curve.high, labels.index(label), _style(curve.epochs))
+        for label, curve in found.items()
     )
+    curves = [*found.values(), *(beside or {}).values()]
+    span = tuple(y for curve in curves for y in curve.mean)
+    is_log = _is_wide(span) and not percent
+    return Figure(name, title, x_label, y_label, series, y_log=is_log, y_span=span, percent=percent)
 
 
 def compared(
@@ -65,47 +78,187 @@ def compared(
     names = tuple(dict.fromkeys(label for row in found.values() for label in row))
     middle = (len(found) - 1) / 2
     series = tuple(
-        _points(label, row, names, (place - middle) * OFFSET, place)
-        for place, (label, row) in enumerate(found.items())
+        _points(label, row, names, (slot - middle) * OFFSET, slot)
+        for slot, (label, row) in enumerate(found.items())
         if row
     )
-    every = [estimate for row in found.values() for estimate in row.values()]
-    ends = [end for each in every for end in (each.mean, *(each.interval or ()))]
-    log, percent = _wide(ends), any(each.images for each in every)
-    return Figure(name, title, *axes, series, y_log=log, x_names=names, marks=tuple(marks), percent=percent)
+    estimates = [estimate for row in found.values() for estimate in row.values()]
+    ends = [end for estimate in estimates for end in (estimate.mean, *(estimate.interval or ()))]
+    percent = any(estimate.images for estimate in estimates)
+    return Figure(name, title, *axes, series, y_log=_is_wide(ends), x_names=names, marks=tuple(marks), percent=percent)
 
 
 def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *, order: Sequence[str] = ()) -> Figure:
     """The final validation loss of what each group tried, on a logarithmic axis, the chosen ringed."""
-    series, marks, labels = [], [], list(order or found)
+    series: list[Series] = []
+    rings: list[Mark] = []
+    labels = list(order or found)
     for label, search in found.items():
-        slot, ended = labels.index(label), {value: each.mean for value, each in search.tried.items() if each}
-        if ended:
-            series.append(Series(label, tuple(ended), tuple(ended.values()), slot=slot, style="both"))
-        if search.chosen in ended:
-            marks.append(Mark("chosen", search.chosen, ended[search.chosen], slot))
-    log = _wide([y for each in series for y in each.y], OUTLYING)
-    return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=log, marks=tuple(marks))
+        slot = labels.index(label)
+        losses = {value: estimate.mean for value, estimate in search.tried.items() if estimate}
+        if losses:
+            series.append(Series(label, tuple(losses), tuple(losses.values()), slot=slot, style="both"))
+        if search.chosen in losses:
+            rings.append(Mark("chosen", search.chosen, losses[search.chosen], slot))
+    is_log = _is_wide([y for line in series for y in line.y], OUTLYING)
+    return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=is_log, marks=tuple(rings))
 
 
-def _line(label: str, curve: Curve, slot: int) -> Series:
-    style: Literal["line", "both"] = "both" if len(curve.epochs) < FEW else "line"
-    return Series(label, curve.epochs, curve.mean, curve.low, curve.high, slot, style)
+def lr_figure(name: str, title: str, found: LrRange) -> Figure:
+    """Loss against learning rate, with the band over seeds and the range.
+
+    Args:
+        name: identity of the figure.
+        title: what is shown.
+        found: the range of a ramp or a grid.
+    """
+    curve, is_ramp = found.curve, found.mode == "ramp"
+    series = Series("loss", _thin(curve.lr), _thin(curve.smoothed_loss), style="line" if is_ramp else "both")
+    if len(found.seeds) > 1:
+        series = replace(series, low=_thin(curve.loss_low), high=_thin(curve.loss_high))
+    label = "training loss, averaged" if is_ramp else "training loss at the end"
+    marks = _edges({"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max})
+    return Figure(name, title, "learning rate", label, (series,) if series.x else (), x_log=True, marks=marks)
+
+
+def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
+    """Loss against batch size, without those that diverged, and the range."""
+    curve = found.curve
+    rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
+    ended = [(float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)]
+    marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
+    figure = Figure(name, title, "batch size", "training loss at the end", (), x_log=True, marks=marks)
+    if not ended:
+        return figure
+    x, y, low, high = zip(*ended, strict=True)
+    series = Series("loss", x, y, style="both")
+    if low != high:
+        series = replace(series, low=low, high=high)
+    return replace(figure, series=(series,))
+
+
+def by_step(name: str, title: str, found: Mapping[str, Recorded], column: str, label: str) -> Figure:
+    """A column of the records of every step, such as ``lr`` or ``batch_size``, a line for each run.
+
+    Args:
+        name: identity of the figure.
+        title: what is shown.
+        found: label -> run.
+        column: a list of `losslab.records.Steps`.
+        label: quantity and unit.
+    """
+    series = []
+    for slot, (key, run) in enumerate(found.items()):
+        values = [value for record in run.steps for value in getattr(record, column)]
+        if values:
+            series.append(Series(key, _thin(range(len(values))), _thin(values), slot=slot))
+    return Figure(name, title, "optimizer step", label, tuple(series))
+
+
+def lines(
+    name: str,
+    title: str,
+    found: Mapping[str, Points],
+    label: str,
+    *,
+    background: str = "",
+    steps: Sequence[float] = (),
+    percent: bool = False,
+) -> Figure:
+    """Quantities by optimizer step, every point of them that is finite.
+
+    Args:
+        name: identity of the figure.
+        title: what is shown.
+        found: label -> steps and values.
+        label: quantity and unit.
+        background: the label of a curve that the others are to be seen before.
+        steps: that the axis covers beside those of the curves.
+        percent: whether they are fractions of one that are shown in percent.
+    """
+    series = []
+    for slot, (key, (index, values)) in enumerate(found.items()):
+        points = [(float(x), float(y)) for x, y in zip(index, values, strict=True) if isfinite(y)]
+        if points:
+            x, y = zip(*points, strict=True)
+            series.append(Series(key, x, y, slot=slot, style=_style(x), faint=key == background))
+    is_log = _is_wide([value for line in series for value in line.y]) and not percent
+    span = tuple(map(float, steps))
+    return Figure(name, title, "optimizer step", label, tuple(series), y_log=is_log, x_span=span, percent=percent)
+
+
+def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6) -> Figure:
+    """What each layer costs, as bars; layers that cost nothing in any ledger are left out.
+
+    Args:
+        name: identity of the figure.
+        title: what is shown.
+        ledgers: what is shown side by side.
+        quantity: ``macs``, ``parameters`` or ``activations``.
+        label: quantity and unit.
+        unit: what the numbers are divided by.
+    """
+    costs = {key: {row["name"]: row[quantity] / unit for row in ledger["rows"]} for key, ledger in ledgers.items()}
+    names = tuple(dict.fromkeys(name for cost in costs.values() for name, amount in cost.items() if amount))
+    width, middle = 0.8 / max(1, len(costs)), (len(costs) - 1) / 2
+    series = []
+    for slot, (key, cost) in enumerate(costs.items()):
+        rows = [(index, cost[layer]) for index, layer in enumerate(names) if layer in cost]
+        x = tuple(index + (slot - middle) * width for index, _ in rows)
+        series.append(Series(key, x, tuple(amount for _, amount in rows), slot=slot, style="bars"))
+    return Figure(name, title, "layer", label, tuple(series), x_names=names)
+
+
+def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
+    """How the receptive field grows from layer to layer while it is bounded; a line marks the largest image's side."""
+    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}
+    series = tuple(
+        Series(key, tuple(map(float, range(len(sides)))), sides, slot=slot, style="both")
+        for slot, (key, sides) in enumerate(sizes.items())
+    )
+    largest = max((max(ledger["input_shape"][1:]) for ledger in ledgers.values()), default=1)
+    labels = "convolutions and poolings passed", "side of the field, pixels"
+    return Figure(name, title, *labels, series, marks=(Mark("", y=largest),))
+
+
+def nothing(name: str, title: str) -> Figure:
+    """A figure of what has not been measured."""
+    return Figure(name, title, "", "", ())
+
+
+def _style(x: Sequence[float]) -> Literal["line", "both"]:
+    return "both" if len(x) < FEW else "line"
 
 
 def _points(label: str, row: Mapping[str, Estimate], names: Sequence[str], offset: float, slot: int) -> Series:
     ends = [estimate.interval or (estimate.mean, estimate.mean) for estimate in row.values()]
-    known = any(low < high for low, high in ends)
+    is_known = any(low < high for low, high in ends)
     return Series(
         label,
         tuple(names.index(name) + offset for name in row),
         tuple(estimate.mean for estimate in row.values()),
-        tuple(low for low, _ in ends) if known else None,
-        tuple(high for _, high in ends) if known else None,
+        tuple(low for low, _ in ends) if is_known else None,
+        tuple(high for _, high in ends) if is_known else None,
         slot,
         "points",
     )
 
 
-def _wide(values: Sequence[float], factor: float = WIDE) -> bool:
+def _is_wide(values: Sequence[float], factor: float = WIDE) -> bool:
     return bool(values) and min(values) > 0 and max(values) > factor * min(values)
+
+
+def _thin(values: Sequence[float]) -> tuple[float, ...]:
+    """At most so many points, each the median of as many neighbours."""
+    width = -(-len(values) // POINTS) or 1
+    return tuple(median(values[start : start + width]) for start in range(0, len(values), width))
+
+
+def _edges(ends: Mapping[str, float | None]) -> tuple[Mark, ...]:
+    return tuple(Mark(f"{label} {number(value, 3)}", x=value) for label, value in ends.items() if value is not None)
+
+
+def _sides(ledger: dict[str, Any]) -> list[float]:
+    """Side of the receptive field after each convolution or pooling, where it is bounded."""
+    fields = [row["receptive_field"] for row in ledger["rows"] if row["kind"] in ("conv", "pool")]
+    return [float(field["size"][0]) for field in fields if isinstance(field, dict)]

@@ -1,16 +1,18 @@
-"""Figures as PNG and SVG files, drawn by matplotlib."""
+"""Figures as PNG, SVG and PDF files and in notebooks, drawn by matplotlib."""
 
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losslab.errors import InvalidInput
 from losslab.plots.figures import (
     LIGHT,
     Figure,
-    Mark,
     Series,
     label_shifts,
+    lines_across,
     log_ticks,
+    mark_labels,
     name_lines,
     short,
     x_range,
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Formatter
 
+    from losslab.plots.canvas import Canvas
+
+SUFFIXES = (".pdf", ".png", ".svg")
 INCHES, ROW, BAR_ROW = (7.0, 4.2), 0.4, 0.24
 """Width and least height of a figure, and the height of a name where x counts things, as points or as bars."""
 DOTS_PER_INCH = 200
+WIDTH_POINTS, CHARACTER, LINE = 400, 5.2, 12
+"""Width of the drawing area, of a character and of a row of labels, about; points."""
 SYMBOLS = "oDs^Xv"
-GREY = "#59616d"
+GREY, FAINT = "#59616d", "#b9c0c9"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "font.family": ["DejaVu Sans"],
@@ -45,21 +52,50 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.4,
     "legend.handletextpad": 0.5,
     "legend.columnspacing": 1.4,
-    "svg.hashsalt": "losslab",
 }
 
 
 def write_files(figure: Figure, folder: Path) -> None:
     """Write NAME.png and NAME.svg of a figure into an existing folder."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
+    canvas = draw([figure])
+    canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
+    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
 
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: boxes, no noise
-        canvas = Canvas((INCHES[0], _height(figure)), layout="constrained")
-        _draw(figure, canvas.subplots())
-        canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
-        canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
+
+def check_picture(option: str, path: Path) -> None:
+    """Refuse a picture that could not be written, before anything is done for it.
+
+    Args:
+        option: what the user named it by, such as ``--figure``.
+        path: of the file.
+    Raises:
+        InvalidInput: another kind of file, or no such folder.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InvalidInput(f"{option} {path}: must end in one of {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{option} {path}: there is no folder {path.parent}; make it first")
+
+
+def draw(figures: Sequence[Figure], *, columns: int = 1) -> "Canvas":
+    """Figures side by side and below each other, as one matplotlib figure that shows itself in a notebook.
+
+    Args:
+        figures: from left to right, then downwards.
+        columns: how many stand side by side.
+    """
+    from matplotlib import rc_context
+
+    from losslab.plots.canvas import Canvas
+
+    rows = [figures[start : start + columns] for start in range(0, len(figures), columns)]
+    heights = [max(map(_height, row)) for row in rows]
+    with rc_context(STYLE):
+        canvas = Canvas(figsize=(INCHES[0] * columns, sum(heights)), layout="constrained")
+        grid = canvas.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+        for figure, axes in zip(figures, grid.flat, strict=False):
+            _draw(figure, axes)
+    return canvas
 
 
 def _height(figure: Figure) -> float:
@@ -70,44 +106,59 @@ def _height(figure: Figure) -> float:
 def _draw(figure: Figure, axes: "Axes") -> None:
     for series in figure.series:
         if series.style == "bars":
-            axes.barh(series.x, series.y, figure.bar_width, color=_color(series.slot), label=_plain(series.label))
+            axes.barh(series.x, series.y, figure.bar_width, color=_color(series), label=_plain(series.label))
+        elif figure.x_names:
+            _draw_rows(series, axes)
         else:
-            (_draw_rows if figure.x_names else _draw_series)(series, axes)
-    for mark in figure.marks:
-        _draw_mark(figure, mark, axes)
-    (_scale_rows if figure.x_names else _scale)(figure, axes)
+            _draw_series(series, axes)
+    if figure.x_names:
+        _scale_rows(figure, axes)
+    else:
+        _scale(figure, axes)
+    rows_above = _draw_marks(figure, axes)
     if figure.legend:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0)
-    axes.set_title(_plain(figure.title), pad=28 if figure.legend or figure.marks else 12)
+        rows_above = max(rows_above, 1)
+    axes.set_title(_plain(figure.title), pad=12 + LINE * rows_above)
     if figure.direct:
         _label(figure, axes)
 
 
 def _draw_series(series: Series, axes: "Axes") -> None:
-    color = _color(series.slot)
+    color = _color(series)
     marker = "" if series.style == "line" else _symbol(series)
-    line = "" if series.style == "points" else "--" if series.dash else "-"
-    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=1.6, label=_plain(short(series.label)))
+    line = "--" if series.dash else "-"
+    if series.style == "points":
+        line = ""
+    width = 0.6 if series.faint else 1.6
+    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=width, label=_plain(short(series.label)))
     if series.low and series.high:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, lw=0)
 
 
 def _draw_rows(series: Series, axes: "Axes") -> None:
-    axes.plot(series.y, series.x, _symbol(series), color=_color(series.slot), label=_plain(short(series.label)))
+    axes.plot(series.y, series.x, _symbol(series), color=_color(series), label=_plain(short(series.label)))
     if series.low and series.high:
-        axes.hlines(series.x, series.low, series.high, color=_color(series.slot), lw=1.4)
+        axes.hlines(series.x, series.low, series.high, color=_color(series), lw=1.4)
 
 
-def _draw_mark(figure: Figure, mark: Mark, axes: "Axes") -> None:
-    if mark.x is not None and mark.y is not None:
-        axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_color(mark.slot or 0), mew=1.4)
-        return
-    value = mark.x or 0.0 if mark.y is None else mark.y
-    upright = (mark.y is None) != bool(figure.x_names)
-    (axes.axvline if upright else axes.axhline)(value, color=GREY, lw=1, ls=":")
-    at, where = ((value, 1), ("data", "axes fraction")) if upright else ((1, value), ("axes fraction", "data"))
-    side = "center" if upright else "right"
-    axes.annotate(_plain(mark.label), at, (0, 3), where, "offset points", ha=side, color=GREY, fontsize=9)
+def _draw_marks(figure: Figure, axes: "Axes") -> int:
+    """Rings and lines to compare with; the rows that their labels take above the drawing."""
+    for mark in figure.marks:
+        if mark.x is not None and mark.y is not None:
+            axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_slot_color(mark.slot or 0), mew=1.4)
+    for mark in lines_across(figure):
+        axes.axhline(mark.value, color=GREY, lw=1, ls=":")
+        label = axes.annotate(_plain(mark.label), (1, mark.value), (0, 3), ("axes fraction", "data"), "offset points")
+        label.set(ha="right", color=GREY, fontsize=9)
+    labels = mark_labels(figure, WIDTH_POINTS, CHARACTER)
+    for upright in labels:
+        value, shift = upright.mark.value, (0, 3 + LINE * upright.row)
+        axes.axvline(value, color=GREY, lw=1, ls=":")
+        text = _plain(upright.mark.label)
+        label = axes.annotate(text, (value, 1), shift, ("data", "axes fraction"), "offset points")
+        label.set(ha=upright.anchor, color=GREY, fontsize=9)
+    return max((upright.row + 1 for upright in labels), default=0)
 
 
 def _scale(figure: Figure, axes: "Axes") -> None:
@@ -145,16 +196,20 @@ def _percent() -> "Formatter":
 
 def _label(figure: Figure, axes: "Axes") -> None:
     """Each series' name at its end, moved apart where two would overlap."""
-    height = INCHES[1] * 72 * 0.78
+    height = INCHES[1] * 72 * 0.78  # what title and axis leave of the figure, in points
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
         end = (series.x[-1], series.y[-1])
         label = axes.annotate(
             _plain(short(series.label)), end, (8, shift), textcoords="offset points", annotation_clip=False
         )
-        label.set(color=_color(series.slot), fontsize=9, fontweight="bold", va="center")
+        label.set(color=_color(series), fontsize=9, fontweight="bold", va="center")
 
 
-def _color(slot: int) -> str:
+def _color(series: Series) -> str:
+    return FAINT if series.faint else _slot_color(series.slot)
+
+
+def _slot_color(slot: int) -> str:
     return LIGHT[slot % len(LIGHT)]
 
 

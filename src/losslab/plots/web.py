@@ -1,16 +1,31 @@
-"""Figures for the page: the JSON that plotly.js draws; the page's script gives the colours of light and dark."""
+"""Figures for the page: the JSON that plotly.js draws; the page's script adds the colours of light and dark."""
 
 from collections.abc import Iterator
 from html import escape
 from math import log10
 from typing import Any
 
-from losslab.plots.figures import Figure, Mark, Series, label_shifts, log_ticks, name_lines, short, x_range, y_range
+from losslab.plots.figures import (
+    Figure,
+    Mark,
+    MarkLabel,
+    Series,
+    label_shifts,
+    lines_across,
+    log_ticks,
+    mark_labels,
+    name_lines,
+    short,
+    x_range,
+    y_range,
+)
 
 HEIGHT, ROW = 360, 46
 """Of a whole figure, and of one name where x counts things; pixels."""
 TOP, BOTTOM, LEFT, RIGHT = 28, 52, 64, 16
 LINE, CHARACTER = 16, 7.2
+NARROW = 240
+"""Width of the drawing area on a phone, in pixels: labels of marks that are apart there are apart everywhere."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
 TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
 TURNED |= {y: x for x, y in TURNED.items()}
@@ -49,7 +64,8 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         "y": series.y,
         "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
         "hovertemplate": _hover(figure),
-        "line": {"width": 2, "dash": "dash" if series.dash else "solid"},
+        "line": {"width": 1 if series.faint else 2, "dash": "dash" if series.dash else "solid"},
+        "opacity": 0.35 if series.faint else 1,
         "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
         "error_y": _errors(series) if points else None,
         "meta": {"slot": series.slot},
@@ -57,7 +73,10 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
 
 
 def _hover(figure: Figure) -> str:
-    value = f"%{{{'x' if figure.x_names else 'y'}:{'.1%' if figure.percent else '.4~g'}}}"
+    """What plotly shows of a point: a template in its own language, with x and y of the turned drawing."""
+    axis = "x" if figure.x_names else "y"
+    form = ".1%" if figure.percent else ".4~g"
+    value = f"%{{{axis}:{form}}}"
     return f"%{{text}}: {value}" if figure.x_names else value
 
 
@@ -111,21 +130,28 @@ def _ring(mark: Mark) -> dict[str, Any]:
 
 
 def _layout(figure: Figure) -> dict[str, Any]:
-    across = [mark for mark in figure.marks if (mark.x is None) != (mark.y is None)]
+    upright = mark_labels(figure, NARROW, CHARACTER)
+    rows_above = max((label.row for label in upright), default=0)
+    top = TOP + LINE * rows_above
+    body = _row(figure) * len(figure.x_names) if figure.x_names else HEIGHT - TOP - BOTTOM
+    direct = _direct_labels(figure) if figure.direct else ()
+    y_axis = _axis(figure.y_label, y_range(figure), figure.y_log)
+    if figure.percent:
+        y_axis["tickformat"] = "~%"
     return {
-        "height": TOP + BOTTOM + _row(figure) * len(figure.x_names) if figure.x_names else HEIGHT,
+        "height": top + body + BOTTOM,
         "barmode": "overlay",
-        "margin": {"l": _left(figure), "r": _right(figure), "t": TOP, "b": BOTTOM},
+        "margin": {"l": _left(figure), "r": _right(figure), "t": top, "b": BOTTOM},
         "hovermode": "x unified" if figure.direct else "closest",
         "showlegend": figure.legend,
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        "xaxis": _places(figure) if figure.x_names else _axis(figure.x_label, x_range(figure), figure.x_log),
-        "yaxis": _axis(figure.y_label, y_range(figure), figure.y_log)
-        | ({"tickformat": "~%"} if figure.percent else {}),
-        "shapes": [_line(mark) for mark in across],
+        "xaxis": _names(figure) if figure.x_names else _axis(figure.x_label, x_range(figure), figure.x_log),
+        "yaxis": y_axis,
+        "shapes": [_line(mark) for mark in figure.marks if mark.is_line],
         "annotations": [
-            *(_direct_labels(figure) if figure.direct else ()),
-            *(_line_label(figure, mark) for mark in across),
+            *direct,
+            *(_upright_label(figure, label) for label in upright),
+            *(_across_label(figure, mark) for mark in lines_across(figure)),
         ],
     }
 
@@ -150,7 +176,7 @@ def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
     return axis
 
 
-def _places(figure: Figure) -> dict[str, Any]:
+def _names(figure: Figure) -> dict[str, Any]:
     """The axis of names, the first on top."""
     texts = ["<br>".join(map(escape, name_lines(name))) for name in figure.x_names]
     return {"type": "linear", "tickvals": list(range(len(texts))), "ticktext": texts, "range": x_range(figure)[::-1]}
@@ -159,12 +185,11 @@ def _places(figure: Figure) -> dict[str, Any]:
 def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
     shifts = label_shifts(figure, HEIGHT - TOP - BOTTOM, LINE)
     for series, shift in zip(figure.series, shifts, strict=True):
-        x, y = series.x[-1], series.y[-1]
         yield {
             "name": f"slot-{series.slot}",
             "text": escape(short(series.label)),
-            "x": log10(x) if figure.x_log else x,
-            "y": log10(y) if figure.y_log else y,
+            "x": _position(series.x[-1], figure.x_log),
+            "y": _position(series.y[-1], figure.y_log),
             "xanchor": "left",
             "xshift": 8,
             "yshift": shift,
@@ -173,16 +198,33 @@ def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
 
 
 def _line(mark: Mark) -> dict[str, Any]:
-    across = {"x0": 0, "x1": 1, "xref": "paper", "y0": mark.y, "y1": mark.y}
-    up = {"x0": mark.x, "x1": mark.x, "y0": 0, "y1": 1, "yref": "paper"}
-    return {"type": "line", "layer": "below", "line": {"width": 1, "dash": "dot"}} | (up if mark.y is None else across)
+    if mark.y is None:
+        ends = {"x0": mark.x, "x1": mark.x, "y0": 0, "y1": 1, "yref": "paper"}
+    else:
+        ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": mark.y, "y1": mark.y}
+    return {"type": "line", "layer": "below", "line": {"width": 1, "dash": "dot"}} | ends
+
+
+def _upright_label(figure: Figure, label: MarkLabel) -> dict[str, Any]:
+    """Above the drawing, in its row."""
+    shift = {"xanchor": label.anchor, "yshift": LINE * label.row}
+    return _line_label(figure, label.mark) | shift
+
+
+def _across_label(figure: Figure, mark: Mark) -> dict[str, Any]:
+    """On the line, at the right edge of the drawing."""
+    return _line_label(figure, mark) | {"xanchor": "right"}
 
 
 def _line_label(figure: Figure, mark: Mark) -> dict[str, Any]:
-    """The label of a line; on a logarithmic axis plotly places annotations, unlike lines, by the logarithm."""
-    if mark.x is not None:
-        at: dict[str, Any] = {"x": log10(mark.x) if figure.x_log else mark.x, "y": 1, "yref": "paper"}
+    """At the end of a mark's line, in the x and y of the figure: a drawing with names downwards turns afterwards."""
+    if mark.y is None:
+        end = {"x": _position(mark.value, figure.x_log), "y": 1, "yref": "paper"}
     else:
-        value = mark.y or 0.0
-        at = {"x": 1, "xref": "paper", "y": log10(value) if figure.y_log else value}
-    return at | {"text": escape(mark.label), "xanchor": "auto", "yanchor": "bottom", "showarrow": False}
+        end = {"x": 1, "xref": "paper", "y": _position(mark.value, figure.y_log)}
+    return end | {"text": escape(mark.label), "yanchor": "bottom", "showarrow": False}
+
+
+def _position(value: float, log: bool) -> float:
+    """Where an annotation goes: plotly places it, unlike lines and points, by the logarithm."""
+    return log10(value) if log else value

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from losslab.plots.charts import batch_figure
+from losslab.plots.files import draw
 from losslab.ranges import display
 from losslab.ranges.batch_algorithm import ALGORITHM, Facts
 from losslab.ranges.batch_evidence import Evidence, evidence_of
@@ -72,10 +74,7 @@ class BatchRange:
 
     def plot(self) -> "Figure":
         """Loss against batch size, the band over seeds and the range, as a matplotlib figure."""
-        curve = self.curve
-        columns = [[float("nan") if v is None else v for v in c] for c in (curve.loss, curve.loss_low, curve.loss_high)]
-        marks = {"b_min": self.b_min, "b_max": self.b_max}
-        return display.figure("batch size", curve.batch_size, columns[0], (columns[1], columns[2]), marks)
+        return draw([batch_figure("batch-range", "Range of batch sizes", self)])
 
     def _repr_html_(self) -> str:
         return display.html({key: value for key, value in self.to_dict().items() if key != "curve"})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from losslab.errors import unknown_name
+from losslab.plots.charts import lr_figure
+from losslab.plots.files import draw
 from losslab.ranges import display
 from losslab.ranges.curves import Array, NoRange, find_fall
 from losslab.ranges.lr_curves import Curve, grid_curve, ramp_curve
@@ -79,9 +81,7 @@ class LrRange:
 
     def plot(self) -> "Figure":
         """Loss against learning rate, the band over seeds and the range, as a matplotlib figure."""
-        curve = self.curve
-        marks = {"lr_min": self.lr_min, "suggestion": self.suggestion, "lr_max": self.lr_max}
-        return display.figure("learning rate", curve.lr, curve.smoothed_loss, (curve.loss_low, curve.loss_high), marks)
+        return draw([lr_figure("lr-range", "Range of learning rates", self)])
 
     def _repr_html_(self) -> str:
         return display.html({key: value for key, value in self.to_dict().items() if key not in ("curve", "seeds")})

@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from losslab.data.loading import load_stored
 
@@ -34,9 +35,7 @@ def as_png(image: NDArray[np.uint8]) -> str:
         >>> as_png(np.zeros((1, 2, 2), np.uint8))[:22]
         'data:image/png;base64,'
     """
-    from matplotlib.image import imsave
-
     file = BytesIO()
     rows = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-    imsave(file, rows, cmap="gray", vmin=0, vmax=255, format="png")
+    Image.fromarray(rows).save(file, format="png")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

@@ -4,7 +4,7 @@ import csv
 import io
 import os
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +17,8 @@ from plotly.offline import get_plotlyjs
 from losslab import __version__
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
-from losslab.plots import charts, ledger_charts, range_charts
-from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, table
+from losslab.plots import charts
+from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, numbers, table
 from losslab.plots.files import write_files
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
@@ -160,8 +160,6 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "findings": find(results),
         "show": show,
         "charts": charts,
-        "ledger_charts": ledger_charts,
-        "range_charts": range_charts,
         "Mark": Mark,
         "algorithm": ALGORITHM,
         "block_diagram": block_diagram,
@@ -182,20 +180,21 @@ def _shower(jinja: Environment, shown: dict[str, Figure], figures: str, prefix: 
         if figure.series:
             shown[figure.name] = figure
         head, rows = table(figure)
+        columns, values = numbers(figure)
         facts = {
             "figure": figure,
             "figures": figures,
             "spec": to_plotly(figure),
             "words": describe(figure),
             "numbers": Table("", head, tuple(rows), label=f"Numbers of: {figure.title}"),
-            "csv": _csv_link([head, *rows]),
+            "csv": _csv_link([columns, *values]),
         }
         return Markup(jinja.get_template("figure.html.jinja").render(facts))
 
     return show
 
 
-def _csv_link(rows: list[tuple[str, ...]]) -> str:
+def _csv_link(rows: Sequence[tuple[str | float | None, ...]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return f"data:text/csv;charset=utf-8;base64,{b64encode(text.getvalue().encode()).decode()}"

@@ -18,6 +18,7 @@ from losslab.process import peak_memory, reset_peak_memory
 from losslab.records import Steps
 from losslab.spec import Layout, Run
 from losslab.study.costs import Cost, at_a_time
+from losslab.study.engines.local import worker_age
 from losslab.tasks.samples import Parts
 from losslab.training.evaluation import evaluate
 from losslab.training.loop import train
@@ -42,11 +43,12 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
         compare: whether the other layout is measured, too, where there are convolutions.
     """
     dataset = data.load(run.data.name)
+    seconds = worker_age()
     first = new_state(run, dataset, layout=layout).layout
     layouts: list[Layout] = [first]
     if compare and first == "channels_last":
         layouts.append("contiguous")
-    yield {layout: _cost(run, dataset, layout) for layout in layouts}
+    yield {layout: replace(_cost(run, dataset, layout), worker_seconds=seconds) for layout in layouts}
 
 
 def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:

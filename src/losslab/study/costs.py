@@ -32,6 +32,8 @@ class Cost:
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it, with one copy of each image.
         image_bytes: what each further image that is in memory with those of one copy adds to that.
+        worker_seconds: from the start of the worker until it began with this kind, data loaded: the least of several
+            kinds is what starting a worker takes; 0 where it was not measured.
     """
 
     step_seconds: tuple[tuple[int, float], ...]
@@ -39,6 +41,7 @@ class Cost:
     start_seconds: float
     memory_bytes: int
     image_bytes: float = 0.0
+    worker_seconds: float = 0.0
 
     def of_step(self, images: int) -> float:
         """Seconds of a step on so many images, copies counted, on the line through what was measured."""
@@ -78,6 +81,11 @@ def run_seconds(run: Run, costs: Costs) -> float:
     sizes = Counter(Timeline(run, training_images(run)).batch_sizes)
     steps = sum(count * cost.of_step(size * run.repeats) for size, count in sizes.items())
     return cost.start_seconds + steps + evaluated_images(run) * cost.image_seconds
+
+
+def worker_seconds(costs: Costs) -> float:
+    """Predicted seconds until a new worker begins with its first run: importing torch, loading data."""
+    return min((cost.worker_seconds for cost in costs.values()), default=0.0)
 
 
 def run_memory(run: Run, costs: Costs) -> int:
@@ -169,7 +177,7 @@ def _measure(
 
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
-    """One measurement of two: its times, and the memory of the larger."""
+    """One measurement of two: its times, the memory of the larger, the start of the worker that began with it."""
     if not before:
         return costs
     return {
@@ -177,6 +185,7 @@ def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dic
             cost,
             memory_bytes=max(cost.memory_bytes, before[layout].memory_bytes),
             image_bytes=max(cost.image_bytes, before[layout].image_bytes),
+            worker_seconds=min(cost.worker_seconds, before[layout].worker_seconds),
         )
         for layout, cost in costs.items()
     }

@@ -20,10 +20,12 @@ from losslab.study.costs import (
     network_of,
     run_memory,
     run_seconds,
+    worker_seconds,
 )
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.sizes import training_images
 from losslab.study.stages import FULL, Scale, expand
+from losslab.text import duration
 
 SAFETY = 0.92
 """Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
@@ -164,8 +166,8 @@ def make_plan(
     least = plan_at(study, _scale(3.0, images), costs, workers, threads, layouts)
     if least.seconds > budget_seconds:
         raise InvalidInput(
-            f"the budget (={budget_seconds:.0f} s left) is too small for {study.name}: "
-            f"its smallest scale takes about {least.seconds:.0f} s here; give it more time or lower its floors"
+            f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "
+            f"its smallest scale takes about {duration(least.seconds)} here; give it more time or lower its floors"
         )
     fits, exceeds = 3.0, 0.0
     for _ in range(14):
@@ -192,8 +194,12 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
         if stage.full_only and scale != FULL:
             continue
         runs = tuple(expand(stage, scale=scale))
-        seconds = [COUNT_SECONDS * len(stage.count)] if stage.count else [run_seconds(run, costs) for run in runs]
-        stages.append(StagePlan(stage, runs, makespan(sorted(seconds, reverse=True), workers)))
+        if stage.count:
+            seconds = COUNT_SECONDS * len(stage.count)
+        else:
+            durations = sorted((run_seconds(run, costs) for run in runs), reverse=True)
+            seconds = worker_seconds(costs) + makespan(durations, workers)  # each stage starts its workers anew
+        stages.append(StagePlan(stage, runs, seconds))
     memory = workers * max((run_memory(run, costs) for stage in stages for run in stage.runs), default=0)
     return Plan(study, scale, tuple(stages), costs, workers, threads, layouts, memory)
 
@@ -201,6 +207,6 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
 def makespan(seconds: Iterable[float], workers: int) -> float:
     """When the last of these is done, each started in order on the first worker that is free."""
     free = [0.0] * workers
-    for duration in seconds:
-        heapq.heappush(free, heapq.heappop(free) + duration)
+    for length in seconds:
+        heapq.heappush(free, heapq.heappop(free) + length)
     return max(free)

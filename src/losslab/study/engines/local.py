@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from time import perf_counter
 from typing import Any
 
 from losslab.errors import Interrupted, LosslabError
@@ -18,6 +19,7 @@ from losslab.process import set_threads
 
 STOP_SECONDS = 30.0
 _CONTEXT = get_context("spawn")
+_IMPORTED = perf_counter()  # in a worker, what it does first
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
@@ -57,6 +59,11 @@ class _Worker:
 
 
 Event = Yielded | Ended
+
+
+def worker_age() -> float:
+    """Seconds since this worker of the local engine was started; 0 in any other process."""
+    return perf_counter() - _IMPORTED if parent_process() else 0.0
 
 
 def slots(threads: int) -> int:

@@ -1,3 +1,5 @@
+"""Curves in the terminal, read back from the Unicode names of their characters."""
+
 import unicodedata
 
 import numpy as np
@@ -52,15 +54,55 @@ def test_axes_tell_the_lowest_and_highest_values() -> None:
     assert lines[0] == "loss"
     assert lines[1].split()[0] == "7.5"
     assert lines[ROWS].split()[0] == "0.25"
-    assert lines[-1].split() == ["1", "step,", "logarithmic", "1000"]
+    assert lines[-2].split() == ["1", "2", "1,000"]
+    assert lines[-1].strip() == "step, logarithmic"
     assert max(map(len, lines)) <= COLUMNS
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_a_curve_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, text_plot(range(500), range(500), names=NAMES).split("\n"))) == columns
+
+
+def test_a_few_points_are_all_on_the_axis_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    sizes = [64, 128, 256, 512, 1024]
+    lines = text_plot(sizes, [5.0, 4, 3, 2, 1], names=NAMES, log=True).split("\n")
+    assert lines[-2].split() == ["64", "128", "256", "512", "1,024"]
+    assert (lines[-2].index("64"), lines[-2].rindex("4")) == (MARGIN, 89)
+
+
+def test_many_points_have_powers_of_ten_on_a_logarithmic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    rates = np.logspace(-4, 0, 100)
+    lines = text_plot(rates.tolist(), rates.tolist(), names=NAMES, log=True).split("\n")
+    assert lines[-2].split() == ["0.0001", "0.001", "0.01", "0.1", "1"]
+
+
+def test_numbers_of_the_vertical_axis_never_push_the_curve() -> None:
+    lines = text_plot([0, 1], [1.0, 1.23e14], names=NAMES).split("\n")
+    assert lines[1].split()[0] == "1.2e+14"
+    assert all(len(line[:MARGIN].rstrip()) < MARGIN for line in lines[1 : ROWS + 1])
 
 
 def test_marks_stand_under_their_values() -> None:
     wide = COLUMNS - MARGIN
     marks = {"low": 1e-4, "middle": 1e-2, "high": 1.0, "none": None}
-    under = text_plot([1e-4, 1e-2, 1.0], [3.0, 2.0, 1.0], names=NAMES, log=True, marks=marks).split("\n")[ROWS + 1]
-    assert [place - MARGIN for place, sign in enumerate(under) if sign == "^"] == [0, (wide - 1) // 2, wide - 1]
+    lines = text_plot([1e-4, 1e-2, 1.0], [3.0, 2.0, 1.0], names=NAMES, log=True, marks=marks).split("\n")
+    arrows, named = lines[ROWS + 1], lines[ROWS + 2]
+    columns = [0, (wide - 1) // 2, wide - 1]
+    assert [column - MARGIN for column, sign in enumerate(arrows) if sign == "^"] == columns
+    assert named.split() == ["low", "middle", "high"]
+    for name, column in zip(named.split(), columns, strict=True):
+        start = named.index(name) - MARGIN
+        assert start <= column < start + len(name)
+
+
+def test_names_of_marks_that_are_close_stand_in_lines_of_their_own() -> None:
+    marks = {"lr_min": 0.5, "suggestion": 0.52, "lr_max": 0.54}
+    lines = text_plot([0.0, 1.0], [3.0, 1.0], names=NAMES, marks=marks).split("\n")
+    assert [line.strip() for line in lines[ROWS + 2 : ROWS + 5]] == ["lr_min", "suggestion", "lr_max"]
 
 
 def test_values_that_are_no_numbers_are_left_out() -> None:

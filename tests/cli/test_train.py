@@ -1,3 +1,5 @@
+"""``losslab train``: what it prints, keeps, draws and refuses."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +48,7 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--model", "samples:counting(count=3)"], "not a torch.nn.Module"),
         (["--learning", "3"], "learning"),
         (["--lr", "one_cycle(max_lr=1, up_fraction=0.1)"], "over 4 steps: `steps` (=4) with `up_fraction` (=0.1)"),
-        (["--lr", "triangular(base_lr=1)"], "missing a required argument: 'max_lr'"),
+        (["--lr", "triangular(base_lr=1)"], "triangular needs `max_lr`"),
         (["--figure", "run.gif"], "--figure run.gif: must end in one of .pdf, .png, .svg"),
         (["--figure", "nowhere/run.png"], "there is no folder nowhere"),
     ],
@@ -70,6 +72,15 @@ def test_divergence_ends_in_one_line_and_code_1(losslab: Callable[..., Done]) ->
     done = losslab(*arguments)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "the loss became nan at step 3; a smaller `lr` is the usual cure" in done.stderr
+
+
+def test_a_loss_that_ends_far_above_its_start_is_said_to_diverge(losslab: Callable[..., Done], tmp_path: Path) -> None:
+    arguments = ["100" if word == "0.01" else word for word in TRAIN]
+    for _ in range(2):  # trained, then read from the folder
+        done = losslab(*arguments, "--out", tmp_path / "run")
+        assert done.returncode == 1
+        assert "the training diverges: its loss went from" in done.stderr.splitlines()[-1]
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "done"
 
 
 def test_records_come_as_json_lines(losslab: Callable[..., Done]) -> None:

@@ -29,7 +29,9 @@ def shown(board: Board) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_each_run_at_work_has_a_row_and_the_stage_a_bar() -> None:
+def test_each_run_at_work_has_a_row_and_the_stage_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("losslab.cli.live.monotonic", lambda: now[0])
     board = Board()
     board.begin(StageBegan("only", RUNS, (), 2))
     assert "0 of 2" in shown(board)
@@ -38,10 +40,11 @@ def test_each_run_at_work_has_a_row_and_the_stage_a_bar() -> None:
     first, second = (line for line in shown(board).splitlines() if "lr=" in line)
     assert first.split() == ["lr=0.1", "0.00", "of", "2"]
     assert second.split() == ["lr=0.2", "0.67", "of", "2", "1.0000", "50.0%"]  # its pace is not known yet
-    board.record(steps(RUNS[1], 6))
+    now[0] += 2.0
+    board.record(steps(RUNS[1], 6))  # 3 steps in 2 seconds; 9 of 18 are left
     (second,) = (line for line in shown(board).splitlines() if "lr=0.2" in line)
     assert second.split()[:6] == ["lr=0.2", "1.00", "of", "2", "1.0000", "50.0%"]
-    assert second.split()[6:] == ["0.0", "s"]
+    assert second.split()[6:] == ["6.0", "s"]
     assert "left" in shown(board).splitlines()[0]
     board.end(RUNS[1])
     assert "1 of 2" in shown(board)

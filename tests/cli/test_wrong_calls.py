@@ -1,0 +1,103 @@
+"""Wrong calls of every command end in one line and exit code 2, and leave nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from losslab.cli import run_command
+
+DATA = ("--data", "samples:tiny_data")
+MODEL = ("--model", "mlp(hidden=[8])")
+TRAIN = ("train", *DATA, *MODEL, "--optimizer", "adam", "--lr", "0.01", "--epochs", "1")
+FIND_LR = ("find", "lr", *DATA, *MODEL, "--steps", "20", "--seeds", "1")
+FIND_BATCH = ("find", "batch", *DATA, *MODEL, "--lr", "0.1", "--sizes", "8,16", "--steps", "3", "--seeds", "1")
+SAMPLE = "fashion-mnist-sample"
+
+WRONG = [
+    (TRAIN, ("--batch", "10000"), "--batch (=10000) exceeds the 207 training images of samples:tiny_data"),
+    (TRAIN, ("--lr", "0,001"), "is no number; write it with a point"),
+    (TRAIN, ("--lr", "cosin(1e-3)"), "did you mean 'cosine'"),
+    (TRAIN, ("--lr", "0"), "must be a number greater than 0"),
+    (TRAIN, ("--batch-size", "8"), "unknown option --batch-size; did you mean --batch?"),
+    (TRAIN, ("--dataset", "cifar10"), "unknown option --dataset; did you mean --data?"),
+    (TRAIN, ("--device", "gpu"), "--device (=gpu) must be cpu, cuda, cuda:1, mps or xpu"),
+    (TRAIN, ("--threads", "0"), "--threads (=0) must be at least 1"),
+    (TRAIN, ("--epochs", "0"), "epochs"),
+    (TRAIN, ("--seed", "x"), "--seed"),
+    (TRAIN, ("--augment", "flop"), "did you mean 'flip'"),
+    (TRAIN, ("--repeats", "0"), "repeats"),
+    (TRAIN, ("--max-micro-batch", "0"), "max_micro_batch"),
+    (TRAIN, ("--weight-decay", "-1"), "weight_decay"),
+    (TRAIN, ("--train-images", "0"), "train_images"),
+    (TRAIN, ("--train-images", "100000"), "must be from 1 to 207"),
+    (TRAIN, ("--validation-fraction", "1.5"), "validation_fraction"),
+    (TRAIN, ("--layout", "nchw"), '"contiguous", "channels_last"'),
+    (TRAIN, ("--figure", "missing/run.png"), "there is no folder missing"),
+    (("train", *DATA, *MODEL), ("--learning-rate", "0.1"), "unknown option --learning-rate; did you mean --lr?"),
+    (("train",), (), "requires an argument"),
+    (("trane",), (), 'Did you mean "train"?'),
+    (FIND_LR, ("--min", "1e-6"), "unknown option --min; did you mean --start?"),
+    (FIND_LR, ("--device", "gpu"), "--device (=gpu) must be cpu"),
+    (FIND_LR, ("--threads", "0"), "--threads (=0) must be at least 1"),
+    (FIND_LR, ("--start", "1", "--end", "0.1"), "swap them?"),
+    (FIND_LR, ("--rule", "best"), "unknown rule 'best'"),
+    (FIND_LR, ("--mode", "rmap"), "did you mean 'ramp'"),
+    (FIND_LR, ("--batch", "0"), "batch"),
+    (FIND_LR, ("--seeds", "0"), "`seeds` (=0) must be at least 1"),
+    (FIND_BATCH, ("--device", "gpu"), "--device (=gpu) must be cpu"),
+    (FIND_BATCH, ("--sizes", "8"), "two or more increasing whole numbers"),
+    (FIND_BATCH, ("--sizes", "16,8"), "two or more increasing whole numbers"),
+    (FIND_BATCH, ("--sizes", "8,100000"), "100000 exceeds the 207 training images"),
+    (FIND_BATCH, ("--max-micro-batch", "0"), "max_micro_batch"),
+    (FIND_BATCH, ("--lr", "x"), "--lr"),
+    (("count", "lenet6"), (), "did you mean 'lenet5'"),
+    (("count", "mlp(hidden=3"), (), "not of the form"),
+    (("count", "no_module:x"), (), "cannot import no_module"),
+    (("count", "mlp"), ("--input", "3xax3"), "must be sizes of at least 1 such as 3x224x224"),
+    (("count", "mlp"), ("--batch-size", "0"), "batch_size"),
+    (("count", "mlp"), ("--training", "--optimizer", "adm"), "did you mean 'adam'"),
+    (("count", "mlp"), ("--format", "xml"), '"markdown"'),
+    (("data", "show", "cifar"), (), "did you mean 'cifar10'"),
+    (("data", "show", "./none"), (), "./none"),
+    (("data", "show", SAMPLE), ("--picture", "x.exe"), "must end in one of .pdf, .png, .svg"),
+    (("data", "show", SAMPLE), ("--picture", "missing/x.png"), "there is no folder missing"),
+    (("data", "fetch", "nothing"), (), "unknown data set 'nothing'"),
+    (("data", "fetch", "cifar10"), ("--source", "nowhere"), "unknown source 'nowhere'"),
+    (("data", "shwo"), (), 'Did you mean "show"?'),
+    (("study", "run", "nothing"), (), "unknown study 'nothing'"),
+    (("study", "run", "none.toml"), (), "none.toml"),
+    (("study", "plan", "adaptive-optimizers"), ("--budget", "1s"), "--budget (=1s) must be at least 5.0 s"),
+    (("study", "plan", "adaptive-optimizers"), ("--budget", "10"), "must be a duration above zero"),
+    (("study", "plan", "architectures"), ("--seeds", "3"), "trains nothing"),
+    (("study", "plan", "architectures"), ("--device-tflops", "0"), "must be above 0"),
+    (("study", "plan", "architectures"), ("--engine", "slurm"), '"local", "ray"'),
+    (("study", "plan", "architectures"), ("--workers", "0"), "must be at least 1"),
+    (("study", "resume", "none"), (), "holds no study"),
+    (("study", "status", "none"), (), "holds no study"),
+    (("report", "none"), (), "holds no study"),
+    (("export", "none"), ("--to", "wandb"), '"tensorboard", "mlflow"'),
+]
+
+
+@pytest.mark.row(24)
+@pytest.mark.parametrize(
+    ("call", "change", "message"), WRONG, ids=[" ".join([*call[:2], *change])[:60] for call, change, _ in WRONG]
+)
+def test_a_wrong_call_is_one_line_and_changes_nothing(
+    call: tuple[str, ...],
+    change: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {word for word in change if word.startswith("--")}
+    kept = [word for before, word in zip(("", *call), call, strict=False) if not {before, word} & options]
+    status = run_command([*kept, *change])
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.startswith("losslab: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
