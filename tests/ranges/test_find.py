@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import losslab
-from losslab.ranges.trial import cross_entropy, train_briefly
+from losslab.optimizers import choose
+from losslab.ranges.losses import UserLoss, cross_entropy
+from losslab.ranges.trial import train_briefly
+from losslab.training.step import Part, Stepper
 
 
 def network() -> nn.Module:
@@ -54,21 +57,21 @@ def test_training_is_the_same_to_the_bit_with_and_without_range_tests_before(
     ends = []
     for tested in (False, True):
         model = network()
-        made = OPTIMIZERS[optimizer](model)
+        trained_by = OPTIMIZERS[optimizer](model)
         data = loader(generator=torch.Generator().manual_seed(5) if own_generator else None)
         torch.manual_seed(1)
         np.random.seed(1)
         random.seed(1)
-        _train(model, made, data, 40)
+        _train(model, trained_by, data, 40)
         if tested:
             model[1].eval()
-            losslab.find_lr(model, data, made, steps=40, seeds=2)
-            losslab.find_lr(model, data, made, steps=5, seeds=1, mode="grid", candidates=3)
-            losslab.find_batch(model, data, made, sizes=[16, 32], steps=10, seeds=2)
+            losslab.find_lr(model, data, trained_by, steps=40, seeds=2)
+            losslab.find_lr(model, data, trained_by, steps=5, seeds=1, mode="grid", candidates=3)
+            losslab.find_batch(model, data, trained_by, sizes=[16, 32], steps=10, seeds=2)
             assert [module.training for module in model] == [True, False, True, True, True, True]
             model[1].train()
-        _train(model, made, data, 200)
-        ends.append([*model.state_dict().values(), *_state(made), torch.rand(1), torch.tensor(np.random.rand())])
+        _train(model, trained_by, data, 200)
+        ends.append([*model.state_dict().values(), *_state(trained_by), torch.rand(1), torch.tensor(np.random.rand())])
         ends[-1].append(torch.tensor(random.random()))
     assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
 
@@ -188,8 +191,9 @@ def test_the_suggestion_trains_and_lies_in_the_range(optimizer: str) -> None:
     assert low < suggestion <= high
     assert found.curve.accuracy[0] < max(found.curve.accuracy)
     model = plain()
-    made = losslab.ranges.find._bound(optimizer, model)
-    measured = train_briefly(model, made, ([batch] for batch in list(loader()) * 10), [suggestion] * 100, cross_entropy)
+    groups = [{"params": list(model.parameters())}]
+    stepper = Stepper(model, choose(optimizer).build(groups, lr=1.0), UserLoss(cross_entropy))
+    measured = train_briefly(stepper, ([Part(batch, 16)] for batch in list(loader()) * 10), [suggestion] * 100)
     assert np.mean(measured.loss[-10:]) < 0.5 * measured.loss[0]
 
 
@@ -218,7 +222,7 @@ def test_grid_and_ramp_agree_roughly() -> None:
         ({"rule": "best"}, "unknown rule"),
         ({"mode": "both"}, "unknown mode"),
         ({"data": iter([])}, "is an iterator"),
-        ({"data": []}, "has 0 in an epoch"),
+        ({"data": []}, "`data` has no batch"),
     ],
 )
 def test_impossible_arguments_are_refused(change: dict[str, Any], message: str) -> None:
@@ -240,7 +244,7 @@ def test_data_of_unknown_length_that_is_too_short_is_refused() -> None:
         def __iter__(self) -> Iterator[Any]:
             return iter(list(loader())[:3])
 
-    with pytest.raises(ValueError, match="a step takes 4 batches, but `data` has 3 in an epoch"):
+    with pytest.raises(ValueError, match="exceed the data: an epoch has 3 batches of 16"):
         losslab.find_batch(plain(), Endless(), "sgd", sizes=[16, 64], lr=0.1, steps=5)
 
 

@@ -2,7 +2,7 @@
 
 from losslab.ranges.batch import ALGORITHM, AlgorithmStep, BatchRange, Evidence, find_batch_range
 from losslab.ranges.lr import RULES, LrRange, find_lr_range
-from losslab.ranges.trace import GradientSquares, Trace, trace_of
+from losslab.ranges.trace import GradientSquares, Setting, Trace, trace_of
 
 __all__ = [
     "ALGORITHM",
@@ -12,6 +12,7 @@ __all__ = [
     "Evidence",
     "GradientSquares",
     "LrRange",
+    "Setting",
     "Trace",
     "find_batch_range",
     "find_lr_range",

@@ -19,7 +19,7 @@ from losslab.ranges.curves import (
     smooth,
     without_spikes,
 )
-from losslab.ranges.trace import CLOSING_FRACTION, GradientSquares, Trace
+from losslab.ranges.trace import CLOSING_FRACTION, GradientSquares, Setting, Trace
 from losslab.text import cell
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class BatchRange:
         target_loss: the loss that every size reached, to which the curve's costs refer.
         weights_sha256: hash of the initial weights, one for each seed; every size started from them.
         curve: loss, throughput and costs by batch size.
+        setting: how it was tested; None where it was read from the records of runs, whose specs say it.
     """
 
     found: bool
@@ -137,6 +138,7 @@ class BatchRange:
     target_loss: float | None
     weights_sha256: list[str]
     curve: BatchCurve
+    setting: Setting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, the evidence as columns of the curve."""
@@ -156,15 +158,19 @@ class BatchRange:
 
     def _repr_html_(self) -> str:
         facts = self.to_dict()
-        return notebook.html([(name, cell(value)) for name, value in facts.items() if name != "curve"])
+        facts |= facts["setting"] or {}
+        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "setting")])
 
 
-def find_batch_range(sizes: Sequence[int], train: Callable[[int], list[Trace]]) -> BatchRange:
+def find_batch_range(
+    sizes: Sequence[int], train: Callable[[int], list[Trace]], *, setting: Setting | None = None
+) -> BatchRange:
     """The batch-size range, by the steps of :data:`ALGORITHM`.
 
     Args:
         sizes: increasing batch sizes.
         train: the traces of training at a size, one for each seed, in the same order for every size.
+        setting: how it is tested, to be stated with the answer.
     Raises:
         ValueError: when there are not two increasing sizes, or weights differ between sizes.
     """
@@ -206,6 +212,7 @@ def find_batch_range(sizes: Sequence[int], train: Callable[[int], list[Trace]]) 
             loss_high=_finite(losses.max(axis=1)),
             evidence=evidence,
         ),
+        setting=setting,
     )
 
 

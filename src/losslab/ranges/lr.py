@@ -1,7 +1,7 @@
 """The learning-rate range: from where the loss begins to fall to where it stops, and one suggestion between."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from losslab.ranges.curves import (
     steps_before_divergence,
     without_spikes,
 )
-from losslab.ranges.trace import Trace
+from losslab.ranges.trace import Setting, Trace
 from losslab.text import cell
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class LrRange:
         spread_decades: from the lowest to the highest suggestion of the seeds; None for a single seed.
         seeds: what each seed found; None for a seed that found nothing.
         curve: loss and accuracy against learning rate.
+        setting: how it was tested; None where it was read from the records of runs, whose specs say it.
     """
 
     found: bool
@@ -128,6 +129,7 @@ class LrRange:
     spread_decades: float | None
     seeds: list[SeedRange | None]
     curve: LrCurve
+    setting: Setting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
@@ -143,7 +145,9 @@ class LrRange:
 
     def _repr_html_(self) -> str:
         facts = self.to_dict()
-        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "seeds")])
+        facts |= facts["setting"] or {}
+        left_out = ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
+        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in left_out])
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,12 @@ class SeedReading:
 
 
 def find_lr_range(
-    traces: Sequence[Trace], *, mode: str = "ramp", rule: str | None = None, beta: float | None = None
+    traces: Sequence[Trace],
+    *,
+    mode: str = "ramp",
+    rule: str | None = None,
+    beta: float | None = None,
+    setting: Setting | None = None,
 ) -> LrRange:
     """The learning-rate range of a range test.
 
@@ -188,6 +197,7 @@ def find_lr_range(
         mode: ``ramp`` or ``grid``.
         rule: of the suggestion, a name in :data:`RULES`; by default ``valley`` for a ramp, ``minimum`` for a grid.
         beta: of the average along a ramp.
+        setting: how it was tested, to be stated with the answer.
     Raises:
         ValueError: unknown mode or rule.
     """
@@ -196,7 +206,7 @@ def find_lr_range(
     for seed in sorted({trace.seed for trace in traces}):
         of_seed = [trace for trace in traces if trace.seed == seed]
         readings.append(_read_seed(of_seed, mode, RULES[rule], beta))
-    return _over_seeds(readings, rule, mode)
+    return replace(_over_seeds(readings, rule, mode), setting=setting)
 
 
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:

@@ -11,8 +11,9 @@ from losslab.data.task_data import TaskData
 from losslab.errors import OutOfMemory
 from losslab.randomness import generator
 from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.losses import cross_entropy
 from losslab.ranges.trace import GradientSquares, Trace, trace_of
-from losslab.ranges.trial import NOISE_BATCHES, STOP_BETA, cross_entropy, measure_gradients
+from losslab.ranges.trial import NOISE_BATCHES, STOP_BETA, measure_gradients
 from losslab.records import Record, Start, Steps
 from losslab.schedules import exponential_ramp
 from losslab.spec import Run, make_run
@@ -116,4 +117,4 @@ def _gradients(
     order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(images.labels.device)
     parts = torch.split(order[: size * NOISE_BATCHES], size)
     batches = [images.batch(part) for part in parts if len(part) == size]
-    return measure_gradients(state.model, batches, cross_entropy) if len(batches) > 1 else None
+    return measure_gradients(state.model, batches, cross_entropy, samples=size) if len(batches) > 1 else None
