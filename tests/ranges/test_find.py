@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from own_network import DATA, loader, plain, tensors
+from own_network import DATA, loader, network, plain, tensors
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -20,18 +20,6 @@ from losslab.optimizers import choose
 from losslab.ranges.losses import UserLoss, cross_entropy
 from losslab.ranges.trial import train_briefly
 from losslab.training.step import Part, Stepper
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.3),
-        nn.Linear(128, 3),
-    )
 
 
 def groups_of(model: nn.Module) -> list[dict[str, Any]]:
