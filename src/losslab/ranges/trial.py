@@ -22,6 +22,10 @@ NOISE_BATCHES = 16
 """Batches of a measurement of the gradient's noise."""
 
 
+PIECE = 2**20
+"""Values of a gradient that are widened at a time: a wide copy of all would take more memory than training."""
+
+
 @dataclass
 class Measured:
     """What a trial has measured so far; values stay on the device until they are flushed."""
@@ -143,7 +147,7 @@ def measure_gradients(
     size = Counter(batches)(batches[0]) if samples is None else samples
     weights = [p for p in model.parameters() if p.requires_grad]
     # A sum in float64 takes the memory of two gradients; to keep that of every batch would take one for each.
-    sums = [torch.zeros(p.shape, dtype=_wide(p), device=p.device) for p in weights]
+    sums = [torch.zeros(p.numel(), dtype=_wide(p), device=p.device) for p in weights]
     squares = []
     for batch in batches:
         model.zero_grad(set_to_none=True)
@@ -151,14 +155,21 @@ def measure_gradients(
         square = 0.0
         for p, total in zip(weights, sums, strict=True):
             if p.grad is not None:
-                gradient = p.grad.to_dense().to(total.dtype)
-                total += gradient
-                square += float(gradient.square().sum())
+                gradient = p.grad.to_dense().flatten()
+                for part, addend in zip(total.split(PIECE), gradient.split(PIECE), strict=True):
+                    part += addend
+                square += _square(gradient)
         squares.append(square)
     model.zero_grad(set_to_none=True)
     count = len(batches)
-    big = sum(float((total / count).square().sum()) for total in sums)
+    big = sum(map(_square, sums)) / count**2
     return GradientSquares(size, size * count, sum(squares) / count, big)
+
+
+def _square(values: torch.Tensor) -> float:
+    """The sum of squares, in the wide type."""
+    squares = [piece.to(_wide(values)).square().sum() for piece in values.split(PIECE)]
+    return float(torch.stack(squares).sum())
 
 
 def _wide(weights: torch.Tensor) -> torch.dtype:
