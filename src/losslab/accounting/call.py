@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from losslab.accounting.layout import Layout
+from losslab.accounting.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Call:
         arguments: every argument of its schema by name, defaults included.
         tensors: all tensors among the arguments, in order.
         outputs: the tensors that it returned.
-        layout: gives the layout of a tensor among ``tensors``.
+        axes: gives the axes of a tensor among ``tensors``.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Call:
     arguments: dict[str, Any]
     tensors: list[Tensor]
     outputs: list[Tensor]
-    layout: Callable[[Tensor], Layout]
+    axes: Callable[[Tensor], Axes]
 
     def __getitem__(self, argument: str) -> Any:
         return self.arguments[argument]
@@ -48,28 +48,28 @@ class Call:
         """Whether the result is one of the arguments."""
         return any(out is tensor for out in self.outputs for tensor in self.tensors)
 
-    def per_axis(self, argument: str, axes: int) -> list[int]:
-        """An argument such as ``stride``, one value for each of the last ``axes`` dimensions; 1 where absent."""
+    def per_dim(self, argument: str, dims: int) -> list[int]:
+        """An argument such as ``stride``, one value for each of the last ``dims`` dimensions; 1 where absent."""
         value = self.arguments.get(argument, 1)
         values = list(value) if isinstance(value, Sequence) else [value]
-        return values * axes if len(values) == 1 else values
+        return values * dims if len(values) == 1 else values
 
     @property
     def pool_window(self) -> tuple[list[int], list[int], list[int], list[int]]:
-        """Kernel, stride, padding and dilation of a pooling, one value for each axis."""
-        axes = 3 if "3d" in self.name else 2
-        kernel = self.per_axis("kernel_size", axes)
-        stride = self.per_axis("stride", axes) if self["stride"] else kernel
-        return kernel, stride, self.per_axis("padding", axes), self.per_axis("dilation", axes)
+        """Kernel, stride, padding and dilation of a pooling, one value for each dimension."""
+        dims = 3 if "3d" in self.name else 2
+        kernel = self.per_dim("kernel_size", dims)
+        stride = self.per_dim("stride", dims) if self["stride"] else kernel
+        return kernel, stride, self.per_dim("padding", dims), self.per_dim("dilation", dims)
 
 
 def bind(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an operation by the names in its schema."""
     schema = operation._schema.arguments
-    return {
-        argument.name: args[i] if i < len(args) else kwargs.get(argument.name, argument.default_value)
-        for i, argument in enumerate(schema)
-    }
+    bound = {}
+    for i, argument in enumerate(schema):
+        bound[argument.name] = args[i] if i < len(args) else kwargs.get(argument.name, argument.default_value)
+    return bound
 
 
 def tensors_in(*values: Any) -> list[Tensor]:

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
-from losslab.accounting.ledger import Ledger, make_ledger
+from losslab.accounting.ledger import Ledger
+from losslab.accounting.rows import ledger_of
 from losslab.accounting.trace import trace
 from losslab.accounting.twin import first_line, weightless
 from losslab.choice import Choice, parse_choice
@@ -43,7 +44,7 @@ def count(
     """
     network, inputs = resolve(model, input_shape, batch_size)
     name = model if isinstance(model, str) else type(network).__name__
-    return make_ledger(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
+    return ledger_of(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
 
 
 def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs]:

@@ -36,14 +36,14 @@ class Inputs:
 
     def as_integers(self, names: frozenset[str]) -> "Inputs":
         """The same with these inputs as int64."""
-        integers = (replace(one, dtype=torch.int64) if one.name in names else one for one in self.each)
-        return replace(self, each=tuple(integers))
+        entries = [replace(entry, dtype=torch.int64) if entry.name in names else entry for entry in self.each]
+        return replace(self, each=tuple(entries))
 
     def arguments(self, model: nn.Module, tensors: list[Tensor]) -> tuple[tuple[Any, ...], dict[str, Tensor]]:
         """How ``forward`` takes them: a dictionary as keywords where it has them all, else as one dictionary."""
         if not self.named:
             return tuple(tensors), {}
-        by_name = {one.name: tensor for one, tensor in zip(self.each, tensors, strict=True)}
+        by_name = {entry.name: tensor for entry, tensor in zip(self.each, tensors, strict=True)}
         parameters = inspect.signature(model.forward).parameters
         return ((), by_name) if by_name.keys() <= parameters.keys() else ((by_name,), {})
 
@@ -55,9 +55,9 @@ def parse_inputs(shape: InputShape) -> Inputs:
         InvalidInput: when it has another form or a size below 1.
     """
     if isinstance(shape, Mapping):
-        return Inputs(tuple(_parse(name, one) for name, one in shape.items()), named=True)
+        return Inputs(tuple(_parse(name, entry) for name, entry in shape.items()), named=True)
     if not isinstance(shape, str) and shape and not all(isinstance(size, int) for size in shape):
-        return Inputs(tuple(_parse(f"input{i}", one) for i, one in enumerate(shape, start=1)))
+        return Inputs(tuple(_parse(f"input{i}", entry) for i, entry in enumerate(shape, start=1)))
     return Inputs((_parse("input", shape),))
 
 

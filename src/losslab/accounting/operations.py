@@ -59,10 +59,13 @@ def _elements(shape: Iterable[int]) -> Formula:
 def _convolution(call: Call) -> Work:
     weight, space = call["weight"], len(call["weight"].shape) - 2
     kernel, groups = tuple(weight.shape[2:]), call["groups"]
-    stride, padding, dilation = (call.per_axis(name, space) for name in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (call.per_dim(name, space) for name in ("stride", "padding", "dilation"))
     shape, source = call.shape, tuple(call["input"].shape)
     words = [_sides(kernel), f"stride {_per_axis(stride)}", f"padding {_per_axis(padding)}"]
-    words += [f"dilation {_per_axis(dilation)}"] * (max(dilation) > 1) + [f"groups {groups}"] * (groups > 1)
+    if max(dilation) > 1:
+        words.append(f"dilation {_per_axis(dilation)}")
+    if groups > 1:
+        words.append(f"groups {groups}")
     if call["transposed"]:
         macs = times(*_batched(source), times(*kernel, weight.shape[1]))
         return Work("conv-transposed", macs, detail=", ".join(words))
@@ -80,7 +83,7 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
 
     def work(call: Call) -> Work:
         a, b = call[left], call[right]
-        first, *rest = [factor.size for factor in call.layout(a).dims[-1]]
+        first, *rest = [factor.size for factor in call.axes(a).dims[-1]]
         inner = times(*rest, first)
         results = [size for size in (*a.shape[:-1], *b.shape[1:][-1:]) if size != 1]
         detail = f"{_sides(a.shape)} by {_sides(b.shape)}"
@@ -92,9 +95,9 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
 def _trilinear(call: Call) -> Work:
     """One multiply-accumulate for every term of the sum over products of three."""
     whole = [call["i1"], call["i2"], call["i3"]]
-    for which, name in enumerate(("expand1", "expand2", "expand3")):
+    for index, name in enumerate(("expand1", "expand2", "expand3")):
         for dim in call[name]:
-            whole[which] = whole[which].unsqueeze(dim)
+            whole[index] = whole[index].unsqueeze(dim)
     sizes = [max(sizes) for sizes in zip(*(tensor.shape for tensor in whole), strict=True)]
     return Work("matmul", times(*sizes), detail="bilinear form")
 
@@ -103,8 +106,8 @@ def _pool(call: Call) -> Work:
     kernel, stride, padding, dilation = call.pool_window
     source, ceil = call["self"].shape[-len(kernel) :], call["ceil_mode"]
     sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
-    true = zip(sizes, call.shape[-len(kernel) :], strict=True)  # a window that would begin in the padding is dropped
-    sizes = [formula for formula, size in true if int(formula) == size]
+    pairs = zip(sizes, call.shape[-len(kernel) :], strict=True)
+    sizes = [formula for formula, size in pairs if int(formula) == size]  # torch drops a window that begins in padding
     detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
     return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
 

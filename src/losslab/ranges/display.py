@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from losslab import notebook
+from losslab import tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +18,12 @@ def shown(value: object) -> str:
 
 def html(facts: Mapping[str, object]) -> str:
     """A table of facts for a notebook."""
-    return notebook.html([(key, shown(value)) for key, value in facts.items()])
+    return tables.html([(key, shown(value)) for key, value in facts.items()])
 
 
 def frame(columns: Mapping[str, Sequence[object]]) -> Any:
     """The columns that have values, as a pandas DataFrame."""
-    return notebook.frame({key: values for key, values in columns.items() if len(values)})
+    return tables.frame({key: values for key, values in columns.items() if len(values)})
 
 
 def figure(
