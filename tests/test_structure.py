@@ -17,7 +17,6 @@ ORDER = (
     "text",
     "files",
     "tables",
-    "notebook",
     "randomness",
     "schedules",
     "records",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from losslab.accounting.call import tensors_in
 from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import InputShape
-from losslab.accounting.optimizers import OptimizerFactory, build_optimizer
+from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.twin import Place, meta_copy, run
 from losslab.errors import InvalidInput
@@ -93,9 +93,12 @@ def training_memory(
     with LiveStorages((*twin.parameters(), *twin.buffers(), *fed)) as live:
         saved = SavedStorages((*twin.parameters(), *twin.buffers()))
         with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
-            _step(twin, place, rule, args, kwargs)
+            _differentiate(twin, place, rule, args, kwargs)
+        rule.step()
         live.peak_bytes = live.bytes  # the first step makes the optimizer's state; the second is as all that follow
-        _step(twin, place, rule, args, kwargs)
+        _differentiate(twin, place, rule, args, kwargs)
+        if not is_fused(optimizer):  # a fused step makes no tensors; on the meta device torch has none
+            rule.step()
     state = [tensor for values in rule.state.values() for tensor in tensors_in(values) if tensor.is_meta]
     return TrainingMemory(
         optimizer=type(rule).__name__ if callable(optimizer) else str(optimizer),
@@ -110,7 +113,7 @@ def training_memory(
     )
 
 
-def _step(
+def _differentiate(
     model: nn.Module, place: Place, rule: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     rule.zero_grad()
@@ -119,7 +122,6 @@ def _step(
         if not outputs:
             raise InvalidInput("`model` gives no output that depends on a parameter with a gradient; nothing to train")
         torch.stack([tensor.sum() for tensor in outputs]).sum().backward()  # type: ignore[no-untyped-call]
-    rule.step()
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -9,6 +9,7 @@ from torch import nn
 
 from losslab.errors import InvalidInput, unknown_name
 from losslab.optimizers import OPTIMIZERS, Method, choose
+from losslab.spec import faults
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -35,6 +36,13 @@ def build_optimizer(
     return method.build([{"params": list(parameters)}], method.default_lr)
 
 
+def is_fused(optimizer: str | Method | OptimizerFactory) -> bool:
+    """Whether the optimizer updates parameters on a CPU in one pass, without tensors of its own."""
+    parameter = nn.Parameter(torch.zeros(1, device="cpu"))
+    rule = build_optimizer(optimizer, [parameter])
+    return any(group.get("fused") for group in rule.param_groups)
+
+
 def _method(optimizer: str | Method) -> Method:
     try:
         return choose(optimizer)
@@ -42,6 +50,4 @@ def _method(optimizer: str | Method) -> Method:
         name = str(optimizer).partition("(")[0].strip()
         if name not in OPTIMIZERS:  # the method's own list lacks the aliases
             raise InvalidInput(unknown_name("optimizer", name, (*OPTIMIZERS, *ALIASES))) from None
-        first = error.errors()[0]
-        path = ".".join(map(str, first["loc"][1:]))
-        raise InvalidInput(f"`optimizer` (={optimizer}): {first['msg']}{f' @ {path}' if path else ''}") from None
+        raise InvalidInput(faults(error)) from None
