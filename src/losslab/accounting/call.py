@@ -1,7 +1,7 @@
 """One operation as it ran: its name, its arguments by name, its result."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -75,3 +75,19 @@ def bind(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
 def tensors_in(*values: Any) -> list[Tensor]:
     """Every tensor in a nested structure, in order."""
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def outputs_of(result: Any) -> list[Tensor]:
+    """The tensors that a model returns, those within distributions and plain objects too."""
+    found: list[Tensor] = []
+    for leaf in tree_leaves(result):
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif isinstance(leaf, torch.distributions.Distribution) or is_dataclass(leaf):
+            found += [value for value in vars(leaf).values() if isinstance(value, Tensor)]
+    return found
+
+
+def words(text: str) -> frozenset[str]:
+    """The names in a text."""
+    return frozenset(text.split())

@@ -76,9 +76,15 @@ class Comparison:
                 groups.append(Group(name, macs, other_macs, parameters, other_parameters))
         return tuple(groups)
 
+    @property
+    def status(self) -> str:
+        """``complete``, or ``partial`` when an operation of either was not counted: what is saved is then not known."""
+        return "partial" if "partial" in (self.model.status, self.other.status) else "complete"
+
     def to_dict(self) -> dict[str, Any]:
         """As one JSON object."""
         return {
+            "status": self.status,
             "model": _summary(self.model),
             "other": _summary(self.other),
             "macs_saved": self.total.macs_saved,
@@ -94,7 +100,9 @@ class Comparison:
         macs = [f"{name} MACs" for name in names]
         parameters = [f"{name} parameters" for name in names]
         rows = [group.cells() for group in (*self.groups, self.total)]
-        return Table("compared", ("group", *macs, *parameters, "saved", "ratio"), tuple(rows))
+        partial = [ledger.model for ledger in (self.model, self.other) if ledger.status == "partial"]
+        title = f"compared; {' and '.join(partial)} only in part, so are the differences" if partial else "compared"
+        return Table(title, ("group", *macs, *parameters, "saved", "ratio"), tuple(rows))
 
 
 def _sums_by_group(ledger: Ledger) -> dict[str, tuple[int, int]]:

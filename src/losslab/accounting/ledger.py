@@ -30,6 +30,8 @@ class Ledger:
         axes: for each number in a row's ``fields`` the input and the dimension.
         output_shapes: of the outputs, batch included.
         output_fields: what their units see, as in a row's ``fields``.
+        notes: what a reader must know, such as the values of inputs under which the ledger holds, where the model
+            looked at them.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Ledger:
     axes: tuple[tuple[str, int], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     output_fields: tuple[Fields, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -96,6 +99,7 @@ class Ledger:
             "rows": [row.to_dict() for row in self.rows],
             "apart": [row.to_dict() | {"operations": int(row.operations)} for row in self.apart],
             "totals": self.totals(),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def table(self, *, show_work: bool = False) -> Table:
@@ -103,7 +107,8 @@ class Ledger:
         headings = ("layer", "kind", "output", "activations", "parameters", "MACs", "receptive field", "detail")
         rows = [row.cells(show_work=show_work) for row in self.rows]
         totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
-        total = ("total", "", "", *totals, "", f"{self.status}; {self.flops:,} FLOPs")
+        notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
+        total = ("total", "", "", *totals, "", "; ".join(notes))
         return Table(self.model, headings, (*rows, total))
 
     def apart_table(self) -> Table:

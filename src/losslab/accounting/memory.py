@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losslab.accounting.call import tensors_in
+from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
-from losslab.accounting.inputs import InputShape
+from losslab.accounting.inputs import Inputs, InputShape
 from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
+from losslab.accounting.place import Place, run
 from losslab.accounting.storages import LiveStorages, SavedStorages
-from losslab.accounting.twin import Place, meta_copy, run
+from losslab.accounting.trace import as_fits, fed, materialise
+from losslab.accounting.twin import meta_copy
+from losslab.accounting.values import Values
 from losslab.errors import InvalidInput
 from losslab.optimizers import Method
 from losslab.tables import Table
@@ -81,16 +84,39 @@ def training_memory(
         >>> memory.parameter_bytes, memory.optimizer_bytes == 2 * memory.parameter_bytes
         (16336040, True)
     """
-    network, inputs = resolve(model, input_shape, batch_size)
-    twin, place = meta_copy(network).train().to(dtype), Place()
+    network, inputs, batch_size = resolve(model, input_shape, batch_size)
+
+    def attempt(inputs: Inputs, *, with_values: bool) -> TrainingMemory:
+        return _memory(network, inputs, batch_size, optimizer, dtype, with_values=with_values)
+
+    return as_fits(inputs, attempt)
+
+
+def _memory(
+    network: nn.Module,
+    inputs: Inputs,
+    batch_size: int,
+    optimizer: str | Method | OptimizerFactory,
+    dtype: torch.dtype,
+    *,
+    with_values: bool,
+) -> TrainingMemory:
+    twin, place = meta_copy(network), Place()
     place.follow(twin)
+    materialise(twin, place, inputs, batch_size)
+    twin = twin.train().to(dtype)
     trained = [parameter for parameter in twin.parameters() if parameter.requires_grad]
     if not trained:
         raise InvalidInput("`model` has no parameter with a gradient; nothing to train")
     rule = build_optimizer(optimizer, trained)
-    fed = [entry.tensor(batch_size, dtype) for entry in inputs.each]
-    args, kwargs = inputs.arguments(twin, fed)
-    with LiveStorages((*twin.parameters(), *twin.buffers(), *fed)) as live:
+    tensors = fed(twin, inputs, batch_size, with_values=with_values)
+    args, kwargs = inputs.arguments(twin, tensors)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        Values(),
+        LiveStorages((*twin.parameters(), *twin.buffers(), *tensors)) as live,
+    ):
         saved = SavedStorages((*twin.parameters(), *twin.buffers()))
         with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
             _differentiate(twin, place, rule, args, kwargs)
@@ -117,11 +143,10 @@ def _differentiate(
     model: nn.Module, place: Place, rule: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     rule.zero_grad()
-    with torch.device("meta"):
-        outputs = [tensor for tensor in tensors_in(run(model, place, args, kwargs)) if tensor.requires_grad]
-        if not outputs:
-            raise InvalidInput("`model` gives no output that depends on a parameter with a gradient; nothing to train")
-        torch.stack([tensor.sum() for tensor in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+    outputs = [tensor for tensor in outputs_of(run(model, place, args, kwargs)) if tensor.requires_grad]
+    if not outputs:
+        raise InvalidInput("`model` gives no output that depends on a parameter with a gradient; nothing to train")
+    torch.stack([tensor.sum() for tensor in outputs]).sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

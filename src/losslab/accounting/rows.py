@@ -17,7 +17,15 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
     names = _named([step for step, _ in merged])
     rows = [_row(name, step, count, batch_size) for name, (step, count) in zip(names, merged, strict=True)]
     rows += [
-        Row(name, "parameters", shape, NOTHING, times(*shape), status="not run", detail="not used in evaluation mode")
+        Row(
+            name,
+            "parameters",
+            shape,
+            NOTHING,
+            times(*(shape or (1,))),
+            status="not run",
+            detail="not used in evaluation mode",
+        )
         for name, shape in trace.unused.items()
     ]
     return Ledger(
@@ -29,7 +37,13 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
         axes=tuple(trace.axes),
         output_shapes=tuple(shape for shape, _ in trace.outputs),
         output_fields=tuple(_fields(axes) for _, axes in trace.outputs),
+        notes=tuple(trace.notes),
     )
+
+
+def _unused(name: str, shape: tuple[int, ...]) -> Row:
+    numbers = times(*(shape or (1,)))  # a parameter without dimensions is one number
+    return Row(name, "parameters", shape, NOTHING, numbers, status="not run", detail="not used in evaluation mode")
 
 
 def _stands_apart(row: Row) -> bool:

@@ -34,6 +34,7 @@ class Trace:
     """The steps of one run, its outputs as shapes and axes, and the parameters that nothing used.
 
     ``axes`` names the axes that are numbered in the steps: the input's name and the dimension of its sample.
+    ``notes`` says what a reader must know, such as the values under which a run holds that ``read_values``.
     """
 
     inputs: Inputs
@@ -41,3 +42,5 @@ class Trace:
     steps: list[Step] = field(default_factory=list)
     outputs: list[tuple[tuple[int, ...], Axes]] = field(default_factory=list)
     unused: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    read_values: bool = False
+    notes: list[str] = field(default_factory=list)

@@ -1,14 +1,22 @@
 """Run a weightless copy of a model and note what it does."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslab.accounting.call import tensors_in
+from losslab.accounting.call import outputs_of
 from losslab.accounting.inputs import Inputs
+from losslab.accounting.place import NeedsIntegers, Place, run
 from losslab.accounting.recorder import Recorder, float_dtype
 from losslab.accounting.steps import Trace
-from losslab.accounting.twin import NeedsIntegers, Place, meta_copy, run
+from losslab.accounting.twin import meta_copy
+from losslab.accounting.values import Values
+from losslab.errors import InvalidInput
+
+Result = TypeVar("Result")
 
 
 def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bool = True) -> Trace:
@@ -19,27 +27,68 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
     Raises:
         InvalidInput: when the model's forward raises, or asks for a value that only real data has.
     """
-    while True:
+
+    def attempt(inputs: Inputs, *, with_values: bool) -> Trace:
         twin, place = meta_copy(model).eval(), Place()
         place.follow(twin)
-        _materialise(twin, place, inputs, batch_size)
-        recorder = Recorder(twin, place, Trace(inputs), include_bias)
-        args, kwargs = inputs.arguments(twin, [recorder.feed(entry, batch_size) for entry in inputs.each])
-        try:
-            with torch.no_grad(), torch.device("meta"), recorder:
-                outputs = run(twin, place, args, kwargs)
-        except NeedsIntegers as needs:
-            inputs = inputs.as_integers(needs.names)
-            continue
-        recorder.finish(tensors_in(outputs))
+        values = Values()
+        recorder = Recorder(twin, place, Trace(inputs), include_bias=include_bias)
+        if inputs.structure is None:
+            recorder.finish([])
+            return recorder.trace
+        materialise(twin, place, inputs, batch_size)
+        recorder = Recorder(twin, place, Trace(inputs), include_bias=include_bias)
+        tensors = fed(twin, inputs, batch_size, with_values=with_values)
+        for entry, tensor in zip(inputs.each, tensors, strict=True):
+            recorder.feed(entry, tensor)
+        args, kwargs = inputs.arguments(twin, tensors)
+        with torch.inference_mode(False), torch.no_grad(), values, recorder:
+            outputs = outputs_of(run(twin, place, args, kwargs))
+            recorder.finish(outputs)
+        if recorder.trace.read_values:
+            recorder.trace.notes += _assumptions(inputs, values)
         return recorder.trace
 
+    return as_fits(inputs, attempt)
 
-def _materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
+
+def as_fits(inputs: Inputs, attempt: Callable[..., Result]) -> Result:
+    """What an attempt gives, with integers where an embedding needs them, and without values that do not suit.
+
+    Ids 0, 1, 2 ... may lie beyond a small table that the model looks into; such a model runs without values, if it
+    asks for none.
+    """
+    first_error: InvalidInput | None = None
+    with_values = True
+    while True:
+        try:
+            return attempt(inputs, with_values=with_values)
+        except NeedsIntegers as needs:
+            inputs = inputs.as_integers(needs.names)
+        except InvalidInput as error:
+            if not with_values or not any(entry.assumption for entry in inputs.each):
+                raise first_error or error from None
+            first_error, with_values = error, False
+
+
+def fed(twin: nn.Module, inputs: Inputs, batch_size: int, *, with_values: bool) -> list[Tensor]:
+    """The tensors of the input."""
+    dtype = float_dtype(twin.parameters())
+    tensors = [entry.tensor(batch_size, dtype) for entry in inputs.each]
+    return tensors if with_values else [torch.empty_like(tensor, device="meta") for tensor in tensors]
+
+
+def materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
     """Give lazy modules their parameters, which they make when they first run."""
     if any(map(is_lazy, twin.parameters())):
-        args, kwargs = inputs.arguments(
-            twin, [entry.tensor(batch_size, float_dtype(twin.parameters())) for entry in inputs.each]
-        )
-        with torch.no_grad(), torch.device("meta"):
+        args, kwargs = inputs.arguments(twin, fed(twin, inputs, batch_size, with_values=True))
+        with torch.inference_mode(False), torch.no_grad(), torch.device("meta"), Values():
             run(twin, place, args, kwargs)
+
+
+def _assumptions(inputs: Inputs, values: Values) -> list[str]:
+    """Under which values a run holds that asked for some."""
+    fed_values = [entry.assumption for entry in inputs.each if entry.assumption]
+    return [
+        f"with {text}" for text in (*fed_values, *(f"positions of {name} spread evenly" for name in values.assumed))
+    ]
