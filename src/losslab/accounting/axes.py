@@ -63,7 +63,7 @@ def lost(sources: Iterable[Axes], shape: Iterable[int]) -> Axes:
 def tidy(dims: Iterable[Dimension], unbounded: Iterable[int]) -> Axes:
     """Axes of which one that is unbounded, or runs along two factors, has no field."""
     kept = tuple(dims)
-    numbers = [number for dim in kept for number in running_along(dim)]
+    numbers = [number for dim in kept for factor in dim for number in factor.fields]
     gone = frozenset(unbounded) | {number for number in numbers if numbers.count(number) > 1}
     if not gone.isdisjoint(numbers):
         kept = tuple(tuple(_without(factor, gone) for factor in dim) for dim in kept)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -106,9 +107,11 @@ class Inputs:
         filled = _filled(self.structure, tensors)
         if not isinstance(filled, dict):
             return tuple(filled), {}
-        parameters = inspect.signature(model.forward).parameters
-        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        return ((), filled) if takes_any or filled.keys() <= parameters.keys() else ((filled,), {})
+        try:
+            inspect.signature(model.forward).bind(**filled)
+        except TypeError:
+            return (filled,), {}
+        return (), filled
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,11 @@ def parse_inputs(shape: InputShape) -> Inputs:
         InvalidInput: when it has another form or a size below 1.
     """
     parser = _Parser()
+    if isinstance(shape, Integral):
+        shape = (int(shape),)
     if isinstance(shape, Mapping):
         structure: Any = {str(name): parser.parse(str(name), value) for name, value in shape.items()}
-    elif shape == "none":
+    elif isinstance(shape, str) and shape == "none":
         structure = None
     elif _is_several(shape):
         structure = [parser.parse(f"input{i}", value) for i, value in enumerate(shape, start=1)]
@@ -150,9 +155,17 @@ def parse_inputs(shape: InputShape) -> Inputs:
 
 def _is_several(shape: Any) -> bool:
     """Whether a sequence stands for several inputs and not for the sizes of one."""
+    shape = _from_numpy(shape)
     if isinstance(shape, str | Tensor | PackedSequence) or not isinstance(shape, Sequence):
         return False
     return len(shape) > 0 and not all(isinstance(size, Integral) for size in shape)
+
+
+def _from_numpy(value: Any) -> Any:
+    """A row of whole numbers as sizes, any other array as a tensor."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return tuple(value.tolist()) if value.ndim == 1 and value.dtype.kind in "iu" else torch.from_numpy(value)
 
 
 class _Parser:
@@ -161,6 +174,7 @@ class _Parser:
 
     def parse(self, name: str, value: Any) -> Any:
         """A slot for a shape or a tensor, the same nesting for nested ones, other values as they are."""
+        value = _from_numpy(value)
         if isinstance(value, Tensor):
             return self._slot(_example(name, value))
         if isinstance(value, PackedSequence):

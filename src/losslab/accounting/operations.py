@@ -157,7 +157,7 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "reduce",
         "mean sum amax amin max min prod var std var_mean std_mean linalg_vector_norm norm logsumexp argmax argmin "
         "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero col2im scatter_add index_add "
-        "scatter_reduce index_reduce trace",
+        "scatter_reduce index_reduce trace aminmax histc bincount",
     ),
     **_kinds(_reads_input, "softmax", "_softmax _safe_softmax _log_softmax"),
     **_kinds(
@@ -183,7 +183,7 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
         "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take "
         "rot90 block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d "
-        "searchsorted bucketize",
+        "searchsorted bucketize _pack_padded_sequence _pad_packed_sequence",
     ),
     **_kinds(
         _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"

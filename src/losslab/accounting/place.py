@@ -114,6 +114,7 @@ def _as_if_real() -> Iterator[None]:
             warnings.catch_warnings(action="ignore"),  # about speed and deprecation, none of which is counted
             _autocast_of_meta(),
             _uncompiled(),
+            _unvalidated_distributions(),
             _OneDevice(),
         ):
             yield
@@ -144,6 +145,18 @@ def _uncompiled() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+@contextmanager
+def _unvalidated_distributions() -> Iterator[None]:
+    """Distributions do not look whether the values of their parameters are allowed."""
+    distribution = torch.distributions.Distribution
+    validate = distribution._validate_args
+    distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        distribution.set_default_validate_args(validate)
 
 
 class _OneDevice(TorchFunctionMode):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import Factor, plain
-from losslab.accounting.call import Call, bind, tensors_in
+from losslab.accounting.call import Call, bind, schema_of, tensors_in
 from losslab.accounting.dtypes import check_dtypes
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
@@ -49,15 +49,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._fed[id(tensor)] = entry.name
         self.trace.steps.append(Step("", 0, Work("input"), tuple(tensor.shape), NOTHING, axes))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, seconds, to keep it from compiling this
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        schema = schema_of(func)
+        name = schema.name
+        if schema.is_composite:
             with self:  # under inference mode torch leaves it to us to take such an operation apart
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        space, _, name = func._schema.name.partition("::")
-        name = name.removesuffix("_") if space == "aten" else func._schema.name
         arguments = bind(func, args, kwargs)
         if name in ("embedding", "_embedding_bag") and arguments["indices"].is_floating_point():
             self._ask_for_integers(arguments["indices"])

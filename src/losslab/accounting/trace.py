@@ -67,7 +67,7 @@ def as_fits(inputs: Inputs, attempt: Callable[..., Result]) -> Result:
             inputs = inputs.as_integers(needs.names)
         except InvalidInput as error:
             if not with_values or not any(entry.assumption for entry in inputs.each):
-                raise first_error or error from None
+                raise (first_error or error) from error.__cause__
             first_error, with_values = error, False
 
 

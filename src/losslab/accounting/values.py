@@ -5,16 +5,15 @@ are small; they are real, so that a question about them (``mask.all()``, ``pad i
 computed from real tensors alone is real; what meets a tensor without data has none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
-from losslab.accounting.call import bind, tensors_in, words
+from losslab.accounting.call import Schema, bind, schema_of, tensors_in, words
 
 MOST_ELEMENTS = 2**22
 """Elements of the largest tensor that a forward or an input makes with values."""
@@ -29,11 +28,9 @@ _WITHOUT_VALUES = words(
 """Operations whose results have no values to rely on."""
 _INDICES = words("topk sort argsort argmax argmin max min kthvalue mode median cummax cummin")
 """Operations that give positions of elements; these positions are assumed."""
-_GROWS = words("aten::new_zeros aten::new_ones aten::new_full aten::repeat")
-_NEVER_GROWS = frozenset(
-    {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default, torch.ops.aten._local_scalar_dense.default}
-)
-_READS_LENGTHS = frozenset({"_pack_padded_sequence", "_pad_packed_sequence"})
+_GROWS = words("new_zeros new_ones new_full repeat")
+_NEVER_GROWS = words("lift_fresh lift _local_scalar_dense")
+_READS_LENGTHS = words("_pack_padded_sequence _pad_packed_sequence")
 """Operations that need real lengths beside data without values."""
 
 
@@ -52,63 +49,89 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.assumed: dict[str, None] = {}
         self._overwritten: dict[int, torch.UntypedStorage] = {}
+        self._results: dict[Hashable, list[tuple[torch.Size, tuple[int, ...], torch.dtype]]] = {}
 
     def has_value(self, tensor: Tensor) -> bool:
         """Whether the tensor is real, and nothing without values was written into it."""
         return not tensor.is_meta and tensor.untyped_storage()._cdata not in self._overwritten
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, seconds, to keep it from compiling this
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        name = func._schema.name.partition("::")[2].removesuffix("_")
+        kwargs = kwargs or {}
+        schema = schema_of(func)
+        name = schema.name
         tensors = tensors_in(args, kwargs)
         known = all(self.has_value(tensor) for tensor in tensors)
         if not known and reads_values(func, args):
             raise DependsOnData(f"aten.{name}")
         if name in _READS_LENGTHS:
             return func(*args, **kwargs)
-        if known and name not in _WITHOUT_VALUES and self._fits(func, args, kwargs, tensors):
-            return func(*args, **_on(func, kwargs, "cpu"))
-        if func.is_view and not any(tensor.is_meta for tensor in tensors):
+        if name == "empty" and _is_whole(kwargs.get("dtype")) and self._fits(func, schema, args, kwargs, tensors):
+            return func(*args, **_on(schema, kwargs, "cpu")).zero_()  # torch fills lengths in from below
+        if known and name not in _WITHOUT_VALUES and self._fits(func, schema, args, kwargs, tensors):
+            return func(*args, **_on(schema, kwargs, "cpu"))
+        if schema.is_view and not any(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)  # a view of a real tensor whose values are lost shares its storage
-        return self._without_values(func, name, args, kwargs)
+        return self._without_values(func, schema, args, kwargs)
 
-    def _fits(self, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
+    def _fits(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
         """Whether the result is small enough to have values; tried on the meta device where it may not be."""
-        if func.is_view or torch.Tag.dynamic_output_shape in func.tags or func in _NEVER_GROWS:
+        if schema.is_view or schema.needs_values or schema.name in _NEVER_GROWS:
             return True
-        grows = not tensors or func._schema.name in _GROWS
+        grows = not tensors or schema.name in _GROWS
         most = MOST_ELEMENTS if grows else _MOST_COMPUTED
         if not grows and prod(max(1, tensor.numel()) for tensor in tensors) <= most:
             return True  # no broadcast makes more than the product of the sizes
-        result = func(*_as_meta(args), **_on(func, _as_meta(kwargs), "meta"))
+        result = func(*_replaced(args, _meta), **_on(schema, _replaced(kwargs, _meta), "meta"))
         return all(tensor.numel() <= most for tensor in tensors_in(result))
 
-    def _without_values(self, func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
-        originals: dict[int, Tensor] = {}
+    def _without_values(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any]) -> Any:
+        pairs: list[tuple[Tensor, Tensor]] = []
 
-        def replaced(value: Any) -> Any:
-            if not isinstance(value, Tensor) or value.is_meta:
-                return value
-            twin = _meta(value)
-            originals[id(twin)] = value
+        def twin_of(tensor: Tensor) -> Tensor:
+            if tensor.is_meta:
+                return tensor
+            twin = _meta(tensor)
+            pairs.append((twin, tensor))
             return twin
 
-        meta_args, meta_kwargs = tree_map(replaced, args), tree_map(replaced, kwargs)
-        twins = tensors_in(meta_args, meta_kwargs)  # kept, so that their ids stay their own
-        result = func(*meta_args, **_on(func, meta_kwargs, "meta"))
-        bound = bind(func, meta_args, meta_kwargs)
-        for argument in func._schema.arguments:
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                self._forget(originals[id(twin)] for twin in tensors_in(bound[argument.name]) if id(twin) in originals)
-        if originals:
-            result = tree_map(lambda value: originals.get(id(value), value), result)
-        del twins
-        return self._with_positions(name, bound, result) if name in _INDICES else result
+        meta_args, meta_kwargs = _replaced(args, twin_of), _replaced(kwargs, twin_of)
+        result = self._shaped(func, schema, meta_args, _on(schema, meta_kwargs, "meta"))
+        if pairs:
+            self._forget_written(bind(func, args, kwargs), schema)
+            originals = {id(twin): tensor for twin, tensor in pairs}
+            result = _replaced(result, lambda tensor: originals.get(id(tensor), tensor))
+        if schema.name in _INDICES:
+            return self._with_positions(schema.name, bind(func, meta_args, meta_kwargs), result)
+        return result
 
-    def _forget(self, tensors: Iterable[Tensor]) -> None:
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            self._overwritten[storage._cdata] = storage
+    def _shaped(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any]) -> Any:
+        """The result on the meta device; one tensor of known sizes is made without asking torch once more.
+
+        torch finds out the sizes of many operations in Python, slowly; the steps of a loop are all alike.
+        """
+        if schema.is_view or (schema.written and not schema.is_elementwise):
+            return func(*args, **kwargs)
+        key = _key(func, args, kwargs)
+        if key in self._results:
+            if schema.written:
+                return bind(func, args, kwargs)[schema.written[0]]
+            results = [torch.empty_strided(*form[:2], dtype=form[2], device="meta") for form in self._results[key]]
+            return results[0] if len(results) == 1 else tuple(results)
+        result = func(*args, **kwargs)
+        if key is not None and _is_plain(result, schema, args):
+            self._results[key] = [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors_in(result)]
+        return result
+
+    def _forget_written(self, bound: dict[str, Any], schema: Schema) -> None:
+        for name in schema.written:
+            for tensor in tensors_in(bound[name]):
+                if not tensor.is_meta:
+                    storage = tensor.untyped_storage()
+                    self._overwritten[storage._cdata] = storage
 
     def _with_positions(self, name: str, bound: dict[str, Any], result: Any) -> Any:
         """The result with real positions in place of unknown ones, spread evenly over the dimension."""
@@ -119,50 +142,83 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dim = bound["dim"] % source.dim()
         self.assumed[name] = None
         spread = _spread(positions.shape, dim, source.shape[dim], keeps=positions.dim() == source.dim())
-        return tree_map(lambda value: spread if value is positions else value, result)
+        return _replaced(result, lambda tensor: spread if tensor is positions else tensor)
 
 
 def reads_values(func: Any, args: Any) -> bool:
     """Whether an operation needs the values of its tensors to give its result or the result's shape."""
     if func is torch.ops.aten.index.Tensor:
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
-    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
-
-
-def _spread(shape: torch.Size, dim: int, size: int, *, keeps: bool) -> Tensor:
-    """Positions 0 .. size - 1 in turn, row after row, so that each is taken about as often as the others."""
-    if not keeps:
-        return (torch.arange(prod(shape), device="cpu") % size).reshape(shape)
-    last = [*shape[:dim], *shape[dim + 1 :], shape[dim]]
-    return (torch.arange(prod(shape), device="cpu") % size).reshape(last).movedim(-1, dim)
+    return schema_of(func).needs_values
 
 
 def without_values(arguments: Any) -> Any:
     """The arguments with real tensors of floats replaced by such as have no data."""
+    return _replaced(arguments, lambda tensor: _meta(tensor) if tensor.is_floating_point() else tensor)
 
-    def replaced(value: Any) -> Any:
-        return _meta(value) if isinstance(value, Tensor) and value.is_floating_point() and not value.is_meta else value
 
-    return tree_map(replaced, arguments)
+def _replaced(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A nested structure with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _replaced(part, change) for key, part in value.items()}
+    if isinstance(value, list | tuple) and tensors_in(value):
+        parts = [_replaced(part, change) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    return value
+
+
+def _key(func: Any, args: Any, kwargs: dict[str, Any]) -> Hashable:
+    """The operation and the forms of its arguments; None where an argument has no hash."""
+    key = func, _form(args), _form(tuple(kwargs.items()))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _is_plain(result: Any, schema: Schema, args: Any) -> bool:
+    """Whether a result is told by its form: fresh tensors without data, or the one argument that was written into."""
+    results = tensors_in(result)
+    if schema.written:
+        return len(schema.written) == 1 and result is args[0]
+    sources = tensors_in(args)
+    fresh = all(tensor.is_meta and not any(tensor is source for source in sources) for tensor in results)
+    flat = isinstance(result, Tensor) or (isinstance(result, tuple) and len(result) == len(results) > 1)
+    return fresh and flat
+
+
+def _form(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, list | tuple):
+        return tuple(map(_form, value))
+    return (type(value), value)
+
+
+def _spread(shape: torch.Size, dim: int, size: int, *, keeps: bool) -> Tensor:
+    """Positions 0 .. size - 1 in turn, row after row, so that each is taken about as often as the others."""
+    positions = torch.arange(prod(shape), device="cpu") % size
+    if not keeps:
+        return positions.reshape(shape)
+    return positions.reshape([*shape[:dim], *shape[dim + 1 :], shape[dim]]).movedim(-1, dim)
 
 
 def _meta(tensor: Tensor) -> Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
-def _as_meta(values: Any) -> Any:
-    return tree_map(lambda value: _meta(value) if isinstance(value, Tensor) else value, values)
+def _is_whole(dtype: torch.dtype | None) -> bool:
+    return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
-def _on(func: Any, kwargs: dict[str, Any], device: str) -> dict[str, Any]:
-    """The keywords with a device that is named replaced; a factory without one gets it."""
-    factory = any(argument.name == "device" for argument in func._schema.arguments)
-    if not factory:
+def _on(schema: Schema, kwargs: dict[str, Any], device: str) -> dict[str, Any]:
+    """The keywords with a device that is named replaced; what makes a tensor from sizes alone gets it."""
+    if not schema.takes_device:
         return kwargs
-    named = kwargs.get("device") is not None or not func._schema.arguments or not _first_is_tensor(func)
-    moved = kwargs | {"device": torch.device(device)} if named else dict(kwargs)
-    return {key: value for key, value in moved.items() if key != "pin_memory"}
-
-
-def _first_is_tensor(func: Any) -> bool:
-    return str(func._schema.arguments[0].type) == "Tensor"
+    moved = {key: value for key, value in kwargs.items() if key != "pin_memory"}
+    if kwargs.get("device") is not None or not schema.starts_with_tensor:
+        moved["device"] = torch.device(device)
+    return moved
