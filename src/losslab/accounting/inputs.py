@@ -2,9 +2,10 @@
 
 import ast
 import inspect
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def _is_several(shape: Any) -> bool:
     shape = _from_numpy(shape)
     if isinstance(shape, str | Tensor | PackedSequence) or not isinstance(shape, Sequence):
         return False
-    return len(shape) > 0 and not all(isinstance(size, Integral) for size in shape)
+    return len(shape) > 0 and not all(isinstance(size, Number) for size in shape)
 
 
 def _from_numpy(value: Any) -> Any:
@@ -225,7 +226,7 @@ def _example(name: str, tensor: Tensor, *, batched: bool = True) -> Input:
 
 def _sizes(values: Sequence[Any], given: Any) -> tuple[int, ...]:
     try:
-        sizes = tuple(int(size) for size in values)
+        sizes = tuple(int(size) if isinstance(size, str) else operator.index(size) for size in values)
     except (TypeError, ValueError):
         sizes = (0,)
     if sizes and min(sizes) < 1:

@@ -32,7 +32,8 @@ def count(
 
     Args:
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
-        input: Shape of a sample: 3x224x224, or 128:int64 for integers; once per input, NAME=SHAPE for keywords.
+        input: Shape of a sample: 3x224x224, 128:int64 for integers, "" for one number a sample; once per input, or
+            NAME=SHAPE for keywords, which take other values, too (cache=False); none for parameters alone.
         bias: Count biases as parameters.
         show_work: Print the arithmetic of every number.
         training: Add the memory of a training step.
