@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from losslab.accounting.call import tensors_in
+from losslab.accounting.flex import flex_attention_as_attention
 from losslab.accounting.values import DependsOnData, without_values
 from losslab.errors import InvalidInput
 
@@ -114,6 +115,7 @@ def _as_if_real() -> Iterator[None]:
             warnings.catch_warnings(action="ignore"),  # about speed and deprecation, none of which is counted
             _autocast_of_meta(),
             _uncompiled(),
+            flex_attention_as_attention(),
             _unvalidated_distributions(),
             _OneDevice(),
         ):

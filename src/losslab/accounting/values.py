@@ -34,6 +34,9 @@ _READS_LENGTHS = words("_pack_padded_sequence _pad_packed_sequence")
 """Operations that need real lengths beside data without values."""
 
 
+_BY_MASK = frozenset({torch.ops.aten.index.Tensor, torch.ops.aten.masked_select.default})
+
+
 class DependsOnData(Exception):  # noqa: N818
     """The model asks for a value that only real data has."""
 
@@ -65,17 +68,25 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = schema.name
         tensors = tensors_in(args, kwargs)
         known = all(self.has_value(tensor) for tensor in tensors)
+        if not known and func in _BY_MASK and self._masks_known(args):
+            return _by_mask(func, args)
         if not known and reads_values(func, args):
             raise DependsOnData(f"aten.{name}")
+        if name == "_grouped_mm" and not known:
+            return _grouped_product(bind(func, args, kwargs))
         if name in _READS_LENGTHS:
             return func(*args, **kwargs)
         if name == "empty" and _is_whole(kwargs.get("dtype")) and self._fits(func, schema, args, kwargs, tensors):
             return func(*args, **_on(schema, kwargs, "cpu")).zero_()  # torch fills lengths in from below
         if known and name not in _WITHOUT_VALUES and self._fits(func, schema, args, kwargs, tensors):
-            return func(*args, **_on(schema, kwargs, "cpu"))
+            return _computed(func, args, _on(schema, kwargs, "cpu"))
         if schema.is_view and not any(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)  # a view of a real tensor whose values are lost shares its storage
         return self._without_values(func, schema, args, kwargs)
+
+    def _masks_known(self, args: Any) -> bool:
+        masks = tensors_in(args[1])
+        return all(self.has_value(mask) for mask in masks if mask.dtype in (torch.bool, torch.uint8))
 
     def _fits(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
         """Whether the result is small enough to have values; tried on the meta device where it may not be."""
@@ -143,6 +154,38 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.assumed[name] = None
         spread = _spread(positions.shape, dim, source.shape[dim], keeps=positions.dim() == source.dim())
         return _replaced(result, lambda tensor: spread if tensor is positions else tensor)
+
+
+def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """The result with values; a histogram of integers, which only accelerators have, by way of floats."""
+    if func is torch.ops.aten.histc.default and not args[0].is_floating_point():
+        return func(args[0].double(), *args[1:], **kwargs).to(args[0].dtype)
+    return func(*args, **kwargs)
+
+
+def _grouped_product(bound: dict[str, Any]) -> Tensor:
+    """The result of a grouped product of any dtype; torch's own meta kernel knows bfloat16 alone."""
+    a, b = bound["self"], bound["mat2"]
+    shape = [*a.shape[:-1], b.shape[-1]]
+    if a.dim() == b.dim() == 2:  # the dimension that is summed over is cut into groups
+        shape = [bound["offs"].shape[0], *shape]
+    elif a.dim() == 3 and b.dim() == 2:  # the columns are
+        shape = [a.shape[1], b.shape[1]]
+    return torch.empty(shape, dtype=bound.get("out_dtype") or a.dtype, device="meta")
+
+
+def _by_mask(func: Any, args: Any) -> Tensor:
+    """Elements without values that a mask with values selects: by the positions where it is true."""
+    source, masks = args
+    if func is torch.ops.aten.masked_select.default:
+        shape = torch.broadcast_shapes(source.shape, masks.shape)  # type: ignore[no-untyped-call]
+        source, masks = source.expand(shape), [masks.expand(shape)]
+    positions: list[Tensor | None] = []
+    for index in masks:
+        is_mask = index is not None and index.dtype in (torch.bool, torch.uint8)
+        positions += [part.to("meta") for part in index.nonzero(as_tuple=True)] if is_mask else [index]
+    selected: Tensor = torch.ops.aten.index.Tensor(_meta(source), _replaced(positions, _meta))
+    return selected
 
 
 def reads_values(func: Any, args: Any) -> bool:
