@@ -17,7 +17,7 @@ _TO_THE_RIGHT = frozenset({"activations", "parameters", "MACs", "operations", "b
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text cells, columns of numbers to the right; a page prints a row's first cell as its heading.
+    """Headings and rows of text cells; numbers stand to the right, and a page prints a row's first cell as a heading.
 
     Attributes:
         title: what the table holds, printed above it; may be empty.
