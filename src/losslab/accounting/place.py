@@ -25,6 +25,14 @@ class NeedsIntegers(Exception):  # noqa: N818
         self.names = names
 
 
+def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) -> None:
+    """Raise NeedsIntegers where an input of floats, known by its id, goes straight into an embedding."""
+    if name in ("embedding", "_embedding_bag"):
+        indices = arguments["indices"]
+        if indices.is_floating_point() and id(indices) in fed:
+            raise NeedsIntegers(frozenset({fed[id(indices)]}))
+
+
 @dataclass
 class Place:
     """Which modules are running: the path, class and argument shapes of each, outermost first."""

@@ -15,7 +15,7 @@ from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, ti
 from losslab.accounting.inputs import Input
 from losslab.accounting.known import Known, Tensors
 from losslab.accounting.operations import APART, SILENT, Work, work_of
-from losslab.accounting.place import NeedsIntegers, Place
+from losslab.accounting.place import Place, check_integers
 from losslab.accounting.propagate import axes_of
 from losslab.accounting.receptive_field import Field
 from losslab.accounting.steps import Step, Trace
@@ -63,8 +63,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if result is not NotImplemented:
                 return result
         arguments = bind(func, args, kwargs)
-        if name in ("embedding", "_embedding_bag") and arguments["indices"].is_floating_point():
-            self._ask_for_integers(arguments["indices"])
+        check_integers(name, arguments, self._fed)
         sources = tensors_in(args, kwargs)
         call = Call(name, func, arguments, sources, [], lambda tensor: self._tensors[tensor].axes)
         check_dtypes(call)
@@ -75,10 +74,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outputs:
             self._note(replace(call, outputs=outputs))
         return result
-
-    def _ask_for_integers(self, indices: Tensor) -> None:
-        if id(indices) in self._fed:
-            raise NeedsIntegers(frozenset({self._fed[id(indices)]}))
 
     def _note(self, call: Call) -> None:
         work, sources = work_of(call), [self._tensors[tensor] for tensor in call.tensors]

@@ -24,6 +24,8 @@ class SavedStorages:
 
     def pack(self, tensor: Tensor) -> Tensor:
         """The hook of `torch.autograd.graph.saved_tensors_hooks`."""
+        if tensor.is_sparse:
+            return tensor
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:
             self._seen.add(storage._cdata)
@@ -50,7 +52,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs = tensors_in(result)
         scratch = _convolution_scratch(func, args, outputs)
         for tensor in outputs:
-            if tensor.is_meta:
+            if tensor.is_meta and not tensor.is_sparse:
                 self._note(tensor)
         self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
         return result

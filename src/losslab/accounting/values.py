@@ -197,7 +197,11 @@ def reads_values(func: Any, args: Any) -> bool:
 
 def without_values(arguments: Any) -> Any:
     """The arguments with real tensors of floats replaced by such as have no data."""
-    return _replaced(arguments, lambda tensor: _meta(tensor) if tensor.is_floating_point() else tensor)
+    return _replaced(arguments, lambda tensor: _meta(tensor) if _is_real_float(tensor) else tensor)
+
+
+def _is_real_float(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and not tensor.is_meta
 
 
 def _replaced(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -23,6 +23,8 @@ def count(
     show_work: Annotated[bool, Parameter(negative=())] = False,
     training: Annotated[bool, Parameter(negative=())] = False,
     optimizer: str = "sgd",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    device: Literal["cpu", "cuda"] = "cpu",
     batch_size: int = 1,
     format: Format = "table",
     compare: str | None = None,
@@ -36,8 +38,10 @@ def count(
             NAME=SHAPE for keywords, which take other values, too (cache=False); none for parameters alone.
         bias: Count biases as parameters.
         show_work: Print the arithmetic of every number.
-        training: Add the memory of a training step.
+        training: Add what a training step takes: memory, forward and backward MACs, trainable parameters.
         optimizer: Whose state that memory holds, as for `losslab train`: nadam, "sgd(momentum=0.9)"; also sgd-momentum.
+        precision: Of the products in that step, as under torch.autocast.
+        device: Whose fused attention and LSTM that step uses.
         batch_size: Samples in the batch that everything is counted for.
         format: table, markdown, latex, csv or json.
         compare: Another model, to be put beside the first.
@@ -55,7 +59,9 @@ def count(
     if show_work and ledger.apart:
         tables.append(ledger.apart_table())
     if training:
-        memory = accounting.training_memory(model, shape, optimizer=optimizer, **sizes)
+        memory = accounting.training_memory(
+            model, shape, optimizer=optimizer, precision=precision, device=device, **sizes
+        )
         facts["memory"] = memory.to_dict()
         tables.append(memory.table())
     if other:
