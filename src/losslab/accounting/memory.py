@@ -234,11 +234,5 @@ class _Call:
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(_bytes_of(tensor) for tensor in tensors)
-
-
-def _bytes_of(tensor: Tensor) -> int:
-    """Of a sparse gradient, its rows and where they belong."""
-    if tensor.is_sparse:
-        return _bytes((tensor._values(), tensor._indices()))
-    return tensor.numel() * tensor.element_size()
+    """Of a sparse gradient, as much as a dense one: the most that it can hold."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
