@@ -119,14 +119,18 @@ class _LstmLayer(torch.autograd.Function):
         steps, batch, inputs = source.shape
         output = source.new_empty(steps, batch, hidden)
         states = [source.new_empty(batch, hidden) for _ in range(4)]
-        workspace = torch.empty(_workspace_bytes(steps, batch, inputs, hidden), dtype=torch.uint8, device="meta")
+        numbers = _workspace_bytes(steps, batch, inputs, hidden) // 4
+        workspace = torch.empty(numbers, dtype=torch.float32, device="meta")
         context.save_for_backward(source, output, *states, workspace, *weights)
         return output
 
     @staticmethod
     def backward(context: Any, _: Tensor) -> Any:
-        source, weights = context.saved_tensors[0], context.saved_tensors[7:]
-        return torch.empty_like(source), None, *(torch.empty_like(weight) for weight in weights)
+        source, output, weights = *context.saved_tensors[:2], context.saved_tensors[7:]
+        scratch = [output.new_empty(*output.shape[:2], 6 * output.shape[2])]  # gradients of gates and of two states
+        gradients = torch.empty_like(source), None, *(torch.empty_like(weight) for weight in weights)
+        scratch.clear()
+        return gradients
 
 
 def _workspace_bytes(steps: int, batch: int, inputs: int, hidden: int) -> int:
