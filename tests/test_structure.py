@@ -18,7 +18,6 @@ ORDER = (
     "plots",
     "files",
     "tables",
-    "notebook",
     "randomness",
     "schedules",
     "records",

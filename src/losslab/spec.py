@@ -26,10 +26,12 @@ from losslab.choice import Choice, Frozen, as_choice, is_factory
 from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import is_model, unknown_model
-from losslab.optimizers import OPTIMIZERS, Optimizer
+from losslab.optimizers import OPTIMIZERS, Optimizer, choose
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
 from losslab.tasks import LOSSES, METRICS, check_name
 
+ALSO_COUNTED = ("sgd-momentum", "rmsprop-momentum")
+"""Optimizers that a count knows beside the methods."""
 MAX_SPEC_BYTES = 1_000_000
 # strict=True: do not coerce True to 1 or "3" to 3.
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
@@ -188,6 +190,17 @@ class Count(Frozen):
     """Add the memory of a training step with this optimizer."""
     gradient_support: bool = False
     """Add the region of the input that one output unit's gradient reaches: a receptive field by measurement."""
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, text: str | None) -> str | None:
+        if text is None or text in ALSO_COUNTED:
+            return text
+        try:
+            choose(text)
+        except ValidationError as error:
+            raise ValueError(faults(error)) from None
+        return text
 
     @property
     def id(self) -> str:

@@ -1,12 +1,23 @@
-"""A table of text cells, with what a page needs to print it."""
+"""A table of text cells and its forms: terminal, Markdown, LaTeX, CSV, HTML; columns as a DataFrame."""
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from html import escape
+from typing import Any
+
+from rich import markup
+from rich.box import SIMPLE
+from rich.table import Table as RichTable
+
+_TO_THE_RIGHT = frozenset({"activations", "parameters", "MACs", "operations", "bytes", "saved", "ratio"})
+"""Words of a heading below which numbers stand."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text cells; a page prints the first cell of a row as its heading unless it is a formula.
+    """Headings and rows of text cells; numbers stand to the right, and a page prints a row's first cell as a heading.
 
     Attributes:
         title: what the table holds, printed above it; may be empty.
@@ -38,3 +49,93 @@ class Table:
     strong: frozenset[tuple[int, str]] = frozenset()
     records: tuple[tuple[str, ...], ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+
+    def is_number(self, heading: str) -> bool:
+        """Whether a column holds numbers."""
+        return not _TO_THE_RIGHT.isdisjoint(heading.split())
+
+    def terminal(self) -> RichTable:
+        """For rich's console; long cells fold."""
+        shown = RichTable(title=markup.escape(self.title), box=SIMPLE)
+        for heading in self.headings:
+            side = "right" if self.is_number(heading) else "left"
+            shown.add_column(markup.escape(heading), justify=side, overflow="fold")  # type: ignore[arg-type]
+        for row in self.rows:
+            shown.add_row(*map(markup.escape, row))
+        return shown
+
+    def markdown(self) -> str:
+        """As a Markdown table."""
+        rules = tuple("---:" if self.is_number(heading) else "---" for heading in self.headings)
+        rows = [tuple(map(_escaped_for_markdown, row)) for row in self.rows]
+        lines = [self.headings, rules, *rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def latex(self) -> str:
+        """As a LaTeX tabular."""
+        columns = "".join("r" if self.is_number(heading) else "l" for heading in self.headings)
+        lines = [_latex_line(row) for row in (self.headings, *self.rows)]
+        return "\n".join([rf"\begin{{tabular}}{{{columns}}}", lines[0], r"\hline", *lines[1:], r"\end{tabular}"])
+
+    def csv(self) -> str:
+        """As comma-separated values, without thousands separators where a cell is a number."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.headings)
+        writer.writerows(map(_plain_number, row) for row in self.rows)
+        return buffer.getvalue().rstrip("\n")
+
+    def html(self) -> str:
+        """For a notebook, all text escaped; the title is left out."""
+        return html(self.rows, self.headings)
+
+
+def html(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> str:
+    """An HTML table; without headings the first cell of each row is its heading.
+
+    Example:
+        >>> html([("a", "<b>")])
+        '<table><tr><th>a</th><td>&lt;b&gt;</td></tr></table>'
+    """
+    lines = [_html_line(["th"] * len(headings), headings)] if headings else []
+    for row in rows:
+        first = "td" if headings else "th"
+        lines.append(_html_line([first] + ["td"] * (len(row) - 1), row))
+    return f"<table>{''.join(lines)}</table>"
+
+
+def frame(columns: Mapping[str, Sequence[object]]) -> Any:
+    """The columns as a pandas DataFrame.
+
+    Raises:
+        ImportError: when pandas is not installed.
+    """
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise ImportError("to_pandas() needs pandas, which losslab does not: pip install pandas") from error
+    return DataFrame(dict(columns))
+
+
+def _escaped_for_markdown(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("*", "\\*")
+
+
+def _latex_line(row: Iterable[str]) -> str:
+    return " & ".join(map(_escaped_for_latex, row)) + r" \\"
+
+
+def _escaped_for_latex(cell: str) -> str:
+    for sign in "&%#_":
+        cell = cell.replace(sign, f"\\{sign}")
+    return cell.replace("*", r"$\cdot$")
+
+
+def _plain_number(cell: str) -> str:
+    digits = cell.replace(",", "")
+    return digits if digits.isdigit() else cell
+
+
+def _html_line(tags: Sequence[str], cells: Sequence[str]) -> str:
+    filled = [f"<{tag}>{escape(cell)}</{tag}>" for tag, cell in zip(tags, cells, strict=True)]
+    return f"<tr>{''.join(filled)}</tr>"

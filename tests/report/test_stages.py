@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_study import part_one, with_loss, write_run
 
-from losslab.accounting import as_json, count
+from losslab.accounting import count
 from losslab.files import write_json
 from losslab.report.stages import StageView, stage_views
 from losslab.spec import Count
@@ -90,7 +90,7 @@ def test_networks_are_counted_and_linked(tmp_path: Path) -> None:
     before = views(folder)["sizes"]
     path = folder.count_path(ids[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"count": networks[0].model_dump(mode="json"), "environment": {}, "ledger": as_json(count("lenet5"))}
+    facts = {"count": networks[0].model_dump(mode="json"), "environment": {}, "ledger": count("lenet5").to_dict()}
     write_json(path, facts)
     after = views(folder)["sizes"]
     assert (before.table, before.noun, before.counted) == (None, "run", True)

@@ -13,7 +13,7 @@ import pytest
 from page_text import sections
 from torch import nn
 
-from losslab.accounting import as_json, count, gradient_support
+from losslab.accounting import count, gradient_support
 from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
 from losslab.files import write_json
@@ -81,7 +81,7 @@ def test_every_ledger_is_what_count_prints(whole: StudyFolder) -> None:
     }  # fmt: skip
     for name in ("alexnet", "alexnet-ungrouped", "alexnet-torchvision"):
         stored = results.ledgers("alexnet")[name]
-        assert {**stored, "memory": None} == {**json.loads(json.dumps(as_json(count(name)))), "memory": None}
+        assert {**stored, "memory": None} == {**json.loads(json.dumps(count(name).to_dict())), "memory": None}
     assert results.ledgers("vgg19")["vgg19"]["totals"]["parameters"] == 143_652_544
     assert all(result.environment["torch"] for stage in results.counts.values() for result in stage)
 
@@ -112,7 +112,7 @@ def test_alexnet_stands_there_layer_by_layer_with_its_arithmetic(whole: StudyFol
 
 
 def test_the_vgg19_table_is_complete_in_the_style_of_lecture_notes(whole: StudyFolder) -> None:
-    rows = layer_table(as_json(count("vgg19", include_bias=False))).rows
+    rows = layer_table(count("vgg19", include_bias=False).to_dict()).rows
     assert len(rows) == 1 + 16 + 5 + 3 + 1
     assert " ".join(" ".join(row) for row in rows) in sections(whole)["vgg19"]
 
@@ -332,7 +332,7 @@ def test_gradient_support_is_the_ledgers_field(make: Callable[[], nn.Module], si
 
 
 def test_the_drawn_module_carries_filters_and_costs() -> None:
-    ledger = as_json(count("inception-reduced"))
+    ledger = count("inception-reduced").to_dict()
     drawn = module_diagram(ledger, dearest=629_145_600)
     assert len(drawn.boxes) == 1 + 7 + 1
     assert "3×3, 192 filters: 226.5M MACs" in drawn.words

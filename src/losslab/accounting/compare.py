@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslab.accounting.ledger import Ledger
+from losslab.tables import Table
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,25 @@ class Group:
         """The first network's MACs over the other's; None where that has none."""
         return None if self.macs is None or not self.other_macs else self.macs / self.other_macs
 
+    def cells(self) -> tuple[str, ...]:
+        """Name, both networks' MACs and parameters, what is saved and the ratio as text."""
+        numbers = (self.macs, self.other_macs, self.parameters, self.other_parameters)
+        counts = ["-" if number is None else f"{number:,}" for number in numbers]
+        saved = "-" if self.macs_saved_fraction is None else f"{self.macs_saved_fraction:.1%}"
+        ratio = "-" if self.macs_ratio is None else f"{self.macs_ratio:.2f}"
+        return self.name, *counts, saved, ratio
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first network against the other."""
+    """The first network against the other.
+
+    Example:
+        >>> from losslab.accounting import count
+        >>> total = Comparison(count("inception-naive"), count("inception-reduced")).total
+        >>> total.macs_saved, round(total.macs_ratio, 2)
+        (718274560, 2.81)
+    """
 
     model: Ledger
     other: Ledger
@@ -45,20 +61,30 @@ class Comparison:
     @property
     def total(self) -> Group:
         """Both networks as a whole."""
-        one, two = self.model, self.other
-        return Group("total", one.macs, two.macs, one.parameters, two.parameters)
+        model, other = self.model, self.other
+        return Group("total", model.macs, other.macs, model.parameters, other.parameters)
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Side by side, in the order in which they ran."""
-        one, two = _grouped(self.model), _grouped(self.other)
-        absent = (None, None)
-        pairs = {name: (one.get(name, absent), two.get(name, absent)) for name in one | two}
-        return tuple(Group(name, a[0], b[0], a[1], b[1]) for name, (a, b) in pairs.items() if any((*a, *b)))
+        """Side by side, in the order in which they ran; groups without MACs and parameters are left out."""
+        sums, other_sums = _sums_by_group(self.model), _sums_by_group(self.other)
+        groups = []
+        for name in sums | other_sums:
+            macs, parameters = sums.get(name, (None, None))
+            other_macs, other_parameters = other_sums.get(name, (None, None))
+            if macs or parameters or other_macs or other_parameters:
+                groups.append(Group(name, macs, other_macs, parameters, other_parameters))
+        return tuple(groups)
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def status(self) -> str:
+        """``complete``, or ``partial`` when an operation of either was not counted: what is saved is then not known."""
+        return "partial" if "partial" in (self.model.status, self.other.status) else "complete"
+
+    def to_dict(self) -> dict[str, Any]:
         """As one JSON object."""
         return {
+            "status": self.status,
             "model": _summary(self.model),
             "other": _summary(self.other),
             "macs_saved": self.total.macs_saved,
@@ -68,20 +94,18 @@ class Comparison:
             "groups": [vars(group) for group in self.groups],
         }
 
-
-def compare(model: Ledger, other: Ledger) -> Comparison:
-    """What ``other`` saves over ``model``.
-
-    Example:
-        >>> from losslab.accounting import count
-        >>> total = compare(count("inception-naive"), count("inception-reduced")).total
-        >>> total.macs_saved, round(total.macs_ratio, 2)
-        (718274560, 2.81)
-    """
-    return Comparison(model, other)
+    def table(self) -> Table:
+        """Groups of layers side by side, and what the second network saves."""
+        names = self.model.model, self.other.model
+        macs = [f"{name} MACs" for name in names]
+        parameters = [f"{name} parameters" for name in names]
+        rows = [group.cells() for group in (*self.groups, self.total)]
+        partial = [ledger.model for ledger in (self.model, self.other) if ledger.status == "partial"]
+        title = f"compared; {' and '.join(partial)} only in part, so are the differences" if partial else "compared"
+        return Table(title, ("group", *macs, *parameters, "saved", "ratio"), tuple(rows))
 
 
-def _grouped(ledger: Ledger) -> dict[str, tuple[int, int]]:
+def _sums_by_group(ledger: Ledger) -> dict[str, tuple[int, int]]:
     sums: dict[str, tuple[int, int]] = {}
     for row in ledger.rows:
         name = row.name.partition(".")[0]

@@ -9,9 +9,12 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
-from losslab.accounting.ledger import Ledger, make_ledger
+from losslab.accounting.ledger import Ledger
+from losslab.accounting.place import first_line
+from losslab.accounting.rows import ledger_of
 from losslab.accounting.trace import trace
-from losslab.accounting.twin import first_line, weightless
+from losslab.accounting.twin import weightless
+from losslab.accounting.values import Values
 from losslab.choice import Choice, parse_choice
 from losslab.errors import InvalidInput
 from losslab.models import build_model, load_factory
@@ -31,8 +34,11 @@ def count(
     Args:
         model: a module, a factory without arguments, or a model's name.
         input_shape: of one sample, without the batch: ``(3, 224, 224)`` or ``"3x224x224"``; ``"128:int64"`` names a
-            dtype; a list or a dictionary of these feeds several inputs. None for a name's own default.
-        batch_size: samples in the batch.
+            dtype, ``()`` or ``":int64"`` is one number a sample. Or an example tensor, its batch in front. A list or a
+            dictionary of these, nested as the model takes them, feeds several inputs; other values in a dictionary,
+            such as ``False``, are passed on. None for a name's own default, or for a model that takes no input;
+            ``"none"`` counts parameters alone.
+        batch_size: samples in the batch; an example tensor brings its own.
         include_bias: whether parameters whose name begins or ends with ``bias`` count as parameters.
     Raises:
         InvalidInput: when the model cannot be built or does not run on this input, in one line that says where.
@@ -41,32 +47,61 @@ def count(
         >>> ledger.parameters, ledger.macs, ledger.rows[1].work["parameters"]
         (61706, 416520, '(5*5*1)*6 + 6 = 156')
     """
-    network, inputs = resolve(model, input_shape, batch_size)
+    network, inputs, batch_size = resolve(model, input_shape, batch_size)
     name = model if isinstance(model, str) else type(network).__name__
-    return make_ledger(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
+    return ledger_of(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
 
 
-def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs]:
-    """The network, without weights where it is built here, and its inputs.
+def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs, int]:
+    """The network, without weights where it is built here, its inputs and the size of the batch.
 
     Raises:
         InvalidInput: when a factory raises or returns no module, or there is no usable input shape.
     """
     if batch_size < 1:
         raise InvalidInput(f"`batch_size` (={batch_size}) must be at least 1")
-    network = model if isinstance(model, nn.Module) else _built(model, input_shape)
+    network = _uncompiled(model) if isinstance(model, nn.Module) else _built(model, input_shape)
     if input_shape is None and isinstance(model, str):
         input_shape = _default_shape(model, network)
     if input_shape is None:
-        raise InvalidInput("`input` is missing and the model has no default; give one such as 3x224x224")
-    return network, parse_inputs(input_shape)
+        input_shape = _without_input(network)
+    inputs = parse_inputs(input_shape)
+    return network, inputs, _batch_of(inputs, batch_size)
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """What ``torch.compile`` was given; the work is the same."""
+    original = getattr(model, "_orig_mod", None)
+    return original if isinstance(original, nn.Module) else model
+
+
+def _without_input(network: nn.Module) -> InputShape:
+    """No arguments for a network that needs none; parameters alone for a container, which has no forward."""
+    if getattr(network.forward, "__name__", "") == "_forward_unimplemented":
+        return "none"
+    for parameter in inspect.signature(network.forward).parameters.values():
+        needed = parameter.default is parameter.empty
+        if needed and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise InvalidInput("`input` is missing and the model has no default; give one such as 3x224x224")
+    return {}
+
+
+def _batch_of(inputs: Inputs, batch_size: int) -> int:
+    """The size of the batch that example tensors bring, or that is given."""
+    batches = {entry.batch for entry in inputs.each if entry.batch}
+    if len(batches) != 1:
+        return batch_size
+    (batch,) = batches
+    if batch_size not in (1, batch):
+        raise InvalidInput(f"`batch_size` (={batch_size}) is not that of the example tensor (={batch}); leave it out")
+    return batch
 
 
 def _built(model: Callable[[], nn.Module] | str, input_shape: InputShape | None) -> nn.Module:
     network = _weightless(_by_name(model, input_shape) if isinstance(model, str) else model)
     if not isinstance(network, nn.Module):
         raise InvalidInput(f"`model` gave {type(network).__name__}, not a torch.nn.Module")
-    return network
+    return _uncompiled(network)
 
 
 def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Module]:
@@ -80,20 +115,25 @@ def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Modul
 
 
 def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
-    """What a factory builds, on the meta device; only its parameters there when it reads values while it builds."""
+    """What a factory builds, without weights; small constants have values, which a factory may ask for."""
+    handle = register_module_parameter_registration_hook(_registered_weightless)
     try:
-        with torch.device("meta"):
+        with torch.inference_mode(False), Values():
             return make()
     except InvalidInput:
         raise
     except Exception:
         return _built_with_values(make)
+    finally:
+        handle.remove()
 
 
 def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
+    """What a factory builds that reads values of large tensors; only its parameters are without."""
     handle = register_module_parameter_registration_hook(_registered_weightless)
     try:
-        return make()
+        with torch.inference_mode(False):
+            return make()
     except InvalidInput:
         raise
     except Exception as error:
@@ -111,5 +151,8 @@ def _default_shape(name: str, network: nn.Module) -> Any:
         return (3, 224, 224)
     if name.startswith("timm/"):
         return cast("Any", network).default_cfg["input_size"]
-    parameter = inspect.signature(load_factory(parse_choice(name)["name"])).parameters.get("input_shape")
-    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+    for builder in (load_factory(parse_choice(name)["name"]), type(network)):  # a factory may pass its options on
+        parameter = inspect.signature(builder).parameters.get("input_shape")
+        if parameter is not None and parameter.default is not parameter.empty:
+            return parameter.default
+    return None

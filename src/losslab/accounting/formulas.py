@@ -43,10 +43,10 @@ class Formula:
         text, value = str(self), f"{int(self):,}"
         return value if text == str(int(self)) else f"{text} = {value}"
 
-    def _bracketed(self, place: int, part: Union[int, "Formula"]) -> str:
+    def _bracketed(self, index: int, part: Union[int, "Formula"]) -> str:
         if isinstance(part, int) or len(part.parts) < 2:
             return str(part)
-        binds_tighter = self.sign in "+-" and (part.sign in ("*", "//") or place == 0)
+        binds_tighter = self.sign in "+-" and (part.sign in ("*", "//") or index == 0)
         return str(part) if binds_tighter else f"({part})"
 
 
@@ -78,7 +78,7 @@ def units(shape: Iterable[int], batch: int = 1) -> Formula:
     """
     sizes = tuple(shape)
     sizes = (*sizes[1:], sizes[0]) if len(sizes) > 2 else sizes or (1,)
-    return times(*([batch] if batch > 1 else []), *sizes)
+    return times(batch, *sizes) if batch > 1 else times(*sizes)
 
 
 def window_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False) -> Formula:

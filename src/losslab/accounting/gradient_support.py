@@ -20,7 +20,7 @@ def gradient_support(model: Countable, input_shape: InputShape | None = None) ->
         >>> gradient_support("conv-stack(kernel=5, layers=3)")
         {'sides': [13, 13], 'positions': 169}
     """
-    network, inputs = resolve(model, input_shape, batch_size=1)
+    network, inputs, _ = resolve(model, input_shape, batch_size=1)
     network = network.to_empty(device="cpu").eval()
     for parameter in network.parameters():
         nn.init.ones_(parameter)

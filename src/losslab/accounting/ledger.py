@@ -1,16 +1,12 @@
-"""The account of a network: one row for each operation that forms units, and totals that are their sums."""
+"""The account of a network: its rows, and totals that are their sums."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losslab.accounting.formulas import NOTHING, Formula, repeated, times, units
+from losslab.accounting.drawing import cost_bars
 from losslab.accounting.inputs import Inputs
-from losslab.accounting.layout import Layout
-from losslab.accounting.operations import APART
-from losslab.accounting.receptive_field import Field
-from losslab.accounting.trace import Step, Trace
+from losslab.accounting.row import Fields, Row
+from losslab.tables import Table, frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,48 +15,6 @@ CONVENTION = (
     "MACs are the multiply-accumulates of convolutions and matrix products; MACs exclude bias; FLOPs = 2 MACs. "
     "Evaluation mode. Padding is counted as if it were data. Other arithmetic is listed apart."
 )
-
-Fields = tuple[tuple[int, Field | None], ...]
-"""Number of an input's axis and what a unit sees along it; None where that is unbounded or cannot be known."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a ledger; its numbers are formulas, so what is printed is what was computed.
-
-    Attributes:
-        name: path of the module, and what it did there when that is not clear from the path.
-        kind: ``conv``, ``linear``, ``matmul``, ``pool``, ``norm``, ``embedding`` and so on.
-        output_shape: of one sample, where the result has the batch in front; else the whole.
-        activations: elements of the result.
-        parameters: those that no row above has used.
-        macs: multiply-accumulates.
-        operations: elements that other arithmetic reads.
-        fields: what a unit sees, for each axis of the inputs that reaches it.
-        detail: kernel, stride and the like in words.
-        sizes: the arithmetic of the output's sides, where a window slides.
-        status: ``counted``, ``not counted`` (no rule knows the operation) or ``not run`` (parameters of a part that
-            this run did not use).
-    """
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    activations: Formula
-    parameters: Formula = NOTHING
-    macs: Formula = NOTHING
-    operations: Formula = NOTHING
-    fields: Fields = ()
-    detail: str = ""
-    sizes: tuple[Formula, ...] = ()
-    status: str = "counted"
-
-    @property
-    def work(self) -> dict[str, str]:
-        """The arithmetic of every number as text."""
-        parts = {"activations": self.activations, "parameters": self.parameters, "macs": self.macs}
-        shown = {name: formula.shown for name, formula in parts.items()}
-        return shown | ({"output_size": "; ".join(size.shown for size in self.sizes)} if self.sizes else {})
 
 
 @dataclass(frozen=True)
@@ -76,6 +30,8 @@ class Ledger:
         axes: for each number in a row's ``fields`` the input and the dimension.
         output_shapes: of the outputs, batch included.
         output_fields: what their units see, as in a row's ``fields``.
+        notes: what a reader must know, such as the values of inputs under which the ledger holds, where the model
+            looked at them.
     """
 
     model: str
@@ -86,6 +42,7 @@ class Ledger:
     axes: tuple[tuple[str, int], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     output_fields: tuple[Fields, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -118,7 +75,7 @@ class Ledger:
         return tuple(row for row in self.rows if row.status == "not counted")
 
     def totals(self, bytes_per_number: int = 4) -> dict[str, int]:
-        """The sums of the rows; bytes for numbers of this size, float32 unless told."""
+        """The sums of the rows; bytes for numbers of this size, that of float32 by default."""
         return {
             "parameters": self.parameters,
             "macs": self.macs,
@@ -128,94 +85,50 @@ class Ledger:
             "activation_bytes": self.activations * bytes_per_number,
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``losslab count --format json`` prints."""
+        shapes = {entry.name: list(entry.shape) for entry in self.inputs.each}
+        return {
+            "model": self.model,
+            "input_shape": next(iter(shapes.values())) if len(shapes) == 1 else shapes,
+            "batch_size": self.batch_size,
+            "dtype": "float32",
+            "convention": CONVENTION,
+            "status": self.status,
+            "output_shapes": [list(shape) for shape in self.output_shapes],
+            "rows": [row.to_dict() for row in self.rows],
+            "apart": [row.to_dict() | {"operations": int(row.operations)} for row in self.apart],
+            "totals": self.totals(),
+            **({"notes": list(self.notes)} if self.notes else {}),
+        }
+
+    def table(self, *, show_work: bool = False) -> Table:
+        """The rows and their total; with ``show_work`` each number after the arithmetic that gave it."""
+        headings = ("layer", "kind", "output", "activations", "parameters", "MACs", "receptive field", "detail")
+        rows = [row.cells(show_work=show_work) for row in self.rows]
+        totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
+        notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
+        total = ("total", "", "", *totals, "", "; ".join(notes))
+        return Table(self.model, headings, (*rows, total))
+
+    def apart_table(self) -> Table:
+        """Elementwise work and data movement: elements read, kept apart from MACs."""
+        rows = [(row.name, row.kind, row.shape_text, row.operations.shown) for row in self.apart]
+        return Table("apart from MACs", ("layer", "kind", "output", "operations"), tuple(rows))
+
     def to_pandas(self) -> Any:
         """A pandas DataFrame with a row for each layer; needs pandas."""
-        from losslab.accounting.notebook import frame
-
-        return frame(self)
+        rows = [row.to_dict() for row in self.rows]
+        return frame({key: [row[key] for row in rows] for key in rows[0]})
 
     def plot(self) -> "Figure":
-        """MACs and parameters by layer, as a matplotlib figure."""
-        from losslab.accounting.notebook import figure
-
-        return figure(self)
+        """MACs and parameters by layer, as a matplotlib figure; layers without either are left out."""
+        costly = [row for row in self.rows if int(row.macs) or int(row.parameters)]
+        numbers = {
+            "MACs": [int(row.macs) for row in costly],
+            "parameters": [int(row.parameters) for row in costly],
+        }
+        return cost_bars(self.model, [row.name for row in costly], numbers)
 
     def _repr_html_(self) -> str:
-        from losslab.accounting.notebook import html
-
-        return html(self)
-
-
-def make_ledger(model: str, trace: Trace, batch_size: int) -> Ledger:
-    """The ledger of a trace: equal steps within one call of a module become one row, and every name is its own."""
-    merged = _merged(trace.steps)
-    names = _named([step for step, _ in merged])
-    rows = [_row(name, *group, batch_size) for name, group in zip(names, merged, strict=True)]
-    rows += [
-        Row(name, "parameters", shape, NOTHING, times(*shape), status="not run", detail="not used in evaluation mode")
-        for name, shape in trace.unused.items()
-    ]
-    listed = [row for row in rows if row.kind not in APART or row.parameters]
-    apart = [row for row in rows if row.kind in APART and not row.parameters]
-    return Ledger(
-        model=model,
-        inputs=trace.inputs,
-        batch_size=batch_size,
-        rows=tuple(listed),
-        apart=tuple(apart),
-        axes=tuple(trace.axes),
-        output_shapes=tuple(shape for shape, _ in trace.outputs),
-        output_fields=tuple(_fields(layout) for _, layout in trace.outputs),
-    )
-
-
-def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
-    """Equal steps within one call of a module (the time steps of a recurrent layer, say), with their count."""
-    groups: list[tuple[Step, int]] = []
-    latest: dict[Hashable, int] = {}
-    for step in steps:
-        key = (step.module, step.visit, step.work, step.shape, _fields(step.layout))
-        if key in latest and not step.parameters:
-            first, count = groups[latest[key]]
-            groups[latest[key]] = (first, count + 1)
-        else:
-            latest[key] = len(groups)
-            groups.append((step, 1))
-    return groups
-
-
-def _fields(layout: Layout) -> Fields:
-    return tuple((axis, layout.fields.get(axis)) for axis in sorted(layout.axes))
-
-
-def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
-    work, shape = step.work, step.shape
-    in_batches = bool(shape) and shape[0] == batch_size
-    sample = shape[1:] if in_batches else shape
-    return Row(
-        name=name,
-        kind=work.kind,
-        output_shape=sample,
-        activations=repeated(count, units(sample, batch_size if in_batches else 1)),
-        parameters=step.parameters,
-        macs=repeated(count, work.macs),
-        operations=repeated(count, work.operations),
-        fields=_fields(step.layout),
-        detail=work.detail,
-        sizes=work.sizes,
-        status="counted" if work.counted else "not counted",
-    )
-
-
-def _named(steps: Sequence[Step]) -> list[str]:
-    """A name of its own for each step: the module's path, with what it did there where it did several things."""
-    per_call = Counter((step.module, step.visit) for step in steps)
-    used: Counter[str] = Counter()
-    names = []
-    for step in steps:
-        did = step.work.detail if step.work.kind in APART and step.work.detail else step.work.kind
-        alone = step.module and per_call[step.module, step.visit] == 1
-        name = step.module if alone else ".".join(filter(None, (step.module, did)))
-        used[name] += 1
-        names.append(name if used[name] == 1 else f"{name}#{used[name]}")
-    return names
+        return self.table().html()

@@ -1,48 +1,42 @@
-"""What one training step keeps in memory, found by running two of them on torch's meta device."""
+"""What one training step costs: memory and multiply-accumulates, from two steps on torch's meta device."""
 
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from losslab.accounting.call import tensors_in
+from losslab.accounting.autocast import Autocast
+from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
-from losslab.accounting.inputs import InputShape
-from losslab.accounting.twin import Place, meta_copy, run
-from losslab.errors import InvalidInput, unknown_name
+from losslab.accounting.inputs import Inputs, InputShape
+from losslab.accounting.kernels import Device, FusedKernels
+from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
+from losslab.accounting.place import Place, run
+from losslab.accounting.products import Products
+from losslab.accounting.storages import LiveStorages, SavedStorages
+from losslab.accounting.trace import as_fits, fed, materialise
+from losslab.accounting.twin import meta_copy
+from losslab.accounting.values import Values
+from losslab.errors import InvalidInput
+from losslab.optimizers import Method
+from losslab.tables import Table
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-OPTIMIZERS: dict[str, OptimizerFactory] = {
-    "adadelta": torch.optim.Adadelta,
-    "adagrad": torch.optim.Adagrad,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "rmsprop-momentum": lambda parameters: torch.optim.RMSprop(parameters, momentum=0.9),
-    "sgd": torch.optim.SGD,
-    "sgd-momentum": lambda parameters: torch.optim.SGD(parameters, momentum=0.9),
-}
-"""Optimizers by name, as torch implements them on this machine's default path."""
-
-
-_BLOCK = 8
-"""Channels that a CPU's convolution kernels keep together."""
+Precision = Literal["fp32", "bf16", "fp16"]
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of one training step.
+    """What one training step takes.
 
     Attributes:
         optimizer: its name.
         batch_size: samples in the batch.
-        dtype: of parameters, gradients and activations.
+        dtype: of the parameters.
         parameter_bytes: the parameters.
         buffer_bytes: running statistics and other buffers.
         gradient_bytes: one gradient for each parameter that has one.
@@ -50,6 +44,13 @@ class TrainingMemory:
         saved_bytes: activations, masks and indices that the forward pass keeps for the backward pass.
         peak_bytes: the most that is alive at once in the second step, in which the optimizer's state exists: tensors,
             and the copies that a CPU's convolution kernels make for themselves.
+        precision: of the products, where it is not that of the parameters: ``bf16`` or ``fp16`` by autocast.
+        device: whose fused kernels keep what the backward pass needs.
+        trainable_parameters: numbers that have a gradient.
+        frozen_parameters: numbers that have none.
+        forward_macs: multiply-accumulates of the forward pass in training mode.
+        backward_macs: those of the backward pass: no gradient of frozen weights and of inputs, with what checkpointing
+            computes once more. A fused kernel counts as the operations that it fuses.
     """
 
     optimizer: str
@@ -61,10 +62,45 @@ class TrainingMemory:
     optimizer_bytes: int
     saved_bytes: int
     peak_bytes: int
+    precision: str = "fp32"
+    device: str = "cpu"
+    trainable_parameters: int = 0
+    frozen_parameters: int = 0
+    forward_macs: int = 0
+    backward_macs: int = 0
 
-    def as_dict(self) -> dict[str, int | str]:
+    @property
+    def flops(self) -> int:
+        """Of a step's forward and backward pass: two for each multiply-accumulate."""
+        return 2 * (self.forward_macs + self.backward_macs)
+
+    def to_dict(self) -> dict[str, int | str]:
         """As one JSON object."""
-        return dict(vars(self))
+        return dict(vars(self)) | {"flops": self.flops}
+
+    def table(self) -> Table:
+        """Bytes with units, parameters and multiply-accumulates."""
+        sizes = {name: size for name, size in vars(self).items() if name.endswith("_bytes")}
+        rows = [(name.removesuffix("_bytes"), f"{size:,}", _size(size)) for name, size in sizes.items()]
+        counts = {
+            "trainable parameters": self.trainable_parameters,
+            "frozen parameters": self.frozen_parameters,
+            "forward MACs": self.forward_macs,
+            "backward MACs": self.backward_macs,
+            "FLOPs": self.flops,
+        }
+        rows += [(name, f"{number:,}", "") for name, number in counts.items()]
+        mixed = f", products in {self.precision}" if self.precision != "fp32" else ""
+        title = f"training step, {self.optimizer}, batch {self.batch_size}, {self.dtype}{mixed}, {self.device}"
+        return Table(title, ("part", "bytes or number", "size"), tuple(rows))
+
+
+def _size(size: float) -> str:
+    """Bytes to three digits with a unit of thousands."""
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.3g} {_UNITS[unit]}"
 
 
 def training_memory(
@@ -72,17 +108,22 @@ def training_memory(
     input_shape: InputShape | None = None,
     *,
     batch_size: int = 1,
-    optimizer: str | OptimizerFactory = "sgd",
-    dtype: torch.dtype = torch.float32,
+    optimizer: str | Method | OptimizerFactory = "sgd",
+    dtype: torch.dtype | None = None,
+    precision: Precision = "fp32",
+    device: Device = "cpu",
 ) -> TrainingMemory:
-    """Bytes that training needs, from two steps of a weightless copy in training mode.
+    """What a training step takes, from two steps of a weightless copy in training mode.
 
     Args:
         model: a module, a factory without arguments, or a model's name.
         input_shape: as in `count`.
         batch_size: samples in the batch.
-        optimizer: a name in `OPTIMIZERS`, or what makes an optimizer of parameters.
-        dtype: of parameters and inputs.
+        optimizer: a method of `losslab.optimizers` as text or value, such as ``"sgd(momentum=0.9)"``, a name in
+            `ALIASES`, or what makes an optimizer of parameters.
+        dtype: of parameters and inputs; None for the model's own.
+        precision: ``bf16`` or ``fp16`` for products in half precision, as under `torch.autocast`.
+        device: whose fused kernels are stood for: attention on ``cpu`` and ``cuda``, LSTM on ``cpu``.
     Raises:
         InvalidInput: an unknown optimizer, or a model that cannot be built, run or differentiated.
     Example:
@@ -90,112 +131,108 @@ def training_memory(
         >>> memory.parameter_bytes, memory.optimizer_bytes == 2 * memory.parameter_bytes
         (16336040, True)
     """
-    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
-        raise InvalidInput(unknown_name("optimizer", optimizer, OPTIMIZERS))
-    network, inputs = resolve(model, input_shape, batch_size)
-    twin, place = meta_copy(network).train().to(dtype), Place()
-    place.follow(twin)
-    make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    trained = [parameter for parameter in twin.parameters() if parameter.requires_grad]
-    if not trained:
-        raise InvalidInput("`model` has no parameter with a gradient; nothing to train")
-    rule = make(trained)
-    fed = [one.tensor(batch_size, dtype) for one in inputs.each]
-    args, kwargs = inputs.arguments(twin, fed)
-    with _Live((*twin.parameters(), *twin.buffers(), *fed)) as live:
-        saved = _Saved((*twin.parameters(), *twin.buffers()))
-        with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
-            _step(twin, place, rule, args, kwargs)
-        live.peak_bytes = live.bytes
-        _step(twin, place, rule, args, kwargs)
-    state = [tensor for values in rule.state.values() for tensor in tensors_in(values) if tensor.is_meta]
-    return TrainingMemory(
-        optimizer=optimizer if isinstance(optimizer, str) else type(rule).__name__,
-        batch_size=batch_size,
-        dtype=str(dtype).removeprefix("torch."),
-        parameter_bytes=_bytes(twin.parameters()),
-        buffer_bytes=_bytes(twin.buffers()),
-        gradient_bytes=_bytes(p.grad for p in twin.parameters() if p.grad is not None),
-        optimizer_bytes=_bytes(state),
-        saved_bytes=saved.bytes,
-        peak_bytes=live.peak_bytes,
-    )
+    for name, value, choices in (("precision", precision, ("fp32", *_HALVES)), ("device", device, ("cpu", "cuda"))):
+        if value not in choices:
+            raise InvalidInput(f"`{name}` (={value}) must be one of {', '.join(choices)}")
+    network, inputs, batch_size = resolve(model, input_shape, batch_size)
+    step = _Step(optimizer, batch_size, dtype, precision, device)
+    return as_fits(inputs, lambda inputs, *, with_values: step.measured(network, inputs, with_values=with_values))
 
 
-def _step(
-    model: nn.Module, place: Place, rule: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    rule.zero_grad()
-    with torch.device("meta"):
-        outputs = [tensor for tensor in tensors_in(run(model, place, args, kwargs)) if tensor.requires_grad]
+@dataclass(frozen=True)
+class _Step:
+    """How a step is taken."""
+
+    optimizer: str | Method | OptimizerFactory
+    batch_size: int
+    dtype: torch.dtype | None
+    precision: Precision
+    device: Device
+
+    def measured(self, network: nn.Module, inputs: Inputs, *, with_values: bool) -> TrainingMemory:
+        """What two steps of a copy keep and compute."""
+        twin, place = meta_copy(network), Place()
+        place.follow(twin)
+        materialise(twin, place, inputs, self.batch_size)
+        twin = twin.train()
+        if self.dtype is not None:
+            twin = twin.to(self.dtype)
+        trained = [parameter for parameter in twin.parameters() if parameter.requires_grad]
+        if not trained:
+            raise InvalidInput("`model` has no parameter with a gradient; nothing to train")
+        rule = build_optimizer(self.optimizer, trained)
+        tensors = fed(twin, inputs, self.batch_size, with_values=with_values)
+        held = (*twin.parameters(), *twin.buffers())
+        call = _Call(twin, place, *inputs.arguments(twin, tensors))
+        with torch.inference_mode(False), torch.enable_grad(), Values():
+            names = {id(tensor): entry.name for entry, tensor in zip(inputs.each, tensors, strict=True)}
+            forward_macs, backward_macs = self._products(call, names)
+            rule.zero_grad()
+            with LiveStorages((*held, *tensors)) as live:
+                saved = SavedStorages(held)
+                with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
+                    loss = self._loss(call)
+                loss.backward()  # type: ignore[no-untyped-call]
+                rule.step()
+                rule.zero_grad()
+                del loss
+                live.peak_bytes = live.bytes  # the first step makes the optimizer's state; all others are as the second
+                self._loss(call).backward()  # type: ignore[no-untyped-call]
+                if not is_fused(self.optimizer):  # a fused step makes no tensors; on the meta device torch has none
+                    rule.step()
+        state = [tensor for values in rule.state.values() for tensor in tensors_in(values) if tensor.is_meta]
+        return TrainingMemory(
+            optimizer=type(rule).__name__ if callable(self.optimizer) else str(self.optimizer),
+            batch_size=self.batch_size,
+            dtype=str(next(iter(trained)).dtype).removeprefix("torch."),
+            parameter_bytes=_bytes(twin.parameters()),
+            buffer_bytes=_bytes(twin.buffers()),
+            gradient_bytes=_bytes(p.grad for p in twin.parameters() if p.grad is not None),
+            optimizer_bytes=_bytes(state),
+            saved_bytes=saved.bytes,
+            peak_bytes=live.peak_bytes,
+            precision=self.precision,
+            device=self.device,
+            trainable_parameters=sum(parameter.numel() for parameter in trained),
+            frozen_parameters=sum(p.numel() for p in twin.parameters() if not p.requires_grad),
+            forward_macs=forward_macs,
+            backward_macs=backward_macs,
+        )
+
+    def _products(self, call: "_Call", names: dict[int, str]) -> tuple[int, int]:
+        """MACs of the forward and of the backward pass, with every kernel taken apart."""
+        with Products(names) as products:
+            loss = call.loss()
+            forward = products.macs
+            loss.backward()  # type: ignore[no-untyped-call]
+        return forward, products.macs - forward
+
+    def _loss(self, call: "_Call") -> Tensor:
+        with ExitStack() as stack:
+            stack.enter_context(FusedKernels(self.device))
+            if self.precision != "fp32":
+                stack.enter_context(Autocast(_HALVES[self.precision], self.device))
+            return call.loss()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A twin and what it is given."""
+
+    twin: nn.Module
+    place: Place
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def loss(self) -> Tensor:
+        """A number that depends on all outputs that have a gradient."""
+        results = outputs_of(run(self.twin, self.place, self.args, self.kwargs))
+        outputs = [tensor for tensor in results if tensor.requires_grad]
         if not outputs:
             raise InvalidInput("`model` gives no output that depends on a parameter with a gradient; nothing to train")
-        torch.stack([tensor.sum() for tensor in outputs]).sum().backward()  # type: ignore[no-untyped-call]
-    rule.step()
+        return torch.stack([tensor.sum().float() for tensor in outputs]).sum()
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Of a sparse gradient, as much as a dense one: the most that it can hold."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-class _Saved:
-    """Adds up the storages that autograd keeps, each once, parameters and buffers left out."""
-
-    def __init__(self, known: Iterable[Tensor]) -> None:
-        self._seen = {tensor.untyped_storage()._cdata for tensor in known}
-        self.bytes = 0
-
-    def pack(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self._seen:
-            self._seen.add(storage._cdata)
-            self.bytes += storage.nbytes()
-        return tensor.detach()
-
-
-class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of all storages that are alive, and the most there were."""
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = self.peak_bytes = 0
-        self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
-        for tensor in tensors:
-            self._note(tensor)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        outputs = tensors_in(result)
-        scratch = _convolution_scratch(func, args, outputs)
-        for tensor in outputs:
-            if tensor.is_meta:
-                self._note(tensor)
-        self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
-        return result
-
-    def _note(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._alive:
-            return
-
-        def freed(_: Any) -> None:
-            del self._alive[key]
-            self.bytes -= size
-
-        self._alive[key] = weakref.ref(storage, freed)
-        self.bytes += size
-
-
-def _convolution_scratch(func: Any, args: tuple[Any, ...], outputs: list[Tensor]) -> int:
-    """Bytes of the copies that a CPU convolution arranges in blocks of channels: its result; backward, its sources."""
-    if func is torch.ops.aten.convolution.default:
-        return _blocked(outputs[0])
-    if func is torch.ops.aten.convolution_backward.default:
-        return sum(map(_blocked, args[:2]))
-    return 0
-
-
-def _blocked(tensor: Tensor) -> int:
-    batch, channels, *space = tensor.shape
-    return batch * -(-channels // _BLOCK) * _BLOCK * prod(space) * tensor.element_size()

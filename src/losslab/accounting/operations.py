@@ -5,6 +5,7 @@ An operation that no rule here knows is reported as *not counted*; nothing is ta
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import ceil, log2
 
 import torch
 
@@ -59,10 +60,13 @@ def _elements(shape: Iterable[int]) -> Formula:
 def _convolution(call: Call) -> Work:
     weight, space = call["weight"], len(call["weight"].shape) - 2
     kernel, groups = tuple(weight.shape[2:]), call["groups"]
-    stride, padding, dilation = (call.per_axis(name, space) for name in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (call.per_dim(name, space) for name in ("stride", "padding", "dilation"))
     shape, source = call.shape, tuple(call["input"].shape)
     words = [_sides(kernel), f"stride {_per_axis(stride)}", f"padding {_per_axis(padding)}"]
-    words += [f"dilation {_per_axis(dilation)}"] * (max(dilation) > 1) + [f"groups {groups}"] * (groups > 1)
+    if max(dilation) > 1:
+        words.append(f"dilation {_per_axis(dilation)}")
+    if groups > 1:
+        words.append(f"groups {groups}")
     if call["transposed"]:
         macs = times(*_batched(source), times(*kernel, weight.shape[1]))
         return Work("conv-transposed", macs, detail=", ".join(words))
@@ -80,7 +84,7 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
 
     def work(call: Call) -> Work:
         a, b = call[left], call[right]
-        first, *rest = [factor.size for factor in call.layout(a).dims[-1]]
+        first, *rest = [factor.size for factor in call.axes(a).dims[-1]]
         inner = times(*rest, first)
         results = [size for size in (*a.shape[:-1], *b.shape[1:][-1:]) if size != 1]
         detail = f"{_sides(a.shape)} by {_sides(b.shape)}"
@@ -89,12 +93,46 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
     return work
 
 
+def _grouped(call: Call) -> Work:
+    """Rows sorted into groups, each group with a matrix of its own: every row is multiplied once.
+
+    With two plain matrices it is the dimension summed over that is cut into groups; a stack by a plain matrix cuts the
+    columns of that. In each case every element of the left one meets the columns of its own group alone.
+    """
+    a, b = call.tensors[:2]
+    columns = b.shape[-1]
+    stacked = a.shape[1:] if a.dim() == 3 and b.dim() == 2 else a.shape
+    detail = f"{_sides(a.shape)} by {_sides(b.shape)}, grouped"
+    return Work("matmul", times(*(size for size in (*stacked, columns) if size != 1)), detail=detail)
+
+
+def _fft(call: Call) -> Work:
+    """A fast transform combines all elements once for every halving of the transformed sizes."""
+    source = max((call["self"], call.outputs[0]), key=lambda tensor: tensor.numel())
+    halvings = sum(ceil(log2(max(2, source.shape[dim]))) for dim in call["dim"])
+    return Work("fft", operations=times(*_elements(source.shape).parts, halvings), detail=call.name)
+
+
+def _deformable(call: Call) -> Work:
+    """A convolution whose taps are read at learned positions; reading between pixels stands apart."""
+    weight = call["weight"]
+    macs = times(*_batched(call.shape), times(*weight.shape[2:], weight.shape[1]))
+    words = [_sides(weight.shape[2:]), "deformable", f"stride {_per_axis([call['stride_h'], call['stride_w']])}"]
+    return Work("conv", macs, detail=", ".join(words))
+
+
+def _roi_align(call: Call) -> Work:
+    """Samples of every cell are averaged; with no fixed number of samples, one for each cell is told."""
+    samples = max(1, call["sampling_ratio"]) ** 2
+    return Work("pool", operations=times(*_elements(call.shape).parts, samples), detail="region of interest")
+
+
 def _trilinear(call: Call) -> Work:
     """One multiply-accumulate for every term of the sum over products of three."""
     whole = [call["i1"], call["i2"], call["i3"]]
-    for which, name in enumerate(("expand1", "expand2", "expand3")):
+    for index, name in enumerate(("expand1", "expand2", "expand3")):
         for dim in call[name]:
-            whole[which] = whole[which].unsqueeze(dim)
+            whole[index] = whole[index].unsqueeze(dim)
     sizes = [max(sizes) for sizes in zip(*(tensor.shape for tensor in whole), strict=True)]
     return Work("matmul", times(*sizes), detail="bilinear form")
 
@@ -103,8 +141,8 @@ def _pool(call: Call) -> Work:
     kernel, stride, padding, dilation = call.pool_window
     source, ceil = call["self"].shape[-len(kernel) :], call["ceil_mode"]
     sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
-    true = zip(sizes, call.shape[-len(kernel) :], strict=True)  # a window that would begin in the padding is dropped
-    sizes = [formula for formula, size in true if int(formula) == size]
+    pairs = zip(sizes, call.shape[-len(kernel) :], strict=True)
+    sizes = [formula for formula, size in pairs if int(formula) == size]  # torch drops a window that begins in padding
     detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
     return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
 
@@ -136,7 +174,14 @@ _RULES: dict[str, Callable[[Call], Work]] = {
     "addmv": _product("mat", "vec"),
     "dot": _product("self", "tensor"),
     "vdot": _product("self", "other"),
+    "_int_mm": _product("self", "mat2"),
+    "_scaled_mm": _product("self", "mat2"),
+    "_grouped_mm": _grouped,
+    "_scaled_grouped_mm": _grouped,
     "_trilinear": _trilinear,
+    "torchvision::deform_conv2d": _deformable,
+    "torchvision::roi_align": _roi_align,
+    **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), _fft),
     **dict.fromkeys(("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"), _pool),
     **_kinds(
         _reads_input,
@@ -154,7 +199,7 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "reduce",
         "mean sum amax amin max min prod var std var_mean std_mean linalg_vector_norm norm logsumexp argmax argmin "
         "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero col2im scatter_add index_add "
-        "scatter_reduce index_reduce trace",
+        "scatter_reduce index_reduce trace aminmax histc bincount equal",
     ),
     **_kinds(_reads_input, "softmax", "_softmax _safe_softmax _log_softmax"),
     **_kinds(
@@ -180,7 +225,8 @@ _RULES: dict[str, Callable[[Call], Work]] = {
         "roll flip repeat index index_select gather scatter index_put masked_fill slice_scatter select_scatter "
         "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take "
         "rot90 block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d "
-        "searchsorted bucketize",
+        "searchsorted bucketize nonzero masked_select unique_dim unique_consecutive "
+        "_unique2 one_hot _pack_padded_sequence _pad_packed_sequence torchvision::nms",
     ),
     **_kinds(
         _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"

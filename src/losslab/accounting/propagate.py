@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from losslab.accounting.call import Call
-from losslab.accounting.layout import (
+from losslab.accounting.axes import (
+    Axes,
     Dimension,
     Factor,
-    Layout,
     combined,
     gathered,
     lost,
@@ -19,55 +18,57 @@ from losslab.accounting.layout import (
     permuted,
     plain,
     reshaped,
+    running_along,
     tidy,
 )
+from losslab.accounting.call import Call
 from losslab.accounting.receptive_field import Field
 
 Step = Callable[[Field], Field | None]
-Rule = Callable[[Call, Tensor], Layout]
+Rule = Callable[[Call, Tensor], Axes]
 
 
-def layout_of(call: Call, output: Tensor) -> Layout:
-    """The layout of one result of an operation."""
+def axes_of(call: Call, output: Tensor) -> Axes:
+    """The axes of one result of an operation."""
     shape = tuple(output.shape)
     rule = _RULES.get(call.name) or (_pointwise if call.elementwise else None)
     result = rule(call, output) if rule else None
     if result is None or result.shape != shape:
-        return lost(map(call.layout, call.tensors), shape)
+        return lost(map(call.axes, call.tensors), shape)
     return result
 
 
-def _pointwise(call: Call, output: Tensor) -> Layout:
-    return combined([call.layout(tensor) for tensor in call.tensors], output.shape)
+def _pointwise(call: Call, output: Tensor) -> Axes:
+    return combined([call.axes(tensor) for tensor in call.tensors], output.shape)
 
 
-def _first_only(call: Call, output: Tensor) -> Layout:
-    return combined([call.layout(call.tensors[0])], output.shape)
+def _first_only(call: Call, output: Tensor) -> Axes:
+    return combined([call.axes(call.tensors[0])], output.shape)
 
 
-def _made(_: Call, output: Tensor) -> Layout:
+def _fresh(_: Call, output: Tensor) -> Axes:
     return plain(output.shape)
 
 
-def _copy(call: Call, output: Tensor) -> Layout:
+def _copy(call: Call, output: Tensor) -> Axes:
     source = call["src"] if "src" in call.arguments else call["self"]
-    return combined([call.layout(source)], output.shape)
+    return combined([call.axes(source)], output.shape)
 
 
-def _reshape(call: Call, output: Tensor) -> Layout:
-    return reshaped(call.layout(call["self"]), output.shape)
+def _reshape(call: Call, output: Tensor) -> Axes:
+    return reshaped(call.axes(call["self"]), output.shape)
 
 
-def _transpose(call: Call, output: Tensor) -> Layout:
+def _transpose(call: Call, output: Tensor) -> Axes:
     order = list(range(output.dim()))
     if "dim0" in call.arguments:
-        one, two = call["dim0"], call["dim1"]
-        order[one], order[two] = order[two], order[one]
+        dim0, dim1 = call["dim0"], call["dim1"]
+        order[dim0], order[dim1] = dim1 % output.dim(), dim0 % output.dim()
     elif "dims" in call.arguments:
         order = [dim % output.dim() for dim in call["dims"]]
     else:
         order.reverse()
-    return permuted(call.layout(call["self"]), order)
+    return permuted(call.axes(call["self"]), order)
 
 
 def _dims(call: Call, name: str = "dim") -> list[int]:
@@ -77,89 +78,90 @@ def _dims(call: Call, name: str = "dim") -> list[int]:
     return list(value) if isinstance(value, Sequence) else [value]
 
 
-def _reduce(call: Call, _: Tensor) -> Layout:
-    return gathered(call.layout(call.tensors[0]), _dims(call), keep=bool(call.arguments.get("keepdim")))
+def _reduce(call: Call, _: Tensor) -> Axes:
+    return gathered(call.axes(call.tensors[0]), _dims(call), keep=bool(call.arguments.get("keepdim")))
 
 
-def _mix(call: Call, _: Tensor) -> Layout:
-    return mixed(call.layout(call.tensors[0]), _dims(call))
+def _mix(call: Call, _: Tensor) -> Axes:
+    return mixed(call.axes(call.tensors[0]), _dims(call))
 
 
-def _layer_norm(call: Call, _: Tensor) -> Layout:
-    return mixed(call.layout(call["input"]), range(-len(call["normalized_shape"]), 0))
+def _layer_norm(call: Call, _: Tensor) -> Axes:
+    return mixed(call.axes(call["input"]), range(-len(call["normalized_shape"]), 0))
 
 
-def _group_norm(call: Call, _: Tensor) -> Layout:
-    return mixed(call.layout(call["input"]), range(1, call["input"].dim()))
+def _group_norm(call: Call, _: Tensor) -> Axes:
+    return mixed(call.axes(call["input"]), range(1, call["input"].dim()))
 
 
-def _batch_norm(call: Call, output: Tensor) -> Layout:
+def _batch_norm(call: Call, output: Tensor) -> Axes:
     statistics = [0, *range(2, call["input"].dim())]
-    return mixed(call.layout(call["input"]), statistics) if call["training"] else _first_only(call, output)
+    return mixed(call.axes(call["input"]), statistics) if call["training"] else _first_only(call, output)
 
 
 def _product(left: str, right: str) -> Rule:
-    def rule(call: Call, output: Tensor) -> Layout:
-        a, b = call.layout(call[left]), call.layout(call[right])
-        inner = {axis for dim in (a.dims[-1], b.dims[-2:][0]) for f in dim for axis in f.fields}
+    def rule(call: Call, output: Tensor) -> Axes:
+        a, b = call.axes(call[left]), call.axes(call[right])
+        inner = {*running_along(a.dims[-1]), *running_along(b.dims[-2:][0])}
         columns = b.dims[-1:] if len(b.dims) > 1 else ()
         rows = tidy((*a.dims[:-1], *((Factor(1),) for _ in columns)), a.unbounded | inner)
         others = tidy((*b.dims[:-2], *((Factor(1),) for _ in a.dims[-2:-1]), *columns), b.unbounded | inner)
-        added = [call.layout(t) for t in call.tensors if t is not call[left] and t is not call[right]]
+        factors = call[left], call[right]
+        added = [call.axes(tensor) for tensor in call.tensors if not any(tensor is factor for factor in factors)]
         return combined([*added, rows, others], output.shape)
 
     return rule
 
 
-def _stepped(layout: Layout, steps: Sequence[tuple[int, Step]], *, channels: int | None = None) -> Layout:
+def _stepped(axes: Axes, steps: Sequence[tuple[int, Step]], *, channels: int | None = None) -> Axes:
     """After an operation that moves each of the last dimensions by a step to a new size, and may mix the channels."""
-    dims, unknown = list(layout.dims), set(layout.unbounded)
-    for place, (size, step) in enumerate(steps, start=-len(steps)):
-        dims[place], gone = _step(dims[place], size, step)
+    dims, unknown = list(axes.dims), set(axes.unbounded)
+    for index, (size, step) in enumerate(steps, start=-len(steps)):
+        dims[index], gone = _step(dims[index], size, step)
         unknown |= gone
     if channels is not None:
-        place = -len(steps) - 1
-        unknown |= {axis for factor in dims[place] for axis in factor.fields}
-        dims[place] = (Factor(channels),)
+        index = -len(steps) - 1
+        unknown.update(running_along(dims[index]))
+        dims[index] = (Factor(channels),)
     return tidy(dims, unknown)
 
 
 def _step(dim: Dimension, size: int, step: Step) -> tuple[Dimension, set[int]]:
-    axes = {axis for factor in dim for axis in factor.fields}
+    numbers = set(running_along(dim))
     if len(dim) != 1:
-        return (Factor(size),), axes
-    moved = {axis: step(seen) for axis, seen in dim[0].fields.items()}
-    known = {axis: seen for axis, seen in moved.items() if seen is not None}
-    return (Factor(size, known),), axes - known.keys()
+        return (Factor(size),), numbers
+    moved = {number: step(seen) for number, seen in dim[0].fields.items()}
+    known = {number: seen for number, seen in moved.items() if seen is not None}
+    return (Factor(size, known),), numbers - known.keys()
 
 
-def _convolution(call: Call, output: Tensor) -> Layout:
+def _convolution(call: Call, output: Tensor) -> Axes:
     kernel = call["weight"].shape[2:]
     space = len(kernel)
     step = Field.transposed if call["transposed"] else Field.windowed
-    values = zip(kernel, *(call.per_axis(name, space) for name in ("stride", "padding", "dilation")), strict=True)
+    values = zip(kernel, *(call.per_dim(name, space) for name in ("stride", "padding", "dilation")), strict=True)
     moves = [lambda seen, v=v: step(seen, *v) for v in values]
-    layout = call.layout(call["input"])
-    layout = tidy(layout.dims, layout.unbounded | call.layout(call["weight"]).axes)
-    return _stepped(layout, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1])
+    axes = call.axes(call["input"])
+    axes = tidy(axes.dims, axes.unbounded | call.axes(call["weight"]).reaching)
+    return _stepped(axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1])
 
 
-def _pool(call: Call, output: Tensor) -> Layout:
+def _pool(call: Call, output: Tensor) -> Axes:
     moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
-    return _stepped(call.layout(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True)))
+    return _stepped(call.axes(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True)))
 
 
-def _adaptive_pool(call: Call, output: Tensor) -> Layout:
+def _adaptive_pool(call: Call, output: Tensor) -> Axes:
     def move(size: int, result: int) -> Step:
         window = size // result
         return lambda seen: seen.windowed(window, window) if result > 1 and size % result == 0 else None
 
     space = 3 if "3d" in call.name else 2
     sizes = zip(call["self"].shape[-space:], output.shape[-space:], strict=True)
-    return _stepped(call.layout(call["self"]), [(result, move(size, result)) for size, result in sizes])
+    return _stepped(call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes])
 
 
-def _resample(call: Call, output: Tensor) -> Layout:
+def _resample(call: Call, output: Tensor) -> Axes:
     def move(size: int, result: int) -> Step:
         scale = result // size
         if result % size:
@@ -170,60 +172,60 @@ def _resample(call: Call, output: Tensor) -> Layout:
         return lambda seen: seen.interpolated(scale) if linear else None
 
     sizes = zip(call["self"].shape[2:], output.shape[2:], strict=True)
-    return _stepped(call.layout(call["self"]), [(result, move(size, result)) for size, result in sizes])
+    return _stepped(call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes])
 
 
-def _pixel_shuffle(call: Call, output: Tensor) -> Layout:
+def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
     up = call.arguments.get("upscale_factor")
     factor = up or call["downscale_factor"]
     move = (lambda seen: seen.transposed(factor, factor)) if up else (lambda seen: seen.windowed(factor, factor))
     steps = [(size, move) for size in output.shape[-2:]]
-    return _stepped(call.layout(call["self"]), steps, channels=output.shape[-3])
+    return _stepped(call.axes(call["self"]), steps, channels=output.shape[-3])
 
 
-def _pad(call: Call, output: Tensor) -> Layout:
+def _pad(call: Call, output: Tensor) -> Axes:
     amounts = call.arguments.get("pad") or call["padding"]
     before = list(amounts[::2])[::-1]
     moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
-    return _stepped(call.layout(call["self"]), list(zip(output.shape[-len(before) :], moves, strict=True)))
+    return _stepped(call.axes(call["self"]), list(zip(output.shape[-len(before) :], moves, strict=True)))
 
 
-def _slice(call: Call, output: Tensor) -> Layout:
-    layout, dim = call.layout(call["self"]), call["dim"] % output.dim()
+def _slice(call: Call, output: Tensor) -> Axes:
+    axes, dim = call.axes(call["self"]), call["dim"] % output.dim()
     start, step = call["start"] or 0, call["step"]
-    start = start + layout.shape[dim] if start < 0 else min(start, layout.shape[dim])
-    if start == 0 and step == 1 and output.shape[dim] == layout.shape[dim]:
-        return layout
-    moved, gone = _step(layout.dims[dim], output.shape[dim], lambda seen: seen.windowed(1, step, -start))
-    return tidy((*layout.dims[:dim], moved, *layout.dims[dim + 1 :]), layout.unbounded | gone)
+    start = start + axes.shape[dim] if start < 0 else min(start, axes.shape[dim])
+    if start == 0 and step == 1 and output.shape[dim] == axes.shape[dim]:
+        return axes
+    moved, gone = _step(axes.dims[dim], output.shape[dim], lambda seen: seen.windowed(1, step, -start))
+    return tidy((*axes.dims[:dim], moved, *axes.dims[dim + 1 :]), axes.unbounded | gone)
 
 
-def _split(call: Call, output: Tensor) -> Layout:
-    layout, dim = call.layout(call["self"]), call["dim"] % output.dim()
-    layout = mixed(layout, [dim])
-    return tidy((*layout.dims[:dim], (Factor(output.shape[dim]),), *layout.dims[dim + 1 :]), layout.unbounded)
+def _split(call: Call, output: Tensor) -> Axes:
+    axes, dim = call.axes(call["self"]), call["dim"] % output.dim()
+    axes = mixed(axes, [dim])
+    return tidy((*axes.dims[:dim], (Factor(output.shape[dim]),), *axes.dims[dim + 1 :]), axes.unbounded)
 
 
-def _select(call: Call, _: Tensor) -> Layout:
-    return gathered(call.layout(call["self"]), [call["dim"]], keep=False)
+def _select(call: Call, _: Tensor) -> Axes:
+    return gathered(call.axes(call["self"]), [call["dim"]], keep=False)
 
 
-def _join(call: Call, output: Tensor) -> Layout:
+def _join(call: Call, output: Tensor) -> Axes:
     dim = call["dim"] % output.dim()
     joined = []
     for tensor in call["tensors"]:
-        layout = call.layout(tensor)
+        axes = call.axes(tensor)
         if call.name == "stack":
-            dims = (*layout.dims[:dim], (Factor(1),), *layout.dims[dim:])
+            dims = (*axes.dims[:dim], (Factor(1),), *axes.dims[dim:])
         else:
-            layout = mixed(layout, [dim]) if len(layout.dims) == output.dim() else plain(())
-            dims = (*layout.dims[:dim], (Factor(1),), *layout.dims[dim + 1 :])
-        joined.append(tidy(dims, layout.unbounded))
+            axes = mixed(axes, [dim]) if len(axes.dims) == output.dim() else plain(())
+            dims = (*axes.dims[:dim], (Factor(1),), *axes.dims[dim + 1 :])
+        joined.append(tidy(dims, axes.unbounded))
     return combined(joined, output.shape)
 
 
-def _embedding(call: Call, output: Tensor) -> Layout:
-    indices = call.layout(call["indices"])
+def _embedding(call: Call, output: Tensor) -> Axes:
+    indices = call.axes(call["indices"])
     return tidy((*indices.dims, (Factor(output.shape[-1]),)), indices.unbounded)
 
 
@@ -249,8 +251,8 @@ _RULES: dict[str, Rule] = {
     "unbind": _select,
     **_named(_first_only, "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias"),
     **_named(_copy, "copy"),
-    **_named(_made, "bernoulli fill zero uniform normal random"),
-    **_named(_made, "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones"),
+    **_named(_fresh, "bernoulli fill zero uniform normal random"),
+    **_named(_fresh, "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones"),
     **_named(_reshape, "view _unsafe_view _reshape_alias _reshape_copy unsqueeze squeeze"),
     **_named(_transpose, "permute transpose t"),
     **_named(

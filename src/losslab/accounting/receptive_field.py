@@ -70,7 +70,7 @@ class Field:
 
         def read(o: int) -> list[int]:
             scaled = (o + padding - tap * dilation for tap in range(kernel))
-            return [place // stride for place in scaled if place % stride == 0]
+            return [position // stride for position in scaled if position % stride == 0]
 
         return self.seen_through(read, 1, stride)
 
@@ -78,8 +78,8 @@ class Field:
         """After linear interpolation to ``scale`` times the size, half-pixel centres; the nearer two units are read."""
 
         def read(o: int) -> tuple[int, int]:
-            place = Fraction(2 * o + 1 - scale, 2 * scale)
-            return floor(place), ceil(place)
+            position = Fraction(2 * o + 1 - scale, 2 * scale)
+            return floor(position), ceil(position)
 
         return self.seen_through(read, 1, scale)
 

@@ -5,16 +5,13 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from losslab.cli.options import Flag
 from losslab.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from losslab.accounting import Table
+    from losslab.tables import Table
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 
@@ -27,6 +24,8 @@ def count(
     show_work: Flag = False,
     training: Flag = False,
     optimizer: str = "sgd",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    device: Literal["cpu", "cuda"] = "cpu",
     batch_size: int = 1,
     format: Format = "table",
     compare: str | None = None,
@@ -36,11 +35,14 @@ def count(
 
     Args:
         model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
-        input: Shape of a sample: 3x224x224, or 128:int64 for integers; once per input, NAME=SHAPE for keywords.
+        input: Shape of a sample: 3x224x224, 128:int64 for integers, "" for one number a sample; once per input, or
+            NAME=SHAPE for keywords, which take other values, too (cache=False); none for parameters alone.
         bias: Count biases as parameters.
         show_work: Print the arithmetic of every number.
-        training: Add the memory of a training step.
-        optimizer: Whose state that memory holds: sgd, sgd-momentum, adagrad, rmsprop, adadelta, adam, adamw.
+        training: Add what a training step takes: memory, forward and backward MACs, trainable parameters.
+        optimizer: Whose state that memory holds, as for `losslab train`: nadam, "sgd(momentum=0.9)"; also sgd-momentum.
+        precision: Of the products in that step, as under torch.autocast.
+        device: Whose fused attention and LSTM that step uses.
         batch_size: Samples in the batch that everything is counted for.
         format: table, markdown, latex, csv or json.
         compare: Another model, to be put beside the first.
@@ -49,21 +51,27 @@ def count(
     from losslab import accounting
 
     shape = _input_shape(input) if input else None
-    ledger, *others = (
-        accounting.count(name, shape, batch_size=batch_size, include_bias=bias)
-        for name in ((model, compare) if compare else (model,))
-    )
-    memory = None
+    sizes: dict[str, Any] = {"batch_size": batch_size}
+    ledger = accounting.count(model, shape, include_bias=bias, **sizes)
+    facts, tables = ledger.to_dict(), [ledger.table(show_work=show_work)]
+    other = accounting.count(compare, shape, include_bias=bias, **sizes) if compare else None
+    if other:
+        tables.append(other.table(show_work=show_work))
+    if show_work and ledger.apart:
+        tables.append(ledger.apart_table())
     if training:
-        memory = accounting.training_memory(model, shape, batch_size=batch_size, optimizer=optimizer)
-    comparison = accounting.compare(ledger, others[0]) if others else None
+        memory = accounting.training_memory(
+            model, shape, optimizer=optimizer, precision=precision, device=device, **sizes
+        )
+        facts["memory"] = memory.to_dict()
+        tables.append(memory.table())
+    if other:
+        comparison = accounting.Comparison(ledger, other)
+        facts["compare"] = comparison.to_dict()
+        tables.append(comparison.table())
     if json or format == "json":
-        print(json_text.dumps(accounting.as_json(ledger, memory=memory, comparison=comparison)))
+        print(json_text.dumps(facts))
         return
-    tables = [accounting.as_table(one, show_work=show_work) for one in (ledger, *others)]
-    tables += [accounting.apart_table(ledger)] * bool(show_work and ledger.apart)
-    tables += [accounting.memory_table(memory)] if memory else []
-    tables += [accounting.comparison_table(comparison)] if comparison else []
     for table in tables:
         _print(table, format)
 
@@ -83,10 +91,5 @@ def _print(table: "Table", form: Format) -> None:
         text = {"markdown": table.markdown, "latex": table.latex, "csv": table.csv}[form]()
         print(text, end="\n\n")
         return
-    shown = RichTable(title=escape(table.title), box=SIMPLE)
-    for heading in table.headings:
-        shown.add_column(escape(heading), justify="right" if table.is_number(heading) else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(escape, row))
-    wide = None if sys.stdout.isatty() else 1000
-    Console(width=wide).print(shown)
+    width = None if sys.stdout.isatty() else 1000  # a pipe has no width; lines are not to be cut
+    Console(width=width).print(table.terminal())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from losslab import notebook
+from losslab import tables
 from losslab.plots.charts import batch_figure
 from losslab.plots.files import draw
 from losslab.ranges.curves import (
@@ -150,7 +150,7 @@ class BatchRange:
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
-        return notebook.frame(self.to_dict()["curve"])
+        return tables.frame(self.to_dict()["curve"])
 
     def plot(self) -> "Figure":
         """Loss against batch size, the band over seeds and the range, as a matplotlib figure."""
@@ -159,7 +159,7 @@ class BatchRange:
     def _repr_html_(self) -> str:
         facts = self.to_dict()
         facts |= facts["setting"] or {}
-        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "setting")])
+        return tables.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "setting")])
 
 
 def find_batch_range(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from losslab import notebook
+from losslab import tables
 from losslab.errors import unknown_name
 from losslab.plots.charts import lr_figure
 from losslab.plots.files import draw
@@ -137,7 +137,7 @@ class LrRange:
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
-        return notebook.frame({name: values for name, values in asdict(self.curve).items() if values})
+        return tables.frame({name: values for name, values in asdict(self.curve).items() if values})
 
     def plot(self) -> "Figure":
         """Loss against learning rate, the band over seeds and the range, as a matplotlib figure."""
@@ -147,7 +147,7 @@ class LrRange:
         facts = self.to_dict()
         facts |= facts["setting"] or {}
         left_out = ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
-        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in left_out])
+        return tables.html([(name, cell(value)) for name, value in facts.items() if name not in left_out])
 
 
 @dataclass(frozen=True)

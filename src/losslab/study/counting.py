@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from losslab.accounting import as_json, compare, count, gradient_support, training_memory
+from losslab.accounting import Comparison, count, gradient_support, training_memory
 from losslab.files import write_json
 from losslab.process import environment
 from losslab.spec import Count
@@ -26,8 +26,12 @@ def ledger_of(asked: Count) -> dict[str, Any]:
     name, shape = str(asked.model), asked.input_shape
     sizes: dict[str, Any] = {"batch_size": asked.batch_size}
     ledger = count(name, shape, include_bias=asked.include_bias, **sizes)
-    memory = training_memory(name, shape, optimizer=asked.optimizer, **sizes) if asked.optimizer else None
-    other = count(str(asked.compare), shape, include_bias=asked.include_bias, **sizes) if asked.compare else None
-    facts: dict[str, Any] = as_json(ledger, memory=memory, comparison=compare(ledger, other) if other else None)
-    support = {"gradient_support": gradient_support(name, shape)} if asked.gradient_support else {}
-    return facts | support
+    facts = ledger.to_dict()
+    if asked.optimizer:
+        facts["memory"] = training_memory(name, shape, optimizer=asked.optimizer, **sizes).to_dict()
+    if asked.compare:
+        other = count(str(asked.compare), shape, include_bias=asked.include_bias, **sizes)
+        facts["compare"] = Comparison(ledger, other).to_dict()
+    if asked.gradient_support:
+        facts["gradient_support"] = gradient_support(name, shape)
+    return facts

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from losslab import notebook
+from losslab import tables
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
@@ -159,4 +159,4 @@ def read_evaluations(folder: Path | str) -> Any:
             test = {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
             rows += [identity | spec | asdict(evaluation) | test for evaluation in result.evaluations]
     columns = dict.fromkeys(key for row in rows for key in row)
-    return notebook.frame({key: [row.get(key) for row in rows] for key in columns})
+    return tables.frame({key: [row.get(key) for row in rows] for key in columns})

@@ -1,0 +1,165 @@
+"""Where the axes of the inputs are in a tensor, and what its units see along them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from losslab.accounting.receptive_field import Field
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A stretch of a dimension; ``fields`` maps an input axis that runs along it to what its units see."""
+
+    size: int
+    fields: dict[int, Field] = field(default_factory=dict)
+
+
+Dimension = tuple[Factor, ...]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The dimensions of a tensor, each a product of factors, so that merging and splitting dimensions loses nothing.
+
+    Input axes are numbered. Those in ``unbounded`` reach the tensor in a way that has no bounded field, or none that
+    can be known; those that appear nowhere do not reach it.
+    """
+
+    dims: tuple[Dimension, ...]
+    unbounded: frozenset[int] = frozenset()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the dimensions."""
+        return tuple(prod(factor.size for factor in dim) for dim in self.dims)
+
+    @property
+    def fields(self) -> dict[int, Field]:
+        """The bounded fields by input axis."""
+        fields: dict[int, Field] = {}
+        for dim in self.dims:
+            for factor in dim:
+                fields |= factor.fields
+        return fields
+
+    @property
+    def reaching(self) -> frozenset[int]:
+        """Every input axis that reaches the tensor."""
+        return self.unbounded | self.fields.keys()
+
+
+def plain(shape: Iterable[int]) -> Axes:
+    """A tensor that no input axis runs along."""
+    return Axes(tuple((Factor(size),) for size in shape))
+
+
+def lost(sources: Iterable[Axes], shape: Iterable[int]) -> Axes:
+    """A tensor that may depend on everything that these do, in a way that is not known."""
+    reaching = frozenset().union(*(axes.reaching for axes in sources))
+    return replace(plain(shape), unbounded=reaching)
+
+
+def tidy(dims: Iterable[Dimension], unbounded: Iterable[int]) -> Axes:
+    """Axes of which one that is unbounded, or runs along two factors, has no field."""
+    kept = tuple(dims)
+    numbers = [number for dim in kept for factor in dim for number in factor.fields]
+    gone = frozenset(unbounded) | {number for number in numbers if numbers.count(number) > 1}
+    if not gone.isdisjoint(numbers):
+        kept = tuple(tuple(_without(factor, gone) for factor in dim) for dim in kept)
+    return Axes(kept, gone)
+
+
+def running_along(dim: Dimension) -> list[int]:
+    """The input axes that run along a dimension, one entry for each factor."""
+    return [number for factor in dim for number in factor.fields]
+
+
+def _without(factor: Factor, gone: frozenset[int]) -> Factor:
+    return Factor(factor.size, {number: seen for number, seen in factor.fields.items() if number not in gone})
+
+
+def permuted(axes: Axes, order: Sequence[int]) -> Axes:
+    """The dimensions in another order."""
+    return replace(axes, dims=tuple(axes.dims[i] for i in order))
+
+
+def gathered(axes: Axes, dims: Iterable[int], *, keep: bool) -> Axes:
+    """After an operation whose units each read the whole of ``dims``; these stay, of size 1, when ``keep``."""
+    whole = {dim % len(axes.dims) for dim in dims} if axes.dims else set()
+    read = {number for dim in whole for number in running_along(axes.dims[dim])}
+    rest = [(Factor(1),) if i in whole else dim for i, dim in enumerate(axes.dims) if keep or i not in whole]
+    return tidy(rest, axes.unbounded | read)
+
+
+def mixed(axes: Axes, dims: Iterable[int]) -> Axes:
+    """After an operation whose units each read the whole of ``dims`` and that keeps the shape."""
+    whole = {dim % len(axes.dims) for dim in dims}
+    read = {number for dim in whole for number in running_along(axes.dims[dim])}
+    return tidy(axes.dims, axes.unbounded | read)
+
+
+def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
+    """The same elements in the same order under another shape; an axis that is cut in pieces becomes unbounded."""
+    if 0 in shape:
+        return lost([axes], shape)
+    # A stack of factors, the outermost on top: each new dimension takes factors until their product is its size.
+    waiting = [factor for dim in axes.dims for factor in dim if factor.size != 1 or factor.fields]
+    waiting.reverse()
+    cut: set[int] = set()
+    dims = []
+    for size in shape:
+        taken: list[Factor] = []
+        while prod(f.size for f in taken) < size or (waiting and waiting[-1].size == 1 and size == 1 and not taken):
+            factor = waiting.pop()
+            room = size // prod(f.size for f in taken)
+            if room % factor.size and factor.size % room:
+                return lost([axes], shape)
+            if factor.size > room:  # the outer part of the factor fits; its inner part waits for the next dimension
+                cut |= factor.fields.keys()
+                waiting.append(Factor(factor.size // room))
+                factor = Factor(room)
+            taken.append(factor)
+        dims.append(tuple(taken) or (Factor(size),))
+    left = {number for factor in waiting for number in factor.fields}
+    return tidy(dims, axes.unbounded | cut | left)
+
+
+def combined(sources: Sequence[Axes], shape: Sequence[int]) -> Axes:
+    """After an elementwise operation on tensors that broadcast to ``shape``."""
+    unbounded: set[int] = set().union(*(axes.unbounded for axes in sources))
+    dims = []
+    for index, size in enumerate(shape, start=-len(shape)):  # broadcasting aligns the last dimensions
+        dim: Dimension = (Factor(size),)
+        for axes in sources:
+            if -index <= len(axes.dims):
+                dim, unknown = _overlaid(dim, axes.dims[index], size)
+                unbounded |= unknown
+        dims.append(dim)
+    return tidy(dims, unbounded)
+
+
+def _overlaid(dim: Dimension, other: Dimension, size: int) -> tuple[Dimension, set[int]]:
+    """Two dimensions laid over each other, and the axes whose fields that makes unknown."""
+    numbers, other_numbers = set(running_along(dim)), set(running_along(other))
+    if prod(factor.size for factor in other) != size:  # broadcast: every unit reads the same one
+        return dim, other_numbers
+    if not numbers:
+        return other, set()
+    if not other_numbers:
+        return dim, set()
+    if [factor.size for factor in dim] != [factor.size for factor in other]:
+        return (Factor(size),), numbers | other_numbers
+    pairs = [_union(factor, other_factor) for factor, other_factor in zip(dim, other, strict=True)]
+    return tuple(factor for factor, _ in pairs), set().union(*(unknown for _, unknown in pairs))
+
+
+def _union(factor: Factor, other: Factor) -> tuple[Factor, set[int]]:
+    fields, unknown = {**factor.fields, **other.fields}, set()
+    for number in factor.fields.keys() & other.fields.keys():
+        seen = factor.fields[number].merged(other.fields[number])
+        if seen is None:
+            unknown.add(number)
+        else:
+            fields[number] = seen
+    return Factor(factor.size, fields), unknown

@@ -1,0 +1,49 @@
+"""What torch refuses because of dtypes; the meta device only computes shapes and would let it pass."""
+
+import torch
+from torch import Tensor
+
+from losslab.accounting.call import Call, words
+
+_ONE_DTYPE = words(
+    "convolution mm addmm bmm baddbmm addbmm mv addmv dot vdot _trilinear lerp mkldnn_rnn_layer "
+    "scaled_dot_product_attention"
+)
+"""Operations whose tensors all have one dtype."""
+_NORMS = words(
+    "native_layer_norm native_group_norm native_batch_norm _native_batch_norm_legit "
+    "_native_batch_norm_legit_no_training"
+)
+_FLOATS_ONLY = _NORMS | words(
+    "_softmax _log_softmax gelu silu elu softplus mish hardswish hardsigmoid log_sigmoid_forward glu leaky_relu "
+    "_adaptive_avg_pool2d _adaptive_avg_pool3d grid_sampler_2d grid_sampler_3d upsample_bilinear2d "
+    "upsample_bicubic2d upsample_trilinear3d upsample_linear1d _fused_rms_norm cdist"
+)
+"""Operations that have no kernel for integers."""
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def check_dtypes(call: Call) -> None:
+    """Raise what torch raises for data: TypeError, with the dtypes."""
+    if call.name in _ONE_DTYPE and len({tensor.dtype for tensor in call.tensors}) > 1:
+        raise TypeError(f"{call.name} of {_names(call.tensors)}: torch wants one dtype; convert one of them")
+    if call.name in _FLOATS_ONLY and call.tensors:
+        source = call.tensors[0]
+        if not source.is_floating_point() and not source.is_complex():
+            raise TypeError(f"{call.name} of {_names([source])}: torch has it for floats only; name a dtype of floats")
+    if call.name in _NORMS:
+        _check_norm(call)
+
+
+def _check_norm(call: Call) -> None:
+    """Weights of a norm have the input's dtype, or are float32 where the input is of half precision."""
+    source, *weights = call.tensors
+    for weight in weights:
+        mixed = source.dtype in _HALVES and weight.dtype is torch.float32
+        if weight.dtype != source.dtype and not mixed:
+            raise TypeError(f"{call.name} of {_names([source, weight])}: torch wants one dtype; convert one of them")
+
+
+def _names(tensors: list[Tensor]) -> str:
+    dtypes = dict.fromkeys(str(tensor.dtype).removeprefix("torch.") for tensor in tensors)
+    return " and ".join(dtypes)

@@ -1,0 +1,53 @@
+"""The optimizer whose state a training step holds: a method of losslab as everywhere else, or what makes one."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from losslab.errors import InvalidInput, unknown_name
+from losslab.optimizers import OPTIMIZERS, Method, choose
+from losslab.spec import faults
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+ALIASES: dict[str, OptimizerFactory] = {
+    "sgd-momentum": partial(torch.optim.SGD, momentum=0.9),
+    "rmsprop-momentum": partial(torch.optim.RMSprop, momentum=0.9),
+}
+"""Short names that only counting has; the first is ``sgd(momentum=0.9)``."""
+
+
+def build_optimizer(
+    optimizer: str | Method | OptimizerFactory, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """The optimizer of these parameters, with the learning rate that its source proposes.
+
+    Raises:
+        InvalidInput: an unknown name or hyperparameter.
+    """
+    if isinstance(optimizer, str) and optimizer in ALIASES:
+        return ALIASES[optimizer](parameters)
+    if callable(optimizer):
+        return optimizer(parameters)
+    method = _method(optimizer)
+    return method.build([{"params": list(parameters)}], method.default_lr)
+
+
+def is_fused(optimizer: str | Method | OptimizerFactory) -> bool:
+    """Whether the optimizer updates parameters on a CPU in one pass, without tensors of its own."""
+    parameter = nn.Parameter(torch.zeros(1, device="cpu"))
+    rule = build_optimizer(optimizer, [parameter])
+    return any(group.get("fused") for group in rule.param_groups)
+
+
+def _method(optimizer: str | Method) -> Method:
+    try:
+        return choose(optimizer)
+    except ValidationError as error:
+        name = str(optimizer).partition("(")[0].strip()
+        if name not in OPTIMIZERS:  # the method's own list lacks the aliases
+            raise InvalidInput(unknown_name("optimizer", name, (*OPTIMIZERS, *ALIASES))) from None
+        raise InvalidInput(faults(error)) from None

@@ -1,0 +1,198 @@
+"""Which modules of a twin are running, and how its run is called and its errors are told in one line."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from losslab.accounting.call import tensors_in
+from losslab.accounting.flex import flex_attention_as_attention
+from losslab.accounting.values import DependsOnData, without_values
+from losslab.errors import InvalidInput
+
+
+class NeedsIntegers(Exception):  # noqa: N818
+    """An embedding was given the inputs of these names as floats."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__("an embedding needs integers")
+        self.names = names
+
+
+def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) -> None:
+    """Raise NeedsIntegers where an input of floats, known by its id, goes straight into an embedding."""
+    if name in ("embedding", "_embedding_bag"):
+        indices = arguments["indices"]
+        if indices.is_floating_point() and id(indices) in fed:
+            raise NeedsIntegers(frozenset({fed[id(indices)]}))
+
+
+@dataclass
+class Place:
+    """Which modules are running: the path, class and argument shapes of each, outermost first."""
+
+    running: list[tuple[str, str, str, int]] = field(default_factory=list)
+    visits: int = 0
+
+    @property
+    def module(self) -> str:
+        """Path of the innermost running module; empty for the model itself."""
+        return self.running[-1][0] if self.running else ""
+
+    @property
+    def visit(self) -> int:
+        """Number of that module's call, counted over all calls of modules."""
+        return self.running[-1][3] if self.running else 0
+
+    def follow(self, model: nn.Module) -> None:
+        """Keep up with the modules of a twin as they run."""
+        for path, module in model.named_modules():
+            module.register_forward_pre_hook(self._entered(path), prepend=True, with_kwargs=True)
+            module.register_forward_hook(self._left)
+
+    def _entered(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            shapes = [_shape_of_sample(tensor) for tensor in tensors_in(args, kwargs)]
+            self.visits += 1
+            self.running.append((path, type(module).__name__, ", ".join(shapes), self.visits))
+
+        return enter
+
+    def _left(self, *_: Any) -> None:
+        self.running.pop()
+
+    def __str__(self) -> str:
+        path, kind, shapes, _ = self.running[-1] if self.running else ("", "", "", 0)
+        where = f"layer '{path}' ({kind})" if path else f"the model ({kind})" if kind else "the model"
+        return f"{where} got {shapes}" if shapes else where
+
+
+def _shape_of_sample(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape[1:])) or "a scalar"
+
+
+def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The model's output.
+
+    Raises:
+        InvalidInput: one line that says which layer got what, when its forward raises or depends on data.
+    """
+    try:
+        with _as_if_real():
+            return model(*args, **kwargs)
+    except NeedsIntegers:
+        raise
+    except Exception as error:
+        if isinstance(error, DependsOnData) or "meta tensor" in str(error):
+            raise InvalidInput(f"{place}; {_line_of(error)}{_reads(error)}") from error
+        raise InvalidInput(f"{place}: {first_line(error)}") from error
+
+
+def _reads(error: Exception) -> str:
+    return (
+        f"reads the values of a tensor ({first_line(error)}), so what runs depends on the data; count follows one "
+        "path: leave out the input that is read (a mask, say), or use a model without that branch"
+    )
+
+
+def _line_of(error: Exception) -> str:
+    """The line of the model's own code that an error comes from: the innermost outside of torch and of this package."""
+    traceback, line = error.__traceback__, "it "
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("torch", "losslab"):
+            line = f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno} ({code.co_name}) "
+        traceback = traceback.tb_next
+    return line
+
+
+@contextmanager
+def _as_if_real() -> Iterator[None]:
+    """What keeps a model from seeing that its tensors have no data, or from running what only data can run."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # packs tensors by the values of their mask; the work is the same
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),  # about speed and deprecation, none of which is counted
+            _autocast_of_meta(),
+            _uncompiled(),
+            flex_attention_as_attention(),
+            _unvalidated_distributions(),
+            _OneDevice(),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextmanager
+def _autocast_of_meta() -> Iterator[None]:
+    """Have ``torch.autocast(tensor.device.type)`` take the meta device for a CPU; it knows no other name for it."""
+    original = torch.autocast.__init__
+
+    def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        original(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+
+    torch.autocast.__init__ = init  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.autocast.__init__ = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Compiled functions run as they were written; torch's compiler is imported only where something was compiled."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _unvalidated_distributions() -> Iterator[None]:
+    """Distributions do not look whether the values of their parameters are allowed."""
+    distribution = torch.distributions.Distribution
+    validate = distribution._validate_args
+    distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        distribution.set_default_validate_args(validate)
+
+
+class _OneDevice(TorchFunctionMode):
+    """Accelerators that a forward names are taken for the CPU, which a run without data stands for."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.Tensor.cuda:
+            return args[0]
+        if func is torch.Tensor.to and len(args) > 1 and _is_accelerator(args[1]):
+            args = (args[0], "cpu", *args[2:])
+        if _is_accelerator(kwargs.get("device")):
+            kwargs["device"] = "cpu"
+        try:
+            return func(*args, **kwargs)
+        except RuntimeError as error:
+            if "device" not in str(error):
+                raise
+            return func(*without_values(args), **without_values(kwargs))  # some functions want one device of all
+
+
+def _is_accelerator(device: Any) -> bool:
+    name = device if isinstance(device, str) else getattr(device, "type", None)
+    return isinstance(name, str) and name.partition(":")[0] in ("cuda", "mps", "xpu", "hpu", "npu", "xla")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

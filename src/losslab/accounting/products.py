@@ -1,0 +1,51 @@
+"""Multiply-accumulates of a training step, forward and backward, by what autograd runs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from losslab.accounting.axes import plain
+from losslab.accounting.call import Call, bind, schema_of, tensors_in
+from losslab.accounting.operations import work_of
+from losslab.accounting.place import check_integers
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the MACs of all operations; a fused kernel's are those of the operations that it fuses.
+
+    Args:
+        names: id of an input's tensor -> its name, for an input that must be of integers.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.macs = 0
+        self._names = names
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        arguments, name = bind(func, args, kwargs), schema_of(func).name
+        check_integers(name, arguments, self._names)
+        result = func(*args, **kwargs)
+        outputs = tensors_in(result)
+        if func is torch.ops.aten.convolution_backward.default:
+            self.macs += _convolution_backward(arguments)
+        elif outputs:
+            call = Call(name, func, arguments, tensors_in(args, kwargs), outputs, lambda tensor: plain(tensor.shape))
+            self.macs += int(work_of(call).macs)
+        return result
+
+
+def _convolution_backward(arguments: dict[str, Any]) -> int:
+    """The gradients of input and weight each take as many MACs as the forward pass; those not asked for, none."""
+    weight: Tensor = arguments["weight"]
+    positions: Tensor = arguments["input"] if arguments["transposed"] else arguments["grad_output"]
+    forward = positions.numel() * weight[0].numel()
+    wanted = [part for part in arguments["output_mask"][:2] if part]
+    return forward * len(wanted)

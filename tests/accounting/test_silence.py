@@ -1,0 +1,225 @@
+"""Nothing is left out in silence: what a ledger does not count, it says."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from losslab.accounting import Comparison, count
+from losslab.errors import InvalidInput
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.scale, self.unused = (
+            nn.Linear(8, 4),
+            nn.Parameter(torch.tensor(2.0)),
+            nn.Parameter(torch.tensor(1.0)),
+        )
+
+    def forward(self, x):
+        return self.linear(x) * self.scale.exp()
+
+
+def test_parameters_without_dimensions_are_one_number_each():
+    ledger = count(Scaled(), (8,))
+    assert ledger.parameters == 8 * 4 + 4 + 1 + 1
+    assert [int(row.parameters) for row in ledger.rows if row.status == "not run"] == [1]
+
+
+class Decorated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
+
+    @torch.inference_mode()
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_inference_mode_outside_and_in_a_forward_changes_nothing():
+    expected = 4 * 27 * 36 + 144 * 2
+    with torch.inference_mode():
+        outside = count(Decorated().layers, (3, 8, 8))
+        built_there = count(lambda: nn.Linear(3, 2), (3,))
+    for ledger in (outside, count(Decorated(), (3, 8, 8))):
+        assert (ledger.status, ledger.macs) == ("complete", expected)
+    assert (built_there.status, built_there.macs) == ("complete", 6)
+
+
+def test_attention_in_inference_mode_is_its_two_products():
+    class Attention(nn.Module):
+        @torch.inference_mode()
+        def forward(self, x):
+            return F.scaled_dot_product_attention(x, x, x)
+
+    ledger = count(Attention(), (2, 5, 4))
+    assert (ledger.status, ledger.macs) == ("complete", 2 * (2 * 5 * 5 * 4))
+
+
+def test_complex_numbers_are_stated():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 3, dtype=torch.complex64))
+
+        def forward(self, x):
+            return x.to(torch.complex64) @ self.weight
+
+    ledger = count(Complex(), (4,))
+    assert ledger.macs == 12
+    assert any("complex" in note for note in ledger.notes)
+    assert not count(nn.Linear(4, 3), (4,)).notes
+
+
+def test_a_comparison_repeats_that_a_ledger_is_partial():
+    class Unknown(nn.Linear):
+        def forward(self, x):
+            return torch.linalg.svdvals(super().forward(x))
+
+    partial, whole = count(Unknown(6, 4), (2, 6)), count(nn.Linear(6, 4), (2, 6))
+    for comparison in (Comparison(whole, partial), Comparison(partial, whole)):
+        assert comparison.to_dict()["status"] == comparison.status == "partial"
+        assert "Unknown only in part" in comparison.table().title
+    assert Comparison(whole, whole).status == "complete"
+
+
+def test_weights_in_a_plain_list_are_named():
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(8, 4)]
+
+        def forward(self, x):
+            return self.layers[0](x)
+
+    ledger = count(Hidden(), (8,))
+    assert (ledger.macs, ledger.parameters) == (32, 0)
+    assert any("4x8" in note and "plain list" in note for note in ledger.notes)
+
+
+class Between(nn.Module):
+    def __init__(self, change, layer):
+        super().__init__()
+        self.change, self.layer = change, layer
+
+    def forward(self, x):
+        return self.layer(self.change(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Linear(8, 4), "8:float64"),
+        (nn.Linear(8, 4), "8:int64"),
+        (nn.Linear(8, 4), "8:bool"),
+        (nn.Linear(8, 4).half(), "8:float32"),
+        (nn.Conv2d(3, 4, 3), "3x8x8:int64"),
+        (nn.Conv2d(3, 4, 3), "3x8x8:float16"),
+        (nn.LSTM(8, 4, batch_first=True), "5x8:float64"),
+        (nn.GRU(8, 4, batch_first=True), "5x8:float64"),
+        (nn.LayerNorm(8), "8:float64"),
+        (nn.BatchNorm1d(8), "8:float64"),
+        (nn.LayerNorm(8), "8:int64"),
+        (nn.Softmax(-1), "8:int64"),
+        (nn.GELU(), "8:int64"),
+        (nn.Bilinear(4, 4, 2), ["4:float64", "4"]),
+        (nn.MultiheadAttention(8, 2, batch_first=True), ["5x8", "5x8:float64", "5x8"]),
+        (Between(torch.Tensor.double, nn.Linear(8, 4)), (8,)),
+        (Between(torch.Tensor.half, nn.Conv1d(2, 2, 3)), (2, 8)),
+    ],
+    ids=lambda value: str(value).partition("\n")[0],
+)
+def test_what_torch_refuses_for_its_dtypes_is_refused(model, shape):
+    real = [
+        torch.zeros(1, *sizes, dtype=kind)
+        for sizes, kind in map(sizes_and_dtype, shape if isinstance(shape, list) else [shape])
+    ]
+    with pytest.raises(Exception):  # noqa: B017  torch has no one error for it
+        model.eval()(*real)
+    with pytest.raises(InvalidInput, match=r"dtype|float|type"):
+        count(model, shape)
+
+
+def sizes_and_dtype(shape):
+    text, _, kind = shape.partition(":") if isinstance(shape, str) else ("x".join(map(str, shape)), "", "")
+    return tuple(map(int, text.split("x"))), getattr(torch, kind or "float32")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_norm_of_float32_takes_halves_as_torch_does(dtype):
+    norm = nn.LayerNorm(8)
+    norm(torch.zeros(2, 8, dtype=torch.bfloat16))
+    assert count(norm, f"8:{str(dtype).removeprefix('torch.')}").status == "complete"
+
+
+LAYERS = {
+    "conv": lambda c, n: nn.Conv2d(c, n, 3, padding=1, bias=n % 2 == 0),
+    "strided": lambda c, n: nn.Conv2d(c, n, 2, stride=2),
+    "depthwise": lambda c, n: nn.Conv2d(c, c, 3, padding=2, dilation=2, groups=c),
+    "transposed": lambda c, n: nn.ConvTranspose2d(c, n, 2, stride=2),
+    "norm": lambda c, n: nn.BatchNorm2d(c),
+    "prelu": lambda c, n: nn.PReLU(),
+    "relu in place": lambda c, n: nn.ReLU(inplace=True),
+    "pool": lambda c, n: nn.AvgPool2d(2, ceil_mode=True),
+    "gate": lambda c, n: Gate(c),
+    "attention": lambda c, n: Attention(c),
+    "scale": lambda c, n: Scale(),
+}
+
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.project = nn.Linear(channels, channels)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.project(x.mean((2, 3))))[:, :, None, None]
+
+
+class Attention(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.attend = nn.MultiheadAttention(channels, 1, batch_first=True)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.attend(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return x * self.scale
+
+
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from(sorted(LAYERS)), st.integers(1, 5)), min_size=1, max_size=6),
+    batch=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_random_networks_count_as_torchs_counter_does_on_real_data(kinds, batch):
+    channels, layers = 3, []
+    for kind, width in kinds:
+        layers.append(LAYERS[kind](channels, width))
+        if kind in ("conv", "strided", "transposed"):
+            channels = width
+    model = nn.Sequential(*layers).eval()
+    images = torch.zeros(batch, 3, 16, 16)
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+    ):
+        model(images)
+    ledger = count(model, (3, 16, 16), batch_size=batch)
+    assert ledger.status == "complete"
+    assert ledger.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert ledger.flops == counter.get_total_flops()

@@ -1,0 +1,218 @@
+"""What a training step keeps and computes, against what torch keeps (saved tensors) and counts (its flop counter)."""
+
+import json
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
+
+from losslab.accounting import training_memory
+from losslab.cli import main
+from losslab.errors import InvalidInput
+
+
+class Attention(nn.Module):
+    def __init__(self, *, causal=False, masked=False, dropout=0.0):
+        super().__init__()
+        self.project, self.causal, self.masked, self.dropout = nn.Linear(64, 192), causal, masked, dropout
+
+    def forward(self, x):
+        q, k, v = self.project(x).unflatten(-1, (3, 4, 16)).permute(2, 0, 3, 1, 4)
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril() if self.masked else None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal, dropout_p=self.dropout)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.recurrent = kind(32, 48, batch_first=True, **options)
+
+    def forward(self, x):
+        return self.recurrent(x)[0]
+
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.middle, self.out = block(3, 8), block(8, 16), block(16, 8)
+        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
+
+    def forward(self, x):
+        left = self.down(x)
+        return self.out(torch.cat([self.up(self.middle(F.max_pool2d(left, 2))), left], 1))
+
+
+def block(inputs, outputs):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def kept_bytes(model, x):
+    """Bytes of the storages that torch keeps for the backward pass, parameters and buffers left out."""
+    seen = {}
+
+    def pack(tensor):
+        seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, warnings.catch_warnings(action="ignore"):  # projections have no kernel of oneDNN
+        output = model.train()(x)
+    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    del output
+    return sum(storage.nbytes() for key, storage in seen.items() if key not in own)
+
+
+MODELS = {
+    "attention": (Attention, (64, 64)),
+    "long attention": (Attention, (512, 64)),
+    "causal attention": (lambda: Attention(causal=True), (64, 64)),
+    "masked attention": (lambda: Attention(masked=True), (64, 64)),
+    "attention with dropout": (lambda: Attention(dropout=0.1), (64, 64)),
+    "lstm": (lambda: Recurrent(nn.LSTM), (40, 32)),
+    "long lstm": (lambda: Recurrent(nn.LSTM), (150, 32)),
+    "lstm of two layers, both ways": (lambda: Recurrent(nn.LSTM, num_layers=2, bidirectional=True), (60, 32)),
+    "lstm with a projection": (lambda: Recurrent(nn.LSTM, proj_size=8), (20, 32)),
+    "gru": (lambda: Recurrent(nn.GRU), (40, 32)),
+    "long gru": (lambda: Recurrent(nn.GRU, num_layers=2), (90, 32)),
+    "u-net": (UNet, (3, 16, 16)),
+    "large u-net": (UNet, (3, 32, 32)),
+    "encoder layer": (lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (24, 32)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_saved_is_what_torch_keeps_on_a_cpu(name):
+    make, shape = MODELS[name]
+    model = make()
+    saved = training_memory(model, shape, batch_size=3).saved_bytes
+    assert saved == pytest.approx(kept_bytes(model, torch.randn(3, *shape)), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["attention", "u-net", "encoder layer", "gru"])
+def test_backward_macs_are_those_of_torchs_counter_on_real_data(name):
+    make, shape = MODELS[name]
+    model = make().train()
+    memory = training_memory(model, shape, batch_size=3)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        loss = model(torch.randn(3, *shape)).sum()
+        forward = counter.get_total_flops()
+        loss.backward()
+    assert 2 * memory.forward_macs == forward
+    assert 2 * memory.backward_macs == counter.get_total_flops() - forward
+    assert memory.flops == counter.get_total_flops()
+
+
+def test_frozen_weights_and_inputs_have_no_gradient_products():
+    layers = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 4))
+    assert training_memory(layers, (8,)).backward_macs == 8 * 16 + 2 * 16 * 4
+    layers[0].requires_grad_(False)
+    memory = training_memory(layers, (8,))
+    assert (memory.forward_macs, memory.backward_macs) == (8 * 16 + 16 * 4, 16 * 4)
+    assert (memory.trainable_parameters, memory.frozen_parameters) == (16 * 4 + 4, 8 * 16 + 16)
+
+
+class LowRank(nn.Module):
+    """A frozen layer and a trained product of two thin matrices beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(8, 8, bias=False).requires_grad_(False)
+        self.down, self.up = nn.Linear(8, 2, bias=False), nn.Linear(2, 8, bias=False)
+
+    def forward(self, x):
+        return self.base(x) + self.up(self.down(x))
+
+
+def test_low_rank_adapters_train_few_parameters():
+    memory = training_memory(nn.Sequential(LowRank(), LowRank()), (8,), optimizer="adam")
+    assert (memory.trainable_parameters, memory.frozen_parameters) == (2 * 32, 2 * 64)
+    through = 64 + 16 + 16  # the second's gradient reaches the first through its base and its adapter
+    assert memory.backward_macs == 2 * (16 + 16) + 16 + (through - 16) + 16
+    assert memory.optimizer_bytes == 2 * 4 * 64
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, *, recompute):
+        super().__init__()
+        self.layers, self.recompute = nn.Sequential(nn.Linear(8, 64), nn.GELU(), nn.Linear(64, 8)), recompute
+
+    def forward(self, x):
+        return checkpoint(self.layers, x, use_reentrant=False) if self.recompute else self.layers(x)
+
+
+def test_checkpointing_keeps_less_and_computes_once_more():
+    kept, recomputed = (training_memory(Checkpointed(recompute=flag), (8,), batch_size=5) for flag in (False, True))
+    assert recomputed.saved_bytes < kept.saved_bytes
+    assert recomputed.backward_macs > kept.backward_macs
+    assert recomputed.forward_macs == kept.forward_macs
+
+
+def test_memory_is_in_the_models_own_dtype():
+    memory = training_memory(nn.Linear(8, 4).bfloat16(), (8,))
+    assert (memory.dtype, memory.parameter_bytes) == ("bfloat16", 2 * 36)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), UNet], ids=["mlp", "u-net"]
+)
+def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
+    model = make()
+    shape = (3, 16, 16) if isinstance(model, UNet) else (64,)
+    x = torch.randn(3, *shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = kept_bytes(model, x)
+    memory = training_memory(model, shape, batch_size=3, precision="bf16")
+    assert memory.saved_bytes == pytest.approx(kept, rel=0.05)
+    assert memory.parameter_bytes == training_memory(model, shape, batch_size=3).parameter_bytes
+
+
+def test_fused_attention_of_cuda_keeps_no_matrix_of_scores():
+    lengths = [training_memory(Attention(), (length, 64), device="cuda").saved_bytes for length in (256, 512, 1024)]
+    assert lengths[2] - lengths[1] == pytest.approx(2 * (lengths[1] - lengths[0]), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(nn.LazyLinear(8), nn.LazyLinear(4)), (16,)),
+        (nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 4)), (7,)),
+        (nn.Sequential(nn.Embedding(100, 16, sparse=True), nn.Linear(16, 4)), "7:int64"),
+        (
+            nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1),
+            {"src": (5, 8), "src_key_padding_mask": "5:bool"},
+        ),
+    ],
+    ids=["lazy", "embedding without a dtype", "sparse embedding", "padding mask"],
+)
+def test_what_can_be_counted_can_be_trained(model, shape):
+    assert training_memory(model, shape, batch_size=2).saved_bytes > 0
+
+
+def test_a_sparse_gradient_counts_as_a_dense_one():
+    memory = training_memory(nn.Embedding(1000, 16, sparse=True), "7:int64", batch_size=2)
+    assert memory.gradient_bytes == memory.parameter_bytes
+
+
+@pytest.mark.parametrize(("options", "says"), [({"precision": "int8"}, "`precision`"), ({"device": "tpu"}, "`device`")])
+def test_an_unknown_precision_or_device_is_one_line(options, says):
+    with pytest.raises(InvalidInput, match=says):
+        training_memory("mlp", **options)
+
+
+def test_the_command_line_gives_macs_parameters_and_sizes_with_units(capsys):
+    arguments = ["count", "mlp", "--training", "--precision", "bf16", "--device", "cuda"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--json"])
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    assert (memory["precision"], memory["device"]) == ("bf16", "cuda")
+    assert memory["flops"] == 2 * (memory["forward_macs"] + memory["backward_macs"])
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr().out
+    assert "16.3 MB" in printed
+    assert "backward MACs" in printed
