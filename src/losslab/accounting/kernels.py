@@ -126,7 +126,8 @@ class _LstmLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, _: Tensor) -> Any:
-        source, output, weights = *context.saved_tensors[:2], context.saved_tensors[7:]
+        source, output = context.saved_tensors[:2]
+        weights = context.saved_tensors[7:]
         scratch = [output.new_empty(*output.shape[:2], 6 * output.shape[2])]  # gradients of gates and of two states
         gradients = torch.empty_like(source), None, *(torch.empty_like(weight) for weight in weights)
         scratch.clear()
