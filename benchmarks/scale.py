@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from losslab import execute, write_report
+from losslab import execute, report
 from losslab.process import environment, processor
 from losslab.spec import Study
 from losslab.study.costs import Cost, kind_of_run
@@ -93,7 +93,7 @@ def large(runs: int) -> None:
         print(f"{seconds_of(lambda: list(execute(plan, store, {}))):8.1f} s to find that nothing is left to do")
         print(f"{(store.path / 'study.json').stat().st_size:8,} bytes of study.json")
         print(f"{seconds_of(lambda: read_results(store)):8.1f} s to read the results")
-        print(f"{seconds_of(lambda: write_report(store.path)):8.1f} s to write the report")
+        print(f"{seconds_of(lambda: report(store.path)):8.1f} s to write the report")
         print(f"{(store.path / 'report.html').stat().st_size / 1e6:8.1f} MB of report.html")
 
 

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from losslab.report.render import render
+from losslab.reports.render import render
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 

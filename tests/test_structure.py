@@ -35,7 +35,7 @@ ORDER = (
     "study",
     "analysis",
     "studies",
-    "report",
+    "reports",
     "integrations",
     "cli",
     "__main__",
@@ -85,7 +85,7 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["from losslab.cli import main", "from losslab import report", "import losslab.study.plan"],
+    ["from losslab.cli import main", "from losslab import reports", "import losslab.study.plan"],
 )
 def test_an_import_that_points_upwards_is_found_wherever_it_stands(line: str) -> None:
     assert imports_upwards([("training/loop.py", line)]) != []
@@ -104,7 +104,7 @@ def test_public_names_are_sorted_and_documented() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["losslab", "losslab.cli", "losslab.cli.study", "losslab.cli.report", "losslab.cli.export", "losslab.report"],
+    ["losslab", "losslab.cli", "losslab.cli.study", "losslab.cli.report", "losslab.cli.export", "losslab.reports"],
 )
 def test_torch_is_not_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from losslab.integrations.torch import lay_out
     from losslab.ranges import BatchRange, LrRange
     from losslab.ranges.find import find_batch, find_lr
-    from losslab.report import write_report
+    from losslab.reports import report
     from losslab.spec import Run, Study
     from losslab.study.execute import execute
     from losslab.study.plan import plan
@@ -33,8 +33,8 @@ _HOME = {
     "load_study": "losslab.study.stages",
     "plan": "losslab.study.plan",
     "read_evaluations": "losslab.study.results",
+    "report": "losslab.reports",
     "train": "losslab.training.loop",
-    "write_report": "losslab.report",
 }
 """Public name -> its module; loaded on first use, so that importing losslab does not import torch."""
 
@@ -52,8 +52,8 @@ __all__ = [
     "load_study",
     "plan",
     "read_evaluations",
+    "report",
     "train",
-    "write_report",
 ]
 
 

@@ -19,7 +19,7 @@ from fault_tools import CONTEXT, command, in_child, left_behind, train_in
 from losslab.files import write_text
 from losslab.plots.figures import Figure
 from losslab.records import deterministic
-from losslab.report.render import render
+from losslab.reports.render import render
 from losslab.spec import Run
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder

@@ -11,7 +11,7 @@ from fake_study import MIDDLE, Change, part_one, with_loss
 from page_text import sections
 
 from losslab.records import Evaluation, Final, Record
-from losslab.report.render import write_report
+from losslab.reports.render import report
 from losslab.spec import Run
 from losslab.studies.adaptive_optimizers.findings import Findings, findings
 from losslab.study.results import read_results
@@ -49,7 +49,7 @@ def with_test_accuracy(accuracy: Callable[[Run], float]) -> Change:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder = part_one(tmp_path_factory.mktemp("whole"), epochs=3)
-    write_report(folder.path)
+    report(folder.path)
     return folder
 
 

@@ -17,9 +17,9 @@ from losslab.accounting import count, gradient_support
 from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
 from losslab.files import write_json
-from losslab.report.module_diagram import module_diagram
-from losslab.report.render import render
-from losslab.report.stack_diagram import stack_diagram
+from losslab.reports.module_diagram import module_diagram
+from losslab.reports.render import render
+from losslab.reports.stack_diagram import stack_diagram
 from losslab.studies.architectures.findings import Findings, findings
 from losslab.studies.architectures.layers import layer_table
 from losslab.study.results import read_results

@@ -19,7 +19,7 @@ from losslab.errors import InvalidInput
 from losslab.policies import LR_POLICIES
 from losslab.policies.horizon import Horizon
 from losslab.records import Evaluation, Record
-from losslab.report.render import render, write_report
+from losslab.reports.render import render, report
 from losslab.spec import Run
 from losslab.studies.batch_augmentation.findings import Findings, findings
 from losslab.studies.batch_augmentation.pictures import pictures
@@ -34,7 +34,7 @@ from losslab.study.store import StudyFolder
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder = part_four(tmp_path_factory.mktemp("small"))
-    write_report(folder.path)
+    report(folder.path)
     return folder
 
 

@@ -9,7 +9,7 @@ from fake_study import part_one
 
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Record, Start, Steps, to_row
-from losslab.report.render import write_report
+from losslab.reports.render import report
 from losslab.study.pack import damage, pack, thinned
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
@@ -73,7 +73,7 @@ def test_a_packed_study_reads_and_reports_as_the_study_does(folder: StudyFolder,
     packed = StudyFolder(tmp_path / "packed")
     assert read_results(packed) == read_results(folder)
     assert damage(packed.path) == {}
-    write_report(packed.path)
+    report(packed.path)
     assert damage(packed.path) == {}
 
 
@@ -115,7 +115,7 @@ def test_damage_is_named_and_the_rest_still_reports(folder: StudyFolder, tmp_pat
         path.unlink()
     name = path.relative_to(packed.path).as_posix()
     assert damage(packed.path) == {name: "missing" if fault == "missing" else "changed"}
-    page = write_report(packed.path).read_text(encoding="utf-8")
+    page = report(packed.path).read_text(encoding="utf-8")
     assert f"<code>{name}</code>: {damage(packed.path)[name]}" in page
 
 

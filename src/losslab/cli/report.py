@@ -4,8 +4,8 @@ import webbrowser
 from json import dumps
 from pathlib import Path
 
+from losslab import reports
 from losslab.cli.options import Flag
-from losslab.report.render import write_report
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
         json: Print where the page and the figures are as JSON.
         figures: Where the PNG and SVG files go; FOLDER/figures when absent.
     """
-    page = write_report(folder, figures=figures).resolve()
+    page = reports.report(folder, figures=figures).resolve()
     paths = {"report": str(page), "figures": str((figures or folder / "figures").resolve())}
     print(dumps(paths) if json else page)
     if open:

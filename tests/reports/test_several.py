@@ -10,7 +10,7 @@ from fake_ranges import part_two
 from fake_study import part_one
 
 from losslab.errors import InvalidInput
-from losslab.report.render import render_several, write_report
+from losslab.reports.render import render_several, report
 from losslab.study.results import read_results, study_folders
 from losslab.study.store import StudyFolder
 
@@ -43,7 +43,7 @@ WITHOUT_RUNS = {"rules", "data"}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = all_parts(tmp_path_factory.mktemp("all"))
-    write_report(folder)
+    report(folder)
     return folder
 
 

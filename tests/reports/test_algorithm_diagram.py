@@ -1,7 +1,7 @@
 """The block diagram of an algorithm shows each of its steps."""
 
 from losslab.ranges import ALGORITHM
-from losslab.report.algorithm_diagram import block_diagram
+from losslab.reports.algorithm_diagram import block_diagram
 
 
 def test_every_step_is_a_box_and_every_way_to_stop_a_question_with_its_end() -> None:

@@ -22,13 +22,13 @@ from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, numbers, 
 from losslab.plots.files import write_files
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
-from losslab.report.algorithm_diagram import block_diagram
-from losslab.report.equations import equation
-from losslab.report.module_diagram import module_diagram
-from losslab.report.overview import overview_of
-from losslab.report.pictures import sample_images
-from losslab.report.stack_diagram import stack_diagram
-from losslab.report.stages import StageView, stage_views
+from losslab.reports.algorithm_diagram import block_diagram
+from losslab.reports.equations import equation
+from losslab.reports.module_diagram import module_diagram
+from losslab.reports.overview import overview_of
+from losslab.reports.pictures import sample_images
+from losslab.reports.stack_diagram import stack_diagram
+from losslab.reports.stages import StageView, stage_views
 from losslab.studies import find
 from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.stages import STUDIES, study_home, study_names
@@ -40,7 +40,7 @@ TITLE = "How networks train, and what they cost"
 """Of a page of several studies."""
 
 
-def write_report(folder: Path | str, *, figures: Path | None = None) -> Path:
+def report(folder: Path | str, *, figures: Path | None = None) -> Path:
     """Write ``report.html`` and the figures of a study, or of all studies in a folder, from their records alone.
 
     Args:
@@ -61,15 +61,15 @@ def write_report(folder: Path | str, *, figures: Path | None = None) -> Path:
         page = render(_read(studies[0]), shown, links)
     else:
         page = render_several({study.path.name: _read(study) for study in studies}, shown, links)
-    report = folder / "report.html"
+    path = folder / "report.html"
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for figure in shown.values():
             write_files(figure, figures)
-        write_text(report, page)
+        write_text(path, page)
     except OSError as error:
-        raise InvalidInput(f"{error.filename or report}: cannot be written ({error.strerror})") from error
-    return report
+        raise InvalidInput(f"{error.filename or path}: cannot be written ({error.strerror})") from error
+    return path
 
 
 def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figures") -> str:

@@ -9,7 +9,7 @@ from fake_study import part_one, with_loss, write_run
 
 from losslab.accounting import count
 from losslab.files import write_json
-from losslab.report.stages import StageView, stage_views
+from losslab.reports.stages import StageView, stage_views
 from losslab.spec import Count
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder

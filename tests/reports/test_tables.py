@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from losslab.report.render import page_environment
+from losslab.reports.render import page_environment
 from losslab.tables import Table
 
 TEMPLATE = '{% import "parts.html.jinja" as parts with context %}{{ parts.table(it) }}'

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fake_study import part_one, write_run
 
-from losslab.report.overview import SHOWN, Overview, overview_of
+from losslab.reports.overview import SHOWN, Overview, overview_of
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 

@@ -12,8 +12,8 @@ from page_text import sections
 
 from losslab.cli import main
 from losslab.errors import InvalidInput, StoreError
-from losslab.report.equations import equation
-from losslab.report.render import render, write_report
+from losslab.reports.equations import equation
+from losslab.reports.render import render, report
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 
@@ -23,7 +23,7 @@ PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder = part_one(tmp_path_factory.mktemp("whole"), epochs=3)
-    write_report(folder.path)
+    report(folder.path)
     return folder
 
 
@@ -133,14 +133,14 @@ def test_no_study_folder_is_one_line_and_exit_code_two(
 def test_a_folder_that_losslab_did_not_write_is_refused(tmp_path: Path, plan: str) -> None:
     (tmp_path / "study.json").write_text(plan)
     with pytest.raises(StoreError):
-        write_report(tmp_path)
+        report(tmp_path)
 
 
 def test_a_page_that_cannot_be_written_is_the_users_business(tmp_path: Path) -> None:
     folder = part_one(tmp_path, epochs=2)
     (folder.path / "drawings").write_text("a file where a folder should be")
     with pytest.raises(InvalidInput, match="drawings"):
-        write_report(folder.path, figures=folder.path / "drawings")
+        report(folder.path, figures=folder.path / "drawings")
 
 
 def test_report_does_not_import_torch(whole: StudyFolder) -> None:

@@ -12,9 +12,10 @@ import pytest
 from fake_all_studies import all_parts
 from fake_study import part_one, write_run
 
+from losslab import reports
 from losslab.choice import Choice
 from losslab.cli import main
-from losslab.report.render import render_several, write_report
+from losslab.reports.render import render_several
 from losslab.study.results import read_results, study_folders
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -64,7 +65,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(part_one(tmp_path_factory.mktemp("study"), epochs=3).path)
+    return reports.report(part_one(tmp_path_factory.mktemp("study"), epochs=3).path)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("architectures")
     with pytest.raises(SystemExit, match="0"):
         main(["study", "run", "architectures", "--out", str(out), "--quiet"])
-    return write_report(out)
+    return reports.report(out)
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +234,7 @@ def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str, m
         write_run(folder, result.run, [], "failed", hostile)
     plan["scale"]["text"] = plan["stages"][1]["question"] = hostile
     folder.write_plan(plan)
-    page, faults = visit(browser, write_report(folder.path))
+    page, faults = visit(browser, reports.report(folder.path))
     page.hover(".plot .nsewdrag >> nth=0", force=True)
     assert page.evaluate("window.pwned") is None
     assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0

@@ -9,7 +9,7 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, final
 from losslab.analysis.runs import Groups, display_value, group_runs, varying_fields
 from losslab.analysis.sentences import certainty, lead
-from losslab.report.overview import TITLES
+from losslab.reports.overview import TITLES
 from losslab.study.results import CountResult, RunResult, StudyResults, done, field_of
 from losslab.tables import Table
 from losslab.text import NONE, count, duration, measured, number, shape
