@@ -27,9 +27,14 @@ ROWS = {
     18: ("40 script injections", "none runs in a browser, no request"),
     19: ("ray: worker killed, head killed", "same runs and same bits as local"),
     20: ("500 tiny runs on 2 cores", "500 of 500; under 1 MB per 100 runs; no leaked files or processes"),
+    23: ("data read by worker processes, killed, resumed with another number of them", "the same records"),
     24: (
         "60 wrong calls of finders, train, data, count from Python and the command line",
         "one line each, exit 2, nothing changed",
+    ),
+    25: (
+        "two processes fetch one data set at once; cache removed or full meanwhile",
+        "one fetches, the other waits; a clear line; nothing partial",
     ),
     26: ("a packed study: a byte changed, a row cut, a file missing", "said by name; the rest still reports"),
 }

@@ -6,6 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
+Groups = list[dict[str, Any]]
+
+SHAPES = [(900, 701), (33,), (64, 32, 3, 3), (513, 700), (7, 5), (1,), (), (2, 2**18 + 3)]
+"""Of parameters: large and small, one in channels-last layout, one larger than a block in each row."""
+
 
 class Lion(torch.optim.Optimizer):
     """Chen et al. 2023, arXiv:2302.06675, Algorithm 2, as a user writes it."""
@@ -146,3 +151,21 @@ def a_stranger(model: nn.Module) -> list[dict[str, Any]]:
 
 def no_groups(model: nn.Module) -> int:
     return 3
+
+
+def parameters() -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(shape, generator=generator) for shape in SHAPES]
+    drawn[2] = drawn[2].to(memory_format=torch.channels_last)
+    return [torch.nn.Parameter(tensor) for tensor in drawn]
+
+
+def in_groups(weights: list[torch.nn.Parameter]) -> Groups:
+    return [{"params": weights[:4], "weight_decay": 0.1}, {"params": weights[4:], "lr": 0.003}]
+
+
+def give_gradients(weights: list[torch.nn.Parameter], step: int) -> None:
+    for index, weight in enumerate(weights):
+        weight.grad = (weight.detach() + index).sin() * 10.0 ** (index - step)
+    if step == 2:
+        weights[1].grad = None  # one parameter has then stepped less often than the others

@@ -314,3 +314,7 @@ def narrow() -> nn.Module:
 def cannot_be_built() -> nn.Module:
     """A factory that fails."""
     raise ZeroDivisionError("as intended")
+
+
+def loaded_rows() -> TaskData:
+    return TaskData(train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=2))

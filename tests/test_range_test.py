@@ -361,6 +361,7 @@ def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
         (("lr", "--optimizer", "adm"), "did you mean 'adam'"),
         (("lr", "--optimizer", "adam", "--momentum", 0.9), "momentum"),
         (("batch", "--lr", 0.1, "--sizes", "64,4096"), "4096 exceeds the 207 training images"),
+        (("lr", "--optimizer", "adam", "--batch", 4096), "`batch` (=4096) exceeds the 207 training samples"),
         (("batch", "--lr", 0.1, "--sizes", "64"), "two or more increasing"),
         (("batch", "--lr", 0.1, "--sizes", "many"), "two or more increasing"),
         (("batch", "--lr", -0.1, "--sizes", "8,16"), "greater than 0"),

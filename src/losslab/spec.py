@@ -25,7 +25,7 @@ from losslab import augment
 from losslab.choice import Choice, Frozen, as_choice, is_factory
 from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
-from losslab.models import MODELS, is_model
+from losslab.models import is_model, unknown_model
 from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
 from losslab.tasks import LOSSES, METRICS, check_name
@@ -64,7 +64,7 @@ class Data(Frozen):
 
 def _known_model(choice: Choice) -> Choice:
     if not is_model(choice.name):
-        raise ValueError(unknown_name("model", choice.name, MODELS))
+        raise ValueError(unknown_model(choice.name))
     return choice
 
 

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text cells; a page prints the first cell of a row as its heading.
+    """Headings and rows of text cells; a page prints the first cell of a row as its heading unless it is a formula.
 
     Attributes:
         title: what the table holds, printed above it; may be empty.

@@ -125,3 +125,21 @@ def test_errors_are_one_line_with_their_exit_code(
 @pytest.mark.parametrize("command", ["list", "fetch", "show"])
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert f"losslab data {command}" in losslab(capsys, "data", command, "--help")[1]
+
+
+def test_show_counts_the_validation_images_that_a_data_set_names(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8), np.arange(40) % 2
+    parts = {"train": slice(0, 20), "val": slice(20, 30), "test": slice(30, 40)}
+    arrays = {}
+    for part, some in parts.items():
+        arrays |= {f"{part}_images": images[some], f"{part}_labels": labels[some]}
+    np.savez(folder / "own.npz", **arrays)
+    facts = losslab_json(capsys, "data", "show", "own.npz")
+    assert facts["sizes"] == {"train": 20, "training": 20, "validation": 10, "test": 10}
+    assert facts["validation_fraction"] is None
+    status, out, _ = losslab(capsys, "data", "show", "own.npz")
+    assert status == 0
+    assert "validation (its own)" in out
+    assert (folder / "own.npz-samples.png").exists()

@@ -36,6 +36,8 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--lr=-0.1"], "`lr` (='-0.1'): must be a number greater than 0"),
         (["--batch", "0"], "`batch` (='0'): must be a number greater than 0"),
         (["--batch", "many"], "batch"),
+        (["--batch", "10000"], "`batch` (=10000) exceeds the 207 training samples of samples:tiny_data; give at most"),
+        (["--batch", "10000", "--dry-run"], "`batch` (=10000) exceeds the 207 training samples"),
         (["--epochs", "nan"], "epochs"),
         (["--steps", "3"], "give exactly one of `epochs` and `steps`"),
         (["--model", "mlp(hiden=[3])"], "did you mean 'hidden'"),

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from math import prod
-from typing import Any
 
 import pytest
 import torch
+from optimizer_samples import Groups, give_gradients, in_groups, parameters
 
 from losslab.optimizers import at_iterate, choose
 from losslab.optimizers._blocks import BLOCK, Operands, blocks
-
-Groups = list[dict[str, Any]]
 
 TORCHS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {
     "rmsprop": lambda groups: torch.optim.RMSprop(groups, 0.01, foreach=False),
@@ -25,38 +23,18 @@ TORCHS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {
 }
 """Ours -> the optimizer of torch that trained such runs before, a loop over whole tensors."""
 
-SHAPES = [(900, 701), (33,), (64, 32, 3, 3), (513, 700), (7, 5), (1,), (), (2, BLOCK + 3)]
 
-
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
-def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def parameters() -> list[torch.nn.Parameter]:
-    generator = torch.Generator().manual_seed(0)
-    drawn = [torch.randn(shape, generator=generator) for shape in SHAPES]
-    drawn[2] = drawn[2].to(memory_format=torch.channels_last)
-    return [torch.nn.Parameter(tensor) for tensor in drawn]
-
-
-def in_groups(weights: list[torch.nn.Parameter]) -> Groups:
-    return [{"params": weights[:4], "weight_decay": 0.1}, {"params": weights[4:], "lr": 0.003}]
-
-
-def give_gradients(weights: list[torch.nn.Parameter], step: int) -> None:
-    for index, weight in enumerate(weights):
-        weight.grad = (weight.detach() + index).sin() * 10.0 ** (index - step)
-    if step == 2:
-        weights[1].grad = None  # one parameter has then stepped less often than the others
-
-
-@pytest.mark.usefixtures("_threads")
-@pytest.mark.parametrize("text", TORCHS)
-def test_weights_and_state_have_the_bits_of_torchs_loop_over_whole_tensors(text: str) -> None:
+@pytest.mark.parametrize(("text", "threads"), [*((text, 1) for text in TORCHS), ("rmsprop", 2)])
+def test_weights_and_state_have_the_bits_of_torchs_loop_over_whole_tensors(text: str, threads: int) -> None:
+    torch.set_num_threads(threads)
     ours, torchs = parameters(), parameters()
     in_blocks, whole = choose(text).build(in_groups(ours), 0.01), TORCHS[text](in_groups(torchs))
     for step in range(5):
@@ -69,7 +47,6 @@ def test_weights_and_state_have_the_bits_of_torchs_loop_over_whole_tensors(text:
         assert all(torch.equal(in_blocks.state[a][key], whole.state[b][key]) for key in whole.state[b])
 
 
-@pytest.mark.usefixtures("_threads")
 def test_rmsprop_nesterov_has_the_bits_of_a_loop_over_whole_tensors() -> None:
     ours, theirs = parameters(), [weight.detach().clone() for weight in parameters()]
     squares, shifts = [torch.zeros_like(w) for w in theirs], [torch.zeros_like(w) for w in theirs]

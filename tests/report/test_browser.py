@@ -23,7 +23,7 @@ QUIET = (
     "--disable-component-update --disable-sync"
 )
 AXE = "4.10.2"
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 """Pictures of what the tests saw, to be looked at."""
 _SCRIPT = "window.pwned=1"
 PAYLOADS = (
@@ -76,9 +76,9 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mission(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of all four parts."""
-    folder = all_parts(tmp_path_factory.mktemp("mission"))
+def all_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all four studies."""
+    folder = all_parts(tmp_path_factory.mktemp("all"))
     page = folder / "report.html"
     page.write_text(render_several({each.path.name: read_results(each) for each in study_folders(folder)}, {}))
     return page
@@ -145,9 +145,9 @@ def test_every_figure_draws_without_a_complaint_or_a_request(browser: Any, repor
     assert faults == []
 
 
-def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(browser: Any, mission: Path) -> None:
+def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(browser: Any, all_studies: Path) -> None:
     page = browser.new_page()
-    page.goto(mission.as_uri())
+    page.goto(all_studies.as_uri())
     page.evaluate("document.querySelector('.plot').scrollIntoView()")
     page.wait_for_selector(".plot .main-svg")
     count = "[...document.querySelectorAll('.plot')].filter(plot => plot.querySelector('.main-svg')).length"
@@ -258,9 +258,9 @@ def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, widt
     assert faults == []
 
 
-def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) -> None:
+def test_all_parts_draw_in_one_page_at_any_width(browser: Any, all_studies: Path) -> None:
     for width in (390, 1280):
-        page, faults = visit(browser, mission, viewport={"width": width, "height": 900})
+        page, faults = visit(browser, all_studies, viewport={"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))")
         assert faults == []
@@ -269,9 +269,9 @@ def test_all_parts_draw_in_one_page_at_any_width(browser: Any, mission: Path) ->
 
 @pytest.mark.network
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_barrier(browser: Any, mission: Path, axe: Path, scheme: str, width: int) -> None:
+def test_axe_finds_no_barrier(browser: Any, all_studies: Path, axe: Path, scheme: str, width: int) -> None:
     page = browser.new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900})
-    page.goto(mission.as_uri())
+    page.goto(all_studies.as_uri())
     look_at_all(page)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.add_script_tag(path=axe)

@@ -50,5 +50,11 @@ def test_records_and_links_lead_into_the_folder_of_the_study() -> None:
 
 def test_formulas_are_equations_and_calculations_have_their_class() -> None:
     html = printed(Table("", ("a", "b"), (("v", "1 + 1"),), formulas=(0,), work=(1,)))
-    assert "<math>v</math>" in html
+    assert "<td><math>v</math></td>" in html
+    assert 'scope="row"' not in html
     assert '<td class="work">1 + 1</td>' in html
+
+
+def test_long_names_of_rows_may_fold_at_underscores() -> None:
+    html = printed(Table("", ("a", "b"), (("weight_<decay", "a_b"),)))
+    assert '<th scope="row">weight_<wbr>&lt;decay</th><td>a_b</td>' in html

@@ -55,4 +55,4 @@ def choose(choice: Choice) -> Augmentation:
 def pipeline(choices: tuple[Choice, ...], normalization: normalize) -> Composition:
     """The augmentations of a run with normalisation in its place."""
     steps = [*map(choose, choices), normalization]
-    return compose(*sorted(steps, key=lambda step: step.place))
+    return compose(*sorted(steps, key=lambda step: step.order))

@@ -1,4 +1,4 @@
-"""What every augmentation is: a pure function of images and of the random numbers drawn for them."""
+"""The interface of augmentations: a pure function of images and of the random numbers drawn for them."""
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
@@ -12,10 +12,10 @@ class Augmentation(ABC):
     """Images to images of the same dtype and memory format; the input is not modified.
 
     Attributes:
-        place: where it stands in the order of augmentations.
+        order: augmentations are applied by rising order; equal ones may change places.
     """
 
-    place: int
+    order: int
 
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
         """The images, augmented.

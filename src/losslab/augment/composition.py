@@ -33,7 +33,7 @@ class repeat(Augmentation):  # noqa: N801 - written as a call
 
     copies: int
 
-    place = 0
+    order = 0
 
     def __post_init__(self) -> None:
         check_whole("copies", self.copies, "1 trains on every image once a batch")
@@ -55,7 +55,7 @@ class Composition(Augmentation):
 
     steps: tuple[Augmentation, ...]
 
-    place = 0
+    order = 0
 
     @property
     def copies(self) -> int:
@@ -76,22 +76,58 @@ class Composition(Augmentation):
         import torch
 
         columns = torch.split(drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1)
-        given = images
+        result = images
         for step, own in zip(self.steps, columns, strict=True):
-            images = (step.apply if images is given else step.apply_)(images, own)
-        return images
+            # What a step has made is nobody else's, and may be overwritten by the next; the input may not.
+            result = step.apply(result, own) if result is images else step.apply_(result, own)
+        return result
 
     def collate(self, samples: Sequence[Any]) -> "tuple[torch.Tensor, torch.Tensor]":
         """Augmented images and their labels of (image tensor, label) samples: a DataLoader's ``collate_fn``.
 
         The numbers come from torch's own state, which the DataLoader seeds in each worker: another number of workers
         gives other numbers. Where that matters, call the composition on the loader's batches with a generator.
+
+        Raises:
+            ValueError: when a sample is no such pair, or its label would have to move with the pixels.
         """
         import torch
         from torch.utils.data import default_collate
 
-        images, labels = default_collate(list(samples))
+        if not all(isinstance(sample, Sequence) and len(sample) == 2 for sample in samples):
+            raise ValueError(
+                "`samples` must be pairs of an image and its label; leave other values out of the data set"
+            )
+        try:
+            images, labels = default_collate([tuple(sample) for sample in samples])
+        except (RuntimeError, TypeError) as error:  # boxes, whose number differs, or images of several sizes
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"`samples` must be images of one size with one label each: {reason}") from error
+        _check_labels(labels)
         return self(images), torch.cat((labels,) * self.copies)
+
+
+def _check_labels(labels: Any) -> None:
+    """Raise ValueError for what would have to move with the pixels of its image, such as a mask, boxes or points.
+
+    A label is a number, a row of probabilities or a row of zeros and ones.
+    """
+    import torch
+
+    if isinstance(labels, torch.Tensor):
+        if labels.ndim == 1:
+            return
+        is_share = labels.ndim == 2 and bool((labels >= 0).all()) and bool(((labels.sum(1) - 1).abs() < 1e-3).all())
+        is_flags = labels.ndim == 2 and bool(((labels == 0) | (labels == 1)).all())
+        if is_share or is_flags:
+            return
+        described = f"a tensor of shape {tuple(labels.shape)}"
+    else:
+        described = f"a {type(labels).__name__}"
+    raise ValueError(
+        f"`samples` must have one label an image, and the batch's labels are {described}: masks, boxes and points "
+        "would have to move with the pixels; augment these by a collate_fn of your own"
+    )
 
 
 def compose(*steps: Augmentation) -> Composition:
@@ -106,8 +142,10 @@ def compose(*steps: Augmentation) -> Composition:
         >>> augment(torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.Generator().manual_seed(0)).shape
         torch.Size([8, 1, 28, 28])
     """
-    flat = tuple(part for step in steps for part in (step.steps if isinstance(step, Composition) else (step,)))
+    flat: list[Augmentation] = []
+    for step in steps:
+        flat += step.steps if isinstance(step, Composition) else [step]
     for before, after in pairwise(flat):
-        if after.place < before.place:
+        if after.order < before.order:
             raise ValueError(f"`{after}` must come before `{before}`; the order is {ORDER}")
-    return Composition(flat)
+    return Composition(tuple(flat))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from losslab.augment.augmentation import Augmentation, bits_of, check_whole
+from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +15,7 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
     """Each image with one square erased, the same in all its channels.
 
     ``clipped``, the paper's: the centre is any pixel, equally likely, and the part of the square outside the image is
-    lost, so that the erased area varies. ``inside``: the square is whole, each of its places equally likely.
+    lost, so that the erased area varies. ``inside``: the square is whole, each of its positions equally likely.
 
     Args:
         size: side of the square, pixels; 1 <= size <= height, width. The paper's is 16 for CIFAR-10.
@@ -37,7 +37,7 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
     mode: Literal["clipped", "inside"] = "clipped"
     fill: float = 0.0
 
-    place = 3
+    order = 3
 
     def __post_init__(self) -> None:
         check_whole("size", self.size, "16 is usual for CIFAR-10; leave cutout out for none")
@@ -69,15 +69,21 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
         self._check_fill(images)
         bits = bits_of(images)
-        rows, columns = (
-            _kept_lines(self, images.shape[dim], dim, bits.dtype, bits.device).index_select(0, numbers)
-            for dim, numbers in zip((2, 3), drawn.unbind(1), strict=True)
-        )
-        kept = rows | columns
+        kept = self._kept(bits, drawn)
+        fill = images.new_full((), self.fill)
+        if images.requires_grad:  # bits carry no gradient to what made the images
+            return in_format_of(images, torch.where(kept != 0, images, fill))
         result = torch.bitwise_and(bits, kept, out=out)
         if self.fill:
-            result |= ~kept & bits_of(images.new_full((), self.fill))
+            result |= ~kept & bits_of(fill)
         return result.view(images.dtype)
+
+    def _kept(self, bits: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """All bits of the pixels outside each image's square, no bits within: one channel, for all."""
+        row_numbers, column_numbers = drawn.unbind(1)
+        rows = _kept_lines(self, bits.shape[2], 2, bits.dtype, bits.device).index_select(0, row_numbers)
+        columns = _kept_lines(self, bits.shape[3], 3, bits.dtype, bits.device).index_select(0, column_numbers)
+        return rows | columns
 
     def _check_fill(self, images: "torch.Tensor") -> None:
         if not images.is_floating_point() and self.fill not in range(256):
@@ -94,5 +100,6 @@ def _kept_lines(augment: cutout, side: int, dim: int, dtype: "torch.dtype", devi
 
     line, number = torch.arange(side), torch.arange(augment.bounds(side, side)[0])[:, None]
     first = number - (augment.size // 2 if augment.mode == "clipped" else 0)
-    lines = -((line < first) | (line >= first + augment.size)).to(device, dtype)
+    outside = (line < first) | (line >= first + augment.size)
+    lines = -outside.to(device, dtype)  # -1 has all bits
     return lines[:, None, :, None] if dim == 2 else lines[:, None, None, :]

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
-    """Each image padded with zeros on every side and cut back to its size at a random place.
+    """Each image padded with zeros on every side and cut back to its size at a random position.
 
-    Each of the (2 padding + 1)^2 places is equally likely.
+    Each of the (2 padding + 1)^2 positions is equally likely.
 
     Args:
         padding: pixels added on every side; 1 <= padding.
@@ -30,7 +30,7 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
 
     padding: int = 4
 
-    place = 1
+    order = 1
 
     def __post_init__(self) -> None:
         check_whole("padding", self.padding, "4 is usual; leave pad_crop out for none")
@@ -67,7 +67,7 @@ class flip(Augmentation):  # noqa: N801
         torch.float32
     """
 
-    place = 1
+    order = 1
 
     def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
         """As it is, or mirrored."""
@@ -75,7 +75,17 @@ class flip(Augmentation):  # noqa: N801
 
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """Each image mirrored where its number is 1."""
+        if images.requires_grad:
+            return self._with_gradient(images, drawn)
         bits, mirrored = bits_of(images), bits_of(images.flip(3))
-        chosen = -drawn.to(bits.dtype)[:, :, None, None]
-        mirrored.bitwise_xor_(bits).bitwise_and_(chosen).bitwise_xor_(bits)
+        all_or_no_bits = -drawn.to(bits.dtype)[:, :, None, None]
+        # x ^ ((x ^ y) & m) is y where m has all bits and x where it has none.
+        mirrored.bitwise_xor_(bits).bitwise_and_(all_or_no_bits).bitwise_xor_(bits)
         return mirrored.view(images.dtype)
+
+    @staticmethod
+    def _with_gradient(images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The same pixels by a slower way, since bits carry no gradient to what made the images."""
+        import torch
+
+        return in_format_of(images, torch.where(drawn[:, :, None, None] == 1, images.flip(3), images))

@@ -30,7 +30,7 @@ class normalize(Augmentation):  # noqa: N801 - written as a call
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    place = 2
+    order = 2
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from losslab import data
 from losslab.cli.options import Flag, print_json
+from losslab.data.catalog import Entry
 from losslab.data.loading import stored_path
 from losslab.plots.files import check_picture
 
@@ -25,19 +26,7 @@ def list_datasets(*, json: Flag = False) -> None:
     Args:
         json: Print JSON.
     """
-    rows: list[dict[str, Any]] = [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "train_images": entry.counts[0],
-            "test_images": entry.counts[1],
-            "shape": entry.shape,
-            "sample": entry.sample,
-            "licence": entry.licence,
-            "path": str(stored_path(entry)) if stored_path(entry).exists() else None,
-        }
-        for entry in data.CATALOG.values()
-    ]
+    rows = [_entry_row(entry) for entry in data.CATALOG.values()]
     if json:
         print_json(rows)
         return
@@ -47,6 +36,20 @@ def list_datasets(*, json: Flag = False) -> None:
         here = "yes" if row["path"] else "no"
         table.add_row(row["name"], f"{row['train_images']:,}", f"{row['test_images']:,}", shape, here, row["licence"])
     Console(highlight=False).print(table)
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    path = stored_path(entry)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "train_images": entry.counts[0],
+        "test_images": entry.counts[1],
+        "shape": entry.shape,
+        "sample": entry.sample,
+        "licence": entry.licence,
+        "path": str(path) if path.exists() else None,
+    }
 
 
 @app.command
@@ -90,7 +93,8 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
         json: Print JSON.
     """
     if picture is None and not json:
-        picture = Path(re.sub(r"[^\w.-]+", "-", Path(name).name) + "-samples.png")
+        stem = re.sub(r"[^\w.-]+", "-", Path(name).resolve().name)
+        picture = Path(f"{stem}-samples.png")
     if picture is not None:
         check_picture("--picture", picture)
     dataset = data.load_images(name)
@@ -105,17 +109,19 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
 
 
 def _print_summary(facts: dict[str, Any]) -> None:
-    sizes = facts["sizes"]
     console = Console(highlight=False)
     console.print(f"[bold]{facts['title']}[/bold] ({facts['source']})")
     console.print(f"images of {'x'.join(map(str, facts['shape']))} (channels, height, width)")
-    table = Table(
-        "class",
-        *("train", "of these training", f"validation ({facts['validation_fraction']:.0%})", "test"),
-        box=None,
-    )
+    fraction = facts["validation_fraction"]
+    held_out = "validation (its own)" if fraction is None else f"validation ({fraction:.0%})"
+    table = Table("class", "train", "of these training", held_out, "test", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, counts in [*facts["images_per_class"].items(), ("all", sizes)]:
-        table.add_row(name, *(f"{count:,}" for count in counts.values()), style="bold" if name == "all" else None)
+    for name, counts in facts["images_per_class"].items():
+        table.add_row(name, *_counts_row(counts))
+    table.add_row("all", *_counts_row(facts["sizes"]), style="bold")
     console.print(table)
+
+
+def _counts_row(counts: dict[str, int]) -> list[str]:
+    return [f"{count:,}" for count in counts.values()]

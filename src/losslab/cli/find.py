@@ -13,7 +13,7 @@ from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
-from losslab.study.sizes import training_images
+from losslab.study.sizes import check_batch, training_images
 from losslab.text import cell
 
 EPOCHS = 5
@@ -89,6 +89,7 @@ def lr(
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
+    check_batch(runs[0])
     traces = []
     for place, run in enumerate(runs):
         traces.append(_train(run, device, threads))

@@ -17,7 +17,7 @@ from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_picture
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
-from losslab.study.sizes import training_images
+from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.text import loss, number
 from losslab.training.timeline import Timeline
@@ -99,7 +99,7 @@ def train(
     )
     if figure:
         check_picture("--figure", figure)
-    _check_batch(run)
+    check_batch(run)
     if dry_run:
         timeline = Timeline(run, training_images(run))
         print_timeline(timeline, json=json)
@@ -134,7 +134,7 @@ def _train(
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, device=device, layout=layout)
+        records = train_run(run, dataset=load(run.data.name), device=device, layout=layout)
     else:
         _check_folder(RunFolder(out), run.id)
         _report_end(RunFolder(out))
@@ -184,13 +184,6 @@ def _report_end(folder: RunFolder) -> None:
         print(f"{folder.path}: this run is done already", file=sys.stderr)
     elif status["status"] in ENDED:
         raise LosslabError(f"{folder.path}: {status['message']}")
-
-
-def _check_batch(run: Run) -> None:
-    """Refuse a constant batch that the data cannot fill; every batch of it would be smaller in silence."""
-    images = training_images(run)
-    if isinstance(run.batch, int) and run.batch > images:
-        raise InvalidInput(f"--batch (={run.batch}) exceeds the {images:,} training images of {run.data.name}")
 
 
 def _check_course(records: Sequence[Record]) -> None:

@@ -1,4 +1,4 @@
-"""Data sets: fetched from where they can be had, checked byte for byte, stored once, memory-mapped.
+"""Data sets: fetched from one of several sources, checked byte for byte, stored once, memory-mapped; or your own.
 
 Names load on first use, so that importing this package costs next to nothing.
 """

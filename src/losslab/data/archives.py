@@ -1,4 +1,4 @@
-"""Reading named files out of a folder or an archive that nobody vouches for.
+"""Read named files from a folder or archive that is not trusted.
 
 Nothing is unpacked: only regular members of an expected name are read, into memory, up to their expected size. Paths
 and links within an archive therefore have no effect, and a bomb stops at the limit.
@@ -16,7 +16,7 @@ from typing import IO, Any
 from losslab.errors import DataCorrupt
 
 _ALLOWANCE_BYTES = 64_000_000
-"""What an archive may hold beside the expected files."""
+"""Most bytes that an archive may hold beside the expected files."""
 
 _UNREADABLE = (
     tarfile.TarError,
@@ -31,7 +31,7 @@ _UNREADABLE = (
 
 
 def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
-    """Content of the expected files that a folder, .tar, .tar.gz or .zip holds, at whatever depth.
+    """Read the expected files in a folder, .tar, .tar.gz or .zip, at any depth.
 
     Args:
         path: the folder (and its own folders) or archive.
@@ -93,7 +93,7 @@ def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:
 
 
 class _Limited:
-    """A stream that fails once more bytes are asked of it than an honest archive would hold."""
+    """A stream that fails once more bytes are read than an honest archive would hold."""
 
     def __init__(self, stream: gzip.GzipFile | IO[bytes], most_bytes: int) -> None:
         self.stream, self.left = stream, most_bytes

@@ -1,4 +1,4 @@
-"""Images that live on the device as uint8 and become augmented, normalised batches there."""
+"""Images kept on the device as uint8; batches are augmented and normalised there."""
 
 from dataclasses import dataclass
 
@@ -48,17 +48,17 @@ def on_device(
     device: torch.device,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Images:
-    """The training images of ``indices`` (the test images where that is None) on a device.
+    """The images at ``indices`` (the test images where that is None) on a device.
 
     Args:
         dataset: where the images come from; its mean and deviation normalise them.
-        indices: positions in the training set, or None for the whole test set.
+        indices: as ``Dataset.split`` gives them, or None for the whole test set.
         device: where they are to live.
         memory_format: layout of the batches; ``torch.channels_last`` suits convolutions.
     """
     pixels, labels = dataset.test_images, dataset.test_labels
     if indices is not None:
-        pixels, labels = dataset.train_images[indices], dataset.train_labels[indices]
+        pixels, labels = dataset.at(indices)
     return Images(
         torch.from_numpy(np.ascontiguousarray(pixels)).to(device),
         torch.from_numpy(np.ascontiguousarray(labels)).to(device),

@@ -1,4 +1,4 @@
-"""The data sets that losslab knows by name: what they are, which files make them and where these can be had."""
+"""The data sets that losslab knows by name: their facts, their official files and the sources of these."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +155,9 @@ def unknown_dataset(name: str) -> str:
         >>> unknown_dataset("photos/")
         "no such folder or .npz file: 'photos/'"
     """
-    if "/" in name or name.endswith(".npz"):
+    if Path(name).is_file():
+        return f"'{name}' is no .npz file; store images and labels in one by np.savez, or give a folder of images"
+    if "/" in name or name.lower().endswith(".npz"):
         return f"no such folder or .npz file: '{name}'"
     own = "a folder of images by class, an .npz file or package.module:factory"
     return f"{unknown_name('data set', name, CATALOG)} or {own}"
@@ -163,4 +165,4 @@ def unknown_dataset(name: str) -> str:
 
 def is_own_path(path: Path) -> bool:
     """Whether a path is a folder or an .npz file that exists."""
-    return path.is_dir() or (path.suffix == ".npz" and path.is_file())
+    return path.is_dir() or (path.suffix.lower() == ".npz" and path.is_file())

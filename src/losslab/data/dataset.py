@@ -1,4 +1,4 @@
-"""A labelled image data set in memory, and what there is to say about it."""
+"""A labelled image data set in memory, and its summary."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.data.splitting import split
-
-VALIDATION_FRACTION = 0.1
+from losslab.data.splitting import VALIDATION_FRACTION, split
+from losslab.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,9 @@ class Dataset:
         test_labels: as the training labels.
         sample: whether it is a sample only of the set it is named after.
         source: where it came from.
+        validation_images: as the training images, where the data set names its own; else None, and a part of the
+            training images is held out.
+        validation_labels: as the training labels, or None.
 
     Raises:
         ValueError: when parts do not fit together. Labels are not read here; ``load`` does.
@@ -47,15 +49,62 @@ class Dataset:
     test_labels: NDArray[np.int64]
     sample: bool
     source: str
+    validation_images: NDArray[np.uint8] | None = None
+    validation_labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        _check_form("train", self.train_images, self.train_labels)
-        _check_form("test", self.test_images, self.test_labels)
         shape = self.train_images.shape[1:]
-        if self.test_images.shape[1:] != shape:
-            raise ValueError(f"test images {self.test_images.shape[1:]} must have the shape of training images {shape}")
+        for part, (images, labels) in self.parts.items():
+            _check_form(part, images, labels)
+            if images.shape[1:] != shape:
+                raise ValueError(f"{part} images {images.shape[1:]} must have the shape of training images {shape}")
         if not len(self.mean) == len(self.std) == shape[0] or min(self.std) <= 0:
             raise ValueError(f"mean (={self.mean}) and std (={self.std}) must have {shape[0]} values each, std above 0")
+
+    @property
+    def parts(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """Images and labels of train, test and, where the data set names its own, validation."""
+        parts = {"train": (self.train_images, self.train_labels), "test": (self.test_images, self.test_labels)}
+        if self.validation_images is not None and self.validation_labels is not None:
+            parts["validation"] = (self.validation_images, self.validation_labels)
+        elif self.validation_images is not None or self.validation_labels is not None:
+            raise ValueError("validation_images and validation_labels must be given together")
+        return parts
+
+    @property
+    def own_validation(self) -> int:
+        """How many validation images the data set names itself; 0 where they are held out of the training images."""
+        return 0 if self.validation_labels is None else len(self.validation_labels)
+
+    def split(
+        self, *, validation_fraction: float = VALIDATION_FRACTION, train_images: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Indices of the training and of the validation images, as ``losslab.data.split`` holds them out.
+
+        Where the data set names validation images, nothing is held out; their indices follow those of the others.
+
+        Raises:
+            InvalidInput: as ``split``, and when another fraction is given for data that names validation images.
+        """
+        if not self.own_validation:
+            return split(self.train_labels, validation_fraction=validation_fraction, train_images=train_images)
+        if validation_fraction != VALIDATION_FRACTION:
+            raise InvalidInput(
+                f"validation_fraction (={validation_fraction}) must be left out: {self.name} names its own "
+                f"{self.own_validation:,} validation images"
+            )
+        training, _ = split(self.train_labels, validation_fraction=0, train_images=train_images)
+        count = len(self.train_labels)
+        return training, np.arange(count, count + self.own_validation)
+
+    def at(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images and labels at indices of one part that ``split`` gave."""
+        count = len(self.train_labels)
+        is_own_validation = len(indices) > 0 and indices[0] >= count
+        if is_own_validation:
+            images, labels = self.parts["validation"]
+            return images[indices - count], labels[indices - count]
+        return self.train_images[indices], self.train_labels[indices]
 
 
 def _check_form(part: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -70,39 +119,51 @@ def _check_form(part: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
 
 
 def with_valid_labels(dataset: Dataset) -> Dataset:
-    """The data set itself.
+    """Return the data set after reading its labels.
 
     Raises:
-        ValueError: when a label is no index into its classes.
+        ValueError: when a label is no index into its classes, or a class is judged that no image teaches.
     """
-    last = len(dataset.classes) - 1
-    for part, labels in (("train", dataset.train_labels), ("test", dataset.test_labels)):
+    count = len(dataset.classes)
+    if count < 2:
+        raise ValueError(f"it has {count} class and needs two or more to tell apart")
+    for part, (_, labels) in dataset.parts.items():
         low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high > last:
+        if low < 0 or high >= count:
+            hint = "; subtract 1" if low == 1 and high == count else ""
             raise ValueError(
-                f"{part}_labels (={low} to {high}) must lie from 0 to {last}, as there are {last + 1} classes"
+                f"{part}_labels (={low} to {high}) must lie from 0 to {count - 1}, as there are {count} classes{hint}"
             )
+    trained = np.unique(dataset.train_labels)
+    for part, (_, labels) in dataset.parts.items():
+        alone = np.setdiff1d(labels, trained)
+        if len(alone):
+            raise ValueError(f"class '{dataset.classes[alone[0]]}' has {part} images and no training images; add some")
     return dataset
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """What one should know of a data set before training on it, as plain JSON values.
+    """Sizes, classes and images per class of a data set, as plain JSON values.
 
-    Its validation part is the one that is held out by default: 10 % of the training images, stratified.
+    Its validation part is its own, or the one that is held out by default: 10 % of the training images, stratified.
 
     Example:
         >>> from losslab.data import load
         >>> summary(load("fashion-mnist-sample"))["sizes"]
         {'train': 5000, 'training': 4500, 'validation': 500, 'test': 1000}
     """
-    training, validation = split(dataset.train_labels, validation_fraction=VALIDATION_FRACTION)
+    training, validation = dataset.split()
     parts = {
         "train": dataset.train_labels,
-        "training": dataset.train_labels[training],
-        "validation": dataset.train_labels[validation],
+        "training": dataset.at(training)[1],
+        "validation": dataset.at(validation)[1],
         "test": dataset.test_labels,
     }
+    sizes = {part: len(labels) for part, labels in parts.items()}
     counts = {part: np.bincount(labels, minlength=len(dataset.classes)).tolist() for part, labels in parts.items()}
+    per_class: dict[str, dict[str, int]] = {}
+    for label, name in enumerate(dataset.classes):
+        per_class[name] = {part: counts[part][label] for part in parts}
     return {
         "name": dataset.name,
         "title": dataset.title,
@@ -111,10 +172,8 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "shape": list(dataset.train_images.shape[1:]),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
-        "validation_fraction": VALIDATION_FRACTION,
-        "sizes": {part: len(labels) for part, labels in parts.items()},
+        "validation_fraction": None if dataset.own_validation else VALIDATION_FRACTION,
+        "sizes": sizes,
         "classes": list(dataset.classes),
-        "images_per_class": {
-            name: {part: counts[part][label] for part in parts} for label, name in enumerate(dataset.classes)
-        },
+        "images_per_class": per_class,
     }

@@ -1,4 +1,4 @@
-"""Downloads that end: bounded in time, in attempts and in bytes, going on where an attempt was cut off."""
+"""Download a file with bounds on time, attempts and bytes; an attempt resumes where the last was cut off."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from losslab.data.store import unwritable
 from losslab.errors import DataUnavailable
 
 ATTEMPTS = 4
@@ -19,18 +20,19 @@ _CHUNK_BYTES = 1 << 18
 def download(url: str, folder: Path, *, most_bytes: int, progress: Callable[[str], None]) -> Path:
     """Download a file into a folder.
 
-    A host that cannot be reached or that refuses is not asked again; one that breaks off is, from where it broke off.
+    A host that cannot be reached or that refuses gets no second attempt; one that breaks off does, and resumes.
 
     Raises:
         DataUnavailable: when the host does not answer, refuses, breaks off at every attempt or sends too much.
+        InvalidInput: when what arrives cannot be written: the disk is full or the folder gone, and no attempt helps.
     """
     path = folder / url.rpartition("/")[2]
-    path.touch()
+    _write(path, "wb", b"")
     fault = ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS * attempt)
         try:
-            with _open(url, path.stat().st_size) as response:
+            with _open(url, _size(path)) as response:
                 return _receive(response, path, most_bytes, progress)
         except HTTPError as error:
             error.close()
@@ -52,20 +54,35 @@ def _open(url: str, start: int) -> HTTPResponse:
 
 def _receive(response: HTTPResponse, path: Path, most_bytes: int, progress: Callable[[str], None]) -> Path:
     resumed = response.status == 206
-    done = path.stat().st_size if resumed else 0
+    done = _size(path) if resumed else 0
+    if not resumed:
+        _write(path, "wb", b"")
     total = done + int(response.headers.get("Content-Length") or 0)
-    with path.open("ab" if resumed else "wb") as file:
-        while chunk := response.read(_CHUNK_BYTES):
-            _tell(path.name, done, done + len(chunk), total, progress)
-            done += file.write(chunk)
-            if done > most_bytes:
-                raise DataUnavailable(f"{response.url}: sends more than the {most_bytes:,} bytes that it should")
+    while chunk := response.read(_CHUNK_BYTES):
+        _write(path, "ab", chunk)
+        _report_tenth(path.name, done, done + len(chunk), total, progress)
+        done += len(chunk)
+        if done > most_bytes:
+            raise DataUnavailable(f"{response.url}: sends more than the {most_bytes:,} bytes that it should")
     if done < total:
         raise OSError(f"broke off after {done:,} of {total:,} bytes")
     return path
 
 
-def _tell(name: str, before: int, after: int, total: int, progress: Callable[[str], None]) -> None:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _write(path: Path, mode: str, content: bytes) -> None:
+    """Write and close, so that a full disk is known here and not taken for a fault of the host."""
+    try:
+        with path.open(mode) as file:
+            file.write(content)
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def _report_tenth(name: str, before: int, after: int, total: int, progress: Callable[[str], None]) -> None:
     """Report each tenth as it is passed."""
     if total > 1_000_000 and after * 10 // total > before * 10 // total:
         progress(f"  {name}: {after * 100 // total} % of {total / 1e6:.0f} MB")

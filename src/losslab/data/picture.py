@@ -1,4 +1,4 @@
-"""A picture of what is in a data set: some training images of each class."""
+"""A picture of a data set: some training images of each class."""
 
 from pathlib import Path
 
@@ -23,14 +23,15 @@ def sample_grid(dataset: Dataset, per_class: int) -> NDArray[np.uint8]:
         >>> sample_grid(load("fashion-mnist-sample"), 3).shape
         (300, 90, 3)
     """
-    channels, height, width = dataset.train_images.shape[1:]
+    _, height, width = dataset.train_images.shape[1:]
     rows, columns = height + _GAP, width + _GAP
     grid = np.full((len(dataset.classes) * rows, per_class * columns, 3), 255, np.uint8)
     for label in range(len(dataset.classes)):
-        for column, index in enumerate(np.flatnonzero(dataset.train_labels == label)[:per_class]):
+        indices = np.flatnonzero(dataset.train_labels == label)[:per_class]
+        for column, index in enumerate(indices):
             image = dataset.train_images[index].transpose(1, 2, 0)
-            in_colour = image if channels == 3 else image[..., :1]
-            grid[label * rows :, column * columns :][:height, :width] = in_colour
+            cell = grid[label * rows :, column * columns :][:height, :width]
+            cell[:] = image  # a grey image is the same in all three channels
     return grid
 
 

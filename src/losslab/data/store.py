@@ -1,4 +1,4 @@
-"""A data set as one safetensors file: written at once, memory-mapped when read, every tensor checked by its sha256.
+"""A data set as one safetensors file: replaced at once, memory-mapped when read, each tensor checked by its sha256.
 
 The safetensors library writes its metadata in random order and reads by copying; the format being a length, a JSON
 header and the raw bytes, both are done here, so that the same images give the same file and reading copies nothing.
@@ -6,77 +6,96 @@ header and the raw bytes, both are done here, so that the same images give the s
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.errors import DataCorrupt, InvalidInput
+from losslab.errors import DataCorrupt, InvalidInput, StoreError
+from losslab.files import locked, write_bytes
 
 _DTYPES: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U8": np.dtype("u1")}
 _MAX_HEADER_BYTES = 100_000
+_LONGEST_FETCH_SECONDS = 7200.0
 
 
 def cache_folder() -> Path:
-    """Where fetched data sets live: ``LOSSLAB_CACHE``, or ``~/.cache/losslab``."""
+    """The folder of fetched data sets: ``LOSSLAB_CACHE``, or ``~/.cache/losslab``."""
     return Path(os.environ.get("LOSSLAB_CACHE") or Path.home() / ".cache" / "losslab")
 
 
 @contextmanager
-def workspace() -> Iterator[Path]:
-    """A temporary folder within the cache folder; it is gone at the end.
+def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
+    """A temporary folder in the cache for fetching one data set; another process that fetches the same waits.
+
+    It is gone at the end. What a killed fetch of the data set left behind is removed first, since nobody else is in it.
 
     Raises:
-        InvalidInput: when the cache folder cannot be written.
+        InvalidInput: when the cache folder cannot be written, or is removed or full meanwhile.
+        StoreError: when another process still fetches the data set after two hours.
     """
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-")
+        with _fetch_lock(folder / f".{name}.lock", name, progress):
+            _remove_leftovers(folder, name)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=f".fetch-{name}-") as path:
+                yield Path(path)
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    with temporary as path:
-        yield Path(path)
+        raise unwritable(error) from error
+
+
+@contextmanager
+def _fetch_lock(path: Path, name: str, progress: Callable[[str], None]) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, 0.0))
+        except StoreError as error:
+            progress(f"{name} is being fetched, waiting for it ({error})")
+            stack.enter_context(locked(path, _LONGEST_FETCH_SECONDS))
+        yield
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
+    for path in folder.glob(f".fetch-{name}-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f".{name}.safetensors.*"):
+        path.unlink(missing_ok=True)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> None:
-    """Write arrays of uint8 and int64, and facts about them, to a safetensors file that appears only when complete.
+    """Write arrays of uint8 and int64, and facts about them, to a safetensors file; it is replaced at once.
 
     Raises:
         InvalidInput: when the folder cannot be written.
     """
     ordered = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))  # keeps int64 aligned
     header = _header(ordered, facts)
+    content = (np.ascontiguousarray(array).data for array in ordered.values())
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(len(header).to_bytes(8, "little") + header)
-                for array in ordered.values():
-                    file.write(np.ascontiguousarray(array).data)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.chmod(0o644)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        path.parent.mkdir(parents=True, exist_ok=True)  # the cache may have been removed while its data was fetched
+        write_bytes(path, chain([len(header).to_bytes(8, "little"), header], content))
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise unwritable(error, path.parent) from error
 
 
 def open_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """The arrays of a file that ``write_arrays`` wrote, mapped copy-on-write, and its facts.
+    """Open a file that ``write_arrays`` wrote: its arrays, mapped copy-on-write, and its facts.
 
     Raises:
-        DataCorrupt: when the file is cut short, is no such file, or a tensor differs from its sha256.
+        DataCorrupt: when the file is gone, is cut short, is no such file, or a tensor differs from its sha256.
     """
-    raw = np.memmap(path, np.uint8, "c") if path.stat().st_size else np.zeros(0, np.uint8)
+    try:
+        raw = np.memmap(path, np.uint8, "c") if path.stat().st_size else np.zeros(0, np.uint8)
+    except OSError as error:
+        raise DataCorrupt(f"{path} cannot be read ({error.strerror}); run `losslab data fetch`") from error
     try:
         start = 8 + int.from_bytes(raw[:8], "little")
         if start > min(len(raw), _MAX_HEADER_BYTES):
@@ -109,7 +128,9 @@ def _tensor(name: str, data: NDArray[np.uint8], spec: dict[str, Any], facts: Map
     return data[start:end].view(_DTYPES[spec["dtype"]]).reshape(spec["shape"])
 
 
-def _unwritable(folder: Path, error: OSError) -> InvalidInput:
+def unwritable(error: OSError, folder: Path | None = None) -> InvalidInput:
+    """The one line for a cache folder that cannot be written: read-only, full, or removed meanwhile."""
     return InvalidInput(
-        f"the cache folder {folder} cannot be written ({error.strerror}); set LOSSLAB_CACHE to a folder that can"
+        f"the cache folder {folder or cache_folder()} cannot be written ({error.strerror}); free some space or set "
+        "LOSSLAB_CACHE to another folder"
     )

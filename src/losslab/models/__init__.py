@@ -39,6 +39,7 @@ A ResNet's number is its depth; any other of 6n + 2 works, too.
 """
 
 _RESNET = re.compile(r"resnet-(\d+)")
+_PACKAGES = ("torchvision/", "timm/")
 
 
 def is_model(name: str) -> bool:
@@ -46,12 +47,20 @@ def is_model(name: str) -> bool:
 
     Only the form is judged; nothing is imported.
     """
-    return (
-        name in MODELS
-        or bool(_RESNET.fullmatch(name))
-        or is_factory(name)
-        or name.startswith(("torchvision/", "timm/"))
-    )
+    return name in MODELS or bool(_RESNET.fullmatch(name)) or is_factory(name) or name.startswith(_PACKAGES)
+
+
+def unknown_model(name: str) -> str:
+    """One line for a name that is no model: the nearest, all choices, and how to name another package's network.
+
+    Example:
+        >>> unknown_model("resnet50").partition(" (choices")[0]
+        "unknown model 'resnet50'; did you mean 'resnet-56'?"
+        >>> unknown_model("resnet50").partition("); ")[2]
+        'or torchvision/resnet50, timm/resnet50 where these packages are installed, or package.module:factory'
+    """
+    own = f"torchvision/{name}, timm/{name} where these packages are installed, or package.module:factory"
+    return f"{unknown_name('model', name, MODELS)}; or {own}"
 
 
 def load_factory(name: str) -> Any:
@@ -71,7 +80,7 @@ def load_factory(name: str) -> Any:
     elif name in MODELS:
         path = MODELS[name]
     else:
-        raise InvalidInput(unknown_name("model", name, MODELS))
+        raise InvalidInput(unknown_model(name))
     return import_attribute(f"model '{name}'", path)
 
 
@@ -83,7 +92,8 @@ def build_model(
     Args:
         choice: the model's name and options.
         input_shape: (channel, height, width) of one image; given only to factories that take it, and not by an option.
-        classes: number of outputs; given likewise.
+            timm's networks are given its channels as `in_chans`.
+        classes: number of outputs; given likewise, to networks of timm and torchvision as `num_classes`.
     Raises:
         InvalidInput: unknown name or option, or a factory that returns no module.
     """
@@ -93,9 +103,8 @@ def build_model(
     options = choice.options
     if choice.name.startswith("timm/"):
         options = {"model_name": choice.name.partition("/")[2], **options}
-    parameters = inspect.signature(factory).parameters
-    fitting = {"input_shape": input_shape, "classes": classes}
-    given = {key: value for key, value in fitting.items() if value is not None and key in parameters.keys() - options}
+    fitting = _fitting(choice.name, factory, input_shape, classes)
+    given = {key: value for key, value in fitting.items() if value is not None and key not in options}
     try:
         check_options("model", choice.name, factory, options)
         model = factory(**given, **options)
@@ -104,3 +113,18 @@ def build_model(
     if not isinstance(model, nn.Module):
         raise InvalidInput(f"model '{choice.name}' gave {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _fitting(name: str, factory: Any, input_shape: tuple[int, ...] | None, classes: int | None) -> dict[str, object]:
+    """What a factory can be told of the data, by the names that it has for it.
+
+    The factories of timm and torchvision take these as keywords that their signature does not list.
+    """
+    if name.startswith("timm/"):
+        channels = input_shape[0] if input_shape and len(input_shape) == 3 else None
+        return {"num_classes": classes, "in_chans": channels}
+    if name.startswith("torchvision/"):
+        return {"num_classes": classes}
+    known = {"input_shape": input_shape, "classes": classes}
+    parameters = inspect.signature(factory).parameters
+    return {key: value for key, value in known.items() if key in parameters}

@@ -61,6 +61,15 @@ def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Number
         yield _gathered(pieces, operands.slots, numbers)
 
 
+def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
+    """Move tensors towards others by a fraction of the way, in place."""
+    if torch.compiler.is_compiling():  # torch's own picks a formula by the weight, which a compiled function cannot
+        torch._foreach_mul_(tensors, 1 - weight)
+        torch._foreach_add_(tensors, ends, alpha=weight)
+    else:
+        torch._foreach_lerp_(tensors, ends, weight)
+
+
 def block_size(device: torch.device) -> float:
     """The meta device counts what a CPU does; others have no such cache and want few, large operations."""
     return BLOCK if device.type in ("cpu", "meta") else inf

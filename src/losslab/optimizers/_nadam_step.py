@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 
 from losslab.optimizers._block_step import BlockStep
-from losslab.optimizers._blocks import Numbers, Slots, Tensors
+from losslab.optimizers._blocks import Numbers, Slots, Tensors, lerp_
 
 
 class NAdamStep(BlockStep):
@@ -42,7 +42,7 @@ class NAdamStep(BlockStep):
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
         """One step in place; the two terms of the corrected average are subtracted one after the other."""
         averages, squares, square_decay = slots["exp_avg"], slots["exp_avg_sq"], numbers["square_decay"]
-        torch._foreach_lerp_(averages, gradients, 1 - numbers["decay"])
+        lerp_(averages, gradients, 1 - numbers["decay"])
         torch._foreach_mul_(squares, square_decay)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - square_decay)
         roots = torch._foreach_div(squares, numbers["correction"])
@@ -53,5 +53,7 @@ class NAdamStep(BlockStep):
 
 
 def _momentum(group: dict[str, Any], step: float) -> float:
-    beta: float = group["betas"][0]
-    return beta * (1.0 - 0.5 * 0.96 ** (step * group["momentum_decay"]))
+    """The momentum of a step; it rises to its final value."""
+    final, rise = float(group["betas"][0]), float(group["momentum_decay"])
+    momentum: float = final * (1.0 - 0.5 * 0.96 ** (step * rise))
+    return momentum

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 
 from losslab.optimizers._block_step import BlockStep
-from losslab.optimizers._blocks import Numbers, Slots, Tensors
+from losslab.optimizers._blocks import Numbers, Slots, Tensors, lerp_
 
 
 class RMSPropStep(BlockStep):
@@ -32,7 +32,7 @@ class RMSPropStep(BlockStep):
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         if "grad_avg" in slots:
             means = slots["grad_avg"]
-            torch._foreach_lerp_(means, gradients, 1 - rho)
+            lerp_(means, gradients, 1 - rho)
             roots = torch._foreach_addcmul(squares, means, means, value=-1)
             torch._foreach_sqrt_(roots)
         else:

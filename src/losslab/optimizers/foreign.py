@@ -86,17 +86,17 @@ class Foreign(Method):
             optimizer = factory(listed(groups), lr=lr, **self.options)
         except Exception as error:  # a stranger's code may raise anything
             raise InvalidInput(f"optimizer '{self.name}': {_in_one_line(error)}") from error
-        self._check(optimizer)
-        switch(optimizer, "train")
-        return optimizer
+        return self._checked(optimizer)
 
-    def _check(self, optimizer: Any) -> None:
+    def _checked(self, optimizer: Any) -> "torch.optim.Optimizer":
         import torch
 
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise InvalidInput(f"optimizer '{self.name}' gave {type(optimizer).__name__}, not a torch.optim.Optimizer")
         if _needs_closure(optimizer.step):
             raise InvalidInput(f"optimizer '{self.name}' evaluates the loss within a step; losslab gives it gradients")
+        switch(optimizer, "train")
+        return optimizer
 
 
 def _needs_closure(step: Callable[..., Any]) -> bool:

@@ -88,7 +88,7 @@ def _check_numbers(what: str, group: Group) -> None:
 
 def _check_division(what: str, groups: list[Group], model: nn.Module) -> None:
     """Every weight that is trained is in one group, and nothing else is in any."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     seen: set[torch.Tensor] = set()
     for parameter in (parameter for group in groups for parameter in group["params"]):
         if not isinstance(parameter, torch.Tensor) or parameter not in names:

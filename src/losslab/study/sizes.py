@@ -2,17 +2,16 @@
 
 from functools import lru_cache
 
-import numpy as np
-
 from losslab import data
 from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
+from losslab.errors import InvalidInput
 from losslab.spec import Run
 
 
 @lru_cache(maxsize=8)
 def load(name: str) -> Dataset | TaskData:
-    """The data of a run, read once."""
+    """Load the data of a run; it is kept for the next run of this process on it."""
     return data.load(name)
 
 
@@ -21,8 +20,7 @@ def _part_sizes(name: str, validation_fraction: float, train_images: int | None)
     dataset = load(name)
     if isinstance(dataset, TaskData):
         return _own_part_sizes(dataset, validation_fraction, train_images)
-    labels = np.array(dataset.train_labels)
-    training, validation = data.split(labels, validation_fraction=validation_fraction, train_images=train_images)
+    training, validation = dataset.split(validation_fraction=validation_fraction, train_images=train_images)
     return len(training), len(validation), len(dataset.test_labels)
 
 
@@ -45,3 +43,15 @@ def part_sizes(run: Run) -> tuple[int, int, int]:
 def training_images(run: Run) -> int:
     """How many images the run trains on."""
     return part_sizes(run)[0]
+
+
+def check_batch(run: Run) -> None:
+    """Raise InvalidInput when a batch is to hold more than all training samples: it would be cut to them in silence.
+
+    A policy's sizes are cut to what is left of an epoch, as every last batch is.
+    """
+    images = training_images(run)
+    if isinstance(run.batch, int) and run.batch > images:
+        raise InvalidInput(
+            f"`batch` (={run.batch}) exceeds the {images:,} training samples of {run.data.name}; give at most {images}"
+        )

@@ -3,17 +3,14 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from time import monotonic
 
-from losslab import data
-from losslab.data.dataset import Dataset
-from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.files import complete_lines
 from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
+from losslab.study.sizes import load
 from losslab.study.store import ENDED, RunFolder
 from losslab.training import distributed, optimizer_state
 from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
@@ -23,13 +20,8 @@ from losslab.training.state import TrainState, new_state
 CHECKPOINT_SECONDS = 60.0
 
 
-@lru_cache(maxsize=2)
-def _dataset(name: str) -> Dataset | TaskData:
-    return data.load(name)
-
-
 def run_in_folder(
-    run: Run, folder: RunFolder, layout: Layout | None = None, *, device: str = "cpu"
+    run: Run, folder: RunFolder, layout: Layout | None = None, *, device: str = "cpu", data_workers: int = 0
 ) -> Iterator[Record]:
     """Train a run into its folder from where that stands, and yield the new records.
 
@@ -38,21 +30,22 @@ def run_in_folder(
         folder: its own; what is there already goes on in its own layout.
         layout: of images and weights in memory; the usual one of the network when absent.
         device: where to train.
+        data_workers: processes that read samples of a map-style dataset; they change no record.
     Raises:
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
     if distributed.rank():
-        yield from _follow(run, folder, layout, device)
+        yield from _follow(run, folder, layout, device, data_workers)
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(run, folder, layout, device)
+            yield from _run_leased(run, folder, layout, device, data_workers)
 
 
 def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
     """The state to go on from, how many records belong to it, and why it is no newer one."""
-    dataset = _dataset(run.data.name)
+    dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
         layout = folder.environment.get("layout")  # the usual one where the record knows none
     try:
@@ -68,26 +61,26 @@ def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -
     return state, rows, "; ".join(rejected)
 
 
-def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> Iterator[Record]:
+def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int) -> Iterator[Record]:
     """What a process of torchrun does that is not the first: it trains along and writes nothing."""
     if folder.status["status"] in ENDED:
         return
     state, _, _ = _restored(run, folder, layout, device)
     with _stop_signal() as stop:
-        for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
+        for record in _records(run, state, device, data_workers):
             if _goes_on(record):
                 _raise_if_stopped(state, distributed.largest(max(stop, default=0), device))
             yield record
 
 
-def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> Iterator[Record]:
+def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int) -> Iterator[Record]:
     reset_peak_memory()
     state, rows, note = _restored(run, folder, layout, device)
     folder.create(run, environment() | {"layout": state.layout})
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
-            yield from _train_and_save(run, folder, state, rows, device, stop)
+            yield from _train_and_save(folder, state, rows, device, stop, _records(run, state, device, data_workers))
     except (Diverged, OutOfMemory) as error:
         folder.set_status(
             "diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error)
@@ -102,12 +95,16 @@ def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str)
     folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
 
 
+def _records(run: Run, state: TrainState, device: str, data_workers: int) -> Iterator[Record]:
+    return train(run, dataset=load(run.data.name), state=state, device=device, data_workers=data_workers)
+
+
 def _train_and_save(
-    run: Run, folder: RunFolder, state: TrainState, rows: int, device: str, stop: list[int]
+    folder: RunFolder, state: TrainState, rows: int, device: str, stop: list[int], records: Iterator[Record]
 ) -> Iterator[Record]:
     saved, checked = monotonic(), False
     with folder.appending(keep=rows) as writer:
-        for record in train(run, dataset=_dataset(run.data.name), state=state, device=device):
+        for record in records:
             writer.append(record)
             if state.step and not checked:
                 optimizer_state.check(state.optimizer)  # after the first steps, not after the first minutes

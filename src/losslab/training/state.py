@@ -9,7 +9,7 @@ from math import fsum
 import torch
 from torch import nn
 
-from losslab import augment, data
+from losslab import augment
 from losslab.data.batches import Images, on_device
 from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
@@ -139,8 +139,7 @@ def _initialize_from_data(run: Run, model: nn.Module, dataset: Dataset | TaskDat
     initialize = getattr(model, "initialize_from", None)
     if initialize is None or not isinstance(dataset, Dataset):
         return
-    training, _ = data.split(
-        dataset.train_labels,
+    training, _ = dataset.split(
         validation_fraction=run.data.validation_fraction,
         train_images=run.data.train_images,
     )
@@ -190,10 +189,8 @@ def prepare(
 
 
 def _image_parts(run: Run, dataset: Dataset, layout: Layout, device: torch.device) -> Parts:
-    training, validation = data.split(
-        dataset.train_labels,
-        validation_fraction=run.data.validation_fraction,
-        train_images=run.data.train_images,
+    training, validation = dataset.split(
+        validation_fraction=run.data.validation_fraction, train_images=run.data.train_images
     )
     fit = training[:: fit_stride(len(training), len(validation))]
     training_images, fit_images, validation_images, test_images = (

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import perf_counter
@@ -138,6 +138,9 @@ def _work(connection: Connection, threads: int) -> None:
     """A worker's life: tasks in, events out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to stop.
     _die_with_parent()
+    # A daemon may have no children, but the workers of a DataLoader are such. This process stays one for its parent,
+    # whose exit must not wait for it.
+    current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     set_threads(threads)
     try:
         while True:

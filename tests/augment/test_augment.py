@@ -1,3 +1,5 @@
+"""Augmentations on the same random numbers as a loop over images, to the bit; their draws; misuse."""
+
 import pickle
 import subprocess
 import sys
@@ -10,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from losslab.augment import Augmentation, choose, compose, cutout, flip, normalize, pad_crop, repeat
 from losslab.choice import Choice, parse_choice
@@ -208,18 +209,6 @@ def test_normalize_is_its_formula() -> None:
     batch = images()
     mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (NORMALIZE.mean, NORMALIZE.std))
     np.testing.assert_allclose(NORMALIZE(batch).numpy(), (batch.numpy() / 255 - mean) / std, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_collates_with_it_and_labels_stay_with_their_images(workers: int) -> None:
-    samples = [(torch.full((3, 8, 8), label, dtype=torch.uint8), label) for label in range(20)]
-    collate = compose(repeat(3), flip()).collate
-    loader = DataLoader(samples, batch_size=8, shuffle=True, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
-    batches = list(loader)
-    assert [len(labels) for _, labels in batches] == [24, 24, 12]
-    for pixels, labels in batches:
-        assert torch.equal(pixels[:, 0, 0, 0].to(torch.int64), labels)
-    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == sorted([*range(20)] * 3)
 
 
 @pytest.mark.parametrize("text", ["pad_crop(padding=2)", "flip", "cutout(size=3, mode='inside')"])

@@ -1,3 +1,5 @@
+"""The held-out part: stratified, nested, the same on every machine."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Official files as arrays, against files written from their description."""
+
 import io
 import json
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Archives that nobody vouches for: what is read of them, and what has no effect."""
+
 import gzip
 import io
 import os

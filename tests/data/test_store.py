@@ -1,3 +1,5 @@
+"""The file of a data set: the same bytes each time, whole or absent, every damage seen."""
+
 import os
 import subprocess
 import sys
@@ -110,7 +112,9 @@ def test_a_failed_write_leaves_nothing_and_the_old_file_as_it_was(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InvalidInput, match=r"cannot be written .No space left on device.; set LOSSLAB_CACHE"):
+    with pytest.raises(
+        InvalidInput, match=r"cannot be written .No space left on device.; free some space or set LOSSLAB_CACHE"
+    ):
         write_arrays(stored, {"images": IMAGES + 1}, {})
     assert stored.read_bytes() == before
     assert list(stored.parent.iterdir()) == [stored]
@@ -157,5 +161,5 @@ def test_the_cache_folder_is_the_environments_or_the_users(monkeypatch: pytest.M
 def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(InvalidInput, match=r"file/cache cannot be written .Not a directory."), workspace():
+    with pytest.raises(InvalidInput, match=r"file/cache cannot be written .Not a directory."), workspace("x", print):
         pass

@@ -1,0 +1,141 @@
+"""Steps that torch compiles to one pass over memory: the same numbers to rounding, not the same bits."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+
+from losslab.optimizers._block_step import BlockStep
+from losslab.optimizers._blocks import Numbers, Operands, Rule, Tensors, update
+
+SMALL = 2**16
+"""Elements below which tensors are updated together: a call of a compiled function costs about 20 microseconds."""
+
+Kernel = Callable[[torch.Tensor, torch.Tensor, Tensors, torch.Tensor], None]
+"""(weights, gradients, slots, numbers): one step of flat tensors, in place."""
+
+
+def compiled(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Have an optimizer update its parameters by a compiled function.
+
+    The first step compiles, for some seconds, once for each rule whatever the network. Steps agree with those that are
+    not compiled to about 1e-6 relative, since the compiler contracts and reorders operations. Optimizers that torch
+    updates in one fused pass already are left as they are.
+
+    Args:
+        optimizer: of a method of losslab.
+    Returns:
+        The same optimizer.
+    Raises:
+        ValueError: for an optimizer of another kind.
+    """
+    if isinstance(optimizer, BlockStep):
+        optimizer.update = CompiledUpdate(optimizer)
+    elif not optimizer.defaults.get("fused"):
+        raise ValueError(f"`optimizer` ({type(optimizer).__name__}) is no method of losslab; only those are compiled")
+    return optimizer
+
+
+class CompiledUpdate:
+    """Updates large tensors one by one and small ones side by side, in flat buffers that hold their state for good."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._state = optimizer.state
+        self._shelves: dict[tuple[int, ...], Shelf] = {}
+
+    def __call__(self, rule: Rule, operands: Operands) -> None:
+        """One step of all parameters."""
+        # Kernels read numbers from a tensor, and many rules come from one source.
+        with torch._dynamo.config.patch(capture_scalar_outputs=True, recompile_limit=64):
+            self._update(rule, operands)
+
+    def _update(self, rule: Rule, operands: Operands) -> None:
+        names = tuple(operands.slots)
+        for numbers, indices in _by_numbers(operands.numbers):
+            kernel = _kernel(rule, names, tuple(numbers))
+            values = torch.tensor(list(numbers.values()), dtype=torch.float64)
+            small = []
+            for index in indices:
+                slots = [operands.slots[name][index] for name in names]
+                flat = _flat([operands.weights[index], operands.gradients[index], *slots])
+                if flat is None:
+                    small.append(index)
+                else:
+                    weights, gradients, *states = flat
+                    kernel(weights, gradients, states, values)
+            if small:
+                self._update_small(kernel, operands, small, values)
+
+    def _update_small(self, kernel: Kernel, operands: Operands, indices: list[int], values: torch.Tensor) -> None:
+        weights = [operands.weights[index] for index in indices]
+        gradients = [operands.gradients[index] for index in indices]
+        slots = {name: [tensors[index] for index in indices] for name, tensors in operands.slots.items()}
+        shelf = self._shelf(weights, slots)
+        torch._foreach_copy_(shelf.weights, weights)
+        torch._foreach_copy_(shelf.gradients, gradients)
+        weights_here, gradients_here, *states = shelf.flat
+        kernel(weights_here, gradients_here, states, values)
+        torch._foreach_copy_(weights, shelf.weights)
+
+    def _shelf(self, weights: Tensors, slots: dict[str, Tensors]) -> "Shelf":
+        """The buffers of these parameters; new ones where their state was replaced, as when a checkpoint is loaded."""
+        key = tuple(map(id, weights))
+        shelf = self._shelves.get(key)
+        if shelf is None or not shelf.holds(slots):
+            shelf = self._shelves[key] = Shelf(weights, slots)
+            for index, parameter in enumerate(weights):
+                for name, views in shelf.slots.items():
+                    self._state[parameter][name] = views[index]
+        return shelf
+
+
+class Shelf:
+    """Flat buffers for the weights, the gradients and each state of some parameters; views of these as tensors."""
+
+    def __init__(self, weights: Tensors, slots: dict[str, Tensors]) -> None:
+        elements = sum(tensor.numel() for tensor in weights)
+        self.flat = [weights[0].new_empty(elements, requires_grad=False) for _ in range(2 + len(slots))]
+        self.weights, self.gradients, *states = (_views(flat, weights) for flat in self.flat)
+        self.slots = dict(zip(slots, states, strict=True))
+        for name, tensors in slots.items():
+            torch._foreach_copy_(self.slots[name], tensors)
+
+    def holds(self, slots: dict[str, Tensors]) -> bool:
+        """Whether the state of the parameters is still that of this shelf."""
+        pairs = (zip(tensors, self.slots[name], strict=True) for name, tensors in slots.items())
+        return all(tensor is view for pair in pairs for tensor, view in pair)
+
+
+def _views(flat: torch.Tensor, weights: Tensors) -> Tensors:
+    parts = torch.split(flat, [tensor.numel() for tensor in weights])
+    return [part.as_strided(tensor.shape, tensor.stride()) for part, tensor in zip(parts, weights, strict=True)]
+
+
+def _flat(tensors: Tensors) -> Tensors | None:
+    """Flat views in the order of memory; None where the tensors are small or lie in memory in different orders."""
+    first = tensors[0]
+    dense = first.is_contiguous() or (first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last))
+    if first.numel() < SMALL or not dense or any(tensor.stride() != first.stride() for tensor in tensors):
+        return None
+    return [tensor.detach().as_strided((tensor.numel(),), (1,)) for tensor in tensors]
+
+
+def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
+    """Numbers, and the indices of the parameters that have them."""
+    groups: dict[int, tuple[Numbers, list[int]]] = {}
+    for index, entry in enumerate(numbers):
+        groups.setdefault(id(entry), (entry, []))[1].append(index)
+    return list(groups.values())
+
+
+@cache
+def _kernel(rule: Rule, names: tuple[str, ...], keys: tuple[str, ...]) -> Kernel:
+    """A rule as a compiled function. Numbers come in a tensor: as Python's, each new one would be compiled in."""
+
+    def step(weights: torch.Tensor, gradients: torch.Tensor, states: Tensors, values: torch.Tensor) -> None:
+        slots = {name: [state] for name, state in zip(names, states, strict=True)}
+        numbers = {key: value.item() for key, value in zip(keys, values.unbind(), strict=True)}
+        update(rule, [weights], [gradients], slots, numbers)
+
+    kernel: Kernel = torch.compile(step, fullgraph=True, dynamic=True)
+    return kernel

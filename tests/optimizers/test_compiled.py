@@ -1,0 +1,86 @@
+"""Compiled steps: the numbers of those that are not, and their state for good in checkpoints."""
+
+import copy
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import torch
+from optimizer_samples import give_gradients, in_groups, parameters
+
+from losslab.optimizers import choose
+from losslab.optimizers.compiled import compiled
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+RULES = [
+    "rmsprop(rho=0.9, momentum=0.5, centered=True)",
+    "rmsprop-nesterov",
+    "adadelta(rho=0.95)",
+    "nadam(momentum_decay=0.1)",
+]
+
+
+def train(optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], steps: range) -> None:
+    """Steps at rates that change; gradients that depend on the step alone, so that rounding does not grow."""
+    for step in steps:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 / (1 + step)
+        kept = [weight.detach().clone() for weight in weights]
+        for weight, start in zip(weights, parameters(), strict=True):
+            weight.data.copy_(start)
+        give_gradients(weights, step)
+        for weight, value in zip(weights, kept, strict=True):
+            weight.data.copy_(value)
+        optimizer.step()
+
+
+def assert_close(first: list[torch.Tensor], second: list[torch.Tensor]) -> None:
+    for a, b in zip(first, second, strict=True):
+        assert float((a - b).abs().max()) <= 1e-6 * max(1.0, float(a.abs().max()))
+
+
+@needs_compiler
+@pytest.mark.parametrize("text", RULES)
+def test_steps_are_those_that_are_not_compiled_to_rounding(text: str) -> None:
+    plain, fast = parameters(), parameters()
+    train(choose(text).build(in_groups(plain), 0.01), plain, range(5))
+    train(compiled(choose(text).build(in_groups(fast), 0.01)), fast, range(5))
+    assert_close([w.detach() for w in plain], [w.detach() for w in fast])
+
+
+@needs_compiler
+def test_a_state_that_is_loaded_is_the_one_that_is_used() -> None:
+    weights = parameters()
+    first = compiled(choose("rmsprop").build(in_groups(weights), 0.01))
+    train(first, weights, range(2))
+    kept, state = [w.detach().clone() for w in weights], copy.deepcopy(first.state_dict())
+    train(first, weights, range(2, 4))
+    after = [w.detach().clone() for w in weights]
+    for weight, value in zip(weights, kept, strict=True):
+        weight.data.copy_(value)
+    first.load_state_dict(state)
+    train(first, weights, range(2, 4))
+    assert all(torch.equal(a, w) for a, w in zip(after, weights, strict=True))
+
+
+@pytest.mark.parametrize("text", ["adam", "adamw", "adagrad", "sgd"])
+def test_what_torch_fuses_is_left_as_it_is(text: str) -> None:
+    optimizer = choose(text).build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1)
+    assert compiled(optimizer) is optimizer
+    assert "update" not in vars(optimizer)
+
+
+def test_another_optimizer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`optimizer` \(RAdam\) is no method of losslab"):
+        compiled(torch.optim.RAdam([torch.nn.Parameter(torch.ones(2))]))
