@@ -29,8 +29,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from losslab import data, find_lr
 from losslab.models.lenet import lenet5
 from losslab.ranges import find_lr_range
-from losslab.ranges.plan_runs import train_trace
-from losslab.ranges.runs import lr_runs
+from losslab.ranges.runs import lr_runs, train_trace
 from losslab.schedules import exponential_ramp
 
 Batch = tuple[torch.Tensor, torch.Tensor]

@@ -16,8 +16,7 @@ import torch
 from losslab import data
 from losslab.errors import Diverged
 from losslab.ranges import RULES, Trace, find_lr_range
-from losslab.ranges.plan_runs import train_trace
-from losslab.ranges.runs import lr_runs
+from losslab.ranges.runs import lr_runs, train_trace
 from losslab.records import Evaluation
 from losslab.spec import make_run
 from losslab.training.loop import train

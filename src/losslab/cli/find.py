@@ -11,7 +11,6 @@ from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
 from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
 from losslab.ranges.lr import check_ramp, check_rule
-from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run
 from losslab.study.sizes import check_batch, training_images
 from losslab.text import cell
@@ -86,14 +85,18 @@ def lr(
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     check_machine(device, threads)
+    # Imported late: it pulls in torch, and a wrong ramp should fail first.
+    from losslab.ranges.runs import lr_runs
+
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
     check_batch(runs[0])
     traces = []
-    for place, run in enumerate(runs):
-        traces.append(_train(run, device, threads))
-        _tell(f"training {place + 1} of {len(runs)}: {len(traces[-1].loss)} steps", json)
+    for number, run in enumerate(runs, 1):
+        trace = _train(run, device, threads)
+        traces.append(trace)
+        _tell(f"training {number} of {len(runs)}: {len(trace.loss)} steps", json)
     found = find_lr_range(traces, mode=mode, rule=rule)
     print_json(found.to_dict()) if json else print(_lr_summary(found))
 
@@ -142,6 +145,8 @@ def batch(
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
     check_machine(device, threads)
+    from losslab.ranges.runs import batch_runs
+
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
     first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
@@ -186,7 +191,7 @@ def _train(run: Run, device: str, threads: int | None, noise_batch: int | None =
     import torch
 
     from losslab.data import load
-    from losslab.ranges.plan_runs import train_trace
+    from losslab.ranges.runs import train_trace
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -201,23 +206,25 @@ def _tell(line: str, json: bool) -> None:
 def _lr_summary(found: LrRange) -> str:
     marks = {"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max}
     names = "learning rate", "training loss, averaged"
-    plot = text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)
-    spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
-    low, suggestion, high = map(cell, marks.values())
-    said = f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
-    again = (
-        "" if found.found else "more --steps, or a --start and --end nearer to where the loss moves, may show a range"
-    )
-    return "\n".join(line for line in (plot, said if found.found else "", found.reason, again) if line)
+    lines = [text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)]
+    if found.found:
+        low, suggestion, high = map(cell, marks.values())
+        spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
+        lines.append(f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}")
+    lines.append(found.reason)
+    if not found.found:
+        lines.append("more --steps, or a --start and --end nearer to where the loss moves, may show a range")
+    return "\n".join(filter(None, lines))
 
 
 def _batch_summary(found: BatchRange) -> str:
-    rows = found.to_dict()["curve"]
+    curve = found.to_dict()["curve"]
     marks = {"b_min": found.b_min, "b_max": found.b_max}
     names = "batch size", "training loss after equal steps"
-    lines = [text_plot(rows["batch_size"], rows["loss"], names=names, log=True, marks=marks)]
-    lines += ["  ".join(f"{heading:>11}" for heading in COLUMNS)]
-    cells = zip(*(rows[key] for key in COLUMNS.values()), strict=True)
-    lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in cells]
-    said = f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}"
-    return "\n".join(line for line in (*lines, said if found.found else "", found.reason) if line)
+    rows = [COLUMNS, *zip(*(curve[name] for name in COLUMNS.values()), strict=True)]
+    lines = [text_plot(curve["batch_size"], curve["loss"], names=names, log=True, marks=marks)]
+    lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in rows]
+    if found.found:
+        lines.append(f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}")
+    lines.append(found.reason)
+    return "\n".join(filter(None, lines))

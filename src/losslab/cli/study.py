@@ -21,6 +21,7 @@ from losslab.spec import Layout, Study
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
 from losslab.study.fields import labels
+from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
 from losslab.study.plan import plan as plan_study
 from losslab.study.results import read_results, study_folders
@@ -227,6 +228,27 @@ def status(folder: Path, *, json: Flag = False) -> None:
         print_json(rows)
     else:
         Console(highlight=False, markup=False).print(status_table(rows))
+
+
+@app.command(name="pack")
+def pack_study(folder: Path, *, out: Path) -> None:
+    """Copy what a study has come to into a folder small enough for a repository.
+
+    Losses of runs above 5,000 steps are thinned to means over windows; evaluations stay whole. Runs that have not ended
+    are left out: `losslab study run --out` does them. `losslab report` reads the copy like any study, and names files
+    that were changed since.
+
+    Example: losslab study pack runs/adaptive-optimizers --out results/adaptive-optimizers
+
+    Args:
+        folder: The study's folder.
+        out: Where the copy goes: a new folder, or an earlier copy of the same study.
+    """
+    left_out = pack(StudyFolder(folder), out)
+    total = sum(path.stat().st_size for path in out.rglob("*.json*"))
+    print(f"{out}: {size(total)}")
+    if left_out:
+        print(f"left out, as they have not ended: {', '.join(left_out)}", file=sys.stderr)
 
 
 def _with_seeds(study: Study, seeds: int | None) -> Study:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -40,12 +40,18 @@ def train(
     steps: int | None = None,
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
+    loss: str = "cross_entropy",
+    metric: Annotated[list[str] | None, Parameter(negative=())] = None,
+    clip_norm: float | None = None,
+    average: str | None = None,
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     train_images: int | None = None,
     validation_fraction: float | None = None,
     seed: int = 0,
     out: Path | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    data_workers: int = 0,
     device: str = "cpu",
     dry_run: Flag = False,
     figure: Path | None = None,
@@ -66,6 +72,13 @@ def train(
         steps: Length in optimizer steps, in place of epochs.
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
+        loss: cross_entropy, mse, bce, causal_lm or `package.module:function`; options:
+            "cross_entropy(label_smoothing=0.1)".
+        metric: What is measured beside the loss; give it again for each: accuracy, "top_k(k=5)", mae, r2, f1, ...; what
+            is usual for the loss when absent.
+        clip_norm: Scale a gradient of a larger norm down to this one.
+        average: Evaluate an average of the weights, too: "ema(decay=0.999)" or "equal(start=0.75)".
+        precision: Arithmetic of a step, by autocast; weights and optimizer stay float32.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
         seed: Seed of weights, order, augmentation and dropout.
@@ -73,6 +86,7 @@ def train(
         threads: Threads of torch; its own choice when absent.
         layout: How images and weights lie in memory; channels_last where there are convolutions when absent. A run
             that goes on keeps its own.
+        data_workers: Processes that read samples of a map-style dataset; they change no record.
         device: Where to train: cpu, cuda, cuda:1.
         dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
@@ -95,6 +109,11 @@ def train(
             "weight_decay": weight_decay,
             "parameter_groups": parameter_groups,
             "seed": seed,
+            "loss": loss,
+            "metrics": metric,
+            "clip_norm": clip_norm,
+            "average": average,
+            "precision": precision,
         }
     )
     if figure:
@@ -109,8 +128,10 @@ def train(
     from losslab.training import distributed
 
     check_machine(device, threads)
+    if data_workers < 0:
+        raise InvalidInput(f"--data-workers (={data_workers}) must be at least 0")
     with distributed.joined(device) as own_device:
-        _train(run, out, own_device, threads, layout, figure, json=json)
+        _train(run, out, own_device, threads, layout, figure, data_workers, json=json)
 
 
 def _train(
@@ -120,6 +141,7 @@ def _train(
     threads: int | None,
     layout: Layout | None,
     figure: Path | None,
+    data_workers: int,
     *,
     json: bool,
 ) -> None:
@@ -134,11 +156,11 @@ def _train(
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, dataset=load(run.data.name), device=device, layout=layout)
+        records = train_run(run, dataset=load(run.data.name), device=device, layout=layout, data_workers=data_workers)
     else:
         _check_folder(RunFolder(out), run.id)
         _report_end(RunFolder(out))
-        records = run_in_folder(run, RunFolder(out), layout, device=device)
+        records = run_in_folder(run, RunFolder(out), layout, device=device, data_workers=data_workers)
     if rank():  # one process of several speaks
         for _ in records:
             pass

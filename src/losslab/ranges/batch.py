@@ -1,4 +1,4 @@
-"""The batch-size range, found by training and not by memory."""
+"""The batch-size range, found by training and not by memory, and what else speaks for a batch size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -6,18 +6,95 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from losslab import notebook
 from losslab.plots.charts import batch_figure
 from losslab.plots.files import draw
-from losslab.ranges import display
-from losslab.ranges.batch_algorithm import ALGORITHM, Facts
-from losslab.ranges.batch_evidence import Evidence, evidence_of
-from losslab.ranges.curves import FALL_SHARE, NoRange
-from losslab.ranges.trace import Trace
+from losslab.ranges.curves import (
+    FALL_SHARE,
+    Array,
+    Fall,
+    NoRange,
+    beta_for,
+    find_fall,
+    smooth,
+    without_spikes,
+)
+from losslab.ranges.trace import CLOSING_FRACTION, GradientSquares, Setting, Trace
+from losslab.text import cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RULE = f"from {FALL_SHARE:.0%} to {1 - FALL_SHARE:.0%} of the fall of the loss over batch sizes"
+
+
+@dataclass(frozen=True)
+class AlgorithmStep:
+    """One step of the algorithm in words, and one box of its diagram.
+
+    Attributes:
+        name: what the step finds.
+        does: the step in a sentence.
+        stops: when the algorithm ends here without a range; empty for a step that always goes on.
+    """
+
+    name: str
+    does: str
+    stops: str = ""
+
+
+ALGORITHM: tuple[AlgorithmStep, ...] = (
+    AlgorithmStep(
+        "traces",
+        "Train at every batch size: the same initial weights, the same number of optimizer steps, the same lr; "
+        "for each seed.",
+    ),
+    AlgorithmStep(
+        "losses",
+        "Take the training loss that each training came to, the average over its last tenth of steps; take out what a "
+        "seed adds to all its losses.",
+        stops="the smallest size diverges",
+    ),
+    AlgorithmStep(
+        "error",
+        "Estimate the standard error of the loss at one size from what is left of its spread over seeds.",
+    ),
+    AlgorithmStep(
+        "fall",
+        "Take the median over seeds as a function of the batch size, and find its fall: from the first to the lowest.",
+        stops="the fall is not five standard errors deep",
+    ),
+    AlgorithmStep(
+        "b_min",
+        f"b_min: the largest size before which less than {FALL_SHARE:.0%} of the fall is done.",
+    ),
+    AlgorithmStep(
+        "b_max",
+        f"b_max: the smallest size at which {1 - FALL_SHARE:.0%} of the fall is done; larger batches buy nothing.",
+    ),
+)
+"""The six steps of :func:`find_batch_range` in words, for a diagram; the function has their numbers."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one batch size; None where training diverged or nothing was measured.
+
+    Attributes:
+        samples_per_second: throughput of training.
+        steps_to_target: optimizer steps until the averaged loss reached the target.
+        samples_to_target: samples trained on until then.
+        seconds_to_target: training time until then.
+        micro_batch: samples of a forward pass at most, where the batch was accumulated.
+        noise_scale: of the gradient after training at this size, in samples.
+    """
+
+    samples_per_second: float
+    steps_to_target: int | None
+    samples_to_target: int | None
+    seconds_to_target: float | None
+    noise_scale: float | None
+    micro_batch: int | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +126,7 @@ class BatchRange:
         target_loss: the loss that every size reached, to which the curve's costs refer.
         weights_sha256: hash of the initial weights, one for each seed; every size started from them.
         curve: loss, throughput and costs by batch size.
+        setting: how it was tested; None where it was read from the records of runs, whose specs say it.
     """
 
     found: bool
@@ -60,80 +138,186 @@ class BatchRange:
     target_loss: float | None
     weights_sha256: list[str]
     curve: BatchCurve
+    setting: Setting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, the evidence as columns of the curve."""
         facts = asdict(self)
         rows = facts["curve"].pop("evidence")
-        facts["curve"] |= {key: [row[key] for row in rows] for key in Evidence.__dataclass_fields__}
+        for name in Evidence.__dataclass_fields__:
+            facts["curve"][name] = [row[name] for row in rows]
         return facts
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
-        return display.frame(self.to_dict()["curve"])
+        return notebook.frame(self.to_dict()["curve"])
 
     def plot(self) -> "Figure":
         """Loss against batch size, the band over seeds and the range, as a matplotlib figure."""
         return draw([batch_figure("batch-range", "Range of batch sizes", self)])
 
     def _repr_html_(self) -> str:
-        return display.html({key: value for key, value in self.to_dict().items() if key != "curve"})
+        facts = self.to_dict()
+        facts |= facts["setting"] or {}
+        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "setting")])
 
 
-def find_batch_range(sizes: Sequence[int], train: Callable[[int], list[Trace]]) -> BatchRange:
-    """The batch-size range, by running the steps of :data:`ALGORITHM`.
+def find_batch_range(
+    sizes: Sequence[int], train: Callable[[int], list[Trace]], *, setting: Setting | None = None
+) -> BatchRange:
+    """The batch-size range, by the steps of :data:`ALGORITHM`.
 
     Args:
         sizes: increasing batch sizes.
         train: the traces of training at a size, one for each seed, in the same order for every size.
+        setting: how it is tested, to be stated with the answer.
     Raises:
         ValueError: when there are not two increasing sizes, or weights differ between sizes.
     """
     if len(sizes) < 2 or sorted(set(sizes)) != list(sizes):
         raise ValueError(f"`sizes` (={list(sizes)}) must be two or more increasing batch sizes")
-    facts: Facts = {"sizes": list(sizes), "train": train}
+    # 1. Train at every size, from the same weights.
+    traces = [train(size) for size in sizes]
+    weights_sha256 = _same_weights(traces)
+    losses = np.array([[trace.closing_loss()[0] for trace in of_size] for of_size in traces])
+    b_min = b_max = None
     reason = ""
     try:
-        for step in ALGORITHM:
-            facts[step.name] = step.find(facts)
+        # 2. Take out of the losses what a seed adds to all of its own; the curve shows these, too.
+        losses = _without_seeds(losses, sizes)
+        # 3. What is then left of the spread over seeds is noise.
+        error = _standard_error(losses, traces)
+        # 4. The fall of the median over seeds, where it is deeper than that noise.
+        fall = find_fall(np.median(losses, axis=1), error)
+        # 5. and 6. The sizes at which the fall begins and is done.
+        b_min, b_max = sizes[fall.begin], sizes[fall.end]
+        reason = _open_end(fall, sizes)
     except NoRange as none:
         reason = f"no range found, because {none}"
-    return _finding(facts, reason)
-
-
-def _finding(facts: Facts, reason: str) -> BatchRange:
-    traces = list(facts["traces"].values())
-    target, evidence = evidence_of(traces)
-    losses = [[trace.closing_loss()[0] for trace in of_size] for of_size in traces]
-    if "losses" in facts:
-        losses = facts["losses"].tolist()
-    medians = [float(np.median(of_size)) for of_size in losses]
-    open_end = "fall" in facts and facts["fall"].lowest == len(traces) - 1
+    medians = np.median(losses, axis=1)
+    target_loss, evidence = evidence_of(traces)
     return BatchRange(
-        found=not reason,
-        reason=reason or ("the loss is lowest at the largest size: larger ones may buy more" if open_end else ""),
-        b_min=facts.get("b_min"),
-        b_max=facts.get("b_max"),
+        found=b_min is not None,
+        reason=reason,
+        b_min=b_min,
+        b_max=b_max,
         rule=RULE,
         noise_scale=evidence[int(np.argmin(medians))].noise_scale,
-        target_loss=target,
-        weights_sha256=_same_weights(traces),
+        target_loss=target_loss,
+        weights_sha256=weights_sha256,
         curve=BatchCurve(
-            batch_size=facts["sizes"],
-            loss=[_finite(value) for value in medians],
-            loss_low=[_finite(min(of_size)) for of_size in losses],
-            loss_high=[_finite(max(of_size)) for of_size in losses],
+            batch_size=list(sizes),
+            loss=_finite(medians),
+            loss_low=_finite(losses.min(axis=1)),
+            loss_high=_finite(losses.max(axis=1)),
             evidence=evidence,
         ),
+        setting=setting,
     )
 
 
+def noise_scale(squares: Sequence[GradientSquares | None]) -> float | None:
+    r"""The batch size at which the gradient's noise equals the gradient, in samples.
+
+    .. math:: |G|^2 = \frac{B_b |G_b|^2 - B_s |G_s|^2}{B_b - B_s}, \quad
+              S = \frac{|G_s|^2 - |G_b|^2}{1/B_s - 1/B_b}, \quad B_{simple} = S / |G|^2
+
+    Both terms are averaged before they are divided, since a mean of quotients would be biased.
+
+    Args:
+        squares: measurements on equal batch sizes; None where there is none.
+    Returns:
+        None when nothing was measured or the gradient is lost in its noise.
+    Example:
+        >>> noise_scale([GradientSquares(b_small=1, b_big=100, small=101.0, big=2.0)])
+        100.0
+
+    Reference:
+        McCandlish et al. 2018, arXiv:1812.06162, appendix A.1.
+    """
+    measured = [square for square in squares if square is not None]
+    if not measured:
+        return None
+    small = float(np.mean([square.small for square in measured]))
+    big = float(np.mean([square.big for square in measured]))
+    b_small, b_big = measured[0].b_small, measured[0].b_big
+    gradient = (b_big * big - b_small * small) / (b_big - b_small)
+    noise = (small - big) / (1 / b_small - 1 / b_big)
+    return noise / gradient if gradient > 0 and noise >= 0 else None
+
+
+def evidence_of(traces: Sequence[Sequence[Trace]]) -> tuple[float | None, list[Evidence]]:
+    """The loss that every size reached, those that diverged aside, and what it cost each of them.
+
+    Args:
+        traces: for each size, those of its seeds.
+    """
+    courses = [_course(of_size) for of_size in traces]
+    target = max((float(course[-1]) for course in courses if course is not None), default=None)
+    evidence = [_evidence(of_size, course, target) for of_size, course in zip(traces, courses, strict=True)]
+    return target, evidence
+
+
 def _same_weights(traces: Sequence[Sequence[Trace]]) -> list[str]:
-    first, *others = ([trace.weights_sha256 for trace in of_size] for of_size in traces)
-    if any(other != first for other in others):
+    """The hashes of the initial weights, one for each seed; a range is never read from sizes that differ in them."""
+    hashes = [[trace.weights_sha256 for trace in of_size] for of_size in traces]
+    if any(of_size != hashes[0] for of_size in hashes):
         raise ValueError("the trainings of different batch sizes did not start from the same weights")
-    return first
+    return hashes[0]
 
 
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
+    """Losses (size, seed) without the part that is the seed's own: equal seeds share their initial weights."""
+    finite = np.asarray(np.isfinite(losses).all(axis=1))
+    if not finite[0]:
+        which = "every batch size" if not finite.any() else f"the smallest batch size, {sizes[0]}"
+        raise NoRange(f"training diverges at {which}; try a smaller lr")
+    return np.asarray(losses - losses[finite].mean(axis=0) + losses[finite].mean())
+
+
+def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
+    """Of the loss at one size: from what size and seed leave of it; from the steps where there is one seed only."""
+    finite = losses[np.isfinite(losses).all(axis=1)]
+    sizes, seeds = finite.shape
+    if seeds == 1 or sizes == 1:
+        return float(np.median([trace.closing_loss()[1] for of_size in traces for trace in of_size]))
+    rest = finite - finite.mean(axis=1, keepdims=True) - finite.mean(axis=0) + finite.mean()
+    degrees_of_freedom = (sizes - 1) * (seeds - 1)
+    return float(np.sqrt((rest**2).sum() / degrees_of_freedom / seeds))
+
+
+def _open_end(fall: Fall, sizes: Sequence[int]) -> str:
+    if fall.lowest < len(sizes) - 1:
+        return ""
+    return "the loss is lowest at the largest size: larger ones may buy more"
+
+
+def _finite(values: Array) -> list[float | None]:
+    """As numbers of JSON; None for a training that diverged."""
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _course(traces: Sequence[Trace]) -> Array | None:
+    """The averaged loss by step, mean over seeds; None when one of them diverged."""
+    if not all(np.isfinite(trace.closing_loss()[0]) for trace in traces):
+        return None
+    losses = np.mean([without_spikes(trace.loss) for trace in traces], axis=0)
+    return smooth(losses, beta_for(len(losses), CLOSING_FRACTION))
+
+
+def _evidence(traces: Sequence[Trace], course: Array | None, target: float | None) -> Evidence:
+    speed = float(np.median([sum(trace.samples) / max(trace.train_seconds, 1e-9) for trace in traces]))
+    steps = samples = seconds = None
+    if course is not None and target is not None:
+        reached = np.flatnonzero(course <= target)
+        steps = int(reached[0]) + 1
+        samples = sum(traces[0].samples[:steps])
+        seconds = samples / speed
+    return Evidence(
+        samples_per_second=speed,
+        steps_to_target=steps,
+        samples_to_target=samples,
+        seconds_to_target=seconds,
+        noise_scale=noise_scale([trace.gradient_squares for trace in traces]),
+        micro_batch=traces[0].micro_batch,
+    )

@@ -1,30 +1,31 @@
 """Range tests of anyone's network, optimizer and data; all three are left as they were, bit for bit."""
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
+from random import seed as seed_python
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from losslab.optimizers import Method, choose
+from losslab.optimizers import Method
 from losslab.randomness import derive_seed, seeded
+from losslab.ranges.arguments import bound, check_model, increasing, name_of, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range
+from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length, steps_of
+from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
-from losslab.ranges.restored import generators, restored
-from losslab.ranges.trace import Trace
-from losslab.ranges.trial import (
-    NOISE_BATCHES,
-    LossFn,
-    count_samples,
-    cross_entropy,
-    in_groups,
-    measure_gradients,
-    train_briefly,
-)
+from losslab.ranges.restored import restored
+from losslab.ranges.snapshot import Snapshot
+from losslab.ranges.trace import GradientSquares, Setting, Trace
+from losslab.ranges.trial import NOISE_BATCHES, Measured, base_rates, lr_ratios, measure_gradients, train_briefly
 from losslab.schedules import exponential_ramp
 from losslab.training.evaluation import weights_sha256
+from losslab.training.step import Stepper
 
 
 def find_lr(
@@ -40,18 +41,25 @@ def find_lr(
     mode: str = "ramp",
     candidates: int = 10,
     rule: str | None = None,
+    count: Count | None = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> LrRange:
     """The learning rates between which the loss of a network falls, and one to train with.
 
-    Model, optimizer, data and all random state are afterwards what they were before. Every seed starts from the
-    weights that the model has; what differs is the order of the data, as far as torch draws it, and dropout.
+    Model, optimizer, data, loss and all random state are afterwards what they were before, whatever ends the test.
+    Every seed starts from the weights that the model has; what differs is the order of the data and dropout, as far as
+    torch, numpy or Python draw them. A network in training mode keeps the mode of each module, so that frozen batch
+    norm stays frozen; one that is in evaluation mode as a whole is put into training mode for the test.
 
     Args:
         model: any module.
         data: an iterable of batches that can be iterated anew, such as a DataLoader.
         optimizer: of the model, or a method of losslab such as ``"adam"``. The groups of an optimizer keep the ratios
             of their learning rates; results are those of the first group.
-        loss_fn: ``(model, batch) -> loss`` or ``(loss, accuracy)``; cross-entropy of (inputs, labels) when absent.
+        loss_fn: ``(model, batch) -> loss``, ``(loss, accuracy)`` or a mapping with ``loss``; cross-entropy of (inputs,
+            labels) when absent.
         start: lowest learning rate.
         end: highest learning rate; a ramp stops before it when the loss diverges.
         steps: optimizer steps of a ramp, or of each candidate of a grid.
@@ -59,9 +67,13 @@ def find_lr(
         mode: ``ramp``, one training whose lr rises exponentially, or ``grid``, one training for each candidate.
         candidates: learning rates of a grid.
         rule: of the suggestion, a name in ``losslab.ranges.RULES``.
+        count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
+        accumulate: batches of a step, as you train; the gradient is that of all their samples.
+        clip_norm: most that the gradient's norm may be, as you train.
+        scaler: of the loss in float16; autocast belongs into ``loss_fn``.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
-        TypeError: when the batches need a ``loss_fn``.
+        TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     Example:
         >>> model = nn.Linear(4, 3)
         >>> data = [(torch.randn(8, 4), torch.randint(3, (8,))) for _ in range(5)]
@@ -71,19 +83,34 @@ def find_lr(
     Reference:
         Smith 2015, arXiv:1506.01186, section 3.3.
     """
+    steps, seeds, candidates = whole("steps", steps, 2), whole("seeds", seeds, 1), whole("candidates", candidates, 2)
+    start, end = positive("start", start), positive("end", end)
     check_ramp(start, end, steps, seeds, candidates)
     check_rule(mode, rule)
-    optimizer = _bound(optimizer, model)
-    count = steps if mode == "ramp" else candidates
-    rates = [exponential_ramp(start, end, count)(place) for place in range(count)]
+    accumulate = whole("accumulate", accumulate, 1)
+    subject = _subject(model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler)
+    points = steps if mode == "ramp" else candidates
+    rate = exponential_ramp(start, end, points)
+    rates = [rate(point) for point in range(points)]
     plans = [rates] if mode == "ramp" else [[lr] * steps for lr in rates]
-
-    def train(lrs: Sequence[float], seed: int) -> Trace:
-        with _trial(model, data, optimizer, seed):
-            return train_briefly(model, optimizer, in_groups(data, 1), lrs, loss_fn).trace(lrs, seed)
-
-    traces = [train(lrs, seed) for seed in range(seeds) for lrs in plans]
-    return find_lr_range(traces, mode=mode, rule=rule)
+    traces = []
+    with subject.ready():
+        batch_size = _batch_size(subject, is_needed=accumulate > 1)
+        for seed in range(seeds):
+            for lrs in plans:
+                with subject.trial(seed):
+                    measured = subject.train(lrs, accumulate, is_counted=batch_size is not None)
+                traces.append(measured.trace(lrs, seed))
+    setting = Setting(
+        optimizer=name_of(optimizer),
+        loss=subject.loss.name,
+        lrs=[start, end] if mode == "ramp" else rates,
+        steps=steps,
+        seeds=seeds,
+        batch_sizes=[] if batch_size is None else [batch_size * accumulate],
+    )
+    found = find_lr_range(traces, mode=mode, rule=rule, setting=setting)
+    return replace(found, reason=subject.with_notes(found.reason))
 
 
 def find_batch(
@@ -96,6 +123,7 @@ def find_batch(
     loss_fn: LossFn = cross_entropy,
     steps: int = 500,
     seeds: int = 3,
+    count: Count | None = None,
 ) -> BatchRange:
     """The batch sizes between which the loss of a network falls, at equal optimizer steps and one learning rate.
 
@@ -107,62 +135,184 @@ def find_batch(
         data: an iterable of batches that can be iterated anew.
         optimizer: of the model, or a method of losslab.
         sizes: increasing multiples of the size of the data's batches; an epoch must hold the largest.
-        lr: learning rate; that of the optimizer's first group when None.
+        lr: learning rate; that of the optimizer's first group when None. A method by name has none: give it.
         loss_fn: as in :func:`find_lr`; a mean over the batch.
         steps: optimizer steps at every size.
         seeds: how often the test is repeated.
+        count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
-        TypeError: when the batches need a ``loss_fn``.
+        TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     """
-    if steps < 2 or seeds < 1:
-        raise ValueError(f"`steps` (={steps}) must be at least 2 and `seeds` (={seeds}) at least 1")
-    optimizer = _bound(optimizer, model)
-    lr = float(optimizer.param_groups[0]["lr"]) if lr is None else lr
-    weights = weights_sha256(model)
-    with _trial(model, data, optimizer, seed=0):
-        micro_batch = _check_sizes(data, sizes)
+    steps, seeds, sizes = whole("steps", steps, 2), whole("seeds", seeds, 1), increasing(sizes)
+    if lr is None and isinstance(optimizer, str | Method):
+        raise ValueError(f"`optimizer` (={name_of(optimizer)!r}) is a name, which has no rate: give `lr`, such as 1e-3")
+    subject = _subject(model, data, optimizer, loss_fn, count)
+    lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
+    lrs = [lr] * steps
+    with subject.ready():
+        micro_batch = subject.batch_size()
+        _check_sizes(sizes, micro_batch, subject, max(sizes) // micro_batch)
+        weights = weights_sha256(model)
 
-    def train(size: int, seed: int) -> Trace:
-        with _trial(model, data, optimizer, seed):
-            parts = in_groups(data, size // micro_batch)
-            measured = train_briefly(model, optimizer, parts, [lr] * steps, loss_fn)
-            batches = [batch for batch in islice(data, NOISE_BATCHES) if count_samples(batch) == micro_batch]
-            squares = measure_gradients(model, batches, loss_fn) if len(batches) > 1 else None
-        return measured.trace([lr] * steps, seed, weights, micro_batch, squares)
+        def train(size: int, seed: int) -> Trace:
+            with subject.trial(seed):
+                measured = subject.train(lrs, size // micro_batch, is_counted=True, equal=True)
+                squares = subject.gradient_squares(micro_batch)
+            return measured.trace(lrs, seed, weights_sha256=weights, micro_batch=micro_batch, gradient_squares=squares)
 
-    return find_batch_range(sizes, lambda size: [train(size, seed) for seed in range(seeds)])
-
-
-@contextmanager
-def _trial(model: nn.Module, data: Iterable[Any], optimizer: torch.optim.Optimizer, seed: int) -> Iterator[None]:
-    """All random draws are those of a seed, and all is put back at the end."""
-    if isinstance(data, Iterator):
-        raise ValueError("`data` is an iterator, which a test would use up; give what it iterates over")
-    device = next(model.parameters()).device
-    with restored(model, optimizer, data), seeded(seed, "range test", device=device):
-        for place, generator in enumerate(generators(data)):
-            generator.manual_seed(derive_seed(seed, "range test order", place))
-        yield
+        setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
+        found = find_batch_range(sizes, lambda size: [train(size, seed) for seed in range(seeds)], setting=setting)
+    return replace(found, reason=subject.with_notes(found.reason))
 
 
-def _bound(optimizer: torch.optim.Optimizer | Method | str, model: nn.Module) -> torch.optim.Optimizer:
-    if isinstance(optimizer, torch.optim.Optimizer):
-        trained = {id(weights) for group in optimizer.param_groups for weights in group["params"]}
-        if trained.isdisjoint(map(id, model.parameters())):
-            raise ValueError("`optimizer` trains no parameter of `model`; make it from this model's parameters()")
-        return optimizer
-    return choose(optimizer).build([{"params": [p for p in model.parameters() if p.requires_grad]}], lr=1.0)
+@dataclass
+class _Subject:
+    """What a test trains, and how: model, data, optimizer and loss of the user."""
+
+    model: nn.Module
+    data: Iterable[Any]
+    optimizer: torch.optim.Optimizer
+    loss: UserLoss
+    counter: Counter
+    clip_norm: float | None = None
+    scaler: torch.amp.GradScaler | None = None
+    lost: tuple[str, ...] = ()
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Within, a network whose layers take their shapes from a first batch has them."""
+        if not any(nn.parameter.is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
+            yield
+            return
+        with self._restored(), seeded(0, "range test weights", device=self.device()):
+            training = [module for module in self.model.modules() if module.training]
+            self.model.eval()
+            with torch.no_grad():
+                self.loss(self.model, next(iter(self.data)))
+            for module in training:
+                module.training = True
+            yield
+
+    @contextmanager
+    def trial(self, seed: int) -> Iterator[None]:
+        """All random draws are those of a seed, and all is put back at the end."""
+        with self._restored() as snapshot, seeded(seed, "range test", device=self.device()):
+            np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
+            seed_python(derive_seed(seed, "range test of Python", 0))
+            for number, generator in enumerate(snapshot.generators):
+                generator.manual_seed(derive_seed(seed, "range test order", number))
+            yield
+
+    def train(self, lrs: Sequence[float], parts: int, *, is_counted: bool, equal: bool = False) -> Measured:
+        """Train a step for each learning rate, each of so many batches."""
+        stepper = Stepper(
+            network=self.model,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            measure=self.loss.measure,
+            clip_norm=self.clip_norm,
+            scaler=self.scaler,
+        )
+        counter: Count = self.counter if is_counted else _one
+        no_single = is_counted and self._has_batch_norm()
+        steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)
+        return train_briefly(stepper, steps, lrs)
+
+    def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
+        """Measured on batches of full size; None with fewer than two."""
+        batches = [batch for batch in islice(self.data, NOISE_BATCHES) if self.counter(batch) == micro_batch]
+        if len(batches) < 2:
+            return None
+        return measure_gradients(self.model, batches, self.loss.function, samples=micro_batch)
+
+    def batch_size(self) -> int:
+        """The samples of the first batch.
+
+        Raises:
+            ValueError: when there is no batch, or its samples cannot be told.
+        """
+        with self.trial(seed=0):
+            batches = list(islice(self.data, 1))
+            if not batches:
+                raise ValueError("`data` has no batch")
+            return self.counter(batches[0])
+
+    def batches_at_most(self, most: int) -> int:
+        """How many batches an epoch of data without a length has, counted up to so many."""
+        with self.trial(seed=0):
+            return sum(1 for _ in islice(self.data, most))
+
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def with_notes(self, reason: str) -> str:
+        """The reason, and what could not be put back."""
+        if not self.lost:
+            return reason
+        note = f"what {', '.join(self.lost)} has drawn cannot be put back"
+        return f"{reason}; {note}" if reason else note
+
+    @contextmanager
+    def _restored(self) -> Iterator[Snapshot]:
+        with restored(self.model, self.optimizer, self.data, self.loss.function, self.scaler) as snapshot:
+            self.lost = tuple(sorted(set(snapshot.lost)))
+            yield snapshot
+
+    def _has_batch_norm(self) -> bool:
+        """Whether batch norm will train, which takes more than one sample."""
+        return any(
+            isinstance(module, _BatchNorm) and (module.training or not self.model.training)
+            for module in self.model.modules()
+        )
 
 
-def _check_sizes(data: Iterable[Any], sizes: Sequence[int]) -> int:
-    """The size of the data's batches, once all sizes are known to be multiples of it that an epoch can hold."""
-    size_of_first = [count_samples(batch) for batch in islice(data, 1)]
-    if not size_of_first:
-        raise ValueError("`data` has no batch")
-    micro_batch = size_of_first[0]
-    if any(size % micro_batch or size < micro_batch for size in sizes):
+def _subject(
+    model: nn.Module,
+    data: Iterable[Any],
+    optimizer: torch.optim.Optimizer | Method | str,
+    loss_fn: LossFn,
+    count: Count | None,
+    *,
+    clip_norm: float | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> _Subject:
+    """All that a test is given, checked before anything trains."""
+    check_model(model)
+    check_data(data)
+    if count is not None and not callable(count):
+        raise TypeError(f"`count` (={count!r}) must be a function of a batch that returns its samples")
+    if scaler is not None and not hasattr(scaler, "unscale_"):
+        raise TypeError(f"`scaler` is a {type(scaler).__name__}; give a torch.amp.GradScaler")
+    norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+    loss = UserLoss(loss_fn)
+    owned = bound(optimizer, model)
+    lr_ratios(owned)
+    return _Subject(model, data, owned, loss, Counter(data, count), norm, scaler)
+
+
+def _batch_size(subject: _Subject, *, is_needed: bool) -> int | None:
+    """The samples of a batch; None where they cannot be told and nothing depends on them."""
+    try:
+        return subject.batch_size()
+    except CannotCount:
+        if is_needed:
+            raise
+        return None
+
+
+def _one(_batch: Any) -> int:
+    """Each batch counts alike where its samples cannot be told."""
+    return 1
+
+
+def _check_sizes(sizes: Sequence[int], micro_batch: int, subject: _Subject, needed: int) -> None:
+    """Raise ValueError when sizes are no multiples of the data's batches, or an epoch cannot hold the largest."""
+    if any(size % micro_batch for size in sizes):
         raise ValueError(f"`sizes` (={list(sizes)}) must be multiples of the data's batches of {micro_batch} samples")
-    if isinstance(data, Sized) and max(sizes) > micro_batch * len(data):
-        raise ValueError(f"`sizes` (={list(sizes)}) exceed the data: an epoch has {len(data)} batches of {micro_batch}")
-    return micro_batch
+    batches = length(subject.data)
+    if batches is None:
+        batches = subject.batches_at_most(needed)
+    if batches < needed:
+        raise ValueError(f"`sizes` (={list(sizes)}) exceed the data: an epoch has {batches} batches of {micro_batch}")

@@ -1,23 +1,81 @@
 """The learning-rate range: from where the loss begins to fall to where it stops, and one suggestion between."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from losslab import notebook
 from losslab.errors import unknown_name
 from losslab.plots.charts import lr_figure
 from losslab.plots.files import draw
-from losslab.ranges import display
-from losslab.ranges.curves import Array, NoRange, find_fall
-from losslab.ranges.lr_curves import Curve, grid_curve, ramp_curve
-from losslab.ranges.lr_rules import RULES, Rule
-from losslab.ranges.trace import Trace
+from losslab.ranges.curves import (
+    Array,
+    Fall,
+    NoRange,
+    beta_for,
+    find_fall,
+    smooth,
+    standard_error,
+    steps_before_divergence,
+    without_spikes,
+)
+from losslab.ranges.trace import Setting, Trace
+from losslab.text import cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RAMP_FRACTION = 0.02
+"""Part of a ramp over which its loss is averaged on either side: 0.2 decades of ten."""
+OPEN_START = "the loss falls from the start: lr_min is where the test started, try a smaller start"
+OPEN_END = "the loss still falls at the end: lr_max is where the test ended, try a larger end"
+
+Rule = Callable[[Array, Array, Fall], float]
+"""(log10 of the learning rates, smoothed losses, where they fall) -> log10 of the learning rate to train with."""
+
+
+def steepest(log_lr: Array, losses: Array, fall: Fall) -> float:
+    """Where the loss falls fastest for each decade."""
+    inside = slice(fall.begin, fall.lowest + 1)
+    slopes = np.gradient(losses[inside], log_lr[inside])
+    return float(log_lr[inside][np.argmin(slopes)])
+
+
+def half_fall(log_lr: Array, losses: Array, fall: Fall) -> float:
+    """Where half of the fall is done."""
+    middle = (losses[0] + losses[fall.lowest]) / 2
+    steps_to_middle = np.argmax(losses[fall.begin :] <= middle)
+    return float(log_lr[fall.begin + steps_to_middle])
+
+
+def valley(log_lr: Array, _losses: Array, fall: Fall) -> float:
+    """Four fifths of the way, in decades, from where the loss begins to fall to where it is lowest.
+
+    Of the rules here it has the lowest regret, see docs/range-tests.md; it always lies within the range.
+    """
+    return float(log_lr[fall.begin] + 0.8 * (log_lr[fall.lowest] - log_lr[fall.begin]))
+
+
+def minimum(log_lr: Array, _losses: Array, fall: Fall) -> float:
+    """Where the loss is lowest."""
+    return float(log_lr[fall.lowest])
+
+
+def minimum_over_ten(log_lr: Array, _losses: Array, fall: Fall) -> float:
+    """A tenth of where the loss is lowest; may lie below lr_min where the fall is short."""
+    return float(log_lr[fall.lowest]) - 1
+
+
+RULES: dict[str, Rule] = {
+    "steepest": steepest,
+    "half_fall": half_fall,
+    "valley": valley,
+    "minimum": minimum,
+    "minimum_over_ten": minimum_over_ten,
+}
+"""Name -> rule."""
 DEFAULT_RULES = {"ramp": "valley", "grid": "minimum"}
 """Mode -> its rule: a grid measures what training at each rate comes to, a ramp only how the loss moves there."""
 
@@ -58,6 +116,7 @@ class LrRange:
         spread_decades: from the lowest to the highest suggestion of the seeds; None for a single seed.
         seeds: what each seed found; None for a seed that found nothing.
         curve: loss and accuracy against learning rate.
+        setting: how it was tested; None where it was read from the records of runs, whose specs say it.
     """
 
     found: bool
@@ -70,6 +129,7 @@ class LrRange:
     spread_decades: float | None
     seeds: list[SeedRange | None]
     curve: LrCurve
+    setting: Setting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
@@ -77,18 +137,58 @@ class LrRange:
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
-        return display.frame(asdict(self.curve))
+        return notebook.frame({name: values for name, values in asdict(self.curve).items() if values})
 
     def plot(self) -> "Figure":
         """Loss against learning rate, the band over seeds and the range, as a matplotlib figure."""
         return draw([lr_figure("lr-range", "Range of learning rates", self)])
 
     def _repr_html_(self) -> str:
-        return display.html({key: value for key, value in self.to_dict().items() if key not in ("curve", "seeds")})
+        facts = self.to_dict()
+        facts |= facts["setting"] or {}
+        left_out = ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
+        return notebook.html([(name, cell(value)) for name, value in facts.items() if name not in left_out])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Loss against learning rate for one seed, up to where it diverged.
+
+    Attributes:
+        lr: increasing learning rates.
+        loss: a step's loss in a ramp, the closing loss of a training in a grid.
+        smoothed_loss: what the range is read from.
+        accuracy: as the loss; empty when not measured.
+        error: standard error of the smoothed loss.
+        width: steps on either side that a smoothed loss averages over; 0 in a grid.
+        cut: whether the test went on to learning rates that diverged.
+    """
+
+    lr: Array
+    loss: Array
+    smoothed_loss: Array
+    accuracy: Array
+    error: float
+    width: int
+    cut: bool
+
+
+@dataclass(frozen=True)
+class SeedReading:
+    """The curve of one seed, its range, and why there is none or what to know of it."""
+
+    curve: Curve | None
+    found: SeedRange | None
+    note: str
 
 
 def find_lr_range(
-    traces: Sequence[Trace], *, mode: str = "ramp", rule: str | None = None, beta: float | None = None
+    traces: Sequence[Trace],
+    *,
+    mode: str = "ramp",
+    rule: str | None = None,
+    beta: float | None = None,
+    setting: Setting | None = None,
 ) -> LrRange:
     """The learning-rate range of a range test.
 
@@ -97,29 +197,16 @@ def find_lr_range(
         mode: ``ramp`` or ``grid``.
         rule: of the suggestion, a name in :data:`RULES`; by default ``valley`` for a ramp, ``minimum`` for a grid.
         beta: of the average along a ramp.
+        setting: how it was tested, to be stated with the answer.
     Raises:
         ValueError: unknown mode or rule.
     """
     rule = check_rule(mode, rule)
-    read = [_read_seed(traces_of_seed, mode, RULES[rule], beta) for traces_of_seed in _by_seed(traces)]
-    curves = [curve for curve, _, _ in read if curve]
-    return _over_seeds([found for _, found, _ in read], [why for _, _, why in read], rule, mode, _median_curve(curves))
-
-
-def _by_seed(traces: Sequence[Trace]) -> list[list[Trace]]:
-    return [[trace for trace in traces if trace.seed == seed] for seed in sorted({trace.seed for trace in traces})]
-
-
-def _read_seed(
-    traces: list[Trace], mode: str, rule: Rule, beta: float | None
-) -> tuple[Curve | None, SeedRange | None, str]:
-    """The curve of one seed, its range, and why there is none or what to know of it."""
-    curve = None
-    try:
-        curve = grid_curve(traces) if mode == "grid" else ramp_curve(traces[0], beta)
-        return curve, *_read(curve, rule)
-    except NoRange as none:
-        return curve, None, str(none)
+    readings = []
+    for seed in sorted({trace.seed for trace in traces}):
+        of_seed = [trace for trace in traces if trace.seed == seed]
+        readings.append(_read_seed(of_seed, mode, RULES[rule], beta))
+    return replace(_over_seeds(readings, rule, mode), setting=setting)
 
 
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:
@@ -143,57 +230,141 @@ def check_rule(mode: str, rule: str | None) -> str:
     return rule or DEFAULT_RULES[mode]
 
 
-def _read(curve: Curve, rule: Rule) -> tuple[SeedRange, str]:
+def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
+    """The curve of a training whose learning rate rose.
+
+    Losses further above the first one than the lowest is below it count as just so high: how far a loss explodes says
+    nothing, and would weigh on the average of the steps before.
+
+    Args:
+        trace: one training.
+        beta: of the average; looks over 2 % of the steps on either side when None.
+    """
+    beta = beta_for(len(trace.loss), RAMP_FRACTION) if beta is None else beta
+    steps = steps_before_divergence(trace.loss, beta)
+    if not steps:
+        raise NoRange(f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step")
+    loss = np.asarray(trace.loss[:steps], dtype=np.float64)
+    course = without_spikes(loss)
+    first = smooth(course, beta)[0]
+    ceiling = 2 * first - course.min()
+    smoothed = smooth(np.minimum(course, ceiling), beta)
+    return Curve(
+        lr=np.asarray(trace.lr[:steps]),
+        loss=loss,
+        smoothed_loss=smoothed,
+        accuracy=np.asarray(trace.accuracy[:steps], dtype=np.float64),
+        error=standard_error(loss, smoothed, beta),
+        width=round(1 / (1 - beta)),
+        cut=steps < len(trace.loss),
+    )
+
+
+def grid_curve(traces: Iterable[Trace]) -> Curve:
+    """The curve of separate trainings of one seed, each at one learning rate."""
+    traces = sorted(traces, key=lambda trace: trace.lr[0])
+    closing = [trace.closing_loss() for trace in traces]
+    diverged = [index for index, (loss, _) in enumerate(closing) if not np.isfinite(loss)]
+    count = diverged[0] if diverged else len(traces)
+    if not count:
+        raise NoRange(f"training diverges at the lowest learning rate already, {traces[0].lr[0]:.3g}")
+    loss = np.array([loss for loss, _ in closing[:count]])
+    last_tenths = [trace.accuracy[-max(1, len(trace.accuracy) // 10) :] for trace in traces[:count]]
+    return Curve(
+        lr=np.array([trace.lr[0] for trace in traces[:count]]),
+        loss=loss,
+        smoothed_loss=loss,
+        accuracy=np.array([np.mean(accuracies) for accuracies in last_tenths if len(accuracies)]),
+        error=float(np.median([error for _, error in closing[:count]])),
+        width=0,
+        cut=count < len(traces),
+    )
+
+
+def _read_seed(traces: list[Trace], mode: str, rule: Rule, beta: float | None) -> SeedReading:
+    curve = None
+    try:
+        curve = grid_curve(traces) if mode == "grid" else ramp_curve(traces[0], beta)
+        return _read(curve, rule)
+    except NoRange as none:
+        return SeedReading(curve, None, str(none))
+
+
+def _read(curve: Curve, rule: Rule) -> SeedReading:
     """The range on one curve, and what to know of it."""
     fall = find_fall(curve.smoothed_loss, curve.error)
     log_lr = np.log10(curve.lr)
-    open_ends = {
-        "the loss falls from the start: lr_min is where the test started, try a smaller start": fall.begin
-        <= curve.width,
-        "the loss still falls at the end: lr_max is where the test ended, try a larger end": (
-            fall.lowest >= len(log_lr) - 1 - curve.width and not curve.cut
-        ),
-    }
-    ends = SeedRange(
-        float(curve.lr[fall.begin]),
-        float(curve.lr[fall.lowest]),
-        float(10 ** rule(log_lr, curve.smoothed_loss, fall)),
+    # An average at either end of the curve looks to one side only: within its width nothing tells the end of the
+    # range from the end of the test.
+    notes = []
+    if fall.begin <= curve.width:
+        notes.append(OPEN_START)
+    if fall.lowest >= len(log_lr) - 1 - curve.width and not curve.cut:
+        notes.append(OPEN_END)
+    found = SeedRange(
+        lr_min=float(curve.lr[fall.begin]),
+        lr_max=float(curve.lr[fall.lowest]),
+        suggestion=float(10 ** rule(log_lr, curve.smoothed_loss, fall)),
     )
-    return ends, "; ".join(text for text, is_so in open_ends.items() if is_so)
+    return SeedReading(curve, found, "; ".join(notes))
 
 
-def _over_seeds(seeds: list[SeedRange | None], reasons: list[str], rule: str, mode: str, curve: LrCurve) -> LrRange:
+def _over_seeds(readings: Sequence[SeedReading], rule: str, mode: str) -> LrRange:
     """The median of the seeds, when more than half of them found a range."""
+    seeds = [reading.found for reading in readings]
     found = [seed for seed in seeds if seed]
-    told = [reason for reason, seed in zip(reasons, seeds, strict=True) if bool(seed) == (2 * len(found) > len(seeds))]
-    reason = max(sorted(set(told)), key=told.count, default="nothing was trained")
-    if 2 * len(found) <= len(seeds):
-        return LrRange(False, f"no range found, because {reason}", None, None, None, rule, mode, None, seeds, curve)
-    suggestions = np.log10([seed.suggestion for seed in found])
-    lr_min, lr_max = (_middle([getattr(seed, end) for seed in found]) for end in ("lr_min", "lr_max"))
-    spread = float(np.ptp(suggestions)) if len(found) > 1 else None
-    suggestion = float(10 ** np.median(suggestions))
-    return LrRange(True, reason, lr_min, lr_max, suggestion, rule, mode, spread, seeds, curve)
+    majority = 2 * len(found) > len(seeds)
+    # The reason is what most seeds say, among those that agree with the majority.
+    notes = sorted(reading.note for reading in readings if (reading.found is not None) == majority)
+    reason = max(notes, key=notes.count, default="nothing was trained")
+    curve = _median_curve([reading.curve for reading in readings if reading.curve])
+    if not majority:
+        return LrRange(
+            found=False,
+            reason=f"no range found, because {reason}",
+            lr_min=None,
+            lr_max=None,
+            suggestion=None,
+            rule=rule,
+            mode=mode,
+            spread_decades=None,
+            seeds=seeds,
+            curve=curve,
+        )
+    log_suggestions = np.log10([seed.suggestion for seed in found])
+    return LrRange(
+        found=True,
+        reason=reason,
+        lr_min=_median_rate([seed.lr_min for seed in found]),
+        lr_max=_median_rate([seed.lr_max for seed in found]),
+        suggestion=_median_rate([seed.suggestion for seed in found]),
+        rule=rule,
+        mode=mode,
+        spread_decades=float(np.ptp(log_suggestions)) if len(found) > 1 else None,
+        seeds=seeds,
+        curve=curve,
+    )
 
 
-def _middle(values: Sequence[float]) -> float:
-    return float(10 ** np.median(np.log10(values)))
+def _median_rate(rates: Sequence[float]) -> float:
+    """The median of learning rates, of two middle ones their geometric mean."""
+    return float(10 ** np.median(np.log10(rates)))
 
 
 def _median_curve(curves: Sequence[Curve]) -> LrCurve:
-    longest: Mapping[str, Any] = {"lr": max((curve.lr for curve in curves), key=len, default=np.empty(0))}
-    steps = len(longest["lr"])
-
-    def stacked(name: str) -> Array:
-        rows = [getattr(curve, name) for curve in curves]
-        return np.array([np.pad(row, (0, steps - len(row)), constant_values=np.nan) for row in rows if len(row)])
+    """The curve over seeds; each seed speaks up to where it diverged."""
+    longest = max((curve.lr for curve in curves), key=len, default=np.empty(0))
 
     def over_seeds(name: str, statistic: Callable[..., Any]) -> list[float]:
-        rows = stacked(name)
-        return [float(value) for value in statistic(rows, axis=0)] if len(rows) else []
+        rows = []
+        for curve in curves:
+            values = getattr(curve, name)
+            if len(values):
+                rows.append(np.pad(values, (0, len(longest) - len(values)), constant_values=np.nan))
+        return [float(value) for value in statistic(np.array(rows), axis=0)] if rows else []
 
     return LrCurve(
-        lr=[float(value) for value in longest["lr"]],
+        lr=[float(rate) for rate in longest],
         loss=over_seeds("loss", np.nanmedian),
         smoothed_loss=over_seeds("smoothed_loss", np.nanmedian),
         accuracy=over_seeds("accuracy", np.nanmedian),

@@ -1,127 +1,140 @@
-"""Put back, bit for bit, all that a trial training changes; snapshots are in memory."""
+"""Put back, bit for bit, all that a trial training changes, whatever ends it."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-Undo = Callable[[], None]
+from losslab.ranges.snapshot import Snapshot, Undo
+
+HOST_FRACTION = 0.25
+"""Copies that would take more than this part of a device's free memory are kept in the host's."""
 
 
 @contextmanager
-def restored(model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterable[object]) -> Iterator[None]:
-    """Within, these may be trained with; afterwards they are as they were, so that training goes on as without it.
+def restored(
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterable[object], *others: object
+) -> Iterator[Snapshot]:
+    """Restore model, optimizer, data, random state and all others when the block ends, however it ends.
 
-    Restored are parameters, buffers and gradients, the mode of every module, state and options of the optimizer, the
-    random state of torch, numpy and Python, the generators of a DataLoader and its samplers, and what the data and its
-    samplers say of their position by ``state_dict``.
+    Restored are parameters, buffers, gradients, modes and attributes of every module, lazy ones included; state and
+    options of the optimizer; attributes, containers, counters and generators of the data, its samplers and its
+    datasets; the random state of torch, numpy and Python. The copies take the weights and the optimizer's state once
+    more, in the host's memory where the device is short.
+
+    Every undo runs, even when another fails or Ctrl-C comes meanwhile; the first error is raised.
     """
-    undo = [_keep_weights(model, optimizer), _keep_modes(model), _keep_optimizer(optimizer), _keep_random_state()]
-    undo += [_keep_generator(source) for source in generators(data)]
-    undo += [_keep_position(source) for source in _with_position(data)]
+    undos: list[Undo] = []
+    errors: list[BaseException] = []
+    try:
+        undos.append(_random_state())
+        snapshot = Snapshot(on_host=_is_short(model, optimizer))
+        undos += [partial(_run_all, snapshot.undos, errors)]
+        snapshot.add(model, optimizer, *others, data)
+        undos += _positions(snapshot, data)
+        for loader in snapshot.loaders:
+            # Workers that serve the user's own iteration keep their place; the trial starts others.
+            loader.__dict__["_iterator"] = None
+        for tensor in snapshot.tensors:
+            if tensor.is_leaf and tensor.grad is not None:
+                tensor.grad = None  # a trial writes into gradients of its own
+        yield snapshot
+    except BaseException as error:
+        errors.append(error)
+    with _uninterrupted(errors):
+        # The last first: random state is put back when nothing draws any more.
+        _run_all(undos[::-1], errors)
+    if errors:
+        raise errors[0]
+
+
+def _run_all(undos: Sequence[Undo], errors: list[BaseException]) -> None:
+    """Run every undo, note every error; one that an interrupt cuts short runs again."""
+    for undo in undos:
+        try:
+            undo()
+        except KeyboardInterrupt as interrupt:
+            errors.append(interrupt)
+            try:
+                undo()
+            except BaseException as error:
+                errors.append(error)
+        except BaseException as error:
+            errors.append(error)
+
+
+@contextmanager
+def _uninterrupted(errors: list[BaseException]) -> Iterator[None]:
+    """Note a Ctrl-C that comes meanwhile instead of raising it at once."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        errors.append(KeyboardInterrupt())
+
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
-        for put_back in undo:
-            put_back()
+        signal.signal(signal.SIGINT, handler)
 
 
-def _with_position(data: object) -> list[object]:
-    """The data and its samplers, those of them that say where they are and can be put back there."""
-    sources = [data, getattr(data, "sampler", None), getattr(data, "batch_sampler", None)]
-    return [source for source in sources if hasattr(source, "state_dict") and hasattr(source, "load_state_dict")]
+def _is_short(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a device has too little free memory for copies beside a training."""
+    tensors = [*model.parameters(), *model.buffers()]
+    for state in optimizer.state.values():
+        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
+    needed: dict[torch.device, int] = {}
+    for tensor in tensors:
+        if tensor.device.type == "cuda" and not nn.parameter.is_lazy(tensor):
+            needed[tensor.device] = needed.get(tensor.device, 0) + tensor.nbytes
+    return any(size > HOST_FRACTION * _free_bytes(device) for device, size in needed.items())
 
 
-def generators(data: object) -> list[torch.Generator]:
-    """The generators that a data loader draws its order from."""
-    sampler, batch_sampler = getattr(data, "sampler", None), getattr(data, "batch_sampler", None)
-    holders = (data, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = {id(g): g for g in (getattr(holder, "generator", None) for holder in holders)}
-    return [generator for generator in found.values() if isinstance(generator, torch.Generator)]
+def _free_bytes(device: torch.device) -> int:
+    """What torch could still allocate: the device's free memory and what torch holds without using it."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
-def _keep_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> Undo:
-    weights = [p for group in optimizer.param_groups for p in group["params"]]
-    weights = list({id(p): p for p in (*model.parameters(), *weights)}.values())
-    values = [p.detach().clone() for p in weights]
-    gradients = [p.grad for p in weights]
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    for p in weights:
-        p.grad = None  # a trial writes into gradients of its own
-
-    @torch.no_grad()
-    def put_back() -> None:
-        for p, value, gradient in zip(weights, values, gradients, strict=True):
-            p.copy_(value)
-            p.grad = gradient
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-
-    return put_back
-
-
-def _keep_modes(model: nn.Module) -> Undo:
-    modes = [(module, module.training) for module in model.modules()]
-
-    def put_back() -> None:
-        for module, training in modes:
-            module.training = training
-
-    return put_back
-
-
-def _keep_optimizer(optimizer: torch.optim.Optimizer) -> Undo:
-    state = {p: deepcopy(of_parameter) for p, of_parameter in optimizer.state.items()}
-    options = [_options(group) for group in optimizer.param_groups]
-
-    def put_back() -> None:
-        optimizer.state.clear()
-        optimizer.state.update(state)
-        for group, kept in zip(optimizer.param_groups, options, strict=True):
-            for key in group.keys() - kept.keys() - {"params"}:
-                del group[key]
-            group.update(kept)
-
-    return put_back
-
-
-def _options(group: dict[str, Any]) -> dict[str, Any]:
-    """A copy of all that a group holds but its parameters: some optimizers count their steps there."""
-    return {key: deepcopy(value) for key, value in group.items() if key != "params"}
-
-
-def _keep_random_state() -> Undo:
-    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
+def _random_state() -> Undo:
+    """What puts back the random state of this process, on every device that is in use."""
+    on_host = torch.get_rng_state()
+    of_numpy, of_python = np.random.get_state(), random.getstate()
     on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    on_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def put_back() -> None:
-        torch.set_rng_state(kept[0])
-        np.random.set_state(kept[1])
-        random.setstate(kept[2])
+        torch.set_rng_state(on_host)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
         if on_cuda:
             torch.cuda.set_rng_state_all(on_cuda)
+        if on_mps is not None:
+            torch.mps.set_rng_state(on_mps)
 
     return put_back
 
 
-def _keep_generator(generator: torch.Generator) -> Undo:
-    state = generator.get_state()
-
-    def put_back() -> None:
-        generator.set_state(state)
-
-    return put_back
-
-
-def _keep_position(data: object) -> Undo:
-    state = deepcopy(data.state_dict())  # type: ignore[attr-defined]
-
-    def put_back() -> None:
-        data.load_state_dict(state)  # type: ignore[attr-defined]
-
-    return put_back
+def _positions(snapshot: Snapshot, data: Any) -> list[Undo]:
+    """What puts back a position that only the data itself can, where attributes do not tell it."""
+    if not any(name.startswith(f"{type(data).__name__}.") for name in snapshot.lost):
+        return []
+    try:
+        state = deepcopy(data.state_dict())
+        load = data.load_state_dict  # many loaders have these methods and cannot answer
+    except Exception:
+        return []
+    snapshot.lost = [name for name in snapshot.lost if not name.startswith(f"{type(data).__name__}.")]
+    return [lambda: load(state)]

@@ -23,6 +23,28 @@ class GradientSquares:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a range test did, stated with its answer.
+
+    Attributes:
+        optimizer: its class or the method's name.
+        loss: name of the loss function.
+        lrs: learning rates of the first group: the first and last of a ramp, the candidates of a grid, the one at which
+            batch sizes were compared.
+        steps: optimizer steps of each training, where none diverged.
+        seeds: how often the test was repeated.
+        batch_sizes: samples of a step; empty where they could not be counted.
+    """
+
+    optimizer: str
+    loss: str
+    lrs: list[float]
+    steps: int
+    seeds: int
+    batch_sizes: list[int]
+
+
+@dataclass(frozen=True)
 class Trace:
     """One training, step by step.
 

@@ -1,27 +1,29 @@
-"""A short training of anyone's network for measuring alone: a rate for each step, and batches made of batches."""
+"""A short training of anyone's network for measuring alone: one lr a step, optional accumulation."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from losslab.optimizers.modes import switch
+from losslab.ranges.batches import Counter
 from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.losses import LossFn, UserLoss
 from losslab.ranges.trace import GradientSquares, Trace
-
-LossFn = Callable[[nn.Module, Any], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
-"""(model, batch) -> loss, or (loss, accuracy)."""
+from losslab.training.step import Part, Stepper, StepResult
 
 FLUSH_STEPS = 10
 STOP_BETA = 0.9
 """Of the average by which a running test is stopped."""
 NOISE_BATCHES = 16
 """Batches of a measurement of the gradient's noise."""
+
+
+PIECE = 2**20
+"""Values of a gradient that are widened at a time: a wide copy of all would take more memory than training."""
 
 
 @dataclass
@@ -33,52 +35,54 @@ class Measured:
     samples: list[int] = field(default_factory=list)
     train_seconds: float = 0.0
 
-    def trace(self, lrs: Sequence[float], seed: int, *facts: Any) -> Trace:
+    def trace(
+        self,
+        lrs: Sequence[float],
+        seed: int,
+        *,
+        weights_sha256: str = "",
+        micro_batch: int | None = None,
+        gradient_squares: GradientSquares | None = None,
+    ) -> Trace:
         """The trace of these steps, at the learning rates that were planned for them."""
         steps = len(self.loss)
-        return Trace(lrs[:steps], self.loss, self.accuracy, self.samples, self.train_seconds, seed, *facts)
+        return Trace(
+            lr=lrs[:steps],
+            loss=self.loss,
+            accuracy=self.accuracy if len(self.accuracy) == steps else [],
+            samples=self.samples,
+            train_seconds=self.train_seconds,
+            seed=seed,
+            weights_sha256=weights_sha256,
+            micro_batch=micro_batch,
+            gradient_squares=gradient_squares,
+        )
 
 
-def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and accuracy of a classifier on a pair of inputs and labels.
-
-    Raises:
-        TypeError: when the batch is no such pair.
-    """
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise TypeError(f"a batch is a {type(batch).__name__}, not (inputs, labels); give `loss_fn(model, batch)`")
-    device = next(model.parameters()).device
-    inputs, labels = (part.to(device) for part in batch)
-    logits = model(inputs)
-    return F.cross_entropy(logits, labels), (logits.detach().argmax(1) == labels).float().mean()
-
-
-def train_briefly(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterable[Sequence[Any]],
-    lrs: Sequence[float],
-    loss_fn: LossFn,
-) -> Measured:
+def train_briefly(stepper: Stepper, steps: Iterable[Sequence[Part]], lrs: Sequence[float]) -> Measured:
     """Train a step for each learning rate, or until the loss diverges.
 
+    A network that is in training mode keeps the mode of each of its modules, so that frozen ones stay frozen; one that
+    is in evaluation mode as a whole is put into training mode.
+
     Args:
-        model: is trained in place.
-        optimizer: of the model; its groups keep the ratios of their learning rates to that of the first.
-        batches: for each step the batches that it accumulates.
+        stepper: its network is trained in place; the optimizer's groups keep the ratios of their learning rates to that
+            of the first.
+        steps: for each step the batches that it accumulates.
         lrs: learning rate of the first group at each step.
-        loss_fn: as :data:`LossFn`.
     """
-    ratios = lr_ratios(optimizer)
-    measured, pending = Measured(), []
-    model.train()
-    switch(optimizer, "train")
+    ratios = lr_ratios(stepper.optimizer)
+    measured = Measured()
+    pending: list[StepResult] = []
+    if not stepper.network.training:
+        stepper.network.train()
+    switch(stepper.optimizer, "train")
     began = perf_counter()
-    for lr, parts in zip(lrs, batches, strict=False):
-        for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
-            group["lr"] = lr * ratio
-        pending.append(_step(model, optimizer, parts, loss_fn))
-        measured.samples.append(sum(map(count_samples, parts)))
+    for lr, parts in zip(lrs, steps, strict=False):
+        set_lrs(stepper.optimizer, [lr * ratio for ratio in ratios])
+        samples = sum(part.samples for part in parts)
+        pending.append(stepper.step(parts, samples * _processes()))
+        measured.samples.append(samples)
         if len(pending) == FLUSH_STEPS:
             _flush(pending, measured)
             if steps_before_divergence(measured.loss, STOP_BETA) < len(measured.loss):
@@ -89,84 +93,109 @@ def train_briefly(
 
 
 def lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
-    """The learning rate of each parameter group in units of the first one's."""
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    """The learning rate of each parameter group in units of the first one's.
+
+    Where a scheduler has set a rate to 0, as the first step of a warm-up does, the rates that it began with count.
+    """
+    groups = optimizer.param_groups
+    if any(group.get("lr") is None for group in groups):
+        raise ValueError(
+            f"`optimizer` ({type(optimizer).__name__}) sets its own learning rates: a group's lr is None, so that "
+            "there is none to test"
+        )
+    if len(groups) == 1:
+        return [1.0]
+    rates = base_rates(optimizer)
     if not rates[0] > 0:
         raise ValueError(
-            f"the lr of the first parameter group (={rates[0]}) must be positive: groups keep their ratios"
+            f"the lr of the first parameter group (={rates[0]}) must be positive: groups keep their ratios to it"
         )
     return [rate / rates[0] for rate in rates]
 
 
-def in_groups(data: Iterable[Any], count: int) -> Iterator[list[Any]]:
-    """So many batches a step, epoch after epoch; an epoch's last step takes what is left."""
-    while True:
-        groups = _grouped(iter(data), count)
-        first = next(groups, [])
-        if len(first) < count:
-            raise ValueError(f"a step takes {count} batches, but `data` has {len(first)} in an epoch")
-        yield first
-        yield from groups
+def base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    """The learning rates of the groups, or those that a scheduler began with where it has set one to 0."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    if all(rates) or not all("initial_lr" in group for group in optimizer.param_groups):
+        return rates
+    return [float(group["initial_lr"]) for group in optimizer.param_groups]
 
 
-def _grouped(batches: Iterator[Any], count: int) -> Iterator[list[Any]]:
-    while group := list(islice(batches, count)):
-        yield group
+def set_lrs(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+    """Set the rate of each group; one that is a tensor, as compiled steps want it, stays that tensor."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
-def count_samples(batch: Any) -> int:
-    """The length of the first tensor in a batch; 1 where there is none."""
-    if isinstance(batch, torch.Tensor):
-        return len(batch)
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
-    return next((count_samples(part) for part in parts), 1)
-
-
-def measure_gradients(model: nn.Module, batches: Sequence[Any], loss_fn: LossFn) -> GradientSquares:
+def measure_gradients(
+    model: nn.Module, batches: Sequence[Any], loss_fn: LossFn, *, samples: int | None = None
+) -> GradientSquares:
     """Mean squared norm of the gradient over each batch, and that of the gradient over all of them.
 
+    A weight that a batch does not use has a gradient of zeros there.
+
     Args:
-        model: its weights stay as they are.
+        model: its weights stay as they are; gradients that it has are lost.
         batches: of equal size, two or more.
         loss_fn: as :data:`LossFn`.
+        samples: of a batch; counted when None.
     """
+    loss = UserLoss(loss_fn)
+    size = Counter(batches)(batches[0]) if samples is None else samples
     weights = [p for p in model.parameters() if p.requires_grad]
-    gradients = []
+    # A sum in float64 takes the memory of two gradients; to keep that of every batch would take one for each.
+    sums = [torch.zeros(p.numel(), dtype=_wide(p), device=p.device) for p in weights]
+    squares = []
     for batch in batches:
-        given = loss_fn(model, batch)
-        loss = given[0] if isinstance(given, tuple) else given
-        parts = torch.autograd.grad(loss, weights, allow_unused=True)
-        gradients.append(torch.cat([part.flatten() for part in parts if part is not None]))
-    stacked = torch.stack(gradients).double()
-    size = count_samples(batches[0])
-    small, big = stacked.square().sum(1).mean(), stacked.mean(0).square().sum()
-    return GradientSquares(size, size * len(batches), float(small), float(big))
+        model.zero_grad(set_to_none=True)
+        loss(model, batch).loss.backward()  # type: ignore[no-untyped-call]
+        square = 0.0
+        for p, total in zip(weights, sums, strict=True):
+            if p.grad is not None:
+                gradient = p.grad.to_dense().flatten()
+                for part, addend in zip(total.split(PIECE), gradient.split(PIECE), strict=True):
+                    part += addend
+                square += _square(gradient)
+        squares.append(square)
+    model.zero_grad(set_to_none=True)
+    count = len(batches)
+    big = sum(map(_square, sums)) / count**2
+    return GradientSquares(size, size * count, sum(squares) / count, big)
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, parts: Sequence[Any], loss_fn: LossFn) -> torch.Tensor:
-    """One optimizer step; loss and, where there is one, accuracy of all parts, weighted by their samples."""
-    optimizer.zero_grad()
-    counts = [count_samples(part) for part in parts] if len(parts) > 1 else [1]
-    measured = []
-    for part, count in zip(parts, counts, strict=True):
-        given = loss_fn(model, part)
-        values = given if isinstance(given, tuple) else (given,)
-        share = count / sum(counts)
-        (values[0] if share == 1 else values[0] * share).backward()  # type: ignore[no-untyped-call]
-        measured.append(torch.stack([value.detach() for value in values]) * share)
-    optimizer.step()
-    return measured[0] if len(measured) == 1 else torch.stack(measured).sum(0)
+def _square(values: torch.Tensor) -> float:
+    """The sum of squares, in the wide type."""
+    squares = [piece.to(_wide(values)).square().sum() for piece in values.split(PIECE)]
+    return float(torch.stack(squares).sum())
 
 
-def _flush(pending: list[torch.Tensor], measured: Measured) -> None:
+def _wide(weights: torch.Tensor) -> torch.dtype:
+    """The type in which gradients are summed; some devices have no float64."""
+    return torch.float32 if weights.device.type == "mps" else torch.float64
+
+
+def _processes() -> int:
+    is_started = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if is_started else 1
+
+
+def _flush(pending: list[StepResult], measured: Measured) -> None:
     """Read the pending values from the device; under DistributedDataParallel their means over all ranks."""
     if not pending:
         return
-    values = torch.stack(pending)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    columns = [torch.stack([result.loss for result in pending])]
+    if all("accuracy" in result.sums for result in pending):
+        columns.append(torch.stack([result.sums["accuracy"] for result in pending]).to(columns[0].dtype))
+    values = torch.stack(columns)
+    if _processes() > 1:
         torch.distributed.all_reduce(values)
-        values = values / torch.distributed.get_world_size()
-    columns = values.T.tolist()
-    measured.loss += columns[0]
-    measured.accuracy += columns[1] if len(columns) > 1 else []
+        values = values / _processes()
+    losses, *correct = values.tolist()
+    measured.loss += losses
+    if correct:
+        counts = measured.samples[-len(pending) :]
+        measured.accuracy += [right / count for right, count in zip(correct[0], counts, strict=True)]
     pending.clear()

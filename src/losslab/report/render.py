@@ -41,7 +41,7 @@ TITLE = "How networks train, and what they cost"
 """Of a page of several studies."""
 
 
-def write_report(folder: Path, *, figures: Path | None = None) -> Path:
+def write_report(folder: Path | str, *, figures: Path | None = None) -> Path:
     """Write ``report.html`` and the figures of a study, or of all studies in a folder, from their records alone.
 
     Args:
@@ -53,6 +53,7 @@ def write_report(folder: Path, *, figures: Path | None = None) -> Path:
         InvalidInput: when the folder holds no study, or cannot be written.
         StoreError: when its files cannot be understood.
     """
+    folder = Path(folder)
     figures = figures or folder / "figures"
     shown: dict[str, Figure] = {}
     links = os.path.relpath(figures, folder)

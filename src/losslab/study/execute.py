@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -73,21 +74,34 @@ class StageSkipped:
 Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
 
 
-def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine = LOCAL) -> Iterator[Progress]:
-    """Do what is missing of a plan in its folder and yield the progress.
+def execute(
+    plan: Plan,
+    folder: StudyFolder | Path | str,
+    facts: dict[str, Any] | None = None,
+    engine: Engine = LOCAL,
+) -> Iterator[Progress]:
+    """Do what is missing of a plan in its folder and yield the progress; nothing is done before that is asked for.
 
     Runs that need what an earlier stage did not find are left out; study.json says why.
 
     Args:
         plan: what to run.
-        folder: where the runs go; another process is kept out of it meanwhile.
+        folder: where the runs go, made when absent; another process is kept out of it meanwhile.
         facts: further entries for study.json, such as the command.
         engine: where the runs are done.
     Raises:
+        InvalidInput: when the folder cannot be written.
         StoreError: when another process works in the folder.
+    Example:
+        >>> import losslab
+        >>> study = losslab.load_study("adaptive-optimizers")
+        >>> plan = losslab.plan(study, budget_seconds=600)  # doctest: +SKIP
+        >>> list(losslab.execute(plan, "runs/mine"))  # doctest: +SKIP
     """
+    folder = folder if isinstance(folder, StudyFolder) else StudyFolder(Path(folder))
+    folder.prepare()
     with folder.lease():
-        session = _Session(plan, folder, facts, engine)
+        session = _Session(plan, folder, facts or {}, engine)
         try:
             yield from _run_stages(session)
             session.facts["ended"] = _now()

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from losslab.analysis.clocks import Clock
 from losslab.analysis.sentences import why_absent
-from losslab.ranges import BatchRange
-from losslab.ranges.batch_evidence import Evidence
-from losslab.ranges.shape import Shape, batch_shape, lr_shape
+from losslab.ranges import BatchRange, Evidence
 from losslab.studies.learning_rate_and_batch_size.batch_range import RangeFindings, is_within, range_findings
+from losslab.studies.learning_rate_and_batch_size.curve_shape import Shape, batch_shape, lr_shape
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings
 from losslab.studies.learning_rate_and_batch_size.times import by_clock, clock_of, clock_remark
 from losslab.study.findings import batch_range_of

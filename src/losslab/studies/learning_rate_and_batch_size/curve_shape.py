@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from losslab.ranges.batch import BatchRange
-from losslab.ranges.lr import LrRange
+from losslab.ranges import BatchRange, LrRange
 
 Shape = Literal["flat", "falling", "valley"]
 

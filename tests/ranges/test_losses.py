@@ -1,0 +1,161 @@
+"""What a loss function returns is read where it is clear; what does not suit cross-entropy is asked about."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from own_network import loader, plain
+from torch import nn
+from torch.nn import functional as F
+
+import losslab
+from losslab.ranges.losses import UserLoss, cross_entropy
+from losslab.tasks.losses import CausalLanguageModel, CrossEntropy
+
+
+def mean_loss(model: nn.Module, batch: Any) -> torch.Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+FORMS: dict[str, Any] = {
+    "tensor": mean_loss,
+    "shape (1,)": lambda m, b: mean_loss(m, b)[None],
+    "dict": lambda m, b: {"loss": mean_loss(m, b), "logits": m(b[0])},
+    "dict with accuracy": lambda m, b: {"loss": mean_loss(m, b), "acc": 0.5},
+    "object": lambda m, b: SimpleNamespace(loss=mean_loss(m, b)),
+    "pair with a float": lambda m, b: (mean_loss(m, b), 0.5),
+    "pair with a tensor": lambda m, b: (mean_loss(m, b), torch.tensor([0.5])),
+    "pair with None": lambda m, b: (mean_loss(m, b), None),
+    "losslab's own": CrossEntropy(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_clear_form_trains_alike(form: str) -> None:
+    model, data = plain(), list(loader())
+    expected = losslab.find_lr(model, data, "adam", loss_fn=mean_loss, steps=20, seeds=1).curve
+    curve = losslab.find_lr(model, data, "adam", loss_fn=FORMS[form], steps=20, seeds=1).curve
+    assert curve.loss == expected.loss
+    assert set(curve.accuracy) == ({0.5} if "with a" in form else set())
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "message"),
+    [
+        (lambda m, b: F.cross_entropy(m(b[0]), b[1], reduction="none"), r"shape \(16,\); return its mean"),
+        (lambda m, b: 0.5, "returned 0.5; return the loss as a tensor"),
+        (lambda m, b: None, "returned None"),
+        (lambda m, b: (mean_loss(m, b), m(b[0])), r"\(loss, tensor of 16x3\); the second value must be the accuracy"),
+        (lambda m, b: (mean_loss(m, b), 0.5, 0.5), "returned 3 values"),
+        (lambda m, b: {"a": mean_loss(m, b), "b": 1}, "a mapping of a, b; it must have a 'loss'"),
+        (lambda m, b: mean_loss(m, b).detach(), "without a gradient"),
+        (nn.CrossEntropyLoss(), r"takes outputs and targets; write `loss_fn=lambda model, batch: criterion\(model"),
+        (nn.CrossEntropyLoss, r"is a class; write `loss_fn=lambda model, batch: CrossEntropyLoss\(\)\(model"),
+        (F.mse_loss, r"write `loss_fn=lambda model, batch: mse_loss\(model\(batch\[0\]\), batch\[1\]\)`"),
+        (lambda outputs: outputs, r"takes \(outputs\); it is called as loss_fn\(model, batch\)"),
+        ("mse", "is 'mse'; give a function"),
+    ],
+)
+def test_what_is_no_loss_is_one_line_that_says_what_to_write(loss_fn: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message) as error:
+        losslab.find_lr(plain(), loader(), "adam", loss_fn=loss_fn, steps=5, seeds=1)
+    assert "\n" not in str(error.value)
+
+
+def linear(outputs: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(10, outputs)
+
+
+def pairs(targets: torch.Tensor) -> list[Any]:
+    inputs = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+    return list(zip(inputs.split(16), targets.split(16), strict=True))
+
+
+def test_soft_labels_train_and_one_hot_ones_as_their_indices() -> None:
+    indices = torch.arange(64) % 4
+    hard = losslab.find_lr(linear(4), pairs(indices), "adam", steps=60, seeds=1).curve
+    one_hot = losslab.find_lr(linear(4), pairs(F.one_hot(indices, 4).float()), "adam", steps=60, seeds=1).curve
+    assert one_hot.loss == pytest.approx(hard.loss, rel=1e-5)
+    assert one_hot.accuracy == hard.accuracy
+    soft = torch.softmax(torch.randn(64, 4, generator=torch.Generator().manual_seed(1)), 1)
+    curve = losslab.find_lr(linear(4), pairs(soft), "adam", steps=60, seeds=1).curve
+    logits = linear(4)(pairs(soft)[0][0]).detach()
+    assert curve.loss[0] == pytest.approx(float(-(soft[:16] * logits.log_softmax(1)).sum(1).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "message"),
+    [
+        (1, torch.randn(64, 1), "a single class is always 0"),
+        (1, torch.arange(64) % 2, "a single class is always 0"),
+        (4, torch.randn(64, 4), "neither class indices nor probabilities"),
+        (4, torch.ones(64, 4), "neither class indices nor probabilities"),
+        (4, torch.randn(64), "neither class indices nor probabilities"),
+        (4, torch.arange(64) % 7, "Target 6 is out of bounds|Target . is out of bounds"),
+        (4, torch.arange(64)[:, None] % 4, "do not suit cross-entropy"),
+        (4, F.one_hot(torch.arange(64) % 4, 4), "do not suit cross-entropy"),
+    ],
+    ids=["regression", "one output", "multi-regression", "multi-hot", "floats", "too many", "a column", "one-hot"],
+)
+def test_targets_that_are_no_labels_are_asked_about(outputs: int, targets: torch.Tensor, message: str) -> None:
+    with pytest.raises(TypeError, match=message) as error:
+        losslab.find_lr(linear(outputs), pairs(targets), "adam", steps=5, seeds=1)
+    assert "give `loss_fn(model, batch)`" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((torch.zeros(2, 10), torch.zeros(2), torch.zeros(2)), r"a tuple of 3, not \(inputs, labels\)"),
+        (({"x": torch.zeros(2, 10)}, torch.zeros(2)), "not two tensors"),
+        (torch.zeros(2, 10), "a Tensor, not"),
+        ((torch.zeros(10), 3), "not two tensors"),
+    ],
+    ids=["triple", "dict of inputs", "tensor", "a sample"],
+)
+def test_batches_that_are_no_pair_ask_for_a_loss_fn(batch: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        losslab.find_lr(linear(4), [batch] * 3, "adam", steps=5, seeds=1)
+
+
+def test_labels_of_a_small_type_are_class_indices_too() -> None:
+    labels = torch.arange(64) % 4
+    curves = [
+        losslab.find_lr(linear(4), pairs(labels.to(kind)), "adam", steps=20, seeds=1).curve.loss
+        for kind in (torch.long, torch.uint8, torch.int32)
+    ]
+    assert curves[0] == curves[1] == curves[2]
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(7, 7)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.table(input_ids) * attention_mask[..., None]
+
+
+def test_a_loss_that_says_what_its_mean_is_over_is_accumulated_by_it() -> None:
+    """Parts with different numbers of tokens give the gradient of the whole batch."""
+    ids = torch.arange(48).reshape(8, 6) % 7
+    mask = (torch.arange(6) < torch.arange(1, 9)[:, None]).long()
+    whole = [{"input_ids": ids, "attention_mask": mask}] * 4
+    parts = [{"input_ids": ids[k : k + 4], "attention_mask": mask[k : k + 4]} for k in (0, 4)] * 4
+    one, two = (
+        losslab.find_lr(Tokens(), data, "sgd", loss_fn=CausalLanguageModel(), accumulate=count, steps=40, seeds=1)
+        for data, count in ((whole, 1), (parts, 2))
+    )
+    assert two.curve.loss == pytest.approx(one.curve.loss, rel=1e-5)
+
+
+def test_the_name_of_a_loss_is_stated() -> None:
+    found = losslab.find_lr(plain(), loader(), "adam", steps=5, seeds=1)
+    assert found.setting is not None
+    assert found.setting.loss == "cross_entropy"
+    assert UserLoss(cross_entropy).name == "cross_entropy"
+    assert UserLoss(CrossEntropy()).name == "CrossEntropy"
