@@ -14,7 +14,7 @@ FIND_BATCH = ("find", "batch", *DATA, *MODEL, "--lr", "0.1", "--sizes", "8,16", 
 SAMPLE = "fashion-mnist-sample"
 
 WRONG = [
-    (TRAIN, ("--batch", "10000"), "--batch (=10000) exceeds the 207 training images of samples:tiny_data"),
+    (TRAIN, ("--batch", "10000"), "exceeds the 207 training samples of samples:tiny_data"),
     (TRAIN, ("--lr", "0,001"), "is no number; write it with a point"),
     (TRAIN, ("--lr", "cosin(1e-3)"), "did you mean 'cosine'"),
     (TRAIN, ("--lr", "0"), "must be a number greater than 0"),

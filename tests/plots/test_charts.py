@@ -9,8 +9,9 @@ import pytest
 from losslab import count
 from losslab.accounting import as_json
 from losslab.plots.charts import batch_figure, by_layer, by_step, growth, lines, lr_figure
-from losslab.plots.figures import Mark, Series, table
+from losslab.plots.figures import Mark, Series
 from losslab.plots.files import write_files
+from losslab.plots.numbers import table
 from losslab.plots.web import to_plotly
 
 

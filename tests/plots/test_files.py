@@ -10,9 +10,10 @@ from PIL import Image
 from losslab.analysis.estimates import Estimate
 from losslab.errors import InvalidInput
 from losslab.plots import charts
-from losslab.plots.figures import Figure, Mark, Series, table
+from losslab.plots.figures import Figure, Mark, Series
 from losslab.plots.files import check_picture, draw, write_files
 from losslab.plots.images import write_rows
+from losslab.plots.numbers import table
 from losslab.plots.web import to_plotly
 
 LINE = Figure("line", "t", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0)),))

@@ -282,8 +282,8 @@ def test_axe_finds_no_barrier(browser: Any, all_studies: Path, axe: Path, scheme
 
 
 @pytest.mark.parametrize("width", [320, 400, 1280])
-def test_the_labels_of_marks_are_apart(browser: Any, mission: Path, width: int) -> None:
-    page, _ = visit(browser, mission, viewport={"width": width, "height": 800})
+def test_the_labels_of_marks_are_apart(browser: Any, all_studies: Path, width: int) -> None:
+    page, _ = visit(browser, all_studies, viewport={"width": width, "height": 800})
     labelled = page.evaluate("""() => [...document.querySelectorAll('.plot')].map(plot => {
         const boxes = [...plot.querySelectorAll('.annotation-text')].map(each => each.getBoundingClientRect());
         const frame = plot.getBoundingClientRect();

@@ -5,19 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.errors import InvalidInput
-from losslab.plots.figures import (
-    LIGHT,
-    Figure,
-    Series,
-    label_shifts,
-    lines_across,
-    log_ticks,
-    mark_labels,
-    name_lines,
-    short,
-    x_range,
-    y_range,
-)
+from losslab.plots.figures import LIGHT, Figure, Series, log_ticks, x_range, y_range
+from losslab.plots.labels import label_shifts, lines_across, mark_labels, name_lines, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

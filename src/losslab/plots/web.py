@@ -5,20 +5,8 @@ from html import escape
 from math import log10
 from typing import Any
 
-from losslab.plots.figures import (
-    Figure,
-    Mark,
-    MarkLabel,
-    Series,
-    label_shifts,
-    lines_across,
-    log_ticks,
-    mark_labels,
-    name_lines,
-    short,
-    x_range,
-    y_range,
-)
+from losslab.plots.figures import Figure, Mark, Series, log_ticks, x_range, y_range
+from losslab.plots.labels import MarkLabel, label_shifts, lines_across, mark_labels, name_lines, short
 
 HEIGHT, ROW = 360, 46
 """Of a whole figure, and of one name where x counts things; pixels."""

@@ -18,8 +18,9 @@ from losslab import __version__
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
 from losslab.plots import charts
-from losslab.plots.figures import DARK, LIGHT, Figure, Mark, describe, numbers, table
+from losslab.plots.figures import DARK, LIGHT, Figure, Mark
 from losslab.plots.files import write_files
+from losslab.plots.numbers import describe, numbers, table
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
 from losslab.reports.algorithm_diagram import block_diagram
