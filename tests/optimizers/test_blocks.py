@@ -118,3 +118,12 @@ def test_a_group_in_which_nothing_has_a_gradient_is_passed_over(text: str) -> No
     optimizer.step()
     assert not optimizer.state[frozen]
     assert not torch.equal(used, torch.ones(2))
+
+
+@pytest.mark.parametrize("text", ["rmsprop", "nadam"])
+def test_a_copy_of_the_optimizer_steps(text: str) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    copied = deepcopy(choose(text).build([{"params": [weight]}], 0.1))
+    copied.step()
+    assert not torch.equal(copied.param_groups[0]["params"][0], weight)
