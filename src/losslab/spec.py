@@ -136,8 +136,8 @@ class Run(Frozen):
     weight_decay: NonNegativeFloat = 0.0
     """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
     parameter_groups: Annotated[str, AfterValidator(_known_function)] | None = None
-    """`module:function`: takes the model and gives groups like torch's. `lr_scale` in a group is a factor on its lr; a
-    group without `weight_decay` has the run's."""
+    """The function that gives groups like torch's for the model, as ``module:function``. `lr_scale` in a group is a
+    factor on its lr; a group without `weight_decay` has the run's."""
     epochs: PositiveFloat | None = None
     steps: PositiveInt | None = None
     evaluate: Literal["epoch", "end"] = "epoch"

@@ -118,3 +118,12 @@ def test_a_group_in_which_nothing_has_a_gradient_is_passed_over(text: str) -> No
     optimizer.step()
     assert not optimizer.state[frozen]
     assert not torch.equal(used, torch.ones(2))
+
+
+@pytest.mark.parametrize("text", ["rmsprop", "nadam"])
+def test_a_copy_of_the_optimizer_steps(text: str) -> None:
+    copied = deepcopy(choose(text).build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1))
+    weight = copied.param_groups[0]["params"][0]
+    weight.grad = torch.ones(2)
+    copied.step()
+    assert not torch.equal(weight, torch.ones(2))

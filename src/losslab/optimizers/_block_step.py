@@ -21,12 +21,13 @@ class BlockStep(torch.optim.Optimizer):
     """Options of a group that the rule takes as they are."""
     counters: ClassVar[dict[str, float]] = {"step": 0.0}
     """State of one number for each parameter, and its start."""
+    update: Callable[[Rule, Operands], None] = staticmethod(update_in_blocks)
+    """How the rule is applied; of the class, because copies of a torch optimizer keep no attributes of their own."""
 
     def __init__(self, params: Iterable[dict[str, Any]], *, lr: float, **options: Any) -> None:
         if not lr >= 0:
             raise ValueError(f"`lr` (={lr}) must be at least 0")
         super().__init__(params, {"lr": lr, "weight_decay": 0.0, **options})
-        self.update: Callable[[Rule, Operands], None] = update_in_blocks
 
     @staticmethod
     @abstractmethod

@@ -40,7 +40,7 @@ class CompiledUpdate:
     """Updates large tensors one by one and small ones side by side, in flat buffers that hold their state for good."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._state = optimizer.state
+        self._optimizer = optimizer
         self._shelves: dict[tuple[int, ...], Shelf] = {}
 
     def __call__(self, rule: Rule, operands: Operands) -> None:
@@ -85,7 +85,7 @@ class CompiledUpdate:
             shelf = self._shelves[key] = Shelf(weights, slots)
             for index, parameter in enumerate(weights):
                 for name, views in shelf.slots.items():
-                    self._state[parameter][name] = views[index]
+                    self._optimizer.state[parameter][name] = views[index]
         return shelf
 
 
