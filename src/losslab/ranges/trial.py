@@ -156,7 +156,7 @@ def measure_gradients(
         for p, total in zip(weights, sums, strict=True):
             if p.grad is not None:
                 gradient = p.grad.to_dense().flatten()
-                for part, addend in zip(total.split(PIECE), gradient.split(PIECE), strict=True):
+                for part, addend in zip(torch.split(total, PIECE), torch.split(gradient, PIECE), strict=True):
                     part += addend
                 square += _square(gradient)
         squares.append(square)
@@ -168,7 +168,7 @@ def measure_gradients(
 
 def _square(values: torch.Tensor) -> float:
     """The sum of squares, in the wide type."""
-    squares = [piece.to(_wide(values)).square().sum() for piece in values.split(PIECE)]
+    squares = [piece.to(_wide(values)).square().sum() for piece in torch.split(values, PIECE)]
     return float(torch.stack(squares).sum())
 
 
