@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from losslab.accounting import count
+from losslab.accounting import count, rule
+from losslab.accounting.formulas import times
+from losslab.accounting.propagate import pointwise
+from losslab.accounting.rules import MODULES, RULES
 from losslab.errors import InvalidInput
 
 
@@ -177,3 +180,59 @@ class Branches(nn.Module):
 def test_control_flow_that_needs_data_names_the_line_that_reads_it():
     with pytest.raises(InvalidInput, match=r"test_rules\.py:\d+ \(forward\) reads the values .* leave out"):
         count(Branches(), (3,))
+
+
+class Scan(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight, self.inner = nn.Parameter(torch.zeros(width)), nn.Linear(width, width)
+
+    def forward(self, x):
+        return self.inner(x.cumsum(1)) * self.weight
+
+
+@pytest.fixture
+def known():
+    """The table of rules, put back afterwards."""
+    rules, modules = dict(RULES), dict(MODULES)
+    yield
+    for table, before in ((RULES, rules), (MODULES, modules)):
+        table.clear()
+        table.update(before)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_module_with_a_rule_is_one_row_with_its_own_work_and_all_its_parameters():
+    @rule(Scan)
+    def scan(module, inputs, output):
+        return times(3, *inputs[0].shape)
+
+    ledger = count(nn.Sequential(nn.Linear(4, 4), Scan(4), Scan(4)), (5, 4), batch_size=2)
+    assert [row.name for row in ledger.rows] == ["input", "0", "1", "2"]
+    assert ledger.rows[2].work["macs"] == "3*2*5*4 = 120"
+    assert ledger.macs == 2 * 5 * 4 * 4 + 2 * 120
+    assert ledger.parameters == 20 + 2 * (4 + 20)
+
+
+@pytest.mark.usefixtures("known")
+def test_an_operator_with_a_rule_is_counted():
+    @torch.library.custom_op("losslab_tests::thrice", mutates_args=())
+    def thrice(x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+    thrice.register_fake(torch.empty_like)
+    model = Calls(lambda x: torch.ops.losslab_tests.thrice(x))
+    assert count(model, (2, 7)).status == "partial"
+
+    @rule(torch.ops.losslab_tests.thrice, field=pointwise)
+    def macs(call):
+        return 2 * call.tensors[0].numel()
+
+    ledger = count(model, (2, 7))
+    assert (ledger.status, ledger.macs) == ("complete", 28)
+    assert [seen.size for _, seen in ledger.output_fields[0]] == [1]
+
+
+def test_a_rule_is_for_an_operator_or_a_module():
+    with pytest.raises(TypeError, match="must be an operator"):
+        rule(3)(lambda call: 0)

@@ -157,12 +157,18 @@ def test_memory_is_in_the_models_own_dtype():
     assert (memory.dtype, memory.parameter_bytes) == ("bfloat16", 2 * 36)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), UNet], ids=["mlp", "u-net"]
-)
+def perceptron():
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+
+
+def encoder():
+    return nn.TransformerEncoderLayer(64, 4, 64, batch_first=True, dropout=0.0)
+
+
+@pytest.mark.parametrize("make", [perceptron, UNet, encoder])
 def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
     model = make()
-    shape = (3, 16, 16) if isinstance(model, UNet) else (64,)
+    shape = {perceptron: (64,), UNet: (3, 16, 16), encoder: (20, 64)}[make]
     x = torch.randn(3, *shape)
     with torch.autocast("cpu", torch.bfloat16):
         kept = kept_bytes(model, x)

@@ -8,6 +8,7 @@ from losslab.accounting.ledger import CONVENTION, Ledger
 from losslab.accounting.memory import TrainingMemory, training_memory
 from losslab.accounting.receptive_field import Field, stack_receptive_field
 from losslab.accounting.row import Row
+from losslab.accounting.rules import rule
 
 __all__ = [
     "CONVENTION",
@@ -20,6 +21,7 @@ __all__ = [
     "TrainingMemory",
     "count",
     "gradient_support",
+    "rule",
     "stack_receptive_field",
     "training_memory",
 ]

@@ -1,12 +1,13 @@
 """Mixed precision without data: products in half precision, what needs digits in float32, as `torch.autocast` does."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+_LINEAR = F.linear
 _HALF = frozenset(
     {
         F.linear,
@@ -65,6 +66,19 @@ class Autocast(TorchFunctionMode):
         super().__init__()
         self._dtype, self._device = dtype, device
         self._converted: dict[int, Tensor] = {}
+
+    def __enter__(self) -> Self:
+        # torch's own functions of many steps, such as that of nn.MultiheadAttention, run with modes set aside
+        F.linear = self._linear
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        F.linear = _LINEAR
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def _linear(self, *args: Any, **kwargs: Any) -> Any:
+        return _LINEAR(*self._all(args, torch.float32, self._dtype), **self._all(kwargs, torch.float32, self._dtype))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

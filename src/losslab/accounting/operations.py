@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import ceil, log2
 
-import torch
-
 from losslab.accounting.call import Call
 from losslab.accounting.formulas import NOTHING, Formula, times, units, window_size
 
@@ -53,7 +51,8 @@ def _per_axis(values: list[int]) -> str:
     return _sides(values if len(set(values)) > 1 else values[:1])
 
 
-def _elements(shape: Iterable[int]) -> Formula:
+def elements(shape: Iterable[int]) -> Formula:
+    """The product of the sizes."""
     return times(*([size for size in shape if size != 1] or [1]))
 
 
@@ -110,7 +109,7 @@ def _fft(call: Call) -> Work:
     """A fast transform combines all elements once for every halving of the transformed sizes."""
     source = max((call["self"], call.outputs[0]), key=lambda tensor: tensor.numel())
     halvings = sum(ceil(log2(max(2, source.shape[dim]))) for dim in call["dim"])
-    return Work("fft", operations=times(*_elements(source.shape).parts, halvings), detail=call.name)
+    return Work("fft", operations=times(*elements(source.shape).parts, halvings), detail=call.name)
 
 
 def _deformable(call: Call) -> Work:
@@ -124,7 +123,7 @@ def _deformable(call: Call) -> Work:
 def _roi_align(call: Call) -> Work:
     """Samples of every cell are averaged; with no fixed number of samples, one for each cell is told."""
     samples = max(1, call["sampling_ratio"]) ** 2
-    return Work("pool", operations=times(*_elements(call.shape).parts, samples), detail="region of interest")
+    return Work("pool", operations=times(*elements(call.shape).parts, samples), detail="region of interest")
 
 
 def _trilinear(call: Call) -> Work:
@@ -148,11 +147,11 @@ def _pool(call: Call) -> Work:
 
 
 def _reads_input(kind: str) -> Callable[[Call], Work]:
-    return lambda call: Work(kind, operations=_elements(call.tensors[0].shape))
+    return lambda call: Work(kind, operations=elements(call.tensors[0].shape))
 
 
 def _makes_output(kind: str) -> Callable[[Call], Work]:
-    return lambda call: Work(kind, operations=_elements(call.shape), detail=call.name)
+    return lambda call: Work(kind, operations=elements(call.shape), detail=call.name)
 
 
 def _free(kind: str) -> Callable[[Call], Work]:
@@ -163,7 +162,7 @@ def _kinds(make: Callable[[str], Callable[[Call], Work]], kind: str, names: str)
     return dict.fromkeys(names.split(), make(kind))
 
 
-_RULES: dict[str, Callable[[Call], Work]] = {
+WORK: dict[str, Callable[[Call], Work]] = {
     "convolution": _convolution,
     "mm": _product("self", "mat2"),
     "addmm": _product("mat1", "mat2"),
@@ -240,16 +239,3 @@ _RULES: dict[str, Callable[[Call], Work]] = {
     ),
 }
 """Operation -> its work. Most elementwise operations are known by torch's own tag, views by their schema."""
-
-
-def work_of(call: Call) -> Work:
-    """The kind and the arithmetic of an operation."""
-    if call.name in _RULES:
-        return _RULES[call.name](call)
-    if call.elementwise:
-        return Work("elementwise", operations=_elements(call.shape), detail=call.name)
-    if not call.tensors:
-        return Work("create")
-    if call.operation.is_view or torch.Tag.inplace_view in call.operation.tags:
-        return Work("view")
-    return Work(call.name, counted=False)

@@ -13,7 +13,6 @@ from losslab.accounting.axes import (
     Factor,
     combined,
     gathered,
-    lost,
     mixed,
     permuted,
     plain,
@@ -28,17 +27,8 @@ Step = Callable[[Field], Field | None]
 Rule = Callable[[Call, Tensor], Axes]
 
 
-def axes_of(call: Call, output: Tensor) -> Axes:
-    """The axes of one result of an operation."""
-    shape = tuple(output.shape)
-    rule = _RULES.get(call.name) or (_pointwise if call.elementwise else None)
-    result = rule(call, output) if rule else None
-    if result is None or result.shape != shape:
-        return lost(map(call.axes, call.tensors), shape)
-    return result
-
-
-def _pointwise(call: Call, output: Tensor) -> Axes:
+def pointwise(call: Call, output: Tensor) -> Axes:
+    """Of an operation whose elements each depend on those at their own position."""
     return combined([call.axes(tensor) for tensor in call.tensors], output.shape)
 
 
@@ -233,7 +223,7 @@ def _named(rule: Rule, names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split(), rule)
 
 
-_RULES: dict[str, Rule] = {
+AXES: dict[str, Rule] = {
     "convolution": _convolution,
     "mm": _product("self", "mat2"),
     "addmm": _product("mat1", "mat2"),

@@ -14,10 +14,10 @@ from losslab.accounting.dtypes import check_dtypes
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
 from losslab.accounting.known import Known, Tensors
-from losslab.accounting.operations import APART, SILENT, Work, work_of
+from losslab.accounting.operations import APART, SILENT, Work
 from losslab.accounting.place import Place, check_integers
-from losslab.accounting.propagate import axes_of
 from losslab.accounting.receptive_field import Field
+from losslab.accounting.rules import MODULES, axes_of, module_work, work_of
 from losslab.accounting.steps import Step, Trace
 from losslab.accounting.values import reads_values
 
@@ -31,10 +31,33 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._place, self._include_bias = place, include_bias
         self._parameters = dict(model.named_parameters())
         self._order = {name: index for index, name in enumerate(self._parameters)}
-        self._tensors = Tensors({id(parameter): name for name, parameter in self._parameters.items()})
+        self._names = {id(parameter): name for name, parameter in self._parameters.items()}
+        self._tensors = Tensors(self._names)
+        self._inside: list[tuple[int, set[str]]] = []
         self._fed: dict[int, str] = {}
         self._claimed: set[str] = set()
         self._complex = False
+
+    def follow(self, model: nn.Module) -> None:
+        """Have modules with a rule of their own be one step each."""
+        for module in model.modules():
+            if type(module) in MODULES:
+                module.register_forward_pre_hook(self._entered)
+                module.register_forward_hook(self._left, prepend=True)
+
+    def _entered(self, _module: nn.Module, _inputs: Any) -> None:
+        self._inside.append((len(self.trace.steps), self._claimed.copy()))
+
+    def _left(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """In place of the steps within, one with the work of the rule and all parameters of the module."""
+        before, claimed = self._inside.pop()
+        del self.trace.steps[before:]
+        names = [self._names[id(parameter)] for parameter in module.parameters() if id(parameter) in self._names]
+        self._claimed = claimed
+        parameters, work = self._claim(frozenset(names), Work("custom")), module_work(module, inputs, output)
+        result = tensors_in(output)[0]
+        place, axes = self._place, self._tensors[result].axes
+        self.trace.steps.append(Step(place.module, place.visit, work, tuple(result.shape), parameters, axes))
 
     def feed(self, entry: Input, tensor: Tensor) -> None:
         """Note an input: its axes are those after the channel, or the only one."""

@@ -38,6 +38,7 @@ def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bo
             return recorder.trace
         materialise(twin, place, inputs, batch_size)
         recorder = Recorder(twin, place, Trace(inputs), include_bias=include_bias)
+        recorder.follow(twin)
         tensors = fed(twin, inputs, batch_size, with_values=with_values)
         for entry, tensor in zip(inputs.each, tensors, strict=True):
             recorder.feed(entry, tensor)
