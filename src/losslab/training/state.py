@@ -24,11 +24,10 @@ from losslab.tasks.metrics import Metric, build_metric, by_name
 from losslab.tasks.samples import Parts, outputs_for, part_positions, samples_of, shape_of_inputs
 from losslab.training.average import Average, new_average
 from losslab.training.precision import check_precision, new_scaler
+from losslab.training.timeline import fit_stride
 
 INITIAL_IMAGES = 5000
 """Training images that a model's first weights are read from, where it reads any."""
-VALIDATION_SAMPLES = 5000
-"""How many training samples are measured in evaluation mode where nothing is held out."""
 
 
 @dataclass
@@ -221,11 +220,6 @@ def _own_parts(run: Run, dataset: TaskData, device: torch.device, workers: int) 
         validation=validation_part,
         test=None if dataset.test is None else part(dataset.test, "test", None),
     )
-
-
-def fit_stride(training: int, validation: int) -> int:
-    """Every which training sample is measured in evaluation mode: about as many as validate."""
-    return max(1, training // (validation or VALIDATION_SAMPLES))
 
 
 def _check_augment(run: Run, images: Images) -> None:

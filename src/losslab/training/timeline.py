@@ -10,6 +10,9 @@ from losslab.policies import Horizon, batch_schedule, lr_schedule
 from losslab.policies.sizes import batches, sizes_to_see, steps_to_see
 from losslab.spec import Run
 
+VALIDATION_SAMPLES = 5000
+"""How many training samples are measured in evaluation mode where nothing is held out."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -74,6 +77,14 @@ class Timeline:
         for index in range(first, self.total_steps):
             epoch, offset = divmod(self.seen[index], self.training_images)
             yield Step(index, epoch, offset, self.batch_sizes[index], lr(index))
+
+
+def fit_stride(training: int, validation: int) -> int:
+    """The distance between training samples that are measured in evaluation mode: about as many as validate.
+
+    Training takes its sample by it, and study costs predict how many images that is.
+    """
+    return max(1, training // (validation or VALIDATION_SAMPLES))
 
 
 @lru_cache(maxsize=256)
