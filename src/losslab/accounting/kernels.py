@@ -5,7 +5,7 @@ number for each query in place of a matrix of scores, an LSTM on a CPU a workspa
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 Device = Literal["cpu", "cuda"]
+_ATTENTION = F.scaled_dot_product_attention
 _HALVES = (torch.float16, torch.bfloat16)
 _WIDEST_HEAD = 256
 """Of flash attention on CUDA."""
@@ -25,15 +26,30 @@ class FusedKernels(TorchFunctionMode):
         super().__init__()
         self._device = device
 
+    def __enter__(self) -> Self:
+        # torch's own functions of many steps, such as that of nn.MultiheadAttention, run with modes set aside
+        F.scaled_dot_product_attention = self._attend
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        F.scaled_dot_product_attention = _ATTENTION
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and args[0].is_meta:
-            output = _attention(self._device, *args, **kwargs)
-            if output is not None:
-                return output
+        if func is _ATTENTION:
+            return self._attend(*args, **kwargs)
         if func is torch.lstm and self._device == "cpu" and _takes_lstm(args):
             return _lstm(*args)
         return func(*args, **kwargs)
+
+    def _attend(self, query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        output = _attention(self._device, query, *args, **kwargs) if query.is_meta else None
+        if output is not None:
+            return output
+        apart: Tensor = _ATTENTION(query, *args, **kwargs)
+        return apart
 
 
 def _attention(
@@ -126,8 +142,8 @@ class _LstmLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, _: Tensor) -> Any:
-        source, output = context.saved_tensors[:2]
-        weights = context.saved_tensors[7:]
+        source, output, *others = context.saved_tensors
+        weights = others[5:]  # behind four states and the workspace
         scratch = [output.new_empty(*output.shape[:2], 6 * output.shape[2])]  # gradients of gates and of two states
         gradients = torch.empty_like(source), None, *(torch.empty_like(weight) for weight in weights)
         scratch.clear()

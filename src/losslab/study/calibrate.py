@@ -25,10 +25,13 @@ from losslab.training.loop import train
 from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
 from losslab.training.timeline import Timeline
 
+# Paid for every kind of run before a study starts, so no longer than a median of several steps needs.
 CALIBRATION_SECONDS = 0.7
 COPIES_SECONDS = 2.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
+# Two batches of an evaluation, so that its seconds an image are those of full batches.
 CALIBRATION_IMAGES = 2000
+# A run must have a length; the clock ends the measurement long before this one.
 MOST_STEPS = 10**4
 VARIED_SIZES = 96
 """How many of the batch sizes of a run with more than two are taken, from its whole course."""
@@ -38,7 +41,7 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
     """Train a run for a moment and yield what it costs.
 
     Args:
-        run: of the kind whose cost is asked for.
+        run: one of the kind whose cost is measured.
         layout: of images and weights; the usual one of the network when absent.
         compare: whether the other layout is measured, too, where there are convolutions.
     """
@@ -60,7 +63,9 @@ def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
     start_seconds = perf_counter() - began
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
-    seconds = {size: _time_steps(run, dataset, state, size, 1) for size in {sizes[0]: 0, sizes[-1]: 0}}
+    # The cost of a step lies on the line through these two; a constant batch size has one point and no slope.
+    extremes = dict.fromkeys((sizes[0], sizes[-1]))
+    seconds = {size: _time_steps(run, dataset, state, size, 1) for size in extremes}
     if len(sizes) > 2:
         _take_sizes(course, run, dataset, state)
     image_seconds = _time_evaluation(run, dataset, state, parts)
@@ -75,6 +80,7 @@ def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, p
         few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
         samples = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.layout))
     task = make_task(run)
+    # The first pass allocates and prepares the operations that every later evaluation of a run reuses.
     evaluate(state.model, samples, task.loss, task.metrics, run.precision)
     began = perf_counter()
     evaluate(state.model, samples, task.loss, task.metrics, run.precision)
@@ -83,10 +89,12 @@ def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, p
 
 def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset | TaskData, state: TrainState) -> None:
     """A step of some of a run's batch sizes, in their order: what they leave free between them is memory, too."""
-    sizes = course[:: -(-len(course) // VARIED_SIZES)]
-    fractions = [place / len(sizes) for place in range(1, len(sizes))]
-    changes = {"batch": Choice(name="piecewise", values=list(sizes), fractions=fractions), "repeats": 1}
-    for _ in islice(_steps(run.model_copy(update=changes), dataset, state, len(sizes)), len(sizes)):
+    stride = -(-len(course) // VARIED_SIZES)
+    sizes = course[::stride]
+    boundaries = [index / len(sizes) for index in range(1, len(sizes))]
+    batch = Choice(name="piecewise", values=list(sizes), fractions=boundaries)
+    steps = _steps(run.model_copy(update={"batch": batch, "repeats": 1}), dataset, state, len(sizes))
+    for _ in islice(steps, len(sizes)):
         pass
 
 
@@ -97,11 +105,13 @@ def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: Train
     peaks = []
     for count in (1, copies):
         reset_peak_memory()
-        step = _time_steps(run, dataset, state, largest, count)
+        step_seconds = _time_steps(run, dataset, state, largest, count)
         peaks.append(peak_memory())
-    more = at_a_time(run, largest * copies) - at_a_time(run, largest)
-    image_bytes = max(0, peaks[1] - peaks[0]) / max(1, more)
-    return replace(cost, step_seconds=((smallest, seconds), (largest * copies, step)), image_bytes=image_bytes)
+    # Only images in memory together add to the peak: `max_micro_batch` bounds them, whatever the number of copies.
+    added_images = at_a_time(run, largest * copies) - at_a_time(run, largest)
+    image_bytes = max(0, peaks[1] - peaks[0]) / max(1, added_images)
+    line = ((smallest, seconds), (largest * copies, step_seconds))
+    return replace(cost, step_seconds=line, image_bytes=image_bytes)
 
 
 def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int) -> float:
@@ -109,15 +119,18 @@ def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: 
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
     for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):
+        # The state adds up the seconds of all steps; what is new in it is the last one's.
         seconds.append(state.train_seconds - sum(seconds))
         if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
             break
+    # The first step allocates what later ones reuse; a median ignores those that other work interrupts.
     return median(seconds[1:])
 
 
 def _steps(run: Run, dataset: Dataset | TaskData, state: TrainState, count: int) -> Iterator[Steps]:
-    """The steps of a run of so many, one by one, from the first."""
+    """The first steps of a run that is ``count`` steps long, one by one."""
     state.step, state.train_seconds = 0, 0.0
+    # A tiny rate takes as long as the run's own and cannot diverge, which would end the measurement.
     changes = {"steps": count, "epochs": None, "evaluate": "end", "lr": 1e-6}
     records = train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=1)
     return (record for record in records if isinstance(record, Steps))

@@ -1,4 +1,4 @@
-"""What runs cost here: measured for each kind of run by the ways to carry it out, then added up."""
+"""What runs cost on this machine: measured for each kind of run in each layout, then added up."""
 
 import json
 from collections import Counter
@@ -14,11 +14,11 @@ from losslab.spec import Layout, Run
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
 from losslab.study.sizes import part_sizes, training_images
-from losslab.training.timeline import Timeline
+from losslab.training.timeline import Timeline, fit_stride
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
 MARGIN = 0.1
-"""Part of the time that another way than the usual one must save to be taken: less is within what measuring errs by."""
+"""Least relative saving for which a layout or a number of threads that is not the default is used; less is noise."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,13 @@ class Cost:
     worker_seconds: float = 0.0
 
     def of_step(self, images: int) -> float:
-        """Seconds of a step on so many images, copies counted, on the line through what was measured."""
+        """Seconds of a step on so many images, copies counted, on the line through the two measured points."""
         (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
-        return low if large == small else low + (high - low) * (images - small) / (large - small)
+        if large == small:
+            return low
+        # A step costs something whatever its size (calls, the update) and something more for each image.
+        image_seconds = (high - low) / (large - small)
+        return low + image_seconds * (images - small)
 
 
 Costs = Mapping[str, Cost]
@@ -59,7 +63,7 @@ USUAL: Layouts = MappingProxyType({})
 
 
 def network_of(run: Run) -> str:
-    """What a layout is chosen for: the same for all runs of a network on the same data, so that they compare."""
+    """The key of a layout: all runs of a network on the same data have the same one, so that their times compare."""
     return f"{run.model} on {run.data.name}"
 
 
@@ -70,6 +74,7 @@ def kind_of_run(run: Run) -> str:
     """
     fields = run.model_dump(mode="json")
     parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
+    # Added only where it is given: study.json of earlier versions holds the kinds of runs without it.
     if run.parameter_groups is not None:
         parts["parameter_groups"] = run.parameter_groups
     return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
@@ -106,35 +111,38 @@ def at_a_time(run: Run, images: int) -> int:
 def evaluated_images(run: Run) -> int:
     """How many images all evaluations of a run take together."""
     training, validation, test = part_sizes(run)
-    fit = -(-training // max(1, training // (validation or 5000)))
-    return Timeline(run, training).evaluations * (fit + validation) + (test if run.test else 0)
+    fit = len(range(0, training, fit_stride(training, validation)))
+    tested = test if run.test else 0
+    return Timeline(run, training).evaluations * (fit + validation) + tested
 
 
 def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:
-    """The order in which runs keep all workers busy to the end; those of unknown cost keep theirs, in front."""
+    """Order runs so that all workers are busy to the end; those of unknown cost keep their order, in front."""
+    # The sort is stable, and infinity is longer than any known time: a long run begun last would leave workers idle.
     known = {run.id: run_seconds(run, costs) for run in runs if kind_of_run(run) in costs}
     return sorted(runs, key=lambda run: -known.get(run.id, inf))
 
 
 def fastest_layouts(runs: Iterable[Run], measured: Measured) -> dict[str, Layout]:
-    """For each network the layout in which a run of it takes the least time, of a kind that was measured in both.
+    """Choose for each network the layout in which a run of it takes the least time.
 
     The first one measured, the usual one, stays unless the other saves the `MARGIN`.
     """
-    chosen: dict[str, Layout] = {}
+    layouts: dict[str, Layout] = {}
     for run in runs:
         kind, network = kind_of_run(run), network_of(run)
         seconds = {layout: run_seconds(run, {kind: cost}) for layout, cost in measured[kind].items()}
         usual, best = next(iter(seconds)), min(seconds, key=seconds.__getitem__)
-        if network not in chosen or len(seconds) > 1:
-            chosen[network] = best if seconds[best] < (1 - MARGIN) * seconds[usual] else usual
-    return chosen
+        # Kinds measured in one layout compare nothing: they decide only while none measured in both has come.
+        if network not in layouts or len(seconds) > 1:
+            layouts[network] = best if seconds[best] < (1 - MARGIN) * seconds[usual] else usual
+    return layouts
 
 
 def measure_costs(
     runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL, layout: Layout | None = None
 ) -> tuple[dict[str, Cost], dict[str, Layout]]:
-    """The cost of each kind of run among ``runs``, measured here and now, and the layout of each network for it.
+    """Measure the cost of each kind of run among ``runs``, and the layout that it holds for.
 
     Args:
         runs: to be carried out; of each kind the one with most copies is measured.
@@ -148,24 +156,29 @@ def measure_costs(
     measure = partial(_measure, workers=workers, threads=threads, engine=engine)
     measured = measure(runs, layout, compare=layout is None)
     layouts = fastest_layouts(runs, measured)
-    chosen = {kind_of_run(run): layouts[network_of(run)] for run in runs}
+    layout_of_kind = {kind_of_run(run): layouts[network_of(run)] for run in runs}
+    # Both layouts are measured for one kind of each network; its other kinds may lack the one that turned out faster.
     for better in set(layouts.values()):
-        of_this = [run for run in runs if layouts[network_of(run)] == better]
-        measured |= measure([run for run in of_this if better not in measured[kind_of_run(run)]], better, compare=False)
-    return {kind: measured[kind][layout] for kind, layout in chosen.items()}, layouts
+        in_it = [run for run in runs if layouts[network_of(run)] == better]
+        unmeasured = [run for run in in_it if better not in measured[kind_of_run(run)]]
+        measured |= measure(unmeasured, better, compare=False)
+    return {kind: measured[kind][layout] for kind, layout in layout_of_kind.items()}, layouts
 
 
 def _measure(
     runs: Sequence[Run], layout: Layout | None, *, compare: bool, workers: int, threads: int, engine: Engine
 ) -> dict[str, dict[Layout, Cost]]:
     """The costs of each kind; for the kind of each network with the fewest copies those of both layouts."""
+    # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
     compared = {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}
     costs: dict[str, dict[Layout, Cost]] = {}
     busy = min(workers, len(runs))
+    # In whole rounds of the workers: beside an idle one the last kinds would be measured too fast.
+    rounds = -(-len(kinds) // max(busy, 1))
     tasks = [
         Task(kind, CALIBRATE, (run, layout, compared.get(network_of(run)) == kind))
-        for kind, run in islice(cycle(kinds.items()), -(-len(kinds) // max(busy, 1)) * busy)
+        for kind, run in islice(cycle(kinds.items()), rounds * busy)
     ]
     for event in engine.run_tasks(tasks, workers=workers, threads=threads) if tasks else ():
         if isinstance(event, Yielded):
@@ -177,9 +190,10 @@ def _measure(
 
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
-    """One measurement of two: its times, the memory of the larger, the start of the worker that began with it."""
+    """The later of two measurements of a kind, with the larger memory and the shorter start of a worker."""
     if not before:
         return costs
+    # The second kind that a worker measures begins late in its life: the lesser age is what a start takes.
     return {
         layout: replace(
             cost,

@@ -1,6 +1,6 @@
-"""Carry out a plan: stage by stage, each stage's finding feeding the next; what is done already is not done again."""
+"""Carry out a plan, stage by stage: what a stage finds feeds the next, and runs that have ended are not repeated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from losslab.study.sizes import training_images
 from losslab.study.stages import Scale, expand
 from losslab.study.store import ENDED, StudyFolder
 
+# By name: this process hands runs out and never imports torch, which would take seconds and memory.
 RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
 
 
@@ -64,7 +65,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class StageSkipped:
-    """Runs of a stage, or all, cannot be made, because an earlier stage did not find what they need."""
+    """Some or all runs of a stage cannot be built, because an earlier stage did not find what they need."""
 
     stage: str
     runs: int
@@ -124,9 +125,10 @@ class _Session:
     def __post_init__(self) -> None:
         self.stages = [(stage.stage, stage.runs) for stage in self.plan.stages]
         before = self.folder.plan if (self.folder.path / "study.json").exists() else {}
-        same = before.get("spec") == self.plan.study.model_dump(mode="json")
-        same = same and before.get("budget_seconds") == self.facts.get("budget_seconds")
-        self.before = before if same else {}
+        has_same_spec = before.get("spec") == self.plan.study.model_dump(mode="json")
+        has_same_budget = before.get("budget_seconds") == self.facts.get("budget_seconds")
+        # Times of another study or budget in this folder would be added to those of this one.
+        self.before = before if has_same_spec and has_same_budget else {}
         self.facts = {
             "started": self.before.get("started") or _now(),
             "ended": None,
@@ -149,10 +151,10 @@ def _now() -> str:
 def _run_stages(session: _Session) -> Iterator[Progress]:
     plan, folder = session.plan, session.folder
     findings: dict[str, list[Fields]] = {}
-    for place, stage_plan in enumerate(plan.stages):
+    for index, stage_plan in enumerate(plan.stages):
         stage = stage_plan.stage
         left_out: list[str] = []
-        earlier = [before.stage for before in plan.stages[:place]]
+        earlier = [before.stage for before in plan.stages[:index]]
         runs = tuple(expand(stage, findings, plan.scale, earlier, left_out))
         if left_out:
             session.skipped[stage.name] = "; ".join(left_out)
@@ -160,10 +162,12 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
         if not runs and not stage.count:
             findings[stage.name] = []
             continue
-        session.stages[place] = (stage, runs)
+        session.stages[index] = (stage, runs)
+        # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
         session.write()
         for event in _count_stage(folder, stage) if stage.count else _run_stage(session, stage.name, runs):
-            session.has_trained |= not isinstance(event, StageBegan)
+            if not isinstance(event, StageBegan):
+                session.has_trained = True
             yield event
         if stage.finding:
             results = [read_run(folder.run_folder(run.id)) for run in runs]
@@ -185,15 +189,19 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
     try:
         study = Study.model_validate(facts["spec"])
         scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
-        costs = {
-            kind: Cost(**cost | {"step_seconds": tuple(map(tuple, cost["step_seconds"]))})
-            for kind, cost in facts["costs"].items()
-        }
-        same = facts.get("engine", LOCAL.name) == engine.name
-        workers = facts["workers"] if same else engine.slots(facts["threads"])
+        costs = {kind: _read_cost(cost) for kind, cost in facts["costs"].items()}
+        # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
+        goes_on_there = facts.get("engine", LOCAL.name) == engine.name
+        workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
         return plan_at(study, scale, costs, workers, facts["threads"], facts.get("layouts") or {})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
+
+
+def _read_cost(cost: dict[str, Any]) -> Cost:
+    # JSON has no tuples, and a Cost that is read back must equal the one that was written.
+    points = tuple(map(tuple, cost["step_seconds"]))
+    return Cost(**cost | {"step_seconds": points})
 
 
 def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
@@ -212,13 +220,14 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
             yield RunRecorded(stage, run, event.value)
         elif isinstance(event, Ended):
             run_folder = folder.run_folder(run.id)
+            # A worker writes its run's status; one that was killed, or is on a machine without this folder, has not.
             if run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
                 run_folder.fail(run, event.error or "it left nothing here; does its machine share this folder?")
             yield RunEnded(stage, run, read_run(run_folder))
 
 
 def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
-    """Counting takes no time to speak of, so that it is done here; only then is torch imported."""
+    """Count the networks of a stage in this process, since that takes a moment; torch is imported only then."""
     missing = [count for count in stage.count if not folder.count_path(count.id).exists()]
     yield StageBegan(stage.name, (), stage.count, len(missing))
     for count in missing:
@@ -226,7 +235,7 @@ def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
 
         try:
             yield Counted(stage.name, count, count_into(count, folder.count_path(count.id)))
-        except Exception as error:  # a user's network may raise anything, and is to stop no other
+        except Exception as error:  # a user's network may raise anything, and must not stop the others
             yield Counted(stage.name, count, None, str(error) or type(error).__name__)
 
 
@@ -301,13 +310,17 @@ def stage_scale(planned: StagePlan) -> str:
     if runs[0].model != full[0].model:
         parts.append(f"{runs[0].model} in place of {full[0].model}")
     for unit in ("epochs", "steps"):
-        length, asked = (max((getattr(run, unit) or 0 for run in some), default=0) for some in (runs, full))
-        if asked:
-            parts.append(_of(length, asked, unit))
-    planned_images, asked_images = (max(training_images(run) for run in some) for some in (runs, full))
-    parts.append(_of(planned_images, asked_images, "images"))
+        full_length = _longest(full, unit)
+        if full_length:
+            parts.append(_of(_longest(runs, unit), full_length, unit))
+    parts.append(_of(max(map(training_images, runs)), max(map(training_images, full)), "images"))
     return ", ".join(parts)
 
 
-def _of(planned: float, asked: float, unit: str) -> str:
-    return f"{planned:,g} {unit}" if planned == asked else f"{planned:,g} of {asked:,g} {unit}"
+def _longest(runs: Sequence[Run], unit: str) -> float:
+    """The most epochs or steps of a run; 0 where all are given in the other unit."""
+    return max((getattr(run, unit) or 0 for run in runs), default=0)
+
+
+def _of(planned: float, full: float, unit: str) -> str:
+    return f"{planned:,g} {unit}" if planned == full else f"{planned:,g} of {full:,g} {unit}"

@@ -1,4 +1,4 @@
-"""Fields of runs by dotted path: reading them, and which of them tell runs apart."""
+"""Fields of runs by dotted path: read them, and find those in which runs differ."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -91,6 +91,7 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 
 def _label(spec: Fields, fields: Sequence[str]) -> str:
     values = {path: get_field(spec, path) for path in fields}
+    # None and 0 say that something is off; the runs that have it on say so in their labels.
     return " ".join(_shown(path, value) for path, value in values.items() if value not in (None, 0.0))
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -18,16 +19,16 @@ def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
 
     Args:
         results: the runs of a stage.
-        group: dotted fields of a run that tell the groups apart.
+        group: dotted fields of a run that are equal within a group.
     """
     return [_best(members).run.model_dump(mode="json") for members in _groups(_complete(results), group)]
 
 
 def _complete(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs that are done and whose spec is done for every other seed, too."""
-    by_spec = _by_spec(results)
-    complete = [members for members in by_spec.values() if len(done(members)) == len(members)]
-    return [result for members in complete for result in members]
+    # A mean over the seeds that survived would favour a spec whose bad seeds diverged.
+    complete = [members for members in _by_spec(results).values() if len(done(members)) == len(members)]
+    return list(chain.from_iterable(complete))
 
 
 def _best(results: Sequence[RunResult]) -> RunResult:
@@ -41,7 +42,8 @@ def _by_spec(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """Runs that differ in their seed alone, together."""
     specs: dict[str, list[RunResult]] = defaultdict(list)
     for result in results:
-        specs[result.run.model_copy(update={"seed": 0}).id].append(result)
+        spec = result.run.model_copy(update={"seed": 0})
+        specs[spec.id].append(result)
     return specs
 
 
@@ -56,7 +58,7 @@ def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
 
     Args:
         results: ramps of the learning rate, or runs at constant rates, over any number of seeds.
-        group: dotted fields of a run that tell the groups apart.
+        group: dotted fields of a run that are equal within a group.
     """
     found = []
     for runs in _groups(_conclusive(results), group):
@@ -95,6 +97,7 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
     by_size: dict[Any, list[Trace]] = defaultdict(list)
     for result in sorted(_conclusive(results), key=lambda result: result.run.seed):
         by_size[result.run.batch].append(_trace(result))
+    # A size that lacks a seed is left out: its mean over the other seeds would not compare.
     seeds = max(map(len, by_size.values()), default=0)
     sizes = sorted(size for size, traces in by_size.items() if len(traces) == seeds)
     return find_batch_range(sizes, by_size.__getitem__) if len(sizes) > 1 else None
@@ -113,7 +116,9 @@ def _groups(results: Sequence[RunResult], group: Sequence[str]) -> list[list[Run
     """Runs that are equal in some fields, together."""
     groups: dict[tuple[str, ...], list[RunResult]] = defaultdict(list)
     for result in results:
-        groups[tuple(repr(field_of(result, path)) for path in group)].append(result)
+        # Values may be lists, which cannot be keys of a dict; their texts can.
+        key = tuple(repr(field_of(result, path)) for path in group)
+        groups[key].append(result)
     return list(groups.values())
 
 

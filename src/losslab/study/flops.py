@@ -20,6 +20,7 @@ from losslab.tasks.samples import first_batch, samples_of
 from losslab.training.state import model_arguments
 from losslab.training.timeline import Timeline
 
+# More than one, for layers that need a batch; few, since the operations of a sample are all that is wanted.
 SAMPLES = 8
 TRAINING_FLOPS, EVALUATION_FLOPS = 6, 2
 """For each multiply-accumulate of the forward pass: a product and a sum, and the backward pass takes twice as many."""

@@ -1,8 +1,9 @@
-"""A study small enough to keep: its plan, the runs that ended, losses of long ones thinned, a manifest of its files."""
+"""Pack a study for keeping: its plan, the runs that ended, losses of long ones thinned, a manifest of its files."""
 
 import json
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from statistics import fmean
@@ -14,9 +15,9 @@ from losslab.records import Record, Steps, is_finite, to_row
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
 WHOLE_STEPS = 5000
-"""Runs of at most so many steps keep the loss of each; a range test reads them one by one."""
+"""Runs of at most so many steps keep the loss of every step; a range test reads them step by step."""
 THINNED_ENTRIES = 2000
-"""Means that take the place of a longer run's losses, about."""
+"""About how many means replace the losses of a longer run."""
 MANIFEST = "pack.json"
 
 
@@ -49,6 +50,7 @@ def pack(folder: StudyFolder, target: Path) -> list[str]:
             if folder.count_path(count_id).exists():
                 _copy(folder.count_path(count_id), packed.count_path(count_id))
     packed.write_plan(plan)
+    # Last, since it vouches for files that must all be written by then.
     write_json(target / MANIFEST, {"files": _digests(target)})
     return left_out
 
@@ -88,6 +90,7 @@ def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: in
     result: list[Record] = []
     pending: list[Steps] = []
     for record in records:
+        # One that has a count holds means already: packing a pack changes nothing.
         if isinstance(record, Steps) and record.count is None and is_finite(record):
             pending.append(record)
             continue
@@ -102,15 +105,19 @@ def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: in
 
 def _in_windows(records: list[Steps], window: int) -> Steps:
     """Consecutive records as one, an entry for each window of steps."""
-    sizes = [size for record in records for size in record.batch_size]
+    sizes = list(chain.from_iterable(record.batch_size for record in records))
+    rates = list(chain.from_iterable(record.lr for record in records))
+    losses = list(chain.from_iterable(record.loss for record in records))
+    correct = list(chain.from_iterable(record.correct for record in records))
     bounds = [(first, min(first + window, len(sizes))) for first in range(0, len(sizes), window)]
+    # Times add up along a run, so that those of the last record hold for all.
     last = records[-1]
     return Steps(
         first_step=records[0].first_step,
-        lr=_means([lr for record in records for lr in record.lr], bounds),
+        lr=_means(rates, bounds),
         batch_size=[round(size) for size in _means(sizes, bounds)],
-        loss=_means([loss for record in records for loss in record.loss], bounds),
-        correct=_means([correct for record in records for correct in record.correct], bounds),
+        loss=_means(losses, bounds),
+        correct=_means(correct, bounds),
         train_seconds=last.train_seconds,
         train_processor_seconds=last.train_processor_seconds,
         gradient_norm=last.gradient_norm,

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from time import monotonic
 
 import psutil
@@ -34,12 +35,14 @@ COUNT_SECONDS = 0.5
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 MEMORY_USE = 0.9
-"""Part of the memory that is available now which the workers may be predicted to hold."""
+"""Part of the available memory that the workers may be predicted to hold."""
+# Each halves the range of shrink, 3: the scale is then exact to less than a thousandth of a unit.
+BISECTIONS = 14
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """The runs of a stage at the chosen scale and what they are predicted to take together."""
+    """The runs of a stage at the study's scale, and the predicted seconds of all."""
 
     stage: Stage
     runs: tuple[Run, ...]
@@ -65,9 +68,14 @@ class Plan:
         return sum(stage.seconds for stage in self.stages)
 
     @property
+    def runs(self) -> list[Run]:
+        """The runs of all stages, in order."""
+        return list(chain.from_iterable(stage.runs for stage in self.stages))
+
+    @property
     def used_layouts(self) -> dict[str, Layout]:
         """The layouts of the networks that are trained at this scale."""
-        networks = dict.fromkeys(network_of(run) for stage in self.stages for run in stage.runs)
+        networks = dict.fromkeys(map(network_of, self.runs))
         return {network: self.layouts[network] for network in networks if network in self.layouts}
 
 
@@ -80,7 +88,7 @@ def plan(
     layout: Layout | None = None,
     engine: Engine = LOCAL,
 ) -> Plan:
-    """A study laid out for an engine: how it runs fastest there is measured, then the scale is chosen that fits.
+    """Lay out a study for an engine: measure what runs fastest there, then take the largest scale that fits.
 
     Args:
         study: what to run.
@@ -96,13 +104,19 @@ def plan(
     if any(number is not None and number < 1 for number in (workers, threads)):
         raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
     began = monotonic()
-    made = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
-    left = None if budget_seconds is None else SAFETY * budget_seconds - (monotonic() - began)
-    scaled = partial(make_plan, study, made.costs, threads=made.threads, layouts=made.layouts, budget_seconds=left)
-    chosen = scaled(workers=made.workers)
-    if workers is None and engine.name == LOCAL.name and (fit := workers_that_fit(chosen)) < chosen.workers:
-        return scaled(workers=fit)
-    return chosen
+    full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
+    seconds_left = None
+    if budget_seconds is not None:
+        seconds_left = SAFETY * budget_seconds - (monotonic() - began)
+    scaled = partial(
+        make_plan, study, full.costs, threads=full.threads, layouts=full.layouts, budget_seconds=seconds_left
+    )
+    planned = scaled(workers=full.workers)
+    # A user's number of workers stands, and a cluster's machines have memory that this process cannot see.
+    if workers is not None or engine.name != LOCAL.name:
+        return planned
+    fit = workers_that_fit(planned)
+    return scaled(workers=fit) if fit < planned.workers else planned
 
 
 def _fastest_plan(
@@ -115,13 +129,18 @@ def _fastest_plan(
 ) -> Plan:
     """The study at full scale, carried out in the way that was measured to be the fastest."""
     scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]  # the floor's networks, all of the grid
-    runs = [run for scale in scales for stage in study.stages for run in expand(stage, scale=scale)]
-    tried = []
-    for crew, each in _crews(study, workers, threads, engine):
-        costs, layouts = measure_costs(runs, workers=crew, threads=each, engine=engine, layout=layout)
-        tried.append(plan_at(study, FULL, costs, crew, each, layouts))
-    best = min(tried, key=lambda made: made.seconds)
-    return best if best.seconds < (1 - MARGIN) * tried[0].seconds else tried[0]
+    runs: list[Run] = []
+    for scale in scales:
+        for stage in study.stages:
+            runs += expand(stage, scale=scale)
+    candidates = []
+    for crew, crew_threads in _crews(study, workers, threads, engine):
+        costs, layouts = measure_costs(runs, workers=crew, threads=crew_threads, engine=engine, layout=layout)
+        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, layouts))
+    best = min(candidates, key=lambda candidate: candidate.seconds)
+    # One thread a worker comes first, and stays unless another number saves more than measuring errs by.
+    usual = candidates[0]
+    return best if best.seconds < (1 - MARGIN) * usual.seconds else usual
 
 
 def _crews(study: Study, workers: int | None, threads: int | None, engine: Engine) -> list[tuple[int, int]]:
@@ -135,14 +154,17 @@ def _crews(study: Study, workers: int | None, threads: int | None, engine: Engin
     cores = engine.slots(1)
     stages = [len(expand(stage)) for stage in study.stages if not stage.count]
     wanted = sorted({cores // min(cores, count) for count in stages if count and cores} - {1})
-    return [(max(1, cores), 1), *((engine.slots(each), each) for each in wanted if engine.slots(each))]
+    # No machine of a cluster may have so many cores, whatever all have together.
+    crews = [(engine.slots(count), count) for count in wanted if engine.slots(count)]
+    return [(max(1, cores), 1), *crews]
 
 
-def workers_that_fit(made: Plan) -> int:
-    """As many of a plan's workers as the memory that is available now is predicted to hold; at least one."""
-    each = made.memory_bytes // made.workers
-    fit = int(MEMORY_USE * psutil.virtual_memory().available) // max(each, 1)
-    return max(1, min(made.workers, fit))
+def workers_that_fit(planned: Plan) -> int:
+    """How many of a plan's workers the available memory is predicted to hold; at least one."""
+    worker_bytes = planned.memory_bytes // planned.workers
+    usable_bytes = int(MEMORY_USE * psutil.virtual_memory().available)
+    fit = usable_bytes // max(worker_bytes, 1)
+    return max(1, min(planned.workers, fit))
 
 
 def make_plan(
@@ -159,27 +181,32 @@ def make_plan(
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
     """
-    made = plan_at(study, FULL, costs, workers, threads, layouts)
-    if budget_seconds is None or made.seconds <= budget_seconds:
-        return made
-    images = max((training_images(run) for stage in made.stages for run in stage.runs), default=1)
+    full = plan_at(study, FULL, costs, workers, threads, layouts)
+    if budget_seconds is None or full.seconds <= budget_seconds:
+        return full
+    images = max(map(training_images, full.runs), default=1)
     least = plan_at(study, _scale(3.0, images), costs, workers, threads, layouts)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "
             f"its smallest scale takes about {duration(least.seconds)} here; give it more time or lower its floors"
         )
+    # The less of a study is run the less time it takes, so that bisection finds the least shrink that fits.
     fits, exceeds = 3.0, 0.0
-    for _ in range(14):
+    for _ in range(BISECTIONS):
         middle = (fits + exceeds) / 2
-        made = plan_at(study, _scale(middle, images), costs, workers, threads, layouts)
-        fits, exceeds = (middle, exceeds) if made.seconds <= budget_seconds else (fits, middle)
+        candidate = plan_at(study, _scale(middle, images), costs, workers, threads, layouts)
+        if candidate.seconds <= budget_seconds:
+            fits = middle
+        else:
+            exceeds = middle
     return plan_at(study, _scale(fits, images), costs, workers, threads, layouts)
 
 
 def _scale(shrink: float, images: int) -> Scale:
     """The scale after shrinking by 0 (full) to 3 (smallest): a unit each for length, images, grid."""
     length, data_part, grid = (min(1.0, max(0.0, shrink - unit)) for unit in range(3))
+    # As powers, so that a step of the bisection is a factor at every length; floors stop each before SMALLEST does.
     return Scale(
         length=SMALLEST**length,
         images=None if data_part == 0 else max(1, round(images * SMALLEST**data_part)),
@@ -188,7 +215,7 @@ def _scale(shrink: float, images: int) -> Scale:
 
 
 def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int, layouts: Layouts = USUAL) -> Plan:
-    """A study at a given scale."""
+    """Lay out a study at a given scale."""
     stages = []
     for stage in study.stages:
         if stage.full_only and scale != FULL:
@@ -200,7 +227,9 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
             durations = sorted((run_seconds(run, costs) for run in runs), reverse=True)
             seconds = worker_seconds(costs) + makespan(durations, workers)  # each stage starts its workers anew
         stages.append(StagePlan(stage, runs, seconds))
-    memory = workers * max((run_memory(run, costs) for stage in stages for run in stage.runs), default=0)
+    trained = chain.from_iterable(stage.runs for stage in stages)
+    # The largest run on every worker at once: no order of the runs can then exceed the prediction.
+    memory = workers * max((run_memory(run, costs) for run in trained), default=0)
     return Plan(study, scale, tuple(stages), costs, workers, threads, layouts, memory)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ class StudyResults:
     @property
     def memory_bytes(self) -> int:
         """The most that the workers may have held together: the largest process, as often as there are workers."""
-        each = (result.memory_bytes for stage in self.stages.values() for result in stage)
-        return max(each, default=0) * int(self.plan.get("workers") or 1)
+        results = chain.from_iterable(self.stages.values())
+        largest = max((result.memory_bytes for result in results), default=0)
+        return largest * int(self.plan.get("workers") or 1)
 
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""
@@ -79,12 +81,13 @@ class StudyResults:
 
 
 def read_run(folder: RunFolder) -> RunResult:
-    """The run in a folder; one whose records cannot be read has the status `unreadable`."""
+    """Read the run in a folder; one whose records cannot be read has the status `unreadable`."""
     try:
         status = folder.status
         records, memory = tuple(folder.records()), status.get("memory_bytes", 0)
         return RunResult(folder.run, status["status"], status["message"], folder.environment, records, memory)
     except StoreError as error:
+        # A report shows the other runs of the study and names this one.
         return RunResult(folder.run, "unreadable", str(error), {}, ())
 
 
@@ -158,5 +161,9 @@ def read_evaluations(folder: Path | str) -> Any:
             spec = flat_fields(result.run.model_dump(mode="json"))
             test = {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
             rows += [identity | spec | asdict(evaluation) | test for evaluation in result.evaluations]
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return tables.frame({key: [row.get(key) for row in rows] for key in columns})
+    # Runs of several methods have different fields: a column is any row's, and empty where a run lacks it.
+    columns: dict[str, list[Any]] = {key: [] for key in chain.from_iterable(rows)}
+    for row in rows:
+        for key, column in columns.items():
+            column.append(row.get(key))
+    return tables.frame(columns)

@@ -1,4 +1,4 @@
-"""How many images the parts of a run have; asked often while planning, so that labels are read once."""
+"""How many images the parts of a run have; kept, since planning needs them for every scale that it tries."""
 
 from functools import lru_cache
 

@@ -1,7 +1,8 @@
-"""Stages to Runs: grids, seeds, references to earlier findings, and the scale a budget allows."""
+"""Expand stages into Runs: grids, seeds, references to earlier findings, and the scale that a budget allows."""
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def study_home(name: str) -> Path:
 
 
 def load_study(name: str) -> Study:
-    """A study by name or TOML file, with every run of every stage checked.
+    """Load a study by its name or TOML file, and check every run of every stage.
 
     Raises:
         InvalidInput: unknown name, unreadable file, or faults, all of them at once.
@@ -65,17 +66,17 @@ def load_study(name: str) -> Study:
     if not name.endswith(".toml") and name not in study_names():
         raise InvalidInput(unknown_name("study", name, study_names()))
     study = read_study(path)
-    found: list[str] = []
-    for place, stage in enumerate(study.stages):
+    faults: list[str] = []
+    for index, stage in enumerate(study.stages):
         try:
             _check_grid(stage, expand(stage))
-            _check_references(stage, study.stages[:place])
+            _check_references(stage, study.stages[:index])
         except (InvalidInput, ValueError, TypeError, AttributeError) as error:
-            found.append(f"stage '{stage.name}': {error}")
-    names = [stage.name for stage in study.stages]
-    found += [f"two stages are named '{name}'" for name in sorted({name for name in names if names.count(name) > 1})]
-    if found:
-        raise InvalidInput(f"{path.name}: {' | '.join(found)}")
+            faults.append(f"stage '{stage.name}': {error}")
+    uses = Counter(stage.name for stage in study.stages)
+    faults += [f"two stages are named '{name}'" for name in sorted(uses) if uses[name] > 1]
+    if faults:
+        raise InvalidInput(f"{path.name}: {' | '.join(faults)}")
     return study
 
 
@@ -93,7 +94,7 @@ def expand(
         findings: what earlier stages found; without them references take their assumed values.
         scale: how much of it.
         earlier: the stages before this one, whose groups tell which finding a run refers to.
-        left_out: receives, once each, the reasons why runs cannot be made for want of a finding; without it they raise.
+        left_out: receives, once each, the reasons why runs lack a finding and are left out; without it they raise.
     """
     groups = {before.name: before.group for before in earlier}
     runs = {}
@@ -105,16 +106,20 @@ def expand(
         except StoreError as error:
             if left_out is None:
                 raise
-            left_out += [str(error)] if str(error) not in left_out else []
+            # All seeds of a point lack the same finding, which is one reason.
+            if str(error) not in left_out:
+                left_out.append(str(error))
             continue
         run = _shrink(make_run(fields), stage, scale)
+        # By identity: grids may overlap, and a run trains once.
         runs[run.id] = run
     return list(runs.values())
 
 
-def _seed(first: Any, place: int) -> Any:
+def _seed(first: Any, index: int) -> Any:
     """The seed of a stage's repeat; a first one that is no whole number stays, for the Run to refuse."""
-    return first + place if type(first) is int else first
+    # isinstance would let True through, and True + 1 is a valid seed.
+    return first + index if type(first) is int else first
 
 
 def _points(stage: Stage, scale: Scale) -> list[Fields]:
@@ -125,10 +130,10 @@ def _points(stage: Stage, scale: Scale) -> list[Fields]:
     first = stage.base.get("seed", 0)
     points = []
     for grid in stage.grid:
-        axes = [[(key, value) for value in _thin(stage, key, values, scale)] for key, values in grid.items()]
-        points += [
-            dict([("seed", _seed(first, seed)), *point]) for point in itertools.product(*axes) for seed in range(seeds)
-        ]
+        axes = [_thin(stage, key, values, scale) for key, values in grid.items()]
+        for values in itertools.product(*axes):
+            # The seed first, so that a grid over seeds overrides it.
+            points += [{"seed": _seed(first, seed)} | dict(zip(grid, values, strict=True)) for seed in range(seeds)]
     return points
 
 
@@ -138,7 +143,8 @@ def _thin(stage: Stage, key: str, values: Any, scale: Scale) -> list[Any]:
         return [values]
     least = min(stage.floor.grid.get(key, len(values)), len(values))
     kept = _share(len(values), least, scale.grid)
-    return [values[round((place + 0.5) * len(values) / kept - 0.5)] for place in range(kept)]
+    # The middles of equal parts of the list: the grid keeps its centre, and all of it is kept where kept is its length.
+    return [values[round((index + 0.5) * len(values) / kept - 0.5)] for index in range(kept)]
 
 
 def _share(count: int, least: int, fraction: float) -> int:
@@ -150,10 +156,10 @@ def _merge(base: Fields, point: Fields) -> Fields:
     fields = _tables(deepcopy(base))
     for path, value in point.items():
         *parents, last = path.split(".")
-        place = fields
+        table = fields
         for key in parents:
-            place = place.setdefault(key, {})
-        place[last] = _tables({last: value})[last]
+            table = table.setdefault(key, {})
+        table[last] = _tables({last: value})[last]
     return fields
 
 
@@ -163,7 +169,10 @@ def _tables(fields: Fields) -> Fields:
 
 
 def _is_choice(key: str, value: Any) -> bool:
-    return key in ("data", "model", "optimizer") or (key in ("lr", "batch") and isinstance(value, str) and "(" in value)
+    if key in ("data", "model", "optimizer"):
+        return True
+    # Without a bracket it is a number, or a reference such as "@search.lr", which is a text until it is resolved.
+    return key in ("lr", "batch") and isinstance(value, str) and "(" in value
 
 
 def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
@@ -201,6 +210,7 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
     changes: Fields = {"model": floor.model or run.model}
     if run.epochs is not None:
         epochs = max(min(floor.epochs, run.epochs), run.epochs * scale.length)
+        # Whole epochs where there are several, since runs are evaluated at their ends.
         changes["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
     if run.steps is not None:
         changes["steps"] = max(min(floor.steps, run.steps), round(run.steps * scale.length))
@@ -212,7 +222,7 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
 
 
 def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
-    """Raise ValueError when the stage has no runs, or its finding cannot be made of them."""
+    """Raise ValueError when the stage has no runs, or they cannot give its finding."""
     if not runs and not stage.count:
         raise ValueError("has no runs; does its grid have an empty list?")
     if not stage.finding:
@@ -220,11 +230,13 @@ def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
     if stage.finding == "best" and any(run.data.validation_fraction == 0 for run in runs):
         raise ValueError("`finding` (='best') needs validation data; raise `data.validation_fraction` above 0")
     for run, key in itertools.product(runs, stage.group):
-        if key not in (known := flat_fields(run.model_dump(mode="json"))):
+        known = flat_fields(run.model_dump(mode="json"))
+        if key not in known:
             raise ValueError(unknown_name("field in `group`", key, known))
 
 
 def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
+    # A stage for full scale alone is missing at any other, and what refers to it would have nothing to start from.
     finders = [before.name for before in earlier if before.finding and not before.full_only]
 
     def check(reference: re.Match[str]) -> None:

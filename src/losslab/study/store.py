@@ -1,4 +1,4 @@
-"""Run folders and study folders: plain text on disk, written so that a crash at any moment loses nothing complete."""
+"""Run folders and study folders: plain text on disk, written so that a crash loses nothing that was complete."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class RunFolder:
 
     @property
     def run(self) -> Run:
-        """The spec that the folder was made for."""
+        """The spec of the run whose folder this is."""
         return make_run(read_json(self.path / "run.json")["run"])
 
     @property
@@ -72,16 +72,18 @@ class RunFolder:
             yield
 
     def fail(self, run: Run, message: str) -> None:
-        """State that the run ended by no doing of its own, such as a process that was killed."""
+        """Mark the run failed from outside, because its process was killed, for example."""
+        # Without its spec a report could not name the run.
         if not (self.path / "run.json").exists():
             self.create(run, {})
         self.set_status("failed", message=message)
 
     @contextmanager
     def appending(self, keep: int = 0) -> "Iterator[RecordWriter]":
-        """Append records after the first ``keep`` rows; rows beyond them, a torn last line too, are cut off."""
+        """Append records after the first ``keep`` rows; cut off later rows and a torn last line."""
         complete = complete_lines(self.records_path)[:keep]
         with self.records_path.open("a+b") as file:
+            # Rows after the checkpoint are of steps that are trained again, and would stand there twice.
             file.truncate(sum(len(line) for line in complete))
             yield RecordWriter(file.fileno(), len(complete))
 
@@ -114,7 +116,7 @@ class RecordWriter:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The folder of a study: study.json (what was asked and planned), runs/, counts/ and, later, the report."""
+    """The folder of a study: study.json (its spec and plan), runs/, counts/ and, later, the report."""
 
     path: Path
 
@@ -142,10 +144,11 @@ class StudyFolder:
         """Make the folder.
 
         Raises:
-            InvalidInput: when it cannot be made or written.
+            InvalidInput: when it cannot be created or written.
         """
         try:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
+            # Tried now: measuring costs takes minutes, after which a refusal would be late.
             write_text(self.path / ".writable", "")
             (self.path / ".writable").unlink()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What one process does with one run: train it into its folder, so that it can stop at any moment and go on."""
+"""Train one run into its folder, so that it can stop at any moment and go on."""
 
 import signal
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoin
 from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
 
+# What a power cut costs at most, against the time of writing weights and optimizer state.
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -44,7 +45,7 @@ def run_in_folder(
 
 
 def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
-    """The state to go on from, how many records belong to it, and why it is no newer one."""
+    """The state to go on from, how many records belong to it, and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
         layout = folder.environment.get("layout")  # the usual one where the record knows none
@@ -55,6 +56,7 @@ def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -
         folder.set_status("out_of_memory", message=str(error))
         raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
+    # Records are synced before a checkpoint, so that only a lost or edited file has fewer; its run would have a gap.
     if rows > len(complete_lines(folder.records_path)):
         rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
         state, rows = new_state(run, dataset, device, layout), 0
@@ -62,7 +64,7 @@ def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -
 
 
 def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int) -> Iterator[Record]:
-    """What a process of torchrun does that is not the first: it trains along and writes nothing."""
+    """Train along as a process of torchrun that is not the first, and write nothing."""
     if folder.status["status"] in ENDED:
         return
     state, _, _ = _restored(run, folder, layout, device)
@@ -114,6 +116,7 @@ def _train_and_save(
             if _goes_on(record):
                 signal_number = distributed.largest(max(stop, default=0), device)
                 if state.step and (signal_number or monotonic() - saved > CHECKPOINT_SECONDS):
+                    # Rows first: a checkpoint on disk must not count on rows that a power cut took.
                     writer.sync()
                     save_checkpoint(folder.path / "checkpoints", state, rows=writer.rows)
                     saved = monotonic()

@@ -39,6 +39,7 @@ class Average:
             return
         self.count += 1
         for name, tensor in model.state_dict().items():
+            # A mean of counters, such as the batches that a normalisation layer has seen, means nothing.
             if tensor.is_floating_point():
                 self.tensors[name].lerp_(tensor, share)
             else:
@@ -51,6 +52,7 @@ class Average:
             return max(1 - float(self.choice.options["decay"]), 1 / (self.count + 1))
         if step < float(self.choice.options["start"]) * total_steps:
             return 0.0
+        # Moving a mean of n values by 1/(n + 1) towards the next one makes it the mean of n + 1.
         return 1 / (self.count + 1)
 
     @contextmanager

@@ -1,8 +1,8 @@
 """Training states on disk: safetensors with a sha256 manifest, written at once, the two newest kept; no pickle.
 
-A checkpoint is a folder ``step-N-row-M`` of ``state.safetensors`` and ``manifest.json``. It is written beside its
-place and renamed into it, so that a folder of that name is complete; the manifest tells a flipped bit, which
-safetensors do not.
+A checkpoint is a folder ``step-N-row-M`` of ``state.safetensors`` and ``manifest.json``. It is written under another
+name and renamed, so that a folder of that name is complete; the manifest reveals a flipped bit, which safetensors do
+not.
 """
 
 import json
@@ -21,6 +21,7 @@ from losslab.files import sync_folder, write_bytes, write_json
 from losslab.training import optimizer_state
 from losslab.training.state import TrainState, Window
 
+# The newest may be found damaged when it is read; the one before it then costs a minute and not the run.
 KEPT = 2
 
 
@@ -28,7 +29,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     """Save a training state; older checkpoints go only when this one has been read back.
 
     Args:
-        folder: the run's ``checkpoints`` folder; made when absent.
+        folder: the run's ``checkpoints`` folder; created when absent.
         state: what to save.
         rows: how many records had been written when the state was taken.
     Raises:
@@ -53,20 +54,24 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     tensors |= optimizer_state.tensors(state.optimizer)
     saved = {key: _in_order(value) for key, value in tensors.items()}
     content = save(saved, metadata={"facts": json.dumps(facts)})
-    place, temporary = folder / f"step-{state.step:09d}-row-{rows:09d}", folder / f".step-{os.getpid()}"
+    checkpoint = folder / f"step-{state.step:09d}-row-{rows:09d}"
+    temporary = folder / f".step-{os.getpid()}"
+    # Of processes that were killed while they wrote; the run's lease keeps every living one out.
     for left_behind in folder.glob(".step-*"):
         shutil.rmtree(left_behind)
     temporary.mkdir()
     write_bytes(temporary / "state.safetensors", [content])
     write_json(temporary / "manifest.json", {"bytes": len(content), "sha256": sha256(content).hexdigest()})
-    shutil.rmtree(place, ignore_errors=True)  # only one that was found invalid can be of the same step and row
-    temporary.rename(place)
+    shutil.rmtree(checkpoint, ignore_errors=True)  # only one that was found invalid can be of the same step and row
+    # Both files are on disk by now, so that the rename, which is atomic, never shows a part of them.
+    temporary.rename(checkpoint)
     sync_folder(folder)
     sync_folder(folder.parent)  # where this folder and the records that the checkpoint counts on have their names
-    _verified(place)
+    # Older ones are the only way back while this one may be damaged, so it is read before they go.
+    _verified(checkpoint)
     for old in checkpoints(folder)[KEPT:]:
         shutil.rmtree(old)
-    return place
+    return checkpoint
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -79,22 +84,23 @@ def load_newest(folder: Path, state: TrainState) -> tuple[int, list[str]]:
 
     Args:
         folder: the run's ``checkpoints`` folder.
-        state: made by ``new_state`` of the same run; left as it is when there is no valid checkpoint.
+        state: from ``new_state`` of the same run; left as it is when there is no valid checkpoint.
     Returns:
         How many records belong to the state (0 when it was left as it is), and why newer checkpoints were passed over.
     """
     rejected: list[str] = []
-    for place in checkpoints(folder):
+    for checkpoint in checkpoints(folder):
         try:
-            return _restore(place, state), rejected
+            return _restore(checkpoint, state), rejected
         except CheckpointCorrupt as error:
             rejected.append(str(error))
     return 0, rejected
 
 
-def _restore(place: Path, state: TrainState) -> int:
-    content = _verified(place)
+def _restore(checkpoint: Path, state: TrainState) -> int:
+    content = _verified(checkpoint)
     tensors = load(content)
+    # safetensors' `load` gives no metadata: a file begins with the length of its JSON header, 8 bytes, then the header.
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
     model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
@@ -115,14 +121,15 @@ def _restore(place: Path, state: TrainState) -> int:
 
 def _in_order(tensor: torch.Tensor) -> torch.Tensor:
     """A copy on the CPU whose elements lie in the order of their indices."""
+    # safetensors refuses channels_last weights and tensors that share memory.
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _verified(place: Path) -> bytes:
-    """The bytes of a checkpoint when they match its manifest."""
-    path = place / "state.safetensors"
+def _verified(checkpoint: Path) -> bytes:
+    """The bytes of a checkpoint, once they match its manifest."""
+    path = checkpoint / "state.safetensors"
     try:
-        manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
         content = path.read_bytes()
         if len(content) != manifest["bytes"]:
             raise CheckpointCorrupt(f"{path}: {len(content):,} bytes in place of {manifest['bytes']:,}")

@@ -42,6 +42,7 @@ def processes() -> int:
 
 def share(count: int) -> range:
     """This process's part of so many images in a row; where they are few, the last processes have none."""
+    # Both bounds rounded up: parts differ by one image at most, and the end of a part is the beginning of the next.
     first, end = (-(-count * number // processes()) for number in (rank(), rank() + 1))
     return range(first, end)
 

@@ -1,4 +1,4 @@
-"""What is measured of a network as it stands: loss and metrics of samples, the penalty of its weights, their hash."""
+"""Measure a network as it stands: loss and metrics of samples, the penalty of its weights, their hash."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from losslab.tasks.metrics import Metric
 from losslab.tasks.samples import EVALUATION_EPOCH, SomeSamples
 from losslab.training.precision import Precision, autocast
 
+# A constant, and not the run's batch: the last bits of a sum depend on how it is cut.
 EVALUATION_IMAGES = 1000
 EVALUATION_SAMPLES = 250
 """Samples of a batch that is evaluated, where they may be larger than images of a few thousand pixels."""
@@ -33,6 +34,7 @@ def evaluate(
     model: nn.Module, samples: SomeSamples, loss: Loss, metrics: Mapping[str, Metric], precision: Precision = "fp32"
 ) -> Scores:
     """Mean loss and metrics in evaluation mode; the mode of every module is left as it was."""
+    # By module: a model's own `train` may keep some in evaluation mode, such as frozen normalisation layers.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     total, items = 0.0, 0.0
@@ -44,7 +46,7 @@ def evaluate(
         items += count
         for name, values in sums_of(metrics, judged).items():
             before = sums.get(name, [0.0] * len(values))
-            sums[name] = [one + other for one, other in zip(before, values.tolist(), strict=True)]
+            sums[name] = [so_far + value for so_far, value in zip(before, values.tolist(), strict=True)]
     for module, training in modes:
         module.training = training
     mean = total / items
@@ -97,12 +99,13 @@ def metric_values(
 
 def penalty(optimizer: torch.optim.Optimizer) -> float:
     """weight_decay/2 times the squared norm of the decayed weights."""
-    return fsum(
-        0.5 * group["weight_decay"] * float(weights.detach().double().square().sum())
-        for group in optimizer.param_groups
-        if group.get("weight_decay")
-        for weights in group["params"]
-    )
+    terms: list[float] = []
+    for group in optimizer.param_groups:
+        # The coefficient of a group; foreign optimizers may have groups without it.
+        half = 0.5 * (group.get("weight_decay") or 0.0)
+        if half:
+            terms += [half * float(weights.detach().double().square().sum()) for weights in group["params"]]
+    return fsum(terms)
 
 
 def weights_sha256(model: nn.Module) -> str:

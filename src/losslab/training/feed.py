@@ -37,7 +37,7 @@ class Orders:
 def feed(
     run: Run, samples: SomeSamples, timeline: Timeline, first: int, device: torch.device
 ) -> Iterator[tuple[Step, Iterator[Part]]]:
-    """Each step from ``first`` on, with the parts of its batch that this process works on, made as they are taken.
+    """The steps from ``first`` on, each with the parts of its batch in this process, which are built as they are taken.
 
     Args:
         run: what is trained.
@@ -51,6 +51,7 @@ def feed(
         for step in timeline.steps(first):
             yield step, image_parts(run, samples, orders.positions(step), step.index)
         return
+    # One iterator over all steps, so that workers read across the border between two of them.
     batches = samples.batches(_selections(run, timeline.steps(first), orders))
     for step in timeline.steps(first):
         counts = _counts(run, step)

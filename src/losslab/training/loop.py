@@ -103,6 +103,7 @@ class _Session:
         clock = _Clock()
         for step, parts in feed(run, self.parts.training, self.timeline, state.step, device):
             due = self.timeline.is_evaluated(step.index + 1)
+            # Known before the step, because the gradient's norm is taken in the last one of a record alone.
             flushing = due or len(pending.steps) + 1 == flush_steps
             with _explained_at_first(step, run, self.dataset), memory_at(step.index), _drawn_for(run, step, device):
                 state.model.train()
@@ -121,6 +122,7 @@ class _Session:
                     yield evaluation
                     if not is_finite(evaluation):
                         raise Diverged(step.index, float("nan"))
+                # The caller has had the record since, and its time is not the run's.
                 clock = _Clock()
 
     def _stepper(self) -> Stepper:
@@ -138,7 +140,7 @@ class _Session:
         )
 
     def evaluation(self) -> Evaluation:
-        """What the state is worth; it takes the window of steps with it."""
+        """Measure the state, and end the window of steps that its training loss is over."""
         began = perf_counter()
         state, metrics = self.state, self.task.metrics
         with memory_at(state.step), at_iterate(state.optimizer):
@@ -149,10 +151,12 @@ class _Session:
         state.eval_seconds += perf_counter() - began
         window, state.window = state.window, Window()
         train_loss = window.mean_loss()
+        trained: dict[str, float | None] = {}
+        # The accuracy of images is kept by step, as their records have it; other tasks have sums of metrics.
         if window.correct:
             trained = {"accuracy": window.accuracy()}
-        else:
-            trained = dict(metric_values(metrics, window.sums, train_loss)) if window.sums or metrics else {}
+        elif window.sums or metrics:
+            trained = dict(metric_values(metrics, window.sums, train_loss))
         samples = self.timeline.seen[state.step]
         return Evaluation(
             step=state.step,
@@ -203,7 +207,7 @@ class _Session:
         return evaluate(self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision)
 
     def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
-        """What the average of the weights scores, once there is one."""
+        """The scores of the average of the weights, once it holds any."""
         average = self.state.average
         if average is None or not average.count:
             return {}
@@ -239,6 +243,7 @@ def _others(
 def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextManager[None]:
     """Within, what layers such as dropout draw is a function of seed, step and process."""
     rank = distributed.rank()
+    # The first process draws as a single one does, so that records of runs before torchrun stay as they were.
     purpose = f"step of process {rank}" if rank else "step"
     return seeded(run.seed, purpose, step.index, device=device)
 
@@ -249,6 +254,7 @@ def _explained_at_first(step: Step, run: Run, dataset: Dataset | TaskData) -> It
     try:
         yield
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        # A model that has taken a step fits its data: a later error is a fault, and its own message is the best.
         if step.index:
             raise
         raise InvalidInput(
@@ -288,9 +294,9 @@ class _Pending:
 
     def flush(self, state: TrainState, began: _Clock) -> Steps:
         """One record of all pending steps; reading their results waits for the device, so clocks are read after."""
-        loss = _numbers(
-            distributed.total(torch.stack([result.loss for result in self.results])) / distributed.processes()
-        )
+        # Each process's loss is multiplied by their number (see Stepper), so that the mean of these is the batch's.
+        losses = distributed.total(torch.stack([result.loss for result in self.results]))
+        loss = _numbers(losses / distributed.processes())
         sums = {name: self._total(name) for name in self.results[0].sums}
         weights = [result.weight for result in self.results if result.weight is not None]
         norm = self.results[-1].gradient_norm
@@ -299,6 +305,7 @@ class _Pending:
         state.spend(perf_counter() - began.wall, process_time() - began.processor)
         sizes = [step.batch_size for step in self.steps]
         correct: list[float] = []
+        # M copies of an image count as one: a record's `correct / batch_size` is the accuracy whatever M is.
         if self.counts_correct and "accuracy" in sums:
             correct = [count / self.repeats for count, _ in sums.pop("accuracy")]
         window = state.window

@@ -1,6 +1,7 @@
 """What a checkpoint holds of an optimizer: tensors and plain values of each parameter, numbers of each group."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -35,12 +36,13 @@ def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, torch.Tensor],
         saved: as from :func:`tensors`, among others.
         facts: as from :func:`numbers`, among others.
     """
+    # torch numbers the parameters over all groups in their order; the index in a key is that number.
     own = {key.removeprefix("optimizer."): value for key, value in saved.items() if key.startswith("optimizer.")}
     state: dict[int, dict[str, Any]] = {}
     for path, value in {**own, **facts["numbers"]}.items():
         index, _, key = path.partition(".")
         state.setdefault(int(index), {})[key] = value
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
     for index, values in state.items():
         state[index] = {key: _laid_out(value, parameters[index]) for key, value in values.items()}
     groups = optimizer.state_dict()["param_groups"]
@@ -84,6 +86,7 @@ def _values(optimizer: torch.optim.Optimizer) -> Iterator[tuple[int, str, Any]]:
 
 def _numbers_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[str, float]:
     for key, value in group.items():
+        # A rate may be a tensor: it is set anew at each step, and nothing is lost with it.
         if key not in ("params", "lr") and isinstance(value, torch.Tensor | dict | set):
             raise _unsaved(optimizer, f"`{key}`, a {type(value).__name__}, in a group")
     return {key: value for key, value in group.items() if isinstance(value, bool | int | float)}

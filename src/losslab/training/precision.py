@@ -20,7 +20,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Try the arithmetic on the device.
+    """Try the arithmetic on the device, since torch has no list of what each one supports.
 
     Raises:
         InvalidInput: where the device has not got it.
@@ -38,5 +38,6 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 
 def new_scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler | None:
-    """What scales the loss in fp16, whose smallest gradients would be zeros; None for other precisions."""
+    """The scaler of the loss in fp16; None for other precisions."""
+    # fp16 holds nothing below 6e-8, where small gradients lie; bf16 has the range of float32.
     return torch.amp.GradScaler(device.type) if precision == "fp16" else None

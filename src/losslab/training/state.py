@@ -1,4 +1,4 @@
-"""What changes while a run trains, what it trains on, and how both begin."""
+"""The state of a run, which changes while it trains, the samples that it trains on, and how both begin."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,11 +24,10 @@ from losslab.tasks.metrics import Metric, build_metric, by_name
 from losslab.tasks.samples import Parts, outputs_for, part_positions, samples_of, shape_of_inputs
 from losslab.training.average import Average, new_average
 from losslab.training.precision import check_precision, new_scaler
+from losslab.training.timeline import fit_stride
 
 INITIAL_IMAGES = 5000
 """Training images that a model's first weights are read from, where it reads any."""
-VALIDATION_SAMPLES = 5000
-"""How many training samples are measured in evaluation mode where nothing is held out."""
 
 
 @dataclass
@@ -56,12 +55,12 @@ class Window:
         """Add a step's sums of metrics."""
         for name, values in sums.items():
             before = self.sums.get(name, [0.0] * len(values))
-            self.sums[name] = [one + other for one, other in zip(before, values, strict=True)]
+            self.sums[name] = [total + value for total, value in zip(before, values, strict=True)]
 
 
 @dataclass(frozen=True)
 class Task:
-    """How a run is judged."""
+    """The loss and the metrics of a run."""
 
     loss: Loss
     metrics: Mapping[str, Metric]
@@ -95,7 +94,7 @@ def make_task(run: Run) -> Task:
     """The loss and the metrics of a run.
 
     Raises:
-        InvalidInput: when one of them cannot be made.
+        InvalidInput: when one of them cannot be built.
     """
     choices = usual_metrics(run.loss) if run.metrics is None else run.metrics
     return Task(build_loss(run.loss), by_name([build_metric(choice) for choice in choices]))
@@ -115,6 +114,7 @@ def new_state(
     device = torch.device(device)
     check_precision(run.precision, device)
     shape, outputs = model_arguments(dataset)
+    # Built on the CPU and moved after, so that a seed gives the same weights on every device.
     with memory_at(0), seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=shape, classes=outputs)
         _initialize_from_data(run, model, dataset)
@@ -223,11 +223,6 @@ def _own_parts(run: Run, dataset: TaskData, device: torch.device, workers: int) 
     )
 
 
-def fit_stride(training: int, validation: int) -> int:
-    """Every which training sample is measured in evaluation mode: about as many as validate."""
-    return max(1, training // (validation or VALIDATION_SAMPLES))
-
-
 def _check_augment(run: Run, images: Images) -> None:
     """Raise InvalidInput when the augmentations do not suit the images, such as a square larger than these."""
     try:
@@ -242,6 +237,7 @@ def memory_at(step: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        # torch's allocator on a CPU raises a plain RuntimeError; only its text says what it is.
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise OutOfMemory(step) from error
         raise

@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step tells; tensors stay on the device.
+    """The results of a step; tensors stay on the device.
 
     Attributes:
         loss: mean over the step's samples or items; of this process's share where there are several.
@@ -53,7 +53,7 @@ class StepResult:
 
 @dataclass
 class Stepper:
-    """What does a step: the network and how it is trained.
+    """A network and how it is trained, step by step.
 
     Attributes:
         network: the model, or what torch wraps around it for several processes.
@@ -110,6 +110,7 @@ class Stepper:
         remaining = _samples_here(samples)
         first, parts = _peek(parts)
         if self.loss.weight(first.batch) is None:
+            # The number of samples is known beforehand: parts are built, used and freed one at a time.
             for part in parts:
                 remaining -= part.samples
                 yield part, processes * part.samples / samples, remaining <= 0, None
@@ -137,6 +138,7 @@ class Stepper:
         """Apply the gradients."""
         norm = None
         if self.clip_norm is not None or with_norm:
+            # A norm of scaled gradients would be the scale's, and clipping by it would clip nearly all.
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
             norm = self._norm()
@@ -149,7 +151,7 @@ class Stepper:
 
     def _norm(self) -> torch.Tensor:
         """The gradient's norm; above `clip_norm` the gradient is scaled down to it."""
-        weights = [weights for group in self.optimizer.param_groups for weights in group["params"]]
+        weights = list(chain.from_iterable(group["params"] for group in self.optimizer.param_groups))
         gradients = [parameter.grad for parameter in weights if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if self.clip_norm is not None:
@@ -158,7 +160,7 @@ class Stepper:
 
 
 def _like(fraction: float | torch.Tensor, loss: torch.Tensor) -> float | torch.Tensor:
-    """A fraction in the loss's precision, so that it changes none of the step."""
+    """A fraction in the precision of the loss, which a float64 tensor would promote."""
     return fraction.to(loss.dtype) if isinstance(fraction, torch.Tensor) else fraction
 
 

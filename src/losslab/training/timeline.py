@@ -10,6 +10,9 @@ from losslab.policies import Horizon, batch_schedule, lr_schedule
 from losslab.policies.sizes import batches, sizes_to_see, steps_to_see
 from losslab.spec import Run
 
+VALIDATION_SAMPLES = 5000
+"""How many training samples are measured in evaluation mode where nothing is held out."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -60,8 +63,10 @@ class Timeline:
     @property
     def evaluations(self) -> int:
         """How often the run is evaluated."""
-        epochs, rest = divmod(self.seen[-1], self.training_images)
-        return epochs + bool(rest) if self.run.evaluate == "epoch" else 1
+        if self.run.evaluate != "epoch":
+            return 1
+        # An epoch that the run ends in is evaluated, too.
+        return -(-self.seen[-1] // self.training_images)
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the run is evaluated when ``step`` optimizer steps are done."""
@@ -76,6 +81,15 @@ class Timeline:
             yield Step(index, epoch, offset, self.batch_sizes[index], lr(index))
 
 
+def fit_stride(training: int, validation: int) -> int:
+    """The distance between training samples that are measured in evaluation mode: about as many as validate.
+
+    Training takes its sample by it, and study costs predict how many images that is.
+    """
+    return max(1, training // (validation or VALIDATION_SAMPLES))
+
+
+# Plans lay out the same run at many scales, and its costs, memory and evaluations each read its sizes.
 @lru_cache(maxsize=256)
 def _in_steps(batch: int | Choice, images: int, steps: int) -> tuple[int, ...]:
     """The batch sizes of so many steps."""
@@ -86,6 +100,7 @@ def _in_steps(batch: int | Choice, images: int, steps: int) -> tuple[int, ...]:
 @lru_cache(maxsize=256)
 def _in_samples(batch: int | Choice, images: int, wanted: int) -> tuple[int, ...]:
     """The batch sizes of as many steps as it takes to see the wanted number of images."""
+    # A policy is laid out over the run's steps, whose number follows from its sizes: `steps_to_see` solves for it.
 
     def over(total_steps: int) -> list[int]:
         size = batch_schedule(batch, Horizon(total_steps, images, wanted / images))

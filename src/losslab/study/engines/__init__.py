@@ -12,11 +12,11 @@ EngineName = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class Engine:
-    """A place for tasks.
+    """Where tasks run, and how many at a time.
 
     Attributes:
-        name: as it is asked for.
-        run_tasks: what :func:`losslab.study.engines.local.run_tasks` does, there.
+        name: as the command line writes it.
+        run_tasks: :func:`losslab.study.engines.local.run_tasks`, or the same over a cluster.
         slots: how many workers of a number of threads there are cores for.
     """
 

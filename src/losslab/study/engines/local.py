@@ -17,7 +17,9 @@ from typing import Any
 from losslab.errors import Interrupted, LosslabError
 from losslab.process import set_threads
 
+# A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
+# A forked child would inherit torch's threads and locks in whatever state they are.
 _CONTEXT = get_context("spawn")
 _IMPORTED = perf_counter()  # in a worker, what it does first
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
@@ -91,11 +93,12 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
                     worker.task = waiting.popleft()
                     worker.connection.send(worker.task)
             ready = wait([worker.connection for worker in crew if worker.task])
-            for place, worker in enumerate(crew):
+            for index, worker in enumerate(crew):
                 if worker.connection in ready:
                     yield from _receive(worker)
+                    # Killed, for memory perhaps: its run is ended, and the runs that wait go to a new worker.
                     if worker.task is None and not worker.process.is_alive():
-                        crew[place] = _hire(threads)
+                        crew[index] = _hire(threads)
     finally:
         _dismiss(crew)
 
@@ -104,6 +107,7 @@ def _hire(threads: int) -> _Worker:
     mine, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_work, args=(theirs, threads), daemon=True)
     process.start()
+    # The worker has the only other end now: when it dies, receiving raises EOFError and waits no longer.
     theirs.close()
     return _Worker(process, mine)
 
@@ -123,6 +127,7 @@ def _receive(worker: _Worker) -> Iterator[Event]:
 
 def _dismiss(crew: list[_Worker]) -> None:
     """Ask the workers to stop; the pipes stay open until they have, so that a run's last record breaks nothing."""
+    # All are told first, so that they save their states side by side and not one after the other.
     for worker in crew:
         if worker.process.is_alive():
             worker.process.terminate()
@@ -161,7 +166,7 @@ def events_of(task: Task) -> Iterator[Event]:
     """Do a task here; the last event is its end.
 
     Raises:
-        Interrupted: when the task was asked to stop; this process is to do no other.
+        Interrupted: when a signal stopped the task; this process must begin no other.
     """
     error = None
     try:

@@ -1,4 +1,4 @@
-"""The Ray engine: tasks on the workers of a cluster, which are in the state of local workers and do the same code.
+"""The Ray engine: tasks on the workers of a cluster, prepared like local workers and running the same code.
 
 All machines of the cluster see the study's folder, the working directory and the data cache at the same paths.
 """
@@ -73,6 +73,7 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
 
     if not slots(threads):
         raise InvalidInput(f"--threads (={threads}): no machine of the Ray cluster has so many cores")
+    # Ray's own retries are off: a lost task is counted here, and its next try goes on from a checkpoint.
     begin = ray.remote(num_cpus=threads, max_retries=0)(_work).remote
     here, versions = Path.cwd(), _versions()
     waiting, lost = deque(tasks), Counter[str]()
@@ -101,8 +102,8 @@ def _stop(running: list[Any]) -> None:
     """Ask tasks to stop, as SIGINT would, and wait until they have."""
     import ray
 
-    for each in running:
-        ray.cancel(each)
+    for task in running:
+        ray.cancel(task)
     if running:
         ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
 
