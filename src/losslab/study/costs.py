@@ -8,8 +8,10 @@ from functools import partial
 from itertools import cycle, islice
 from math import inf
 from types import MappingProxyType
+from typing import Any
 
 from losslab.errors import InvalidInput
+from losslab.optimizers import Method, choose
 from losslab.spec import Layout, Run
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
@@ -19,6 +21,19 @@ from losslab.training.timeline import Timeline, fit_stride
 CALIBRATE = "losslab.study.calibrate:calibrate"
 MARGIN = 0.1
 """Least relative saving for which a layout or a number of threads that is not the default is used; less is noise."""
+STEP_FIELDS = (
+    "model",
+    "batch",
+    "augment",
+    "max_micro_batch",
+    "parameter_groups",
+    "loss",
+    "metrics",
+    "precision",
+    "clip_norm",
+    "average",
+)
+"""Fields of a run, beside its optimizer, that the cost of a step depends on."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,31 @@ def kind_of_run(run: Run) -> str:
 
     Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
     """
-    fields = run.model_dump(mode="json")
-    parts = {key: fields[key] for key in ("model", "optimizer", "batch", "augment", "max_micro_batch")}
-    # Added only where it is given: study.json of earlier versions holds the kinds of runs without it.
-    if run.parameter_groups is not None:
-        parts["parameter_groups"] = run.parameter_groups
-    return json.dumps([run.data.name, parts, run.weight_decay > 0, run.repeats > 1], sort_keys=True)
+    fields = run.model_dump(mode="json", exclude_defaults=True)
+    parts = {key: fields[key] for key in STEP_FIELDS if key in fields}
+    parts["optimizer"] = _beyond_defaults(run.optimizer)
+    return _kind(run.data.name, parts, run.weight_decay > 0, run.repeats > 1)
+
+
+def read_kind(kind: str) -> str:
+    """The kind that a study.json names, as this version writes it: earlier ones wrote defaults, too.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    data_name, parts, *flags = json.loads(kind)
+    parts = {key: value for key, value in parts.items() if value not in (None, [])}
+    parts["optimizer"] = _beyond_defaults(choose(parts["optimizer"]))
+    return _kind(data_name, parts, *flags)
+
+
+def _kind(data_name: str, parts: Mapping[str, Any], decays: bool, repeats: bool) -> str:
+    return json.dumps([data_name, parts, decays, repeats], sort_keys=True)
+
+
+def _beyond_defaults(optimizer: Method) -> dict[str, Any]:
+    """What a spec says of an optimizer: an option that a later version adds is then no other kind of run."""
+    return {**optimizer.model_dump(mode="json", exclude_defaults=True), "name": optimizer.name}
 
 
 def run_seconds(run: Run, costs: Costs) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from losslab.errors import StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage, Study
-from losslab.study.costs import Cost, longest_first, network_of
+from losslab.study.costs import Cost, longest_first, network_of, read_kind
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
 from losslab.study.fields import Fields
@@ -189,7 +189,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
     try:
         study = Study.model_validate(facts["spec"])
         scale = Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
-        costs = {kind: _read_cost(cost) for kind, cost in facts["costs"].items()}
+        costs = {read_kind(kind): _read_cost(cost) for kind, cost in facts["costs"].items()}
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         goes_on_there = facts.get("engine", LOCAL.name) == engine.name
         workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
