@@ -26,7 +26,7 @@ test: setup  ## the test suite, but for a Ray cluster and torchrun
 cluster: setup  ## tests of a Ray cluster and of torchrun, on this machine
 	$(BIN)/pytest -q -m cluster
 
-faults: setup  ## the table of faults: twenty rows, each with its full count
+faults: setup  ## the table of faults: a row each, with its full count
 	$(BIN)/pytest -m row --full-faults -q tests
 
 check: setup  ## formatting, lint, types

@@ -27,6 +27,10 @@ ROWS = {
     18: ("40 script injections", "none runs in a browser, no request"),
     19: ("ray: worker killed, head killed", "same runs and same bits as local"),
     20: ("500 tiny runs on 2 cores", "500 of 500; under 1 MB per 100 runs; no leaked files or processes"),
+    21: (
+        "500 drawn models, loaders and optimizers through both finders, some interrupted",
+        "500 of 500 put back, bit for bit; they train on as without a test",
+    ),
     23: ("data read by worker processes, killed, resumed with another number of them", "the same records"),
     24: (
         "60 wrong calls of finders, train, data, count from Python and the command line",

@@ -30,6 +30,8 @@ def test_find_lr_prints_its_finding_as_json(find: Callable[..., Done]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert found["lr_min"] < found["suggestion"] <= found["lr_max"]
     assert (found["rule"], found["found"]) == ("valley", True)
+    stated = {"loss": "cross_entropy", "lrs": [1e-9, 10.0], "steps": 200, "seeds": 2, "batch_sizes": [16]}
+    assert stated.items() <= found["setting"].items()
     assert found["spread_decades"] < 1
     steps = {len(found["curve"][key]) for key in ("lr", "loss", "smoothed_loss", "accuracy")}
     assert len(steps) == 1
@@ -49,8 +51,10 @@ def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:
     assert "suggestion" in done.stdout
     assert "^" in done.stdout
     assert "training 1 of 1" in done.stderr
+    assert "cross_entropy, batches of 64, 100 steps, 1 seed" in done.stdout
     done = find("batch", *TINY, "--lr", 0.03, "--sizes", "8,32", "--steps", 20, "--seeds", 1)
     assert "samples/s" in done.stdout
+    assert "tested with sgd(momentum=0.9, nesterov=False), cross_entropy, lr 0.03, 20 steps, 1 seed" in done.stdout
 
 
 def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:

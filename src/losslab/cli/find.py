@@ -6,14 +6,15 @@ from typing import Any
 
 from cyclopts import App
 
+from losslab.choice import Choice
 from losslab.cli.options import Flag, check_machine, choice_of, print_json
 from losslab.cli.text_plot import text_plot
 from losslab.errors import InvalidInput
-from losslab.ranges import BatchRange, LrRange, Trace, find_batch_range, find_lr_range
+from losslab.ranges import BatchRange, LrRange, Setting, Trace, find_batch_range, find_lr_range
 from losslab.ranges.lr import check_ramp, check_rule
 from losslab.spec import Run
 from losslab.study.sizes import check_batch, training_images
-from losslab.text import cell
+from losslab.text import cell, count
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
@@ -97,7 +98,8 @@ def lr(
         trace = _train(run, device, threads)
         traces.append(trace)
         _tell(f"training {number} of {len(runs)}: {len(trace.loss)} steps", json)
-    found = find_lr_range(traces, mode=mode, rule=rule)
+    lrs = [start, end] if mode == "ramp" else sorted({trace.lr[0] for trace in traces if trace.lr})
+    found = find_lr_range(traces, mode=mode, rule=rule, setting=_setting(runs[0], lrs, seeds, [batch]))
     print_json(found.to_dict()) if json else print(_lr_summary(found))
 
 
@@ -155,11 +157,13 @@ def batch(
         raise InvalidInput(f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}")
     fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
 
+    setting = _setting(batch_runs(fields, size=listed[0], seeds=1)[0], [lr], seeds, listed)
+
     def train(size: int) -> list[Trace]:
         _tell(f"batch size {size}: {seeds} trainings of {fields['steps']} steps", json)
         return [_train(run, device, threads, listed[0]) for run in batch_runs(fields, size=size, seeds=seeds)]
 
-    found = find_batch_range(listed, train)
+    found = find_batch_range(listed, train, setting=setting)
     print_json(found.to_dict()) if json else print(_batch_summary(found))
 
 
@@ -175,6 +179,27 @@ def _fields(
         "optimizer": {**choice_of("optimizer", optimizer), **options},
         "weight_decay": weight_decay,
     }
+
+
+def _setting(run: Run, lrs: list[float], seeds: int, sizes: list[int]) -> Setting:
+    """What is done, as the answer states it."""
+    from losslab.training.timeline import Timeline
+
+    return Setting(
+        optimizer=str(Choice(**run.optimizer.model_dump(mode="json"))),
+        loss=str(run.loss),
+        lrs=lrs,
+        steps=Timeline(run, training_images(run)).total_steps,
+        seeds=seeds,
+        batch_sizes=sizes,
+    )
+
+
+def _stated(setting: Setting) -> str:
+    """The setting in a line."""
+    sizes = f"batches of {setting.batch_sizes[0]}" if len(setting.batch_sizes) == 1 else f"lr {cell(setting.lrs[0])}"
+    steps, seeds = count(setting.steps, "step"), count(setting.seeds, "seed")
+    return f"tested with {setting.optimizer}, {setting.loss}, {sizes}, {steps}, {seeds}"
 
 
 def _parse_sizes(text: str) -> list[int]:
@@ -212,6 +237,7 @@ def _lr_summary(found: LrRange) -> str:
         spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
         lines.append(f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}")
     lines.append(found.reason)
+    lines.append(_stated(found.setting) if found.setting else "")
     if not found.found:
         lines.append("more --steps, or a --start and --end nearer to where the loss moves, may show a range")
     return "\n".join(filter(None, lines))
@@ -227,4 +253,5 @@ def _batch_summary(found: BatchRange) -> str:
     if found.found:
         lines.append(f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}")
     lines.append(found.reason)
+    lines.append(_stated(found.setting) if found.setting else "")
     return "\n".join(filter(None, lines))

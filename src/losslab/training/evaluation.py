@@ -111,6 +111,9 @@ def penalty(optimizer: torch.optim.Optimizer) -> float:
 def weights_sha256(model: nn.Module) -> str:
     """A hash of every parameter and buffer, in order."""
     digest = sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    tensors = [value for value in model.state_dict().values() if isinstance(value, torch.Tensor)]
+    for tensor in tensors:
+        # A copy: torch refuses to resize, ever after, a tensor that numpy has once seen.
+        values = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
