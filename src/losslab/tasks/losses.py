@@ -21,17 +21,14 @@ TARGET_KEYS = ("labels", "targets", "target", "label")
 
 
 class Judged(NamedTuple):
-    """A batch as the loss sees it.
-
-    Attributes:
-        loss: scalar tensor, the mean over what :meth:`Loss.weight` counts, with its gradient.
-        outputs: of the model, as metrics read them; None where the loss does not tell.
-        targets: what the outputs are compared with; None likewise.
-    """
+    """A batch as the loss sees it."""
 
     loss: torch.Tensor
+    """Scalar, the mean over what :meth:`Loss.weight` counts, with its gradient."""
     outputs: Any = None
+    """Of the model, as metrics read them; None where the loss does not tell."""
     targets: Any = None
+    """What the outputs are compared with; None likewise."""
 
 
 class Loss(Protocol):
