@@ -12,6 +12,7 @@ from losslab.data.catalog import is_own_path
 from losslab.data.dataset import Dataset, with_valid_labels
 from losslab.data.folder import read_folder
 from losslab.data.readers import Part
+from losslab.data.samples_file import holds_samples, read_samples
 from losslab.data.splitting import split
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
@@ -30,6 +31,8 @@ def load_own(name: str) -> Dataset | TaskData:
     try:
         if not is_own_path(path):
             return _from_factory(name)
+        if holds_samples(path):
+            return read_samples(path)
         parts, classes = read_folder(path) if path.is_dir() else read_npz(path)
         return with_valid_labels(_dataset(path, parts, classes))
     except (ValueError, TypeError) as error:
