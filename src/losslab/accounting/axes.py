@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from losslab.accounting.receptive_field import Field
+from losslab.accounting.receptive_field import Field, hull
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Axes:
         """The bounded fields by input axis."""
         fields: dict[int, Field] = {}
         for dim in self.dims:
-            for factor in dim:
+            whole = collapsed(dim)
+            for factor in dim if whole is None else (whole,):
                 fields |= factor.fields
         return fields
 
@@ -47,6 +48,16 @@ class Axes:
     def reaching(self) -> frozenset[int]:
         """Every input axis that reaches the tensor."""
         return self.unbounded | self.fields.keys()
+
+
+def collapsed(dim: Dimension) -> Factor | None:
+    """A dimension as one factor, where an axis runs along its outermost factor alone: its units come in equal runs."""
+    inner = prod(factor.size for factor in dim[1:])
+    if any(factor.fields for factor in dim[1:]):
+        return None
+    if len(dim) == 1:
+        return dim[0]
+    return Factor(dim[0].size * inner, {number: seen.repeated(inner) for number, seen in dim[0].fields.items()})
 
 
 def plain(shape: Iterable[int]) -> Axes:
@@ -154,10 +165,23 @@ def _overlaid(dim: Dimension, other: Dimension, size: int) -> tuple[Dimension, s
     return tuple(factor for factor, _ in pairs), set().union(*(unknown for _, unknown in pairs))
 
 
+MOST_LISTED = 4096
+"""Units of the longest dimension whose fields are listed one by one."""
+
+
+def _merged(field: Field, other: Field, size: int) -> Field | None:
+    """The smallest field that holds both, unit by unit where they have no common period."""
+    merged = field.merged(other)
+    if merged is not None or size > MOST_LISTED:
+        return merged
+    pairs = zip(field.as_list(size).spans, other.as_list(size).spans, strict=True)
+    return Field(tuple(hull(pair) for pair in pairs), 0, True, field.positions)
+
+
 def _union(factor: Factor, other: Factor) -> tuple[Factor, set[int]]:
     fields, unknown = {**factor.fields, **other.fields}, set()
     for number in factor.fields.keys() & other.fields.keys():
-        seen = factor.fields[number].merged(other.fields[number])
+        seen = _merged(factor.fields[number], other.fields[number], factor.size)
         if seen is None:
             unknown.add(number)
         else:

@@ -3,16 +3,21 @@
 What no rule here knows makes every axis that reaches the result unbounded: a field is exact or it is not claimed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import prod
 
 from torch import Tensor
 
 from losslab.accounting.axes import (
+    MOST_LISTED,
     Axes,
     Dimension,
     Factor,
+    collapsed,
     combined,
     gathered,
+    lost,
     mixed,
     permuted,
     plain,
@@ -21,7 +26,7 @@ from losslab.accounting.axes import (
     tidy,
 )
 from losslab.accounting.call import Call
-from losslab.accounting.receptive_field import Field
+from losslab.accounting.receptive_field import Field, Span, hull
 
 Step = Callable[[Field], Field | None]
 Rule = Callable[[Call, Tensor], Axes]
@@ -118,21 +123,47 @@ def _stepped(axes: Axes, steps: Sequence[tuple[int, Step]], *, channels: int | N
 
 def _step(dim: Dimension, size: int, step: Step) -> tuple[Dimension, set[int]]:
     numbers = set(running_along(dim))
-    if len(dim) != 1:
+    whole = collapsed(dim)
+    if whole is None:
         return (Factor(size),), numbers
-    moved = {number: step(seen) for number, seen in dim[0].fields.items()}
+    moved = {number: _moved(seen, size, step) for number, seen in whole.fields.items()}
     known = {number: seen for number, seen in moved.items() if seen is not None}
     return (Factor(size, known),), numbers - known.keys()
+
+
+class _Reads(Field):
+    """Stands for a field and notes which units a step reads of it."""
+
+    def seen_through(self, read: Callable[[int], Iterable[int]], step: int, per: int = 1) -> Field:  # noqa: ARG002
+        """Keep what the step reads."""
+        object.__setattr__(self, "read", read)
+        return self
+
+
+def _moved(seen: Field, size: int, step: Step) -> Field | None:
+    """A field after a step; of a listed one unit by unit, by what the step reads."""
+    if not seen.listed:
+        return step(seen)
+    reads = step(_Reads())
+    if reads is None:
+        return None
+    read: Callable[[int], Iterable[int]] = reads.read  # type: ignore[attr-defined]
+    return Field(tuple(hull(map(seen.span, read(unit))) for unit in range(size)), 0, True, seen.positions)
 
 
 def _convolution(call: Call, output: Tensor) -> Axes:
     kernel = call["weight"].shape[2:]
     space = len(kernel)
     step = Field.transposed if call["transposed"] else Field.windowed
-    values = zip(kernel, *(call.per_dim(name, space) for name in ("stride", "padding", "dilation")), strict=True)
+    options = [call.per_dim(name, space) for name in ("stride", "padding", "dilation")]
+    values = list(zip(kernel, *options, strict=True))
     moves = [lambda seen, v=v: step(seen, *v) for v in values]
     axes = call.axes(call["input"])
-    axes = tidy(axes.dims, axes.unbounded | call.axes(call["weight"]).reaching)
+    dims = list(axes.dims)
+    for index, (taps, _, padding, dilation) in enumerate(values, start=-space):
+        if padding > (taps - 1) * dilation:  # units at the edge read padding alone
+            dims[index] = _with_ends(dims[index])
+    axes = tidy(dims, axes.unbounded | call.axes(call["weight"]).reaching)
     return _stepped(axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1])
 
 
@@ -177,23 +208,118 @@ def _pad(call: Call, output: Tensor) -> Axes:
     amounts = call.arguments.get("pad") or call["padding"]
     before = list(amounts[::2])[::-1]
     moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
-    return _stepped(call.axes(call["self"]), list(zip(output.shape[-len(before) :], moves, strict=True)))
+    axes = call.axes(call["self"])
+    dims = (*axes.dims[: -len(before)], *map(_with_ends, axes.dims[-len(before) :]))
+    return _stepped(replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True)))
+
+
+def _with_ends(dim: Dimension) -> Dimension:
+    """Listed one by one where units beyond the ends, which are padding now, would have seen the input."""
+    whole = collapsed(dim)
+    if whole is None or whole.size > MOST_LISTED:
+        return dim
+    fields = {
+        number: seen if seen.ends_with_input(whole.size) else seen.as_list(whole.size)
+        for number, seen in whole.fields.items()
+    }
+    return (Factor(whole.size, fields),)
 
 
 def _slice(call: Call, output: Tensor) -> Axes:
     axes, dim = call.axes(call["self"]), call["dim"] % output.dim()
-    start, step = call["start"] or 0, call["step"]
-    start = start + axes.shape[dim] if start < 0 else min(start, axes.shape[dim])
-    if start == 0 and step == 1 and output.shape[dim] == axes.shape[dim]:
+    size, start = axes.shape[dim], call["start"] or 0
+    start = max(0, start + size) if start < 0 else min(start, size)
+    return _taken(axes, dim, start, call["step"], output.shape[dim])
+
+
+def _taken(axes: Axes, dim: int, start: int, step: int, units: int) -> Axes:
+    """Every so manieth unit of a dimension from one on; where units are cut off, the rest is listed one by one."""
+    size = axes.shape[dim]
+    if start == 0 and step == 1 and units == size:
         return axes
-    moved, gone = _step(axes.dims[dim], output.shape[dim], lambda seen: seen.windowed(1, step, -start))
+    whole = collapsed(axes.dims[dim])
+    source = axes.dims[dim] if whole is None else (whole,)
+    cut = start > 0 or start + units * step < size
+    if whole is not None and cut and size <= MOST_LISTED:
+        source = (Factor(size, {number: seen.as_list(size) for number, seen in whole.fields.items()}),)
+    moved, gone = _step(source, units, lambda seen: seen.windowed(1, step, -start))
     return tidy((*axes.dims[:dim], moved, *axes.dims[dim + 1 :]), axes.unbounded | gone)
 
 
 def _split(call: Call, output: Tensor) -> Axes:
     axes, dim = call.axes(call["self"]), call["dim"] % output.dim()
-    axes = mixed(axes, [dim])
-    return tidy((*axes.dims[:dim], (Factor(output.shape[dim]),), *axes.dims[dim + 1 :]), axes.unbounded)
+    start = 0
+    for part in call.outputs:
+        if part is output:
+            break
+        start += part.shape[dim]
+    return _taken(axes, dim, start, 1, output.shape[dim])
+
+
+def _repeat(call: Call, output: Tensor) -> Axes:
+    """Whole copies one after the other: the copies are the outer factor."""
+    axes, times = call.axes(call["self"]), call["repeats"]
+    new = len(times) - len(axes.dims)
+    dims: list[Dimension] = [(Factor(size),) for size in output.shape[:new]]
+    unknown: set[int] = set()
+    for dim, count in zip(axes.dims, times[new:], strict=True):
+        size = count * prod(factor.size for factor in dim)
+        if count == 1 or not running_along(dim):
+            dims.append(dim if count == 1 else (Factor(size),))
+        else:
+            copies, gone = _rearranged([dim] * count, size)
+            dims.append(copies)
+            unknown |= gone
+    return tidy(dims, axes.unbounded | unknown)
+
+
+def _rearranged(parts: Sequence[Dimension], size: int) -> tuple[Dimension, set[int]]:
+    """Dimensions one after the other as one, listed unit by unit; and the axes that are then unknown."""
+    numbers = {number for part in parts for number in running_along(part)}
+    wholes = [collapsed(part) for part in parts]
+    if size > MOST_LISTED or not numbers:
+        return (Factor(size),), numbers
+    fields = {}
+    for number in numbers:
+        spans: list[Span | None] = []
+        positions: int | None = None
+        for whole in wholes:
+            if whole is None:
+                return (Factor(size),), numbers
+            seen = whole.fields.get(number)
+            if seen is None:
+                spans += [None] * whole.size
+            else:
+                spans += seen.as_list(whole.size).spans
+                positions = seen.positions
+        fields[number] = Field(tuple(spans), 0, True, positions)
+    return (Factor(size, fields),), set()
+
+
+def _in_order(axes: Axes, dim: int, order: Sequence[int]) -> Axes:
+    """The units of a dimension in another order."""
+    whole = collapsed(axes.dims[dim])
+    if whole is None or whole.size > MOST_LISTED:
+        return mixed(axes, [dim])
+    fields = {number: seen.in_order(order) for number, seen in whole.fields.items()}
+    return tidy((*axes.dims[:dim], (Factor(whole.size, fields),), *axes.dims[dim + 1 :]), axes.unbounded)
+
+
+def _roll(call: Call, output: Tensor) -> Axes:
+    axes = call.axes(call["self"])
+    if not call["dims"]:
+        return lost([axes], output.shape)
+    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
+        size = output.shape[dim]
+        axes = _in_order(axes, dim % output.dim(), [(i - shift) % size for i in range(size)])
+    return axes
+
+
+def _flip(call: Call, output: Tensor) -> Axes:
+    axes = call.axes(call["self"])
+    for dim in call["dims"]:
+        axes = _in_order(axes, dim % output.dim(), range(output.shape[dim] - 1, -1, -1))
+    return axes
 
 
 def _select(call: Call, _: Tensor) -> Axes:
@@ -202,16 +328,14 @@ def _select(call: Call, _: Tensor) -> Axes:
 
 def _join(call: Call, output: Tensor) -> Axes:
     dim = call["dim"] % output.dim()
-    joined = []
-    for tensor in call["tensors"]:
-        axes = call.axes(tensor)
-        if call.name == "stack":
-            dims = (*axes.dims[:dim], (Factor(1),), *axes.dims[dim:])
-        else:
-            axes = mixed(axes, [dim]) if len(axes.dims) == output.dim() else plain(())
-            dims = (*axes.dims[:dim], (Factor(1),), *axes.dims[dim + 1 :])
-        joined.append(tidy(dims, axes.unbounded))
-    return combined(joined, output.shape)
+    sources = [call.axes(tensor) for tensor in call["tensors"] if tensor.dim() == output.dim() or call.name == "stack"]
+    if call.name == "stack":
+        parts = [replace(axes, dims=(*axes.dims[:dim], (Factor(1),), *axes.dims[dim:])) for axes in sources]
+        return combined(parts, output.shape)
+    along, unknown = _rearranged([axes.dims[dim] for axes in sources], output.shape[dim])
+    across = [tidy((*axes.dims[:dim], (Factor(1),), *axes.dims[dim + 1 :]), axes.unbounded) for axes in sources]
+    joined = combined(across, output.shape)
+    return tidy((*joined.dims[:dim], along, *joined.dims[dim + 1 :]), joined.unbounded | unknown)
 
 
 def _embedding(call: Call, output: Tensor) -> Axes:
@@ -237,6 +361,9 @@ AXES: dict[str, Rule] = {
     "native_group_norm": _group_norm,
     "embedding": _embedding,
     "slice": _slice,
+    "repeat": _repeat,
+    "roll": _roll,
+    "flip": _flip,
     "select": _select,
     "unbind": _select,
     **_named(_first_only, "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias"),

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor, gcd, lcm
+from statistics import mode
 
 Span = tuple[int, int]
 """First and last input position, both included."""
@@ -18,11 +20,16 @@ class Field:
     The period P is the number of spans. It is 1 for convolution and pooling; after a transposed convolution of stride
     s, units of s different phases see spans of different places and sizes, or nothing: None.
 
-    Positions below 0 and beyond the input's end are padding.
+    Positions below 0 and beyond the input's end are padding. A ``listed`` field has a span for each unit and no period:
+    after a crop, a roll or a concatenation, where what lies beyond the first and the last unit is not the input's
+    padding.
     """
 
     spans: tuple[Span | None, ...] = ((0, 0),)
     advance: int = 1
+    listed: bool = False
+    positions: int | None = None
+    """Of the input along the axis; None where that is not known."""
 
     @property
     def size(self) -> int:
@@ -32,7 +39,10 @@ class Field:
     @property
     def stride(self) -> Fraction:
         """Input positions between neighbouring units (the jump); below 1 after upsampling."""
-        return Fraction(self.advance, len(self.spans))
+        if not self.listed:
+            return Fraction(self.advance, len(self.spans))
+        steps = [after[0] - before[0] for before, after in pairwise(self.spans) if before and after]
+        return Fraction(mode(steps) if steps else 0)  # that of most neighbours; at an edge or a seam it differs
 
     @property
     def padding(self) -> int:
@@ -50,6 +60,8 @@ class Field:
 
     def span(self, unit: int) -> Span | None:
         """What ``unit`` sees, padding included; None where it sees nothing."""
+        if self.listed:
+            return self.spans[unit] if 0 <= unit < len(self.spans) else None
         turn, phase = divmod(unit, len(self.spans))
         span = self.spans[phase]
         return span and (span[0] + turn * self.advance, span[1] + turn * self.advance)
@@ -58,7 +70,7 @@ class Field:
         """The field of units of which the i-th reads our units ``read(i)``, ``step`` further every ``per`` units."""
         shared = gcd(len(self.spans), step)
         spans = (hull(map(self.span, read(i))) for i in range(per * len(self.spans) // shared))
-        return Field(tuple(spans), self.advance * (step // shared))
+        return Field(tuple(spans), self.advance * (step // shared), positions=self.positions)
 
     def windowed(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
         """After a convolution or pooling."""
@@ -83,13 +95,40 @@ class Field:
 
         return self.seen_through(read, 1, scale)
 
+    def repeated(self, times: int) -> "Field":
+        """After each unit is repeated so many times in a row."""
+        spans = [span for span in self.spans for _ in range(times)]
+        return Field(tuple(spans), self.advance, self.listed, self.positions)
+
+    def as_list(self, units: int) -> "Field":
+        """The same for so many units, one by one and without padding; those beyond see nothing."""
+        return self.in_order(range(units))
+
+    def in_order(self, units: Iterable[int]) -> "Field":
+        """These units in this order, one by one and without padding."""
+        return Field(tuple(self._within(self.span(i)) for i in units), 0, True, self.positions)
+
+    def _within(self, span: Span | None) -> Span | None:
+        """Of a span what lies in the input."""
+        if span is None or self.positions is None:
+            return span
+        first, last = max(0, span[0]), min(self.positions - 1, span[1])
+        return (first, last) if first <= last else None
+
+    def ends_with_input(self, units: int) -> bool:
+        """Whether units before the first and behind the last of so many would see padding alone."""
+        if self.listed or self.positions is None:
+            return True
+        before, behind = self.span(-1), self.span(units)
+        return (before is None or before[1] < 0) and (behind is None or behind[0] >= self.positions)
+
     def merged(self, other: "Field") -> "Field | None":
         """The smallest field that holds both, unit by unit; None where the two advance differently."""
-        if self.stride != other.stride:
+        if self.listed or other.listed or self.stride != other.stride:
             return None
         period = lcm(len(self.spans), len(other.spans))
         spans = tuple(hull((self.span(i), other.span(i))) for i in range(period))
-        return Field(spans, self.advance * (period // len(self.spans)))
+        return Field(spans, self.advance * (period // len(self.spans)), positions=self.positions)
 
 
 def hull(spans: Iterable[Span | None]) -> Span | None:

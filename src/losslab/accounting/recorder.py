@@ -65,7 +65,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dims = list(axes.dims)
         first = 0 if entry.batch == 0 else 1  # of one sample
         for dim in range(first + 1 if len(dims) > first + 1 else first, len(dims)):
-            dims[dim] = (Factor(dims[dim][0].size, {len(self.trace.axes): Field()}),)
+            size = dims[dim][0].size
+            dims[dim] = (Factor(size, {len(self.trace.axes): Field(positions=size)}),)
             self.trace.axes.append((entry.name, dim - first))
         axes = replace(axes, dims=tuple(dims))
         self._tensors[tensor] = Known(axes, active=True)
