@@ -456,3 +456,11 @@ def test_seventy_billion_parameters_count_in_less_than_a_gigabyte():
 def test_importing_losslab_and_asking_for_help_import_no_torch():
     script = "import sys, losslab, losslab.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_arithmetic_stands_below_its_layer_and_fits_a_terminal():
+    ledger = count("vgg19")
+    lines = ledger.work_table().rows
+    assert max(len(name) for name, _ in lines) + max(len(text) for _, text in lines) < 112
+    assert [text for name, text in lines if not name and text.startswith("MACs")]
+    assert f"{ledger.macs:,} MACs" in lines[-1][1]

@@ -111,6 +111,20 @@ class Ledger:
         total = ("total", "", "", *totals, "", "; ".join(notes))
         return Table(self.model, headings, (*rows, total))
 
+    def work_table(self) -> Table:
+        """Each row in words, and below it the arithmetic of its numbers, a line each: narrow enough for a terminal."""
+        lines: list[tuple[str, str]] = []
+        for row in self.rows:
+            name, kind, shape, *_, field, detail = row.cells(show_work=False)
+            words = [f"{kind} {shape}", detail, f"field {field}" if field else ""]
+            lines.append((name, ", ".join(filter(None, words))))
+            numbers = {"output_size": "side", "activations": "activations", "parameters": "parameters", "macs": "MACs"}
+            work = row.work
+            lines += [("", f"{label} {work[key]}") for key, label in numbers.items() if work.get(key, "0") != "0"]
+        *_, totals = self.table().rows
+        totals_in_words = f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
+        return Table(self.model, ("layer", "arithmetic"), (*lines, ("total", totals_in_words)))
+
     def apart_table(self) -> Table:
         """Elementwise work and data movement: elements read, kept apart from MACs."""
         rows = [(row.name, row.kind, row.shape_text, row.operations.shown) for row in self.apart]

@@ -53,10 +53,11 @@ def count(
     shape = _input_shape(input) if input else None
     sizes: dict[str, Any] = {"batch_size": batch_size}
     ledger = accounting.count(model, shape, include_bias=bias, **sizes)
-    facts, tables = ledger.to_dict(), [ledger.table(show_work=show_work)]
+    below = show_work and format == "table"  # a terminal is too narrow for arithmetic in columns
+    facts, tables = ledger.to_dict(), [ledger.work_table() if below else ledger.table(show_work=show_work)]
     other = accounting.count(compare, shape, include_bias=bias, **sizes) if compare else None
     if other:
-        tables.append(other.table(show_work=show_work))
+        tables.append(other.work_table() if below else other.table(show_work=show_work))
     if show_work and ledger.apart:
         tables.append(ledger.apart_table())
     if training:
