@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from losslab import count
-from losslab.accounting import as_json
 from losslab.plots.charts import batch_figure, by_layer, by_step, growth, lines, lr_figure
 from losslab.plots.figures import Mark, Series
 from losslab.plots.files import write_files
@@ -16,7 +15,7 @@ from losslab.plots.web import to_plotly
 
 
 def test_bars_and_growth_draw_both_ways(tmp_path: Path) -> None:
-    ledgers = {name: as_json(count(name)) for name in ("alexnet", "alexnet-torchvision")}
+    ledgers = {name: count(name).to_dict() for name in ("alexnet", "alexnet-torchvision")}
     bars = by_layer("bars", "t", ledgers, "macs", "million MACs")
     assert table(bars)[1][0] == ("conv1", "105.415", "70.2768")
     assert {trace["orientation"] for trace in to_plotly(bars)["data"]} == {"h"}

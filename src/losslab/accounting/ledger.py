@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losslab.accounting.drawing import cost_bars
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
+from losslab.plots.charts import by_layer
+from losslab.plots.files import draw
 from losslab.tables import Table, frame
 
 if TYPE_CHECKING:
@@ -136,13 +137,11 @@ class Ledger:
         return frame({key: [row[key] for row in rows] for key in rows[0]})
 
     def plot(self) -> "Figure":
-        """MACs and parameters by layer, as a matplotlib figure; layers without either are left out."""
-        costly = [row for row in self.rows if int(row.macs) or int(row.parameters)]
-        numbers = {
-            "MACs": [int(row.macs) for row in costly],
-            "parameters": [int(row.parameters) for row in costly],
-        }
-        return cost_bars(self.model, [row.name for row in costly], numbers)
+        """A matplotlib figure: MACs and parameters by layer, as bars; layers without either are left out."""
+        counted = {self.model: self.to_dict()}
+        macs = by_layer("macs", f"{self.model}: multiply-accumulates", counted, "macs", "MACs", unit=1)
+        parameters = by_layer("parameters", f"{self.model}: parameters", counted, "parameters", "parameters", unit=1)
+        return draw([macs, parameters], columns=2)
 
     def _repr_html_(self) -> str:
         return self.table().html()

@@ -1,5 +1,6 @@
 """Samples of any kind in an .npz file: inputs and targets, one array each or an array for each named input."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ def holds_samples(path: Path) -> bool:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return False
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return any(name.startswith(f"train_{INPUTS}") for name in file.files)
-    except (ValueError, OSError, EOFError):
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError):
         return False  # whoever reads it as images says what is wrong with it
 
 
