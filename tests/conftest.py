@@ -1,3 +1,5 @@
+"""What all tests share: their options, the counts of the fault rows, and the table of those."""
+
 import os
 import signal
 from collections import defaultdict

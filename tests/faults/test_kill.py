@@ -134,7 +134,7 @@ def test_a_study_whose_supervisor_is_killed_does_each_run_once(
 ) -> None:
     kills = trials(0, 10)
     if not kills:
-        pytest.skip("the quick suite kills a study in test_study")
+        pytest.skip("the quick suite kills a study in study/test_execute.py")
     (tmp_path / "many.toml").write_text(STUDY)
     out = tmp_path / "out"
     begin = ["study", "run", str(tmp_path / "many.toml"), "--full", "--out", str(out)]

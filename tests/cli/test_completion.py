@@ -1,3 +1,5 @@
+"""Completion of commands and options in bash."""
+
 import shutil
 import subprocess
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A plan: its predicted time and memory, and how it shrinks to a budget."""
+
 from dataclasses import replace
 from typing import Any
 

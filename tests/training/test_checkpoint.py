@@ -1,3 +1,5 @@
+"""Checkpoints: a run goes on from one to the bit, and one that is damaged or not whole is never used."""
+
 import itertools
 import os
 import re

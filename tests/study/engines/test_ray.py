@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
-from test_study import ENVIRONMENT as PLAIN
-from test_study import losslab, rows
+from processes import ENVIRONMENT as PLAIN
+from processes import losslab, rows
 
 from losslab.files import complete_lines
 from losslab.study.store import RunFolder

@@ -1,3 +1,5 @@
+"""``losslab machine``: what this machine has and can do."""
+
 import json
 import platform
 from pathlib import Path

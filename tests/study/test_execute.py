@@ -1,7 +1,6 @@
 """Studies end to end on tiny data, through the command line where that is what a person uses."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import ENVIRONMENT, losslab, rows
 
-import losslab as package
-from losslab.records import deterministic
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 
@@ -47,13 +45,6 @@ lr = "@search.lr~0.01"
 optimizer = ["adam", "sgd"]
 "model.hidden_dropout" = [0.0, 0.3]
 """
-FOLDERS = (Path(__file__).parent, Path(package.__file__).parents[1])
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)), "OMP_NUM_THREADS": "1"}
-
-
-def losslab(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "losslab", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=240)
 
 
 def run_study(folder: Path, text: str = STUDY) -> Path:
@@ -61,15 +52,6 @@ def run_study(folder: Path, text: str = STUDY) -> Path:
     done = losslab("study", "run", folder / "tiny.toml", "--full", "--out", folder / "out")
     assert done.returncode == 0, done.stderr
     return folder / "out"
-
-
-def rows(out: Path) -> dict[str, list[dict[str, Any]]]:
-    results = read_results(StudyFolder(out))
-    return {
-        result.run.id: [deterministic(record) for record in result.records]
-        for stage in results.stages.values()
-        for result in stage
-    }
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""Folders of runs and studies: records as rows, files whole or as they were, one process at a time."""
+
 import json
 import os
 import socket

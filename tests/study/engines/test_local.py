@@ -1,3 +1,5 @@
+"""The local engine: each task once, in workers whose end harms no other."""
+
 import platform
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Training: the same bits each time, what is recorded, and what it must not change."""
+
 from dataclasses import replace
 from math import isnan
 from typing import Any

@@ -1,3 +1,5 @@
+"""Stages: their runs, references to earlier findings, how they shrink, and faults of a study's file."""
+
 from pathlib import Path
 from typing import Any
 

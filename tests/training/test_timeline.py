@@ -1,3 +1,5 @@
+"""The timeline of a run: which samples each step has, and when it evaluates."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_study import ENVIRONMENT
+from processes import ENVIRONMENT
 
 from losslab.files import complete_lines
 from losslab.records import deterministic
