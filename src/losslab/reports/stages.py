@@ -124,16 +124,17 @@ def _scores(groups: Groups, losses: Mapping[str, Estimate]) -> str:
 
 
 def _groups(runs: Sequence[RunResult]) -> Groups:
-    """The runs by all fields in which they differ but the seed."""
+    """Group the runs by all fields in which they differ but the seed."""
     fields = [path for path in varying_fields(runs) if path != "seed"]
     return group_runs(runs, fields, TITLES)
 
 
 def _course(groups: Groups, quantity: str) -> Mapping[str, Curve]:
     found = curves(groups, quantity)
+    # Labels stand at the ends of curves, where there is room for few and short ones; one point is no curve.
     short = all(len(label) <= LONGEST_LABEL for label in found)
-    drawable = len(found) <= MOST_LINES and short and any(len(curve.epochs) > 1 for curve in found.values())
-    return found if drawable else {}
+    has_course = any(len(curve.epochs) > 1 for curve in found.values())
+    return found if len(found) <= MOST_LINES and short and has_course else {}
 
 
 def _counted_scale(stage: dict[str, Any], networks: Sequence[CountResult]) -> str:
