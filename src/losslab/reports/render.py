@@ -155,7 +155,7 @@ def _page() -> dict[str, Any]:
 
 
 def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
-    """Gather what the template of a study may use: values that hold the sentences, and what draws or writes formulas."""
+    """Gather what the template of a study may use: values that hold sentences, and what draws or writes formulas."""
     overview, stages = overview_of(results), stage_views(results)
     return {
         "title": overview.title,

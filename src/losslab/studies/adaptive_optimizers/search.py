@@ -32,7 +32,7 @@ class LearningRates:
 
 
 def learning_rates(results: StudyResults) -> LearningRates:
-    """What the stage `search` found."""
+    """Read what the stage `search` found."""
     tried = searches(group_runs(results.stages.get("search", ()), ["optimizer.name"], TITLES), "lr")
     return LearningRates(_answer(tried), _budget(tried), _edges(tried), tried, _table(tried) if tried else None)
 
@@ -45,6 +45,7 @@ def _answer(tried: Mapping[str, Search]) -> str:
 
 
 def _budget(tried: Mapping[str, Search]) -> str:
+    # A method that had more candidates or longer trials would win by its search; so this is computed, not promised.
     if not equal_budget(tried):
         return "with budgets that are not equal, because runs are missing"
     candidates = max((len(search.tried) for search in tried.values()), default=0)
@@ -52,12 +53,14 @@ def _budget(tried: Mapping[str, Search]) -> str:
 
 
 def _edges(tried: Mapping[str, Search]) -> str:
-    at_edge = {label: search for label, search in tried.items() if search.edge}
-    return " ".join(
-        f"{label}'s learning rate, {number(search.best)}, is the {search.edge} of those tried, so a better one may "
-        "lie beyond."
-        for label, search in at_edge.items()
-    )
+    sentences = []
+    for label, search in tried.items():
+        if search.edge:
+            sentences.append(
+                f"{label}'s learning rate, {number(search.best)}, is the {search.edge} of those tried, so a better one "
+                "may lie beyond."
+            )
+    return " ".join(sentences)
 
 
 def _table(tried: Mapping[str, Search]) -> Table:
