@@ -214,7 +214,7 @@ def _parse_sizes(text: str) -> list[int]:
 
 
 def _train(run: Run, device: str, threads: int | None, noise_batch: int | None = None) -> Trace:
-    # Imported late: a fault in the options is told before torch has loaded, which takes seconds.
+    # Imported late: a fault in the options is known before torch has loaded, which takes seconds.
     import torch
 
     from losslab.data import load

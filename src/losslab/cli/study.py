@@ -339,10 +339,10 @@ def _print_plan(planned: Plan, console: Console | None = None) -> None:
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     if not flops:
         return
-    here = duration(whole.seconds)
-    there = duration(flops / (device_tflops * 1e12))
+    machine_time = duration(whole.seconds)
+    device_time = duration(flops / (device_tflops * 1e12))
     print(
-        f"the full study takes about {here} here; by its {flops:.2g} operations, {there} on a device that sustains "
+        f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device that sustains "
         f"{number(device_tflops)} TFLOP/s (--device-tflops)"
     )
 

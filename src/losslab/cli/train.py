@@ -215,7 +215,7 @@ def _check_course(records: Sequence[Record]) -> None:
     evaluations = [record for record in records if isinstance(record, Evaluation)]
     if not steps or not evaluations:
         return
-    # A loss that rises and stays finite ends as a run that is done; a user is told nevertheless.
+    # A loss that rises and stays finite ends as a run that is done; a user should know nevertheless.
     first, last = steps[0].loss[0], evaluations[-1].train_loss
     if last > DIVERGING * first > 0:
         raise LosslabError(

@@ -56,7 +56,7 @@ def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
 def _fetch_lock(path: Path, name: str, progress: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, 0.0))  # without waiting first, so that a wait can be told of
+            stack.enter_context(locked(path, 0.0))  # without waiting first, so that a wait can be announced
         except StoreError as error:
             progress(f"{name} is being fetched, waiting for it ({error})")
             stack.enter_context(locked(path, _LONGEST_FETCH_SECONDS))

@@ -44,7 +44,7 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
         dropped: method -> runs with dropout.
         workers: how many runs were trained at once.
     """
-    # One clock for both sides of a ratio, chosen by all of their runs.
+    # One clock for both sides of a ratio, by all of their runs.
     runs = list(chain(*plain.values(), *dropped.values()))
     clock = clock_for(runs, workers=workers)
     found = ratios(dropped, plain, clock.seconds)

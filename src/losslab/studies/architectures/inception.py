@@ -156,9 +156,9 @@ def _growth(naive: Ledger) -> str:
 
 
 def _savings(compared: dict[str, Any]) -> Table:
-    model, other = compared["model"], compared["other"]
-    numbers = {"macs": model["macs"], "other_macs": other["macs"]}
-    parameters = {"parameters": model["parameters"], "other_parameters": other["parameters"]}
+    naive, reduced = compared["model"], compared["other"]
+    numbers = {"macs": naive["macs"], "other_macs": reduced["macs"]}
+    parameters = {"parameters": naive["parameters"], "other_parameters": reduced["parameters"]}
     groups = [*compared["groups"], {"name": "total", **numbers, **parameters}]
     macs = ("naive, MACs", "reduced, MACs", "saved, MACs", "saved")
     return Table(

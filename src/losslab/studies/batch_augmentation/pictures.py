@@ -47,7 +47,7 @@ def pictures() -> Pictures:
     cutout = []
     for before, after in zip(columns["before"], columns["after"], strict=True):
         cutout.append(_picture(before, before["words"].capitalize()))
-        # "a horse, size 16" stands beside the horse, so that its caption is what was done to it alone.
+        # "a horse, 16 by 16 pixels erased" stands beside the horse, so that its caption is what was done to it alone.
         cutout.append(_picture(after, after["words"].partition(", ")[2]))
     copies = [_picture(copy) for copy in columns["copies"]]
     return Pictures(tuple(cutout), tuple(copies))

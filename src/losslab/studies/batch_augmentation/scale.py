@@ -84,7 +84,7 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
             f"anything about all of CIFAR-10: {count(setting.start.training_images, 'image')} are fitted sooner than "
             "45,000, which changes what augmentation is worth;"
         )
-    # A row that is missing from a table is easily overlooked, and what it would have said with it.
+    # A row that is missing from a table is easily overlooked.
     absent = [label for label in COPIES.values() if label not in material.copies]
     if absent:
         yield f"anything about {names(absent)}: no such run has ended;"
