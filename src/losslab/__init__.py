@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# Type checkers and editors read these; at run time `_HOME` leads to the same names.
 if TYPE_CHECKING:
     from losslab.accounting.count import count
     from losslab.errors import LosslabError
@@ -60,6 +61,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'losslab' has no attribute '{name}'")
+    # Not stored in this module: a test or a user who replaces the name in its home finds the new one here, too.
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

@@ -23,7 +23,7 @@ class Table:
         title: what the table holds, printed above it; may be empty.
         headings: of the columns.
         rows: as many cells each as there are headings.
-        label: what those who do not see the table are told that it is; the title where empty.
+        label: what the table is, for those who do not see it; the title where empty.
         bold: indices of the rows in bold.
         total: whether the last row adds up those above it.
         words: indices of the columns of words, which fold.
@@ -38,7 +38,7 @@ class Table:
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    _: KW_ONLY
+    _: KW_ONLY  # what follows is hints for a page, each of which few tables have
     label: str = ""
     bold: tuple[int, ...] = ()
     total: bool = False

@@ -23,7 +23,7 @@ class Measured(Protocol):
 
 
 def number(value: float | None, digits: int = DIGITS) -> str:
-    """A number with so many significant digits; a dash for None.
+    """Write a number with so many significant digits; a dash for None.
 
     Example:
         >>> number(0.00012345), number(1234567), number(None)
@@ -31,12 +31,13 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
+    # From here on `g` would write an exponent; half a unit below, as rounding comes first.
     is_whole = 10**digits - 0.5 <= abs(value) < LARGEST
     return f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
 
 
 def cell(value: object) -> str:
-    """Any value in a table of facts: a measured number in three digits, a whole one with all of them.
+    """Write any value in a table of facts: a measured number in three digits, a whole one with all of them.
 
     Example:
         >>> cell(0.012345), cell(1234567), cell(None), cell(True), cell("valley")
@@ -50,7 +51,7 @@ def cell(value: object) -> str:
 
 
 def measured(value: float | None, digits: int = DIGITS) -> str:
-    """A measured number: its trailing zeros count.
+    """Write a measured number, whose trailing zeros count.
 
     Example:
         >>> measured(0.121), measured(12), measured(0.5, 2)
@@ -58,12 +59,13 @@ def measured(value: float | None, digits: int = DIGITS) -> str:
     """
     if value is None:
         return NONE
+    # `#g` keeps trailing zeros and, behind a whole number, the point; the latter is written without.
     is_whole = 10 ** (digits - 1) - 0.05 <= abs(value) < LARGEST
     return f"{value:,.0f}" if is_whole else f"{value:#.{digits}g}"
 
 
 def loss(value: float) -> str:
-    """A loss in a column of losses: four decimals, or an exponent where it is out of all proportion.
+    """Write a loss in a column of losses: four decimals, or an exponent where it is out of all proportion.
 
     Example:
         >>> loss(0.83539), loss(1.1e15)
@@ -73,7 +75,7 @@ def loss(value: float) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction of one in percent.
+    """Write a fraction of one in percent.
 
     Example:
         >>> percent(0.5213).split()
@@ -83,7 +85,7 @@ def percent(fraction: float | None) -> str:
 
 
 def score(metric: str, value: float | None) -> str:
-    """A metric's value: an accuracy in percent, any other as a number.
+    """Write a metric's value: an accuracy in percent, any other as a number.
 
     Example:
         >>> score("accuracy", 0.9012), score("top_5", 0.5), score("mae", 0.25)
@@ -96,7 +98,7 @@ def score(metric: str, value: float | None) -> str:
 
 
 def size(amount: float | None) -> str:
-    """Bytes for people, in powers of 1,000.
+    """Write bytes in powers of 1,000.
 
     Example:
         >>> [size(amount).split() for amount in (1_440_000_000, 5_200_000, 890)], size(None)
@@ -111,7 +113,7 @@ def size(amount: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time in the two units that matter.
+    """Write a time in the two units that matter.
 
     Example:
         >>> duration(8.24), duration(192), duration(3900), duration(None)
@@ -119,7 +121,7 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None:
         return "unknown"
-    whole = round(seconds)
+    whole = round(seconds)  # first, so that 59.97 s is a minute and never 60 s
     if whole < 60:
         return f"{seconds:.1f} s"
     if whole < 3600:
@@ -128,7 +130,7 @@ def duration(seconds: float | None) -> str:
 
 
 def names(labels: Sequence[str]) -> str:
-    """A list in words.
+    """Join a list in words.
 
     Example:
         >>> names(["Adam"]), names(["Adam", "SGD"]), names(["a", "b", "c"])
@@ -140,7 +142,7 @@ def names(labels: Sequence[str]) -> str:
 
 
 def count(amount: int, noun: str) -> str:
-    """A number of things.
+    """Write a number of things, the noun in its number.
 
     Example:
         >>> count(1, "seed"), count(12_000, "image")
@@ -150,7 +152,7 @@ def count(amount: int, noun: str) -> str:
 
 
 def shape(sizes: Sequence[int] | Mapping[str, Sequence[int]]) -> str:
-    """The shape of a sample, or of several by name, height and width before the maps as people say it.
+    """Write the shape of a sample, or of several by name, height and width before the maps as people do.
 
     Example:
         >>> shape([256, 32, 32]), shape([4096]), shape({"ids": [128], "image": [3, 8, 8]})
@@ -162,7 +164,7 @@ def shape(sizes: Sequence[int] | Mapping[str, Sequence[int]]) -> str:
 
 
 def millions(amount: float) -> str:
-    """A large number of things, in millions.
+    """Write a large number of things in millions.
 
     Example:
         >>> millions(452_984_832), millions(1_115_684_864)
@@ -172,7 +174,7 @@ def millions(amount: float) -> str:
 
 
 def times(value: float | None) -> str:
-    """A ratio in words.
+    """Write a ratio in words.
 
     Example:
         >>> times(1.2)
@@ -182,7 +184,7 @@ def times(value: float | None) -> str:
 
 
 def spread(estimate: Measured | None) -> str:
-    """A mean, with its standard deviation over seeds where there are several."""
+    """Write a mean, with its standard deviation over seeds where there are several."""
     if estimate is None:
         return NONE
     mean = measured(estimate.mean)

@@ -40,7 +40,7 @@ def test_search_agrees_with_the_finding_that_the_engine_used(results: StudyResul
     stage = results.stages["search"]
     found = searches(group_runs(stage, ["optimizer.name"]), "lr")
     used = {run["optimizer"]["name"]: run["lr"] for run in best_runs(stage, ["optimizer.name"])}
-    assert {label: search.chosen for label, search in found.items()} == used
+    assert {label: search.best for label, search in found.items()} == used
     assert found["adam"].edge is None
     assert list(found["adam"].tried) == sorted(found["adam"].tried)
 

@@ -89,8 +89,8 @@ def test_missing_facts_are_unknown_and_not_an_error(tmp_path: Path) -> None:
 def test_a_study_without_a_template_gets_a_plain_report(tmp_path: Path) -> None:
     folder = part_one(tmp_path, epochs=2, study={"name": "my-own", "title": "My own"})
     text = sections(folder)
-    assert "reached the lowest final training loss" in text["compare"]
-    assert "Search. Adam, lr 0.0003 reached the lowest final training loss" in text["summary"]
+    assert "reached the lowest final validation loss" in text["compare"]
+    assert "Search. Adam, lr 0.0003 reached the lowest final validation loss" in text["summary"]
 
 
 def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:

@@ -5,18 +5,48 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_study import part_one, with_loss, write_run
+from fake_study import part_one, write_run
 
 from losslab.accounting import count
 from losslab.files import write_json
+from losslab.plots.figures import Figure
+from losslab.records import Evaluation, Final, Record, Start
+from losslab.reports.render import render
 from losslab.reports.stages import StageView, stage_views
-from losslab.spec import Count
+from losslab.spec import Count, make_run
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 
 
 def views(folder: StudyFolder) -> dict[str, StageView]:
     return stage_views(read_results(folder))
+
+
+def validated_with(loss: float | None, records: list[Record]) -> list[Record]:
+    """The records with this validation loss throughout."""
+    return [replace(row, validation_loss=loss) if isinstance(row, Evaluation) else row for row in records]
+
+
+def regression(path: Path, losses: dict[float, float], *, loss: str = "mse", seeds: int = 1) -> StudyFolder:
+    """A study of a table of numbers, a run for each learning rate; lr -> its validation loss."""
+    folder = StudyFolder(path)
+    folder.prepare()
+    ids = []
+    for seed in range(seeds):
+        for lr, validation_loss in losses.items():
+            fields = {"data": "table:rows", "model": "mlp", "optimizer": "adam", "batch": 8, "epochs": 1, "loss": loss}
+            run = make_run({**fields, "lr": lr, "metrics": ["mae"], "seed": seed})
+            mae = validation_loss / 2 + 0.25 * seed
+            evaluation = Evaluation(
+                9, 1.0, 72, 1 / lr, None, 0.0, 1 / lr, None, validation_loss, None, 1.0, 0.1,
+                metrics={"validation_mae": mae, "averaged_validation_mae": 9.0},
+            )  # fmt: skip
+            final = Final(9, "1" * 64, 0.75, None, 1.0, 0.1, metrics={"test_mae": 0.0625})
+            write_run(folder, run, [Start(10, "0" * 64, 72, 8, 8, 9), evaluation, final])
+            ids.append(run.id)
+    stage = {"name": "fit", "question": "Which rate fits best?", "runs": ids}
+    folder.write_plan({"study": {"name": "table", "title": "A table"}, "stages": [stage]})
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +59,60 @@ def test_the_answer_is_who_reached_the_lowest_loss_and_follows_from_the_records(
 ) -> None:
     def adagrad_wins(run, records):  # type: ignore[no-untyped-def]
         wins = run.optimizer.name == "adagrad" and not run.model.options.get("hidden_dropout")
-        return with_loss(0.001)(run, records) if wins else records
+        return validated_with(0.001, records) if wins else records
 
     before, after = views(study)["compare"], views(part_one(tmp_path, epochs=3, change=adagrad_wins))["compare"]
     assert re.match("input_dropout 0.0, hidden_dropout 0.0, Adam, lr .* reached the lowest", before.answer)
     assert re.match("input_dropout 0.0, hidden_dropout 0.0, AdaGrad, lr .* reached the lowest", after.answer)
     assert after.certainty.startswith("One seed each")
+
+
+def test_a_stage_is_judged_on_validation_loss_although_another_run_has_the_lower_training_loss(tmp_path: Path) -> None:
+    view = views(regression(tmp_path, {0.1: 0.5, 1.0: 0.75}))["fit"]
+    assert view.answer == "lr 0.1 reached the lowest final validation loss, 0.5000, ahead of lr 1.0 with 0.7500."
+    assert {label: estimate.mean for label, estimate in view.losses.items()} == {"lr 0.1": 0.5, "lr 1.0": 0.75}
+
+
+def test_one_run_without_validation_leaves_the_training_loss_for_all(tmp_path: Path) -> None:
+    def unvalidated(run, records):  # type: ignore[no-untyped-def]
+        return validated_with(None, records) if run.optimizer.name == "adam" else records
+
+    view = views(part_one(tmp_path, epochs=3, change=unvalidated))["compare"]
+    assert "Adam, lr 0.0003 reached the lowest final training loss" in view.answer
+    assert view.quantity == "training loss"
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"), [("mse", "mean squared error"), ("cross_entropy", "cross-entropy"), ("table:huber", "huber")]
+)
+def test_the_axis_names_the_loss_of_the_runs(tmp_path: Path, loss: str, name: str) -> None:
+    shown: dict[str, Figure] = {}
+    render(read_results(regression(tmp_path, {0.1: 0.5, 1.0: 0.75}, loss=loss)), shown)
+    (figure,) = shown.values()
+    assert (figure.title, figure.y_label) == ("Final validation loss", name)
+
+
+def test_the_metrics_of_the_task_are_in_a_line_and_in_the_table_and_no_accuracy_is_named(tmp_path: Path) -> None:
+    folder = regression(tmp_path, {0.1: 0.5, 1.0: 0.75}, seeds=2)
+    view = views(folder)["fit"]
+    # The mean of 0.25 and 0.5, the scores of two seeds.
+    assert view.scores == "lr 0.1: validation mae 0.3750; test loss 0.7500, mae 0.0625."
+    assert view.table is not None
+    metrics = ("training loss", "validation loss", "validation mae", "test loss", "test mae", "training time")
+    assert view.table.headings[-6:] == metrics
+    assert view.table.rows[0][-6:] == ("10.00", "0.5000", "0.2500", "0.7500", "0.0625", "1.0 s")
+    page = render(read_results(folder), {})
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    assert view.scores in body
+    assert "accuracy" not in body.lower()
+    assert "cross-entropy" not in body.lower()
+
+
+def test_a_task_of_classes_shows_its_accuracy(study: StudyFolder) -> None:
+    view = views(study)["compare"]
+    assert view.table is not None
+    assert {"validation accuracy", "test loss", "test accuracy"} <= set(view.table.headings)
+    assert "validation accuracy 50.00%; test loss 1.4000, accuracy 52.80%" in view.scores
 
 
 def test_the_scale_is_what_was_done_of_what_was_asked(study: StudyFolder, tmp_path: Path) -> None:
@@ -70,7 +148,8 @@ def test_a_run_without_an_evaluation_has_dashes(tmp_path: Path) -> None:
     write_run(folder, result.run, [], "failed", "x")
     table = views(folder)["compare"].table
     assert table is not None
-    assert table.rows[0][-5:] == ("failed", "–", "–", "–", "–")
+    assert table.rows[0][-5:] == ("–", "–", "–", "–", "–")
+    assert table.rows[0][table.headings.index("status")] == "failed"
 
 
 def test_few_groups_are_drawn_as_curves_and_many_as_points(study: StudyFolder, tmp_path: Path) -> None:

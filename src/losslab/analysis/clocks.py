@@ -56,6 +56,7 @@ def clock_for(results: Iterable[RunResult], *, workers: int) -> Clock:
         workers: how many ran at once.
     """
     ended = done(list(results))
+    # Wall time where it can be trusted: it is what a user waits for, and it is known for devices other than a CPU.
     measured = bool(ended) and all(PROCESSOR.seconds(result) is not None for result in ended)
     shared = workers > 1 or any((WALL.drift(result) or 0.0) > QUIET for result in ended)
     return PROCESSOR if measured and shared else WALL

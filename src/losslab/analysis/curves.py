@@ -44,9 +44,9 @@ class Curve:
 
 
 def curves(groups: Groups, name: str, *, along: str = "epoch") -> dict[str, Curve]:
-    """The course of a number of the evaluations in each group that has a run that is done, along another of them.
+    """Follow a number of the evaluations in each group along another of them, such as the epoch or the time.
 
-    Where that one differs between seeds, as times do, its mean over them counts.
+    A group without a run that is done is left out. Where seeds differ in the other number, as in times, take its mean.
     """
     found = {label: _curve(done(runs), name, along) for label, runs in groups.items()}
     return {label: curve for label, curve in found.items() if curve.epochs}
@@ -69,28 +69,29 @@ def _curve(results: Sequence[RunResult], name: str, along: str) -> Curve:
 
 @dataclass(frozen=True)
 class Search:
-    """What a group tried of one field, and what was chosen.
+    """What a group tried of one field, and the best of it.
 
     Attributes:
         tried: value -> final validation loss over seeds, None where no run with it is done.
-        chosen: the value of the run with the lowest final validation loss.
+        best: the value of the run with the lowest final validation loss.
         budgets: what each trial was given: (epochs, steps, batch, training images).
     """
 
     tried: dict[float, Estimate | None]
-    chosen: float | None
+    best: float | None
     budgets: tuple[tuple[Any, ...], ...]
 
     @property
     def edge(self) -> str | None:
-        """Which end of the values tried was chosen; beyond it there may be a better one."""
-        if self.chosen is None or len(self.tried) < 2:
+        """Which end of the values tried is the best; beyond it there may be a better one."""
+        if self.best is None or len(self.tried) < 2:
             return None
-        return {min(self.tried): "lowest", max(self.tried): "highest"}.get(self.chosen)
+        ends = {min(self.tried): "lowest", max(self.tried): "highest"}
+        return ends.get(self.best)
 
 
 def searches(groups: Groups, field: str) -> dict[str, Search]:
-    """What each group tried of a numeric field, judged by final validation loss."""
+    """Read what each group tried of a numeric field, judged by final validation loss."""
     return {label: _search(runs, field) for label, runs in groups.items()}
 
 
@@ -101,11 +102,13 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
 
 def _search(runs: Sequence[RunResult], field: str) -> Search:
     values = sorted({field_of(result, field) for result in runs})
-    losses = estimates({str(value): where(runs, field, value) for value in values}, final("validation_loss"))
+    by_value = {str(value): where(runs, field, value) for value in values}
+    losses = estimates(by_value, final("validation_loss"))
+    # The single best run, as the stage's finding picks it: the page names the value that later stages trained with.
     best = min(done(runs), key=final_validation_loss, default=None)
     return Search(
         tried={value: losses.get(str(value)) for value in values},
-        chosen=None if best is None else field_of(best, field),
+        best=None if best is None else field_of(best, field),
         budgets=tuple(sorted((_budget_of(result.run) for result in runs), key=repr)),
     )
 

@@ -44,7 +44,11 @@ class Estimate:
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the mean: Student's t over seeds, Wilson's over images, the wider; None where neither is."""
         known = [interval for interval in (self._over_seeds(), self._over_images()) if interval]
-        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+        if not known:
+            return None
+        # Each says what one other draw would change, of seeds or of images; the wider answers for both, one at a time.
+        lows, highs = zip(*known, strict=True)
+        return min(lows), max(highs)
 
     def _over_seeds(self) -> tuple[float, float] | None:
         if self.spread is None:
@@ -79,6 +83,7 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
         Wilson 1927, JASA 22, 209-212.
     """
     square = Z95**2 / count
+    # The formula stays within [0, 1]; its rounding errors may not.
     middle, half = fraction + square / 2, sqrt(square * (fraction * (1 - fraction) + square / 4))
     return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
 
@@ -106,7 +111,9 @@ def differ(first: Estimate, second: Estimate) -> bool:
 def _seed_noise(first: Estimate, second: Estimate) -> float:
     if first.spread is None or second.spread is None:
         return 0.0
-    return t95(min(first.n, second.n) - 1) * sqrt(first.spread**2 / first.n + second.spread**2 / second.n)
+    freedom = min(first.n, second.n) - 1
+    error = sqrt(first.spread**2 / first.n + second.spread**2 / second.n)
+    return t95(freedom) * error
 
 
 def _image_noise(first: Estimate, second: Estimate) -> float:

@@ -16,7 +16,7 @@ Measure = Callable[[RunResult], float | None]
 
 
 def value_of(evaluation: Evaluation, name: str) -> float | None:
-    """A number of an evaluation by name; two are computed, `regularised_loss` and `validation_error`.
+    """Read a number of an evaluation by name; two are computed, `regularised_loss` and `validation_error`.
 
     The first is `train_loss` plus the penalty, the second 1 minus `validation_accuracy`.
     """
@@ -85,7 +85,7 @@ def accuracy(result: RunResult) -> float | None:
 
 
 def estimates(groups: Groups, measure: Measure, *, images: int | None = None) -> dict[str, Estimate]:
-    """The measure of each group over its seeds; a group without a run that is done is left out.
+    """Take the measure of each group over its seeds; a group without a run that is done is left out.
 
     Args:
         groups: label -> runs.
@@ -97,7 +97,7 @@ def estimates(groups: Groups, measure: Measure, *, images: int | None = None) ->
 
 
 def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimate]:
-    """The measure of each group over that of the group of the same label in ``bases``, seed by seed."""
+    """Divide the measure of each group by that of the group of the same label in ``bases``, seed by seed."""
     found = {}
     # A quotient of one seed leaves out what the two runs share by it: weights, order of images.
     for label, runs in groups.items():
@@ -110,7 +110,7 @@ def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimat
 
 
 def side_by_side(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
-    """Several findings as one: their labels get the name of the finding behind them."""
+    """Join several findings: each label gets the name of its finding behind it."""
     together: dict[str, Estimate] = {}
     for name, row in found.items():
         together |= {f"{label} {name}": estimate for label, estimate in row.items()}
@@ -118,7 +118,7 @@ def side_by_side(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estim
 
 
 def known(values: Iterable[float | None]) -> tuple[float, ...]:
-    """The values that are not None."""
+    """Leave out the values that are None."""
     return tuple(value for value in values if value is not None)
 
 
@@ -162,7 +162,7 @@ class TimeToTarget:
 
 
 def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> TimeToTarget:
-    """The first evaluation whose validation accuracy is at least ``accuracy``, and the best one.
+    """Find the first evaluation whose validation accuracy is at least ``accuracy``, and the best one.
 
     A run is evaluated at the ends of epochs, so that its time to the target is known to one epoch.
 
@@ -177,7 +177,7 @@ def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> Tim
         raise ValueError(f"`accuracy` (={accuracy}) must be a fraction above 0 and at most 1{hint}")
     if not evaluations:
         raise ValueError("`evaluations` (=[]) must hold at least one; has the run been evaluated yet?")
-    best = max(evaluations, key=_score)
+    best = max(evaluations, key=_score)  # of equal ones the first, as max has it: later training did not help
     first = next((evaluation for evaluation in evaluations if _score(evaluation) >= accuracy), None)
     return TimeToTarget(
         accuracy=accuracy,

@@ -16,7 +16,7 @@ Groups = Mapping[str, Sequence[RunResult]]
 
 
 def display_value(value: Any, names: Mapping[Any, str]) -> Any:
-    """A field's value for a reader: its name where it has one, a policy or a list of choices as text.
+    """Write a field's value for a reader: its name where it has one, a policy or a list of choices as text.
 
     Args:
         value: what the spec holds.
@@ -33,7 +33,7 @@ def display_value(value: Any, names: Mapping[Any, str]) -> Any:
 
 
 def where(results: Sequence[RunResult], path: str, value: Any) -> list[RunResult]:
-    """The runs whose field at a dotted path has the value."""
+    """Select the runs whose field at a dotted path has the value."""
     return [result for result in results if field_of(result, path) == value]
 
 
@@ -49,7 +49,7 @@ def group_runs(results: Sequence[RunResult], paths: Sequence[str], names: Mappin
     for result in results:
         parts = [_label(path, field_of(result, path), names or {}) for path in paths]
         groups[", ".join(parts) or "all runs"].append(result)
-    return dict(groups)
+    return dict(groups)  # one in which looking up a label that is absent adds no group
 
 
 def _label(path: str, value: Any, names: Mapping[Any, str]) -> str:
@@ -59,7 +59,7 @@ def _label(path: str, value: Any, names: Mapping[Any, str]) -> str:
 
 
 def run_ids(groups: Iterable[Sequence[RunResult]]) -> tuple[tuple[str, ...], ...]:
-    """The identities of the runs of each group, for the records of a table."""
+    """List the identities of the runs of each group, for the records of a table."""
     rows = []
     for runs in groups:
         rows.append(tuple(result.run.id for result in runs))
@@ -67,7 +67,7 @@ def run_ids(groups: Iterable[Sequence[RunResult]]) -> tuple[tuple[str, ...], ...
 
 
 def varying_fields(results: Sequence[RunResult]) -> list[str]:
-    """Dotted paths of the fields in which the runs differ, as `losslab.study.fields.varying_fields` finds them."""
+    """Name the fields in which the runs differ by dotted path, as `losslab.study.fields.varying_fields` finds them."""
     return fields.varying_fields([result.run.model_dump(mode="json") for result in results])
 
 
@@ -91,7 +91,7 @@ class FailedRun:
 
 
 def failed_runs(results: StudyResults) -> list[FailedRun]:
-    """Every planned run that counts in no finding, and why; and every network that was not counted.
+    """List every planned run that counts in no finding, and why; and every network that was not counted.
 
     In a range test, to diverge is a result.
     """

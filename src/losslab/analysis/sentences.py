@@ -13,7 +13,7 @@ Form = Callable[[float], str]
 
 
 def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool = False) -> str:
-    """Which group is first, and by how much, or which ones share the first place.
+    """Say which group is first, and by how much, or which ones share the first rank.
 
     Args:
         found: label -> estimate.
@@ -35,12 +35,13 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
         first, second = ranking.order[:2]
         return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."
     last = form(found[ranking.leaders[-1]].mean)
+    # Compared as they are printed: two values that read alike are one to the reader.
     ends = values[0] if last == values[0] else f"{values[0]} for the first and {last} for the last of them"
     return f"{names(ranking.leaders)} share the {best} {what}, {ends}: what was measured does not tell them apart."
 
 
 def between(found: Mapping[str, Estimate], form: Form) -> str:
-    """The range of estimates, with the groups at its ends.
+    """Write the range of estimates, with the groups at its ends.
 
     Example:
         >>> between({"Adam": Estimate((1.5,)), "SGD": Estimate((1.25,))}, str)
@@ -52,7 +53,7 @@ def between(found: Mapping[str, Estimate], form: Form) -> str:
 
 
 def certainty(found: Mapping[str, Estimate]) -> str:
-    """How certain the estimates are, by their number of seeds; empty where there are none."""
+    """Say how certain the estimates are, by their number of seeds; empty where there are none."""
     seeds = [estimate.n for estimate in found.values()]
     if not seeds:
         return ""
@@ -66,7 +67,7 @@ def certainty(found: Mapping[str, Estimate]) -> str:
 
 
 def why_absent(plan: Mapping[str, Any], name: str) -> str:
-    """Why a stage has no result: it was skipped, or none of its runs has ended.
+    """Say why a stage has no result: it was skipped, or none of its runs has ended.
 
     Args:
         plan: what `study.json` holds.

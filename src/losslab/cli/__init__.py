@@ -77,15 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _terminate(number: int, _frame: object) -> None:
+    # An exception unwinds: runs save their state and workers are ended, which a plain SIGTERM would not wait for.
     raise Interrupted("terminated", number)
 
 
 def run_command(arguments: Sequence[str] | None) -> int:
-    """Run one command and say in one line what went wrong; its exit code."""
+    """Run one command and say in one line what went wrong; return its exit code."""
     try:
+        # The parser's own messages and exits are replaced, so that every error has the form of losslab's.
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _complain(_known_elsewhere(sys.argv[1:] if arguments is None else arguments) or str(error), 2)
+        words = sys.argv[1:] if arguments is None else arguments
+        return _complain(_known_elsewhere(words) or str(error), 2)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
@@ -101,7 +104,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
 
 def _known_elsewhere(arguments: Sequence[str]) -> str:
-    """What to write in place of an option by which another tool knows the same thing; empty where there is none."""
+    """Name the option for what other tools call otherwise; empty where there is none."""
     options = [word.partition("=")[0] for word in arguments]
     for command, names in _OTHER_NAMES.items():
         words = command.split()

@@ -78,7 +78,7 @@ def count(
 
 
 def _input_shape(texts: list[str]) -> Any:
-    """One shape, a list of shapes, or a dictionary of them where each has a name."""
+    """Read one shape, a list of shapes, or a dictionary of them where each has a name."""
     named = [text.partition("=") for text in texts]
     if all(sign for _, sign, _ in named):
         return {name: shape for name, _, shape in named}

@@ -95,7 +95,7 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
     if picture is None and not json:
         stem = re.sub(r"[^\w.-]+", "-", Path(name).resolve().name)
         picture = Path(f"{stem}-samples.png")
-    if picture is not None:
+    if picture is not None:  # before the data is loaded, which may take minutes
         check_picture("--picture", picture)
     dataset = data.load_images(name)
     facts = data.summary(dataset)

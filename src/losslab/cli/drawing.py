@@ -54,6 +54,7 @@ def _policies(rates: Points, sizes: Points) -> list[Figure]:
 def _of_steps(steps: Sequence[Steps], field: str) -> Points:
     index: list[int] = []
     values: list[float] = []
+    # Records of a run that was resumed begin anew within the course; each says from which step on it counts.
     for record in steps:
         index += range(record.first_step, record.first_step + len(record.loss))
         values += getattr(record, field)

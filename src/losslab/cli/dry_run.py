@@ -14,7 +14,7 @@ ROWS = 16
 
 
 def as_row(timeline: Timeline) -> dict[str, Any]:
-    """The whole timeline as a JSON object: totals, and a list entry for each step."""
+    """Write the whole timeline as a JSON object: totals, and a list entry for each step."""
     steps = list(timeline.steps())
     return {
         "kind": "timeline",
@@ -26,11 +26,11 @@ def as_row(timeline: Timeline) -> dict[str, Any]:
 
 
 def as_lines(timeline: Timeline) -> list[str]:
-    """Totals, a table of a few steps, evenly spaced, and a curve of each policy."""
+    """Write totals, a table of a few steps, evenly spaced, and a curve of each policy."""
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
-    shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
+    shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})  # a set, as short runs have fewer steps
     lrs = [step.lr for step in steps]
     return [
         f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "
@@ -65,7 +65,7 @@ def _line(timeline: Timeline, step: Step) -> str:
 
 
 def _curve(name: str, policy: float | Choice, values: Sequence[float]) -> list[str]:
-    """A curve by step; none of a number, which only the end of an epoch cuts."""
+    """Plot a policy by step; nothing of a number, which only the end of an epoch cuts."""
     if not isinstance(policy, Choice):
         return []
     return ["", text_plot(range(len(values)), values, names=("step", name))]

@@ -40,7 +40,8 @@ def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
 
 
 def _runs(folder: Path) -> tuple[str, dict[str, RunResult]]:
-    """The name of a study and its runs by name, each with its identity, which tells runs of one name apart."""
+    """Read the name of a study and its runs by name, each with its identity: two runs may have one name."""
+    # A study's folder has its records in runs/, so that these are of a single run.
     if (folder / "records.jsonl").exists():
         return folder.resolve().name, {"run": read_run(RunFolder(folder))}
     results = read_results(StudyFolder(folder))

@@ -151,6 +151,7 @@ def batch(
 
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
+    # The length follows from the images, and these from a run: one of any length will do to count them.
     first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
     images = training_images(first)
     if listed[-1] > images:
@@ -170,7 +171,7 @@ def batch(
 def _fields(
     model: str, data: str, optimizer: str, momentum: float | None, weight_decay: float, train_images: int | None
 ) -> dict[str, Any]:
-    """What both tests say of a run in the same way."""
+    """Gather the fields of a run that both tests share."""
     images = {} if train_images is None else {"train_images": train_images}
     options = {} if momentum is None else {"momentum": momentum}
     return {
@@ -213,6 +214,7 @@ def _parse_sizes(text: str) -> list[int]:
 
 
 def _train(run: Run, device: str, threads: int | None, noise_batch: int | None = None) -> Trace:
+    # Imported late: a fault in the options is known before torch has loaded, which takes seconds.
     import torch
 
     from losslab.data import load
@@ -224,6 +226,7 @@ def _train(run: Run, device: str, threads: int | None, noise_batch: int | None =
 
 
 def _tell(line: str, json: bool) -> None:
+    # On standard error, as the finding is what a pipe wants.
     if not json:
         print(line, file=sys.stderr, flush=True)
 
@@ -247,7 +250,8 @@ def _batch_summary(found: BatchRange) -> str:
     curve = found.to_dict()["curve"]
     marks = {"b_min": found.b_min, "b_max": found.b_max}
     names = "batch size", "training loss after equal steps"
-    rows = [COLUMNS, *zip(*(curve[name] for name in COLUMNS.values()), strict=True)]
+    columns = [curve[name] for name in COLUMNS.values()]
+    rows = [COLUMNS, *zip(*columns, strict=True)]
     lines = [text_plot(curve["batch_size"], curve["loss"], names=names, log=True, marks=marks)]
     lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in rows]
     if found.found:

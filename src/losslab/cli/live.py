@@ -30,7 +30,8 @@ class _Row:
     accuracy: str = ""
 
     def after(self, record: Steps) -> "_Row":
-        """The row when these steps are done."""
+        """Return the row when these steps are done."""
+        # Weighted by images: a last batch that is short counts for what it holds.
         images = sum(record.batch_size)
         losses = [mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)]
         step = record.first_step + len(record.loss)
@@ -38,7 +39,7 @@ class _Row:
         return replace(self, step=step, loss=loss(sum(losses) / images), accuracy=accuracy)
 
     def cells(self) -> tuple[str, ...]:
-        """Run, epoch, loss, accuracy, time left."""
+        """List run, epoch, loss, accuracy, time left."""
         seen, images = self.timeline.seen, self.timeline.training_images
         epoch = f"{seen[self.step] / images:.2f} of {seen[-1] / images:.4g}"
         left = _left(self.since, self.step - self.watched_from, self.timeline.total_steps - self.step)
@@ -46,7 +47,7 @@ class _Row:
 
 
 def _left(since: float, done: float, missing: float) -> str:
-    """The time that is left at the pace until now; nothing where no pace is known."""
+    """Estimate the time that is left at the pace until now; nothing where no pace is known."""
     return duration((monotonic() - since) / done * missing) if done else ""
 
 
@@ -67,7 +68,7 @@ class Board:
         self._since = 0.0
 
     def begin(self, event: StageBegan) -> None:
-        """Show a stage in place of the one before."""
+        """Show a stage instead of the one before."""
         planned = len(event.runs or event.counts)
         names = labels(event.runs)  # by identity, which is too dear to ask of a run at every record
         self._names, self._rows = {run: names[run.id] for run in event.runs}, {}
@@ -78,13 +79,14 @@ class Board:
         self._bar.add_task(event.stage, total=planned, ended=0, left="")
 
     def name(self, run: Run) -> str:
-        """What tells a run of the stage from the others."""
+        """Name a run by what distinguishes it in its stage."""
         return self._names[run]
 
     def record(self, event: RunRecorded) -> None:
         """Show what a run has come to."""
         run, record = event.run, event.record
         if isinstance(record, Start | Steps) and run not in self._rows:
+            # A run that goes on is at this step already; its pace is that of the steps from here on.
             step = record.first_step + len(record.loss) if isinstance(record, Steps) else 0
             timeline = Timeline(run, training_images(run))
             self._rows[run] = _Row(self._names[run], timeline, monotonic(), step, step)
@@ -92,13 +94,14 @@ class Board:
             self._rows[run] = self._rows[run].after(record)
 
     def end(self, run: Run | None = None) -> None:
-        """A run, or the counting of a network, has ended."""
+        """Take a run that has ended off the board; without one, a network has been counted."""
         self._ended += 1
         if run:
             self._rows.pop(run, None)
 
     def __rich__(self) -> RenderableType:
         rows = list(self._rows.values())
+        # Runs count by their parts that are done, or the bar would stand still for the whole of a long run.
         done = self._ended + sum(row.step / row.timeline.total_steps for row in rows)
         for task in self._bar.tasks:
             time_left = _left(self._since, done - self._before, (task.total or 0.0) - done)

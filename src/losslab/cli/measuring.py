@@ -1,4 +1,4 @@
-"""What a plan measures, told while it does; and an end to it when the budget is used up."""
+"""Name what a plan measures while it does, and end it when the budget is used up."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -16,7 +16,7 @@ from losslab.text import duration
 
 
 def watched(engine: Engine, budget_seconds: float | None, *, quiet: bool = False) -> Engine:
-    """The engine for the measurements of a plan, each of which is named on standard error.
+    """Wrap the engine for the measurements of a plan, each of which is named on standard error.
 
     Args:
         engine: where they are done.
@@ -37,7 +37,7 @@ def watched(engine: Engine, budget_seconds: float | None, *, quiet: bool = False
                 yield event
                 if isinstance(event, Ended):
                     ended += 1
-                    if ended < len(measurements):
+                    if ended < len(measurements):  # after the last there is nothing left to stop
                         _check_budget(monotonic() - began, budget_seconds)
                         _announce(measurements, ended, console, status)
 
@@ -45,9 +45,10 @@ def watched(engine: Engine, budget_seconds: float | None, *, quiet: bool = False
 
 
 def _announce(measurements: list[Task], ended: int, console: Console, status: Status) -> None:
-    """Name the next measurement: in place of the one before on a terminal, in a line of its own elsewhere."""
+    """Name the next measurement: over the one before on a terminal, in a line of its own elsewhere."""
     run = measurements[ended].arguments[0]
-    line = f"measuring {run.model} with {run.optimizer.name} on {run.data.name} ({ended + 1} of {len(measurements)})"
+    progress = f"{ended + 1} of {len(measurements)}"
+    line = f"measuring {run.model} with {run.optimizer.name} on {run.data.name} ({progress})"
     if console.is_terminal:
         status.update(line)
     else:

@@ -16,7 +16,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in a duration such as ``90s``, ``10m``, ``1h30m``.
+    """Read the seconds in a duration such as ``90s``, ``10m``, ``1h30m``.
 
     Raises:
         InvalidInput: when the text has another form or is zero.
@@ -26,13 +26,15 @@ def parse_duration(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+    understood = "".join(number + unit for number, unit in parts)
+    # The pattern skips what it does not know, so that "1h 30" would read as an hour.
+    if understood != text or seconds <= 0:
         raise InvalidInput(f"--budget (={text}) must be a duration above zero, such as 90s, 10m or 1h30m")
     return seconds
 
 
 def choice_of(option: str, text: str) -> dict[str, Any]:
-    """The table that an option's text stands for.
+    """Read the table that an option's text stands for.
 
     Raises:
         InvalidInput: when it has not the form of a choice.
@@ -54,7 +56,7 @@ def check_machine(device: str, threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise InvalidInput(f"--threads (={threads}) must be at least 1")
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=device)  # torch alone knows whether a device is there and works
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         if reason.startswith(("Expected one of", "Invalid device")):
@@ -63,5 +65,5 @@ def check_machine(device: str, threads: int | None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, strict."""
+    """Print one JSON value on standard output; NaN, which strict readers refuse, is an error."""
     print(json.dumps(value, indent=1, allow_nan=False))

@@ -21,6 +21,7 @@ def show_progress(progress: Iterator[Progress], console: Console) -> None:
     board = Board()
     is_live = console.is_terminal and not console.quiet
     try:
+        # Transient: what stays on the screen are the lines of runs that ended, the same as in a log.
         with Live(board, console=console, transient=True) if is_live else nullcontext():
             for event in progress:
                 _show(event, board, console)
@@ -46,7 +47,7 @@ def _show(event: Progress, board: Board, console: Console) -> None:
 
 
 def costs(counted: Counted) -> str:
-    """What a network costs, or why that is not known, in a few words."""
+    """Say in a few words what a network costs, or why that is not known."""
     if counted.ledger is None:
         return f"failed: {counted.error}"
     totals = counted.ledger["totals"]
@@ -54,7 +55,7 @@ def costs(counted: Counted) -> str:
 
 
 def outcome(result: RunResult) -> str:
-    """How a run ended, in a few words."""
+    """Say in a few words how a run ended."""
     if result.status != "done":
         return f"{result.status}: {result.message}"
     last, final = result.evaluations[-1], result.final
@@ -67,5 +68,5 @@ def outcome(result: RunResult) -> str:
 
 
 def metrics(record: Evaluation | Final, part: str) -> list[str]:
-    """What was measured of a part beside its loss, each in a word and a number."""
+    """Write what was measured of a part beside its loss, each in a word and a number."""
     return [f"{name} {score(name, value)}" for name, value in metrics_of(record, part).items()]

@@ -1,5 +1,6 @@
 """How far the runs of a study are, as rows and as a table."""
 
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -14,12 +15,15 @@ Row = dict[str, Any]
 
 
 def status_rows(results: StudyResults) -> list[Row]:
-    """A row for each run and count that has been started, and one a stage for those that wait."""
-    return [row for stage in results.plan["stages"] for row in _stage_rows(stage, results)]
+    """List each run and count that has been started, a row each, and one row a stage for those that wait."""
+    rows: list[Row] = []
+    for stage in results.plan["stages"]:
+        rows += _stage_rows(stage, results)
+    return rows
 
 
 def status_table(rows: list[Row]) -> Table:
-    """The rows for a terminal; names fold where it is narrow, states do not."""
+    """Lay the rows out for a terminal; names fold where it is narrow, states do not."""
     table = Table(box=None)
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
@@ -30,17 +34,16 @@ def status_table(rows: list[Row]) -> Table:
 
 
 def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
-    """A row for each run and count of a stage that has been started, and one for those that wait."""
+    """List each run and count of a stage that has been started, a row each, and one row for those that wait."""
     nothing = {"stage": stage["name"], "id": "", "run": "count", "status": "waiting", "epoch": None, "loss": None}
     nothing |= {"course": "", "message": ""}
     started = results.stages[stage["name"]]
     names = labels([result.run for result in started])
     rows = [nothing | {"run": names[result.run.id], **_course(result)} for result in started]
     counted = {result.count.id for result in results.counts[stage["name"]]}
-    rows += [
-        nothing | {"id": count_id, "status": "done" if count_id in counted else "waiting"}
-        for count_id in stage.get("counts", ())
-    ]
+    for count_id in stage.get("counts", ()):
+        status = "done" if count_id in counted else "waiting"
+        rows.append(nothing | {"id": count_id, "status": status})
     waiting = len(stage["runs"]) - len(started)
     if waiting:
         rows.append(nothing | {"run": f"{waiting:,} more"})
@@ -48,8 +51,9 @@ def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
 
 
 def _course(result: RunResult) -> Row:
-    """How a run stands, and its training loss batch by batch as a line of bars."""
-    losses = [loss for record in result.steps for loss in record.loss if isfinite(loss)]
+    """Say how a run stands, with its training loss batch by batch as a line of bars."""
+    batches = chain.from_iterable(record.loss for record in result.steps)
+    losses = [loss for loss in batches if isfinite(loss)]  # the last of a run that diverged is NaN, which JSON lacks
     return {
         "id": result.run.id,
         "status": result.status,

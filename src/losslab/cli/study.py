@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def plan(
         from losslab.study.flops import operations
 
         whole = plan_at(part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts)
-        flops = operations(run for stage in whole.stages for run in stage.runs)
+        flops = operations(chain.from_iterable(stage.runs for stage in whole.stages))
         facts.append({**_plan_facts(planned), "full_seconds": whole.seconds, "full_flops": flops})
         if not json:
             _print_plan(planned)
@@ -178,16 +179,20 @@ def _parse_budget(text: str) -> float:
 
 
 def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
-    """The studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
+    """List the studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
     if name != ALL:
         return [(_with_seeds(load_study(name), seeds), budget_seconds)]
     studies = [load_study(shipped) for shipped in study_names()]
-    training = [study for study in studies if any(not stage.count for stage in study.stages)]
+    training = [study for study in studies if _trains(study)]
     share = None if budget_seconds is None else budget_seconds / max(1, len(training))
     shares: list[tuple[Study, float | None]] = []
     for study in studies:
         shares.append((_with_seeds(study, seeds), share) if study in training else (study, None))
     return shares
+
+
+def _trains(study: Study) -> bool:
+    return any(not stage.count for stage in study.stages)
 
 
 @app.command
@@ -256,39 +261,44 @@ def _with_seeds(study: Study, seeds: int | None) -> Study:
         return study
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    # The last stage is the one that answers; earlier ones find settings for it, once for all its seeds.
     *before, last = study.stages
     if last.count:
         raise InvalidInput(f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out")
     floor = last.floor.model_copy(update={"seeds": seeds})
-    return study.model_copy(update={"stages": (*before, last.model_copy(update={"seeds": seeds, "floor": floor}))})
+    # The floor rises with it: seeds that were named on the command line are not shrunk away.
+    renewed = last.model_copy(update={"seeds": seeds, "floor": floor})
+    return study.model_copy(update={"stages": (*before, renewed)})
 
 
 def _with_data(study: Study, sample_if_offline: bool) -> Study:
-    """The study with its data in the cache, or on the embedded sample where that is allowed and needed."""
+    """Fetch the study's data, or turn to the embedded sample where that is allowed and needed."""
     try:
-        runs = [run for stage in study.stages for run in expand(stage)]
+        # Here and not in the workers, which would all fetch at once, with nobody to read what fails.
+        runs = chain.from_iterable(map(expand, study.stages))
         for name in {run.data.name for run in runs}:
             data.load(name)
     except DataUnavailable as error:
         if not sample_if_offline:
             raise
         print(f"losslab: {error}; going on with the embedded sample of Fashion-MNIST", file=sys.stderr)
-        stages = tuple(
-            stage if stage.count else stage.model_copy(update={"base": {**stage.base, "data": SAMPLE}})
-            for stage in study.stages
-        )
-        return study.model_copy(update={"stages": stages})
+        stages = []
+        for stage in study.stages:
+            on_sample = {"base": {**stage.base, "data": SAMPLE}}
+            stages.append(stage if stage.count else stage.model_copy(update=on_sample))
+        return study.model_copy(update={"stages": tuple(stages)})
     return study
 
 
 def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine) -> Plan | None:
-    """The plan that the folder was begun with, when it is of the same study and budget."""
+    """Read the plan that the folder was begun with, when it is of the same study and budget."""
     if not (folder.path / "study.json").exists():
         return None
     before = folder.plan
     name = (before.get("study") or {}).get("name")
     if name != study.name:
         raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
+    # The same command, given again, goes on: a new measurement could choose another scale, whose runs are all new.
     has_same_spec = before.get("spec") == study.model_dump(mode="json")
     is_same = has_same_spec and before.get("budget_seconds") == budget_seconds
     return planned_before(folder, engine) if is_same else None
@@ -329,15 +339,16 @@ def _print_plan(planned: Plan, console: Console | None = None) -> None:
 def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     if not flops:
         return
-    here, there = duration(whole.seconds), duration(flops / (device_tflops * 1e12))
+    machine_time = duration(whole.seconds)
+    device_time = duration(flops / (device_tflops * 1e12))
     print(
-        f"the full study takes about {here} here; by its {flops:.2g} operations, {there} on a device that sustains "
+        f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device that sustains "
         f"{number(device_tflops)} TFLOP/s (--device-tflops)"
     )
 
 
 def _carry_out(planned: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
-    """Run what is missing; the exit code, 1 where something failed, which diverging is not."""
+    """Run what is missing; return the exit code, 1 where something failed, which diverging is not."""
     try:
         show_progress(execute(planned, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:

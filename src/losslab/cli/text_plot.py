@@ -37,19 +37,20 @@ class _Axis:
     log: bool
 
     def fractions(self, values: Floats) -> Floats:
-        """Where values lie, from 0 at the left end to 1 at the right one."""
+        """Place values from 0 at the left end to 1 at the right one."""
         ends = np.array([self.low, self.high])
         if self.log:
             ends, values = np.log10(ends), np.log10(values)
         return np.asarray((values - ends[0]) / (ends[1] - ends[0]))
 
     def column(self, value: float) -> int:
-        """The column of a value."""
+        """Find the column of a value."""
         fraction = self.fractions(np.array([value], np.float64))[0]
         return round(float(fraction) * (self.columns - 1))
 
     def ticks(self, points: Floats) -> list[float]:
-        """The values to be labelled, both ends first: the points where they are few, powers of ten on a log axis."""
+        """Choose the values to label, both ends first: the points where they are few, powers of ten on a log axis."""
+        # In the order of their importance: where there is no room, a label gives way to those before it.
         ends = [self.low, self.high]
         if len(points) <= FEW:
             return [*ends, *points[1:-1].tolist()]
@@ -80,26 +81,29 @@ def text_plot(
     Returns:
         Lines of text; none where fewer than two points are left.
     """
-    pairs = [(a, np.nan if b is None else b) for a, b in zip(x, y, strict=True)]
-    points = np.array(pairs, np.float64).reshape(-1, 2)
+    known_y = [np.nan if value is None else value for value in y]
+    points = np.array(list(zip(x, known_y, strict=True)), np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) < 2:
         return ""
     columns = max(LEAST_COLUMNS, get_terminal_size().columns - MARGIN)
     axis = _Axis(points[0, 0], points[-1, 0], columns, log)
-    across, heights = _thinned(axis.fractions(points[:, 0]), columns), _thinned(points[:, 1], columns)
+    # Thinned along the axis as it is drawn, so that neighbours on a logarithmic one are neighbours on the screen.
+    across = _thinned(axis.fractions(points[:, 0]), columns)
+    heights = _thinned(points[:, 1], columns)
     low, high = float(heights.min()), float(heights.max())
-    curve = _braille(across, (heights - low) / ((high - low) or 1.0), columns, rows)
+    span = (high - low) or 1.0  # a level curve has no span to divide by; it lies at the bottom
+    curve = _braille(across, (heights - low) / span, columns, rows)
     values = [_vertical(high), *[""] * (rows - 2), _vertical(low)]
     lines = [f"{value:>{MARGIN - 1}} {line}" for value, line in zip(values, curve, strict=True)]
     known = {name: value for name, value in (marks or {}).items() if value is not None}
-    for line in (*_mark_lines(known, axis), *_tick_lines(points[:, 0], axis), _title_line(names[0], axis)):
-        lines.append(" " * MARGIN + line)
+    below = [*_mark_lines(known, axis), *_tick_lines(points[:, 0], axis), _title_line(names[0], axis)]
+    lines += [" " * MARGIN + line for line in below]
     return "\n".join([names[1], *(line.rstrip() for line in lines)])
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """Values in order as a line of bars, from the lowest to the highest that is finite; neighbours are averaged."""
+    """Draw values in order as a line of bars, from the lowest to the highest finite one; neighbours are averaged."""
     finite = np.array([value for value in values if value is not None], np.float64)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
@@ -112,21 +116,21 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def _mark_lines(marks: Mapping[str, float], axis: _Axis) -> list[str]:
-    """A ^ under each mark, and the names in as many lines as keep them apart."""
+    """Draw a ^ under each mark, and the names in as many lines as keep them apart."""
     if not marks:
         return []
     columns = {name: axis.column(value) for name, value in marks.items()}
     arrows = _line([("^", column) for column in columns.values()], axis.columns)[0]
     lines = [arrows]
     waiting = list(columns.items())
-    while waiting:
+    while waiting:  # it ends, since the first label of a line always finds room
         line, waiting = _line(waiting, axis.columns)
         lines.append(line)
     return lines
 
 
 def _tick_lines(points: Floats, axis: _Axis) -> list[str]:
-    """The numbers of the horizontal axis, as many as there is room for."""
+    """Write the numbers of the horizontal axis, as many as there is room for."""
     labels = [(number(tick, 3), axis.column(tick)) for tick in axis.ticks(points)]
     return [_line(labels, axis.columns)[0]]
 
@@ -137,12 +141,12 @@ def _title_line(name: str, axis: _Axis) -> str:
 
 
 def _line(labels: Sequence[tuple[str, int]], columns: int) -> tuple[str, list[tuple[str, int]]]:
-    """A line with each label centred on its column, earlier ones first, and the labels that found no room."""
+    """Centre labels on their columns in a line, earlier ones first; return also those that found no room."""
     line = [" "] * columns
     left: list[tuple[str, int]] = []
     for text, column in labels:
         start = min(max(0, column - len(text) // 2), max(0, columns - len(text)))
-        around = line[max(0, start - 1) : start + len(text) + 1]
+        around = line[max(0, start - 1) : start + len(text) + 1]  # a blank on both sides keeps numbers apart
         if any(sign not in (" ", "^") for sign in around):
             left.append((text, column))
         else:
@@ -151,21 +155,23 @@ def _line(labels: Sequence[tuple[str, int]], columns: int) -> tuple[str, list[tu
 
 
 def _vertical(value: float) -> str:
-    """A number of the vertical axis, which has no room for all digits of a large one."""
+    """Write a number of the vertical axis, which has no room for all digits of a large one."""
     text = number(value, 3)
     return text if len(text) < MARGIN else f"{value:.1e}"
 
 
 def _thinned(values: Floats, columns: int) -> Floats:
-    """At most a value for each column of dots."""
+    """Thin values to at most one for each column of dots."""
     parts = np.array_split(values, min(len(values), 2 * columns))
     return np.array([part.mean() for part in parts])
 
 
 def _braille(across: Floats, up: Floats, columns: int, rows: int) -> list[str]:
-    """A line through points of the unit square."""
+    """Draw a line through points of the unit square."""
+    # A character has 2 columns and 4 rows of dots; rows count downwards, as text does.
     positions = np.linspace(0.0, 1.0, 2 * columns)
-    dots = np.round((1 - np.interp(positions, across, up)) * (4 * rows - 1)).astype(int)
+    down = 1 - np.interp(positions, across, up)
+    dots = np.round(down * (4 * rows - 1)).astype(int)
     cells = np.full((rows, columns), BRAILLE)
     # The dots of a column reach to those of the next, so that a steep line has no gaps.
     for column, (dot, following) in enumerate(zip(dots, [*dots[1:], dots[-1]], strict=True)):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
@@ -116,7 +117,7 @@ def train(
             "precision": precision,
         }
     )
-    if figure:
+    if figure:  # before hours of training, not after them
         check_picture("--figure", figure)
     check_batch(run)
     if dry_run:
@@ -152,7 +153,7 @@ def _train(
     from losslab.training.distributed import rank
     from losslab.training.loop import train as train_run
 
-    tune_memory()
+    tune_memory()  # before the first operation, which reads these limits
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
@@ -182,7 +183,7 @@ def _train(
 def _print_plot(records: Sequence[Record]) -> None:
     """Draw the loss of each batch, where there are two or more."""
     steps = [record for record in records if isinstance(record, Steps)]
-    losses = [value for record in steps for value in record.loss]
+    losses = list(chain.from_iterable(record.loss for record in steps))
     first = steps[0].first_step if steps else 0
     index = range(first, first + len(losses))
     plot = text_plot(index, losses, names=("optimizer step", "training loss of a batch"))
@@ -214,6 +215,7 @@ def _check_course(records: Sequence[Record]) -> None:
     evaluations = [record for record in records if isinstance(record, Evaluation)]
     if not steps or not evaluations:
         return
+    # A loss that rises and stays finite ends as a run that is done; a user should know nevertheless.
     first, last = steps[0].loss[0], evaluations[-1].train_loss
     if last > DIVERGING * first > 0:
         raise LosslabError(

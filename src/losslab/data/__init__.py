@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from losslab.data.catalog import CATALOG, is_dataset
 
+# Type checkers and editors read these; at run time `_HOME` leads to the same names.
 if TYPE_CHECKING:
     from losslab.data.dataset import Dataset, summary
     from losslab.data.loading import fetch, load, load_images

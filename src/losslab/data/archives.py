@@ -43,6 +43,7 @@ def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
     try:
         for member, stream in _members(path, sum(most_bytes.values()) + _ALLOWANCE_BYTES):
             name = member.removesuffix(".gz")
+            # The first of a name counts: a later member of it could not replace what was read.
             if name in most_bytes and name not in found:
                 found[name] = _read(stream, member, most_bytes[name])
     except _UNREADABLE as error:
@@ -57,6 +58,7 @@ def _members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _folder_members(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    # Two levels: official archives unpack into a folder of their own, and a home folder is not searched through.
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         if path.is_file():
             with path.open("rb") as stream:
@@ -75,6 +77,7 @@ def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as stream:
+        # A stream (`r|`) is read once from its start, so that the limit holds for all that is decompressed.
         limited: Any = _Limited(stream, most_bytes)
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for member in archive:
@@ -86,7 +89,7 @@ def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]
 def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:
     if member.endswith(".gz"):
         stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
-    content = stream.read(most_bytes + 1)
+    content = stream.read(most_bytes + 1)  # one byte too many shows that there are more, however many
     if len(content) > most_bytes:
         raise DataCorrupt(f"{member} holds more than the {most_bytes:,} bytes that it should")
     return content

@@ -23,7 +23,7 @@ _BYTE_ERROR = 0.15
 
 
 def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """The parts of a data set (train, validation, test) that an .npz file holds, and the names of its classes.
+    """Read the parts of a data set (train, validation, test) in an .npz file, and the names of its classes.
 
     Raises:
         ValueError: when the file, an array's shape or type, or the number of labels is not what it must be.
@@ -59,7 +59,7 @@ def _part(file: Mapping[str, NDArray[Any]], images_name: str, labels_name: str) 
 
 
 def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:
-    """Labels as int64 (image,); a last axis of 1, as Keras's files have, is no other shape.
+    """Turn labels into int64 (image,); a last axis of 1, as Keras's files have, is no other shape.
 
     Raises:
         ValueError: when they are no integers, not one for each image, or too large.
@@ -76,22 +76,23 @@ def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:
             f"{described} must be integers; store np.unique({name}, return_inverse=True)[1], or whole numbers "
             f'by {name}.astype("int64")'
         )
+    # uint64 beyond int64 would turn negative in silence.
     if labels.size and int(labels.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"{name} (up to {labels.max()}) must number the classes from 0")
     return labels.astype(np.int64)
 
 
 def _hint(labels: NDArray[Any], name: str) -> str:
-    """What to do with labels of several axes: one-hot rows have one 1, others name several classes an image."""
+    """Say what to do with labels of several axes: one-hot rows have one 1, others name several classes an image."""
     if labels.ndim == 2 and labels.dtype.kind in "biuf":
-        is_one_hot = ((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()
-        if is_one_hot:
+        are_flags = ((labels == 0) | (labels == 1)).all()
+        if are_flags and (labels.sum(axis=1) == 1).all():
             return f"these are one-hot: store {name}.argmax(axis=1)"
     return f"for several classes an image, store one column of them, such as {name}[:, 0]"
 
 
 def as_images(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Images as uint8 (image, channel, height, width), from channels first, last or none.
+    """Turn images into uint8 (image, channel, height, width), from channels first, last or none.
 
     Raises:
         ValueError: when they are no bytes, nor bytes divided by 255, or have another number of axes or channels.
@@ -106,6 +107,7 @@ def as_images(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     pixels = images if images.dtype == np.uint8 else _as_bytes(images, name)
     if pixels.ndim == 3:
         return pixels[:, np.newaxis]
+    # Channels first wins where both axes would do, as in images of 3 pixels a side: it is torch's order.
     if pixels.shape[1] in (1, 3):
         return pixels
     if pixels.shape[3] in (1, 3):
@@ -117,7 +119,7 @@ def as_images(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 
 def _as_bytes(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """The same pixels as bytes where nothing is lost; else the error says how to make bytes of them."""
+    """Turn pixels into bytes where nothing is lost; else the error says how to do it."""
     kind, low, high = images.dtype.kind, images.min(), images.max()
     if kind in "iu" and low >= 0 and high <= 255:
         return images.astype(np.uint8)
@@ -143,7 +145,7 @@ def _given_names(names: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _numbered_names(labels: NDArray[np.int64]) -> tuple[str, ...]:
-    """Classes named by their number; a number without an image would be an output that nothing trains."""
+    """Name classes by their number; a number without an image would be an output that nothing trains."""
     present = np.unique(labels)
     low, high, count = int(present[0]), int(present[-1]), len(present)
     if low == 0 and high == count - 1:

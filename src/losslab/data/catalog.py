@@ -70,7 +70,8 @@ _CLOTHES = (
     "bag",
     "ankle boot",
 )
-_CIFAR_BATCH_BYTES = 10_000 * 3073
+_CIFAR_BATCH_BYTES = 10_000 * 3073  # a byte for the label, 3 x 32 x 32 for the pixels
+# The official host speaks no https; the md5 of every file guards what it sends.
 _FASHION_HOST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 CATALOG: dict[str, Entry] = {
@@ -130,7 +131,7 @@ CATALOG: dict[str, Entry] = {
         std=(0.3530,),
         shape=(1, 28, 28),
         counts=(5_000, 1_000),
-        sample=True,
+        sample=True,  # mean and std are those of the whole set, so that a network sees the same scale on both
     ),
 }
 """Name -> description of every data set that ``load`` and ``fetch`` know."""
@@ -149,7 +150,7 @@ def is_dataset(name: str) -> bool:
 
 
 def unknown_dataset(name: str) -> str:
-    """One line for a name that is no data set: a path that is not there, or an unknown name.
+    """Say in one line why a name is no data set: a path that is not there, or an unknown name.
 
     Example:
         >>> unknown_dataset("photos/")

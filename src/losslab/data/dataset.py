@@ -58,7 +58,8 @@ class Dataset:
             _check_form(part, images, labels)
             if images.shape[1:] != shape:
                 raise ValueError(f"{part} images {images.shape[1:]} must have the shape of training images {shape}")
-        if not len(self.mean) == len(self.std) == shape[0] or min(self.std) <= 0:
+        has_all_channels = len(self.mean) == len(self.std) == shape[0]
+        if not has_all_channels or min(self.std) <= 0:
             raise ValueError(f"mean (={self.mean}) and std (={self.std}) must have {shape[0]} values each, std above 0")
 
     @property
@@ -79,7 +80,7 @@ class Dataset:
     def split(
         self, *, validation_fraction: float = VALIDATION_FRACTION, train_images: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Indices of the training and of the validation images, as ``losslab.data.split`` holds them out.
+        """Split into indices of training and of validation images, as ``losslab.data.split`` holds them out.
 
         Where the data set names validation images, nothing is held out; their indices follow those of the others.
 
@@ -94,11 +95,12 @@ class Dataset:
                 f"{self.own_validation:,} validation images"
             )
         training, _ = split(self.train_labels, validation_fraction=0, train_images=train_images)
+        # One range of indices for both parts, so that whoever holds indices need not know which part they are of.
         count = len(self.train_labels)
         return training, np.arange(count, count + self.own_validation)
 
     def at(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images and labels at indices of one part that ``split`` gave."""
+        """Read images and labels at indices of one part that ``split`` gave."""
         count = len(self.train_labels)
         is_own_validation = len(indices) > 0 and indices[0] >= count
         if is_own_validation:
@@ -134,6 +136,7 @@ def with_valid_labels(dataset: Dataset) -> Dataset:
             raise ValueError(
                 f"{part}_labels (={low} to {high}) must lie from 0 to {count - 1}, as there are {count} classes{hint}"
             )
+    # A class that is judged and never taught lowers every score by the same amount, which nobody would look for.
     trained = np.unique(dataset.train_labels)
     for part, (_, labels) in dataset.parts.items():
         alone = np.setdiff1d(labels, trained)
@@ -143,7 +146,7 @@ def with_valid_labels(dataset: Dataset) -> Dataset:
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Sizes, classes and images per class of a data set, as plain JSON values.
+    """Summarise sizes, classes and images per class of a data set, as plain JSON values.
 
     Its validation part is its own, or the one that is held out by default: 10 % of the training images, stratified.
 
@@ -160,7 +163,9 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "test": dataset.test_labels,
     }
     sizes = {part: len(labels) for part, labels in parts.items()}
-    counts = {part: np.bincount(labels, minlength=len(dataset.classes)).tolist() for part, labels in parts.items()}
+    counts: dict[str, list[int]] = {}
+    for part, labels in parts.items():
+        counts[part] = np.bincount(labels, minlength=len(dataset.classes)).tolist()
     per_class: dict[str, dict[str, int]] = {}
     for label, name in enumerate(dataset.classes):
         per_class[name] = {part: counts[part][label] for part in parts}

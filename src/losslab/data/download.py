@@ -27,7 +27,7 @@ def download(url: str, folder: Path, *, most_bytes: int, progress: Callable[[str
         InvalidInput: when what arrives cannot be written: the disk is full or the folder gone, and no attempt helps.
     """
     path = folder / url.rpartition("/")[2]
-    _write(path, "wb", b"")
+    _write(path, "wb", b"")  # what an earlier download left must not be taken for this one's beginning
     fault = ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS * attempt)
@@ -37,7 +37,7 @@ def download(url: str, folder: Path, *, most_bytes: int, progress: Callable[[str
         except HTTPError as error:
             error.close()
             fault = f"HTTP status {error.code}"
-            if error.code < 500:
+            if error.code < 500:  # a refusal stays one; a fault of the host may pass
                 break
         except URLError as error:
             raise DataUnavailable(f"{url}: {error.reason}") from error
@@ -53,7 +53,7 @@ def _open(url: str, start: int) -> HTTPResponse:
 
 
 def _receive(response: HTTPResponse, path: Path, most_bytes: int, progress: Callable[[str], None]) -> Path:
-    resumed = response.status == 206
+    resumed = response.status == 206  # a host that cannot resume sends all of it again, with 200
     done = _size(path) if resumed else 0
     if not resumed:
         _write(path, "wb", b"")

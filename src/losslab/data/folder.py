@@ -16,7 +16,7 @@ Files = list[tuple[Path, int]]
 
 
 def read_folder(root: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """The parts of a data set (train, validation, test) that a folder holds, and its classes, sorted by name.
+    """Read the parts of a data set (train, validation, test) in a folder, and its classes, sorted by name.
 
     Raises:
         ValueError: when an image would have no class or a class no images, or an image cannot be used.
@@ -37,7 +37,7 @@ def read_folder(root: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
 
 
 def _part_folders(root: Path) -> dict[str, Path]:
-    """Part -> its folder; the folder itself is the training part where it holds the classes."""
+    """Map each part to its folder; the folder itself is the training part where it holds the classes."""
     folders: dict[str, Path] = {}
     others: list[Path] = []
     for folder in _folders(root):
@@ -76,7 +76,7 @@ def _classes(train: Path) -> tuple[str, ...]:
 
 
 def _labelled_files(folder: Path, classes: tuple[str, ...], train: Path) -> Files:
-    """The image files of a part, each with the index of its class."""
+    """List the image files of a part, each with the index of its class."""
     stray = next(iter(_image_files(folder)), None)
     if stray:
         raise ValueError(f"{stray} lies beside the folders of its classes; move it into one of them")
@@ -105,7 +105,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Files that end as images do, in the order of their names; notes and the like are no part of a data set."""
+    """List files that end as images do, in the order of their names; notes and the like are no part of a data set."""
     files: list[Path] = []
     for path in _visible(folder.iterdir()):
         suffix = path.suffix.lower()
@@ -117,5 +117,5 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _visible(paths: Iterable[Path]) -> list[Path]:
-    """Sorted, without what systems add by themselves: hidden files, macOS's `._NAME` and `__MACOSX`."""
+    """Sort paths and leave out what systems add by themselves: hidden files, macOS's `._NAME` and `__MACOSX`."""
     return sorted(path for path in paths if path.name[0] != "." and path.name != "__MACOSX")

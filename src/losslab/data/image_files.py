@@ -31,7 +31,7 @@ _GROUP = 32
 
 
 def read_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
-    """Images of one size, upright as their EXIF data says; grey when all are grey, else RGB.
+    """Read images of one size, upright as their EXIF data says; grey when all are grey, else RGB.
 
     Returns:
         uint8 array (image, channel, height, width), in the order of the paths.
@@ -76,7 +76,7 @@ def _is_coloured(path: Path) -> bool:
 
 
 def _read(path: Path, *, coloured: bool) -> NDArray[np.uint8]:
-    """The pixels of a file, (channel, height, width)."""
+    """Read the pixels of a file, (channel, height, width)."""
     from PIL import ImageOps
 
     with _opened(path) as image:
@@ -97,9 +97,10 @@ def _opened(path: Path) -> "Iterator[Picture]":
 
 
 def _empty(count: int, channels: int, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Room for all images; numpy would give it, and the machine run out of memory while it is filled."""
+    """Make room for all images; numpy would give it, and the machine run out of memory while it is filled."""
     _, height, width = first.shape
-    needed, installed = count * channels * height * width, psutil.virtual_memory().total
+    needed = count * channels * height * width
+    installed = psutil.virtual_memory().total
     if needed > installed:
         raise ValueError(
             f"{count:,} images of {width}x{height} pixels take {needed / 1e9:,.0f} GB, more than the memory of "
@@ -118,7 +119,7 @@ def _other_size(path: Path, pixels: NDArray[np.uint8], first: Path, images: NDAr
 
 
 def _shown(done: Iterable[None], total: int) -> Iterable[None]:
-    """The same, with a bar of progress on a terminal; a worker process of a study draws none into its table."""
+    """Pass on what is done, with a bar of progress on a terminal; a worker process of a study draws none."""
     from rich.console import Console
     from rich.progress import track
 

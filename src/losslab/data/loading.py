@@ -28,7 +28,7 @@ def stored_path(entry: Entry) -> Path:
 
 
 def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
-    """The safetensors file of a data set in the cache; it is fetched unless it is there and intact.
+    """Return the safetensors file of a data set in the cache; fetch it unless it is there and intact.
 
     Of several processes that fetch one data set at once, one does; the others wait and find it there.
 
@@ -61,7 +61,7 @@ def fetch(name: str, source: str = "auto", progress: Progress = say) -> Path:
 
 
 def load(name: str) -> Dataset | TaskData:
-    """A data set by name; one of the catalog that is not in the cache is fetched first.
+    """Load a data set by name; fetch one of the catalog that is not in the cache first.
 
     Args:
         name: one of the catalog, an .npz file, a folder of images by class, or ``package.module:factory``.
@@ -93,7 +93,7 @@ def load_images(name: str) -> Dataset:
 
 
 def load_stored(name: str) -> Dataset | None:
-    """A data set of the catalog; None where it is not intact on this machine, and nothing is fetched.
+    """Load a data set of the catalog; None where it is not intact on this machine, and nothing is fetched.
 
     Example:
         >>> load_stored("a set that no catalog has") is None
@@ -109,7 +109,7 @@ def load_stored(name: str) -> Dataset | None:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a file of the cache: nothing (None), that it is not there (an empty text), or its damage."""
+    """Say what is wrong with a file of the cache: nothing (None), its absence (an empty text), or its damage."""
     if not path.exists():
         return ""
     try:
@@ -120,11 +120,11 @@ def _fault(path: Path) -> str | None:
 
 
 def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progress) -> tuple[Arrays, str]:
-    """The arrays from the first source that has the official bytes, and that source's name."""
+    """Take the arrays from the first source that has the official bytes, and that source's name."""
     faults: list[str] = []
     for number, (name, source) in enumerate(sources.items()):
         progress(f"{entry.name} from {name}")
-        own_folder = folder / str(number)
+        own_folder = folder / str(number)  # half a file of one source is none of the next
         own_folder.mkdir()
         try:
             return read_official(entry, source(entry, own_folder, progress)), name

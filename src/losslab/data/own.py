@@ -22,7 +22,7 @@ TEST_FRACTION = 0.2
 
 
 def load_own(name: str) -> Dataset | TaskData:
-    """The data set behind a path or a ``package.module:factory``.
+    """Load the data set behind a path or a ``package.module:factory``.
 
     Raises:
         InvalidInput: when there is no data set behind it; the message says what is wrong with it.
@@ -83,12 +83,12 @@ def _with_test(parts: dict[str, Part], name: str) -> tuple[dict[str, Part], str]
 
 
 def _with_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Grey images with the channels of the coloured part beside them; all others as they are."""
+    """Give grey images the channels of the coloured part beside them; all others as they are."""
     return images if images.shape[1] == channels else np.repeat(images, channels, axis=1)
 
 
 def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], exact, from a count of the 256 values.
+    """Compute mean and standard deviation of each channel in [0, 1], exact, from a count of the 256 values.
 
     A channel that is the same in every pixel has deviation 1, so that it becomes 0 throughout.
     """
@@ -99,7 +99,9 @@ def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float,
         pixels = images[:, channel]
         shares = np.bincount(pixels.ravel(), minlength=256) / pixels.size
         mean.append(float(shares @ values))
-        std.append(float(np.sqrt(shares @ (values - mean[-1]) ** 2)) if shares.max() < 1 else 0.0)
+        variance = shares @ (values - mean[-1]) ** 2
+        # One value alone has no variance; rounding could leave a tiny one, and its inverse would blow up the channel.
+        std.append(float(np.sqrt(variance)) if shares.max() < 1 else 0.0)
     if max(std) == 0:
         raise ValueError("every pixel of its training images is the same; is this the right array?")
     return tuple(mean), tuple(value or 1.0 for value in std)

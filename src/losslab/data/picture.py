@@ -14,7 +14,7 @@ _GAP = 2
 
 
 def sample_grid(dataset: Dataset, per_class: int) -> NDArray[np.uint8]:
-    """The first training images of each class, a row for each class, on white.
+    """Lay out the first training images of each class, a row for each class, on white.
 
     Returns:
         uint8 array (height, width, 3).

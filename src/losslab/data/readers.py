@@ -35,6 +35,7 @@ def read_official(entry: Entry, path: Path) -> Arrays:
     most_bytes = {file.name: file.size_bytes for file in entry.files}
     png_bytes = {f"{name}.png": 3073 * _BATCH_IMAGES for name in _PNG_FILES} | _PNG_LABELS
     contents = read_members(path, most_bytes | (png_bytes if entry.layout == "cifar" else {}))
+    # Rebuilt into the official files first, so that their md5 vouches for these pixels, too.
     if png_bytes.keys() <= contents.keys():
         contents = cifar_from_png(contents)
     for file in entry.files:
@@ -51,13 +52,14 @@ def read_official(entry: Entry, path: Path) -> Arrays:
 
 
 def read_cifar(batches: Sequence[bytes]) -> Part:
-    """Images and labels of CIFAR-10 batches in the binary layout: a label byte, then 3 x 32 x 32 bytes, per image."""
-    rows = np.concatenate([np.frombuffer(batch, np.uint8) for batch in batches]).reshape(-1, 3073)
+    """Read CIFAR-10 batches in the binary layout: a label byte, then 3 x 32 x 32 bytes, per image."""
+    content = [np.frombuffer(batch, np.uint8) for batch in batches]
+    rows = np.concatenate(content).reshape(-1, 3073)
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64)
 
 
 def read_idx(content: bytes) -> NDArray[np.uint8]:
-    """The array of an IDX file: bytes 0, 0, 8, the number of axes; each axis as big-endian int32; then uint8 data.
+    """Read the array of an IDX file: bytes 0, 0, 8, the number of axes; each axis as big-endian int32; then uint8 data.
 
     Raises:
         DataCorrupt: when it is no such file, or of another length than its header says.
@@ -65,6 +67,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
         >>> read_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]))
         array([7, 9], dtype=uint8)
     """
+    # Yann LeCun's format: 8 stands for unsigned bytes, the only type that the known files have.
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4)]
     if not axes or len(content) != 4 + 4 * axes + math.prod(shape):
@@ -73,7 +76,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
 
 
 def read_idx_pair(files: Sequence[bytes]) -> Part:
-    """Images, with their one channel as an axis, and labels from two IDX files."""
+    """Read images, with their one channel as an axis, and labels from two IDX files."""
     images, labels = (read_idx(content) for content in files)
     return images[:, np.newaxis], labels.astype(np.int64)
 
@@ -83,7 +86,7 @@ READERS: dict[str, Callable[[Sequence[bytes]], Part]] = {"cifar": read_cifar, "i
 
 
 def cifar_from_png(contents: dict[str, bytes]) -> dict[str, bytes]:
-    """CIFAR-10's binary batches from six PNG files, an image a row of 1024 RGB pixels, and two JSON lists of labels.
+    """Rebuild CIFAR-10's binary batches from six PNGs, an image a row of 1024 RGB pixels, and two JSON lists of labels.
 
     Raises:
         DataCorrupt: when the files are of another form.
@@ -100,7 +103,7 @@ def cifar_from_png(contents: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def cifar_batch(png: bytes, labels: NDArray[np.uint8]) -> bytes:
-    """One batch in the binary layout from a PNG of one image a row.
+    """Rebuild one batch in the binary layout from a PNG of one image a row.
 
     Raises:
         ValueError: when the PNG is not 1024 pixels wide with a row for each label.
@@ -111,6 +114,7 @@ def cifar_batch(png: bytes, labels: NDArray[np.uint8]) -> bytes:
         if image.size != (1024, len(labels)) or image.mode != "RGB":
             raise ValueError(f"{image.mode} {image.size} is not RGB (1024, {len(labels)})")
         pixels = np.asarray(image)
+    # A PNG holds red, green and blue pixel by pixel, the binary layout a whole plane of each.
     planes = pixels.transpose(0, 2, 1).reshape(len(labels), 3072)
     return np.column_stack([labels, planes]).tobytes()
 

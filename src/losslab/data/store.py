@@ -27,13 +27,13 @@ _LONGEST_FETCH_SECONDS = 7200.0
 
 
 def cache_folder() -> Path:
-    """The folder of fetched data sets: ``LOSSLAB_CACHE``, or ``~/.cache/losslab``."""
+    """Locate the folder of fetched data sets: ``LOSSLAB_CACHE``, or ``~/.cache/losslab``."""
     return Path(os.environ.get("LOSSLAB_CACHE") or Path.home() / ".cache" / "losslab")
 
 
 @contextmanager
 def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
-    """A temporary folder in the cache for fetching one data set; another process that fetches the same waits.
+    """Open a temporary folder in the cache for fetching one data set; another process that fetches the same waits.
 
     It is gone at the end. What a killed fetch of the data set left behind is removed first, since nobody else is in it.
 
@@ -56,7 +56,7 @@ def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
 def _fetch_lock(path: Path, name: str, progress: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, 0.0))
+            stack.enter_context(locked(path, 0.0))  # without waiting first, so that a wait can be announced
         except StoreError as error:
             progress(f"{name} is being fetched, waiting for it ({error})")
             stack.enter_context(locked(path, _LONGEST_FETCH_SECONDS))
@@ -109,14 +109,16 @@ def open_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 def _header(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> bytes:
     names = {dtype: name for name, dtype in _DTYPES.items()}
-    digests = {f"{name}.sha256": sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in arrays.items()}
+    digests: dict[str, str] = {}
+    for name, array in arrays.items():
+        digests[f"{name}.sha256"] = sha256(np.ascontiguousarray(array).data).hexdigest()
     header: dict[str, Any] = {"__metadata__": {**facts, **digests}}
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
         header[name] = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
     text = json.dumps(header, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % 8)
+    return text + b" " * (-len(text) % 8)  # the tensors behind it begin at a multiple of 8, as int64 wants
 
 
 def _tensor(name: str, data: NDArray[np.uint8], spec: dict[str, Any], facts: Mapping[str, str]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A matplotlib figure that shows itself in a notebook: one made without pyplot does not by itself."""
+"""A matplotlib figure that shows itself in a notebook, which one without pyplot does not."""
 
 import warnings
 from io import BytesIO

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
+from itertools import chain
+from math import ceil, isfinite
 from statistics import median
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ def course(
     x_label: str = "epoch",
     percent: bool = False,
 ) -> Figure:
-    """Curves over epochs, or over what `x_label` says, a line each.
+    """Draw curves over epochs, or over what `x_label` says, a line each.
 
     Args:
         name: identity of the figure.
@@ -53,8 +54,9 @@ def course(
         Series(label, curve.epochs, curve.mean, curve.low, curve.high, labels.index(label), _style(curve.epochs))
         for label, curve in found.items()
     )
-    curves = [*found.values(), *(beside or {}).values()]
-    span = tuple(y for curve in curves for y in curve.mean)
+    # Both figures span the values of both, so that a reader may compare heights between them.
+    both = [*found.values(), *(beside or {}).values()]
+    span = tuple(chain.from_iterable(curve.mean for curve in both))
     is_log = _is_wide(span) and not percent
     return Figure(name, title, x_label, y_label, series, y_log=is_log, y_span=span, percent=percent)
 
@@ -66,7 +68,7 @@ def compared(
     axes: tuple[str, str],
     marks: Sequence[Mark] = (),
 ) -> Figure:
-    """Estimates as points, with their 95 % intervals where known, side by side for each name.
+    """Draw estimates as points, with their 95 % intervals where known, side by side for each name.
 
     Args:
         name: identity of the figure.
@@ -75,21 +77,24 @@ def compared(
         axes: what the names are; quantity and unit of the estimates.
         marks: values to compare with.
     """
-    names = tuple(dict.fromkeys(label for row in found.values() for label in row))
+    names = tuple(dict.fromkeys(chain.from_iterable(found.values())))
+    # Series over one name stand side by side around it, the middle one on it.
     middle = (len(found) - 1) / 2
     series = tuple(
         _points(label, row, names, (slot - middle) * OFFSET, slot)
         for slot, (label, row) in enumerate(found.items())
         if row
     )
-    estimates = [estimate for row in found.values() for estimate in row.values()]
-    ends = [end for estimate in estimates for end in (estimate.mean, *(estimate.interval or ()))]
+    estimates = list(chain.from_iterable(row.values() for row in found.values()))
+    ends: list[float] = []
+    for estimate in estimates:
+        ends += [estimate.mean, *(estimate.interval or ())]
     percent = any(estimate.images for estimate in estimates)
     return Figure(name, title, *axes, series, y_log=_is_wide(ends), x_names=names, marks=tuple(marks), percent=percent)
 
 
 def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *, order: Sequence[str] = ()) -> Figure:
-    """The final validation loss of what each group tried, on a logarithmic axis, the chosen ringed."""
+    """Draw the final validation loss of what each group tried, on a logarithmic axis, the best ringed."""
     series: list[Series] = []
     rings: list[Mark] = []
     labels = list(order or found)
@@ -98,14 +103,16 @@ def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *
         losses = {value: estimate.mean for value, estimate in search.tried.items() if estimate}
         if losses:
             series.append(Series(label, tuple(losses), tuple(losses.values()), slot=slot, style="both"))
-        if search.chosen in losses:
-            rings.append(Mark("chosen", search.chosen, losses[search.chosen], slot))
-    is_log = _is_wide([y for line in series for y in line.y], OUTLYING)
+        if search.best in losses:
+            rings.append(Mark("chosen", search.best, losses[search.best], slot))
+    heights = list(chain.from_iterable(line.y for line in series))
+    # One rate that diverges flattens all others on a linear axis, hence the smaller factor.
+    is_log = _is_wide(heights, OUTLYING)
     return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=is_log, marks=tuple(rings))
 
 
 def lr_figure(name: str, title: str, found: LrRange) -> Figure:
-    """Loss against learning rate, with the band over seeds and the range.
+    """Draw loss against learning rate, with the band over seeds and the range.
 
     Args:
         name: identity of the figure.
@@ -122,7 +129,7 @@ def lr_figure(name: str, title: str, found: LrRange) -> Figure:
 
 
 def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
-    """Loss against batch size, without those that diverged, and the range."""
+    """Draw loss against batch size, without those that diverged, and the range."""
     curve = found.curve
     rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
     ended = [(float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)]
@@ -132,13 +139,13 @@ def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
         return figure
     x, y, low, high = zip(*ended, strict=True)
     series = Series("loss", x, y, style="both")
-    if low != high:
+    if low != high:  # with one seed the band has no width
         series = replace(series, low=low, high=high)
     return replace(figure, series=(series,))
 
 
 def by_step(name: str, title: str, found: Mapping[str, Recorded], column: str, label: str) -> Figure:
-    """A column of the records of every step, such as ``lr`` or ``batch_size``, a line for each run.
+    """Draw a column of the records of every step, such as ``lr`` or ``batch_size``, a line for each run.
 
     Args:
         name: identity of the figure.
@@ -149,7 +156,7 @@ def by_step(name: str, title: str, found: Mapping[str, Recorded], column: str, l
     """
     series = []
     for slot, (key, run) in enumerate(found.items()):
-        values = [value for record in run.steps for value in getattr(record, column)]
+        values = list(chain.from_iterable(getattr(record, column) for record in run.steps))
         if values:
             series.append(Series(key, _thin(range(len(values))), _thin(values), slot=slot))
     return Figure(name, title, "optimizer step", label, tuple(series))
@@ -165,7 +172,7 @@ def lines(
     steps: Sequence[float] = (),
     percent: bool = False,
 ) -> Figure:
-    """Quantities by optimizer step, every point of them that is finite.
+    """Draw quantities by optimizer step, every point of them that is finite.
 
     Args:
         name: identity of the figure.
@@ -182,13 +189,13 @@ def lines(
         if points:
             x, y = zip(*points, strict=True)
             series.append(Series(key, x, y, slot=slot, style=_style(x), faint=key == background))
-    is_log = _is_wide([value for line in series for value in line.y]) and not percent
+    is_log = _is_wide(list(chain.from_iterable(line.y for line in series))) and not percent
     span = tuple(map(float, steps))
     return Figure(name, title, "optimizer step", label, tuple(series), y_log=is_log, x_span=span, percent=percent)
 
 
 def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6) -> Figure:
-    """What each layer costs, as bars; layers that cost nothing in any ledger are left out.
+    """Draw what each layer costs, as bars; layers that cost nothing in any ledger are left out.
 
     Args:
         name: identity of the figure.
@@ -198,8 +205,13 @@ def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str,
         label: quantity and unit.
         unit: what the numbers are divided by.
     """
-    costs = {key: {row["name"]: row[quantity] / unit for row in ledger["rows"]} for key, ledger in ledgers.items()}
-    names = tuple(dict.fromkeys(name for cost in costs.values() for name, amount in cost.items() if amount))
+    costs: dict[str, dict[str, float]] = {}
+    with_cost: dict[str, None] = {}
+    for key, ledger in ledgers.items():
+        costs[key] = {row["name"]: row[quantity] / unit for row in ledger["rows"]}
+        with_cost |= dict.fromkeys(layer for layer, amount in costs[key].items() if amount)
+    names = tuple(with_cost)
+    # The bars of a layer fill 0.8 of the room between two names, however many ledgers share it.
     width, middle = 0.8 / max(1, len(costs)), (len(costs) - 1) / 2
     series = []
     for slot, (key, cost) in enumerate(costs.items()):
@@ -210,20 +222,23 @@ def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str,
 
 
 def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
-    """How the receptive field grows from layer to layer while it is bounded; a line marks the largest image's side."""
-    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}
-    series = tuple(
-        Series(key, tuple(map(float, range(len(sides)))), sides, slot=slot, style="both")
-        for slot, (key, sides) in enumerate(sizes.items())
-    )
+    """Draw how the receptive field grows from layer to layer while it is bounded; a line marks the largest image."""
+    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}  # the input sees itself: one pixel
+    series = []
+    for slot, (key, sides) in enumerate(sizes.items()):
+        series.append(Series(key, _numbered(sides), sides, slot=slot, style="both"))
     largest = max((max(ledger["input_shape"][1:]) for ledger in ledgers.values()), default=1)
     labels = "convolutions and poolings passed", "side of the field, pixels"
-    return Figure(name, title, *labels, series, marks=(Mark("", y=largest),))
+    return Figure(name, title, *labels, tuple(series), marks=(Mark("", y=largest),))
 
 
 def nothing(name: str, title: str) -> Figure:
-    """A figure of what has not been measured."""
+    """Stand in for a figure of what has not been measured."""
     return Figure(name, title, "", "", ())
+
+
+def _numbered(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(map(float, range(len(values))))
 
 
 def _style(x: Sequence[float]) -> Literal["line", "both"]:
@@ -249,8 +264,9 @@ def _is_wide(values: Sequence[float], factor: float = WIDE) -> bool:
 
 
 def _thin(values: Sequence[float]) -> tuple[float, ...]:
-    """At most so many points, each the median of as many neighbours."""
-    width = -(-len(values) // POINTS) or 1
+    """Thin values to at most so many points, each the median of as many neighbours."""
+    # A median, as a mean would let one diverging step bend the whole curve. Rounded up, to keep within the number.
+    width = ceil(len(values) / POINTS) or 1
     return tuple(median(values[start : start + width]) for start in range(0, len(values), width))
 
 

@@ -48,7 +48,7 @@ class Search(Protocol):
         """Value -> what it led to; None where no run ended well."""
 
     @property
-    def chosen(self) -> float | None:
+    def best(self) -> float | None:
         """The best of these values."""
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import ceil, floor, log10
 from typing import Literal
 
@@ -102,37 +103,38 @@ class Figure:
     @property
     def direct(self) -> bool:
         """Whether each series is labelled at its end, for which all must end at the right edge."""
-        ends = {series.x[-1] for series in self.series}
+        ends = {series.x[-1] for series in self.series}  # labels of lines that end earlier would hide others
         return len(self.series) > 1 and not self.x_names and len(ends) == 1
 
     @property
     def bar_width(self) -> float:
         """Room for each bar where series are bars, which stand side by side over a name; else 0."""
-        return 0.8 / len(self.series) if any(series.style == "bars" for series in self.series) else 0.0
+        has_bars = any(series.style == "bars" for series in self.series)
+        return 0.8 / len(self.series) if has_bars else 0.0
 
     @property
     def legend(self) -> bool:
-        """Whether a legend tells the series apart."""
+        """Whether a legend names the series."""
         return len(self.series) > 1 and not self.direct
 
 
 def x_range(figure: Figure) -> tuple[float, float]:
-    """Ends of the x axis, with a margin; decades where it is logarithmic, half a step around where it counts."""
+    """Give the ends of the x axis, with a margin; decades where logarithmic, half a step around where it counts."""
     if figure.x_names:
         return -0.5, len(figure.x_names) - 0.5
-    drawn = [x for series in figure.series for x in series.x]
+    drawn = chain.from_iterable(series.x for series in figure.series)
     return _range([*drawn, *figure.x_span], figure.x_log, 0.02)
 
 
 def y_range(figure: Figure) -> tuple[float, float]:
-    """Ends of the y axis with a margin around all that is drawn, 0 for bars; decades where it is logarithmic."""
+    """Give the ends of the y axis with a margin around all that is drawn, 0 for bars; decades where logarithmic."""
     if figure.bar_width:
         return 0.0, 1.06 * max(_ordinates(figure), default=1.0)
     return _range([*_ordinates(figure), *figure.y_span], figure.y_log, 0.06)
 
 
 def log_ticks(ends: tuple[float, float]) -> list[float]:
-    """Where a logarithmic axis between two decades is labelled: the fewer decades, the more digits of each.
+    """Choose where a logarithmic axis between two decades is labelled: the fewer decades, the more digits of each.
 
     At most eight decades are labelled, so that the labels lie side by side on a phone.
 
@@ -145,7 +147,10 @@ def log_ticks(ends: tuple[float, float]) -> list[float]:
         decades = range(ceil(low), floor(high) + 1)
         return [float(f"1e{decade}") for decade in decades[:: 1 + len(decades) // MOST_DECADES]]
     digits = (1, 2, 5) if high - low >= 1 else (1, 1.5, 2, 3, 4, 5, 7)
-    ticks = [float(f"{digit}e{decade}") for decade in range(floor(low), floor(high) + 1) for digit in digits]
+    ticks: list[float] = []
+    for decade in range(floor(low), floor(high) + 1):
+        # Read from text: 3 * 10**-5 is 3.0000000000000004e-05, and its label would show it.
+        ticks += [float(f"{digit}e{decade}") for digit in digits]
     return [tick for tick in ticks if low <= log10(tick) <= high]
 
 
@@ -163,5 +168,5 @@ def scaled(value: float, log: bool) -> float:
 def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
     values = [value for value in values if value > 0 or not log] or [1.0]
     low, high = scaled(min(values), log), scaled(max(values), log)
-    gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)
+    gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)  # an axis of one value needs ends that differ, too
     return low - gap, high + gap

@@ -48,7 +48,7 @@ def write_files(figure: Figure, folder: Path) -> None:
     """Write NAME.png and NAME.svg of a figure into an existing folder."""
     canvas = draw([figure])
     canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
-    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
+    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})  # the same records give the same file
 
 
 def check_picture(option: str, path: Path) -> None:
@@ -67,12 +67,13 @@ def check_picture(option: str, path: Path) -> None:
 
 
 def draw(figures: Sequence[Figure], *, columns: int = 1) -> "Canvas":
-    """Figures side by side and below each other, as one matplotlib figure that shows itself in a notebook.
+    """Draw figures side by side and below each other, as one matplotlib figure that shows itself in a notebook.
 
     Args:
         figures: from left to right, then downwards.
         columns: how many stand side by side.
     """
+    # Imported late: matplotlib is slow to load, and a command that draws nothing should not wait for it.
     from matplotlib import rc_context
 
     from losslab.plots.canvas import Canvas
@@ -132,7 +133,7 @@ def _draw_rows(series: Series, axes: "Axes") -> None:
 
 
 def _draw_marks(figure: Figure, axes: "Axes") -> int:
-    """Rings and lines to compare with; the rows that their labels take above the drawing."""
+    """Draw rings and lines to compare with; return the rows that their labels take above the drawing."""
     for mark in figure.marks:
         if mark.x is not None and mark.y is not None:
             axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_slot_color(mark.slot or 0), mew=1.4)
@@ -159,9 +160,10 @@ def _scale(figure: Figure, axes: "Axes") -> None:
 
 
 def _scale_rows(figure: Figure, axes: "Axes") -> None:
-    """Names downwards, the first on top, and their values to the right."""
+    """Scale for names downwards, the first on top, and their values to the right."""
     _fit("x", y_range(figure), figure.y_log, axes)
-    axes.set_yticks(range(len(figure.x_names)), ["\n".join(map(_plain, name_lines(name))) for name in figure.x_names])
+    names = ["\n".join(map(_plain, name_lines(name))) for name in figure.x_names]
+    axes.set_yticks(range(len(names)), names)
     axes.set(xlabel=_plain(figure.y_label), ylim=x_range(figure)[::-1])
     if figure.percent:
         axes.xaxis.set_major_formatter(_percent())
@@ -172,6 +174,7 @@ def _fit(axis: str, ends: tuple[float, float], log: bool, axes: "Axes") -> None:
         axes.set(**{f"{axis}lim": ends})
         return
     axes.set(**{f"{axis}scale": "log", f"{axis}lim": tuple(10**end for end in ends)})
+    # The ticks of the page, so that a reader finds the same numbers in the file.
     ticks = log_ticks(ends)
     axes.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": [f"{tick:g}" for tick in ticks]})
     axes.minorticks_off()
@@ -184,7 +187,7 @@ def _percent() -> "Formatter":
 
 
 def _label(figure: Figure, axes: "Axes") -> None:
-    """Each series' name at its end, moved apart where two would overlap."""
+    """Write each series' name at its end, moved apart where two would overlap."""
     height = INCHES[1] * 72 * 0.78  # what title and axis leave of the figure, in points
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
         end = (series.x[-1], series.y[-1])
@@ -207,5 +210,5 @@ def _symbol(series: Series) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib sees no mathematics."""
+    """Escape text, so that matplotlib sees no mathematics in it."""
     return text.replace("$", r"\$")

@@ -24,7 +24,7 @@ def write_rows(grid: NDArray[np.uint8], labels: Sequence[str], title: str, path:
     """
     from losslab.plots.canvas import Canvas
 
-    height = min(ROW * len(labels), MOST)
+    height = min(ROW * len(labels), MOST)  # matplotlib draws at most 65,536 pixels a side
     width = height * grid.shape[1] / grid.shape[0]
     canvas = Canvas(figsize=(width + 1.6, height + 0.6), layout="constrained")
     axes = canvas.subplots()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
+from itertools import chain
 from math import log10
 from typing import Any
 
@@ -16,25 +17,32 @@ NARROW = 240
 """Width of the drawing area on a phone, in pixels: labels of marks that are apart there are apart everywhere."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
 TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
+# Both ways: a mark across becomes upright and an upright one lies across.
 TURNED |= {y: x for x, y in TURNED.items()}
 
 
 def to_plotly(figure: Figure) -> dict[str, Any]:
-    """Traces and layout; `meta.slot` of a trace and `name` of an annotation tell the script which colour it has.
+    """Write traces and layout; `meta.slot` of a trace and `name` of an annotation name its colour to the script.
 
     All text is escaped, because plotly reads its labels as markup.
     """
-    traces = [trace for series in figure.series for trace in _traces(figure, series)]
+    traces = list(chain.from_iterable(_traces(figure, series) for series in figure.series))
     traces += [_ring(mark) for mark in figure.marks if mark.x is not None and mark.y is not None]
     drawing = {"data": traces, "layout": _layout(figure)}
     return _turn(drawing) if figure.x_names else drawing
 
 
 def _turn(part: Any) -> Any:
-    """The drawing with x and y exchanged."""
-    if isinstance(part, dict):
-        return {TURNED.get(key, key): value if key == "legend" else _turn(value) for key, value in part.items()}
-    return [_turn(item) for item in part] if isinstance(part, list) else part
+    """Exchange x and y of a drawing."""
+    if isinstance(part, list):
+        return [_turn(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    turned: dict[Any, Any] = {}
+    for key, value in part.items():
+        # The x and y of a legend are fractions of the drawing area, which does not turn.
+        turned[TURNED.get(key, key)] = value if key == "legend" else _turn(value)
+    return turned
 
 
 def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
@@ -61,7 +69,7 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
 
 
 def _hover(figure: Figure) -> str:
-    """What plotly shows of a point: a template in its own language, with x and y of the turned drawing."""
+    """Write what plotly shows of a point: a template in its own language, with x and y of the turned drawing."""
     axis = "x" if figure.x_names else "y"
     form = ".1%" if figure.percent else ".4~g"
     value = f"%{{{axis}:{form}}}"
@@ -90,6 +98,7 @@ def _band(series: Series) -> Iterator[dict[str, Any]]:
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
+    # Two lines without width: plotly fills from one trace to the one before it, so they follow each other.
     edge |= {"showlegend": False, "meta": {"slot": series.slot, "band": True}}
     yield edge | {"y": series.low}
     yield edge | {"y": series.high, "fill": "tonexty"}
@@ -98,6 +107,7 @@ def _band(series: Series) -> Iterator[dict[str, Any]]:
 def _errors(series: Series) -> dict[str, Any] | None:
     if not (series.low and series.high):
         return None
+    # plotly wants distances from the point, and a figure holds ends.
     above = [high - y for high, y in zip(series.high, series.y, strict=True)]
     below = [y - low for low, y in zip(series.low, series.y, strict=True)]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
@@ -149,11 +159,14 @@ def _row(figure: Figure) -> int:
 
 
 def _left(figure: Figure) -> float:
-    return 24 + CHARACTER * max((len(line) for name in figure.x_names for line in name_lines(name)), default=5)
+    lines = chain.from_iterable(map(name_lines, figure.x_names))
+    return 24 + CHARACTER * max(map(len, lines), default=5)
 
 
 def _right(figure: Figure) -> float:
-    return 24 + CHARACTER * max(len(short(series.label)) for series in figure.series) if figure.direct else RIGHT
+    if not figure.direct:
+        return RIGHT
+    return 24 + CHARACTER * max(len(short(series.label)) for series in figure.series)
 
 
 def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
@@ -214,5 +227,5 @@ def _line_label(figure: Figure, mark: Mark) -> dict[str, Any]:
 
 
 def _position(value: float, log: bool) -> float:
-    """Where an annotation goes: plotly places it, unlike lines and points, by the logarithm."""
+    """Say where an annotation goes: by the logarithm on a log axis, where plotly takes values of lines and points."""
     return log10(value) if log else value

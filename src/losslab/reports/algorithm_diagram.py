@@ -16,7 +16,7 @@ CHARACTER = 7.2
 
 
 def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
-    """An SVG in the page's colours: a box for each step and, where a step may end the algorithm, the question below it.
+    """Draw an SVG in the page's colours: a box for each step and, where a step may end the algorithm, a question below.
 
     Args:
         title: what the diagram shows, for those who do not see it; its description lists the steps.
@@ -41,7 +41,7 @@ def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
 
 
 def _question(stops: str, top: int) -> tuple[list[str], int]:
-    """A question below a step with the end that its yes leads to, and where the question ends."""
+    """Draw a question below a step with the end that its yes leads to; return also where the question ends."""
     question, bottom = _box("ask", 0, top + GAP, QUESTION, f"Is it so that {stops}?")
     middle = (top + GAP + bottom) // 2
     end, _ = _box("end", WIDTH - END, middle - LINE // 2 - PAD, END, "no range")
@@ -54,18 +54,21 @@ def _stops(step: AlgorithmStep) -> str:
 
 
 def _box(kind: str, left: int, top: int, width: int, text: str) -> tuple[str, int]:
-    """A box around a text, and where it ends."""
+    """Draw a box around a text; return also where it ends."""
+    # SVG breaks no lines: the text is broken by an average width of its characters.
     lines = wrap(text, round((width - 2 * PAD) / CHARACTER))
     height = LINE * len(lines) + 2 * PAD
     corner = 4 if kind == "step" else 14
     rect = f'<rect class="{kind}" x="{left}" y="{top}" width="{width}" height="{height}" rx="{corner}"/>'
     baselines = range(top + PAD + 13, top + height, LINE)
-    texts = [f'<text x="{left + 12}" y="{y}">{escape(line)}</text>' for y, line in zip(baselines, lines, strict=False)]
+    texts = []
+    for y, line in zip(baselines, lines, strict=False):
+        texts.append(f'<text x="{left + 12}" y="{y}">{escape(line)}</text>')
     return rect + "".join(texts), top + height
 
 
 def _arrow(x: int, y: int, to_x: int, to_y: int, label: str = "") -> str:
-    """A line with a head, down or to the right, and what it is labelled."""
+    """Draw a line with a head, down or to the right, and its label."""
     down = x == to_x
     head = "l-4 -7h8z" if down else "l-7 -4v8z"
     text = f'<text class="label" x="{x + 8}" y="{y + 15 if down else y - 5}">{label}</text>' if label else ""

@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 
 def equation(latex: str, *, display: bool = False) -> Markup:
-    """MathML of a formula, on a line of its own or within one.
+    """Write a formula as MathML, on a line of its own or within one.
 
     The converter passes some text through unescaped, so only constants of losslab belong here, never a user's text;
     markup in them is refused.

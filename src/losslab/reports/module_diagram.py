@@ -71,7 +71,7 @@ class Diagram:
 
 
 def module_diagram(ledger: dict[str, Any], dearest: int) -> Diagram:
-    """The diagram of a module whose rows are named BRANCH or BRANCH.LAYER, of at most two layers a branch.
+    """Lay out the diagram of a module whose rows are named BRANCH or BRANCH.LAYER, of at most two layers a branch.
 
     Args:
         ledger: of the module, as ``losslab count --json`` prints it.
@@ -88,6 +88,7 @@ def module_diagram(ledger: dict[str, Any], dearest: int) -> Diagram:
     for index, layers in enumerate(branches.values()):
         y = STEP * index + HEIGHT / 2
         x, from_y, maps = float(END), middle, source["output_shape"][0]
+        # A branch of one layer has it in the right column, where the dear kernels of the others are.
         for column, row in enumerate(layers, start=2 - len(layers)):
             left = END + GAP + column * (BOX + GAP)
             boxes.append(_box(left, y - HEIGHT / 2, row, dearest))
@@ -99,7 +100,8 @@ def module_diagram(ledger: dict[str, Any], dearest: int) -> Diagram:
 
 
 def _box(x: float, y: float, row: dict[str, Any], dearest: int) -> Box:
-    kernel, maps, macs = row["detail"].partition(",")[0].replace("x", "×"), row["output_shape"][0], row["macs"]
+    kernel = row["detail"].partition(",")[0].replace("x", "×")
+    maps, macs = row["output_shape"][0], row["macs"]
     if row["kind"] == "pool":
         return Box(x, y, BOX, f"{kernel} max pool", f"{maps} maps")
     return Box(x, y, BOX, f"{kernel}, {maps} filters", f"{millions(macs)} MACs", macs / dearest)

@@ -62,7 +62,7 @@ class Overview:
 
 
 def overview_of(results: StudyResults) -> Overview:
-    """The overview of a study, from its plan and the environments of its runs; what is not known is `unknown`."""
+    """Summarise a study from its plan and the environments of its runs; what is not known is `unknown`."""
     plan = results.plan
     return Overview(
         title=(plan.get("study") or {}).get("title") or "Study",
@@ -160,6 +160,7 @@ def _time(plan: dict[str, Any]) -> str:
 
 def _basis(results: StudyResults) -> str:
     plan = results.plan
+    # Plans of earlier versions lack some of these keys; their reports are still written.
     scale = (plan.get("scale") or {}).get("text") or "unknown scale"
     predicted, measured = duration(plan.get("predicted_seconds")), duration(plan.get("measured_seconds"))
     end = "" if plan.get("ended") else ", not at its end"
@@ -167,7 +168,10 @@ def _basis(results: StudyResults) -> str:
 
 
 def environment(results: StudyResults, key: str) -> str:
-    """What the environments of runs and counts say of a key: usually one value, all of them where they differ."""
-    runs, counts = chain.from_iterable(results.stages.values()), chain.from_iterable(results.counts.values())
-    values = {str(result.environment.get(key, "unknown")) for result in chain[RunResult | CountResult](runs, counts)}
+    """Read a key of the environments of runs and counts: usually one value, all of them where they differ."""
+    # A study that was resumed elsewhere, or on a cluster, has runs of several machines: to name one would be wrong.
+    runs = chain.from_iterable(results.stages.values())
+    counts = chain.from_iterable(results.counts.values())
+    measured = chain[RunResult | CountResult](runs, counts)
+    values = {str(result.environment.get(key, "unknown")) for result in measured}
     return ", ".join(sorted(values)) or "unknown"

@@ -29,13 +29,14 @@ def sample_images(name: str, *, classes: int = 3, images: int = 3) -> dict[str, 
 
 
 def as_png(image: NDArray[np.uint8]) -> str:
-    """An image (channel, height, width) as a data address of a PNG.
+    """Write an image (channel, height, width) as a data address of a PNG.
 
     Example:
         >>> as_png(np.zeros((1, 2, 2), np.uint8))[:22]
         'data:image/png;base64,'
     """
     file = BytesIO()
+    # Pillow takes grey pixels without an axis of channels, and the channels of coloured ones last.
     rows = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     Image.fromarray(rows).save(file, format="png")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

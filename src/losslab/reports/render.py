@@ -74,7 +74,7 @@ def report(folder: Path | str, *, figures: Path | None = None) -> Path:
 
 
 def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figures") -> str:
-    """The page of a study.
+    """Render the page of a study.
 
     Args:
         results: plan and runs.
@@ -85,7 +85,7 @@ def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figu
 
 
 def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure], figures: str = "figures") -> str:
-    """The page of several studies.
+    """Render the page of several studies.
 
     Args:
         studies: plan and runs of each, by the name of its folder beside the page.
@@ -97,6 +97,7 @@ def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure]
             "title": overview_of(results).title,
             "basis": overview_of(results).basis,
             "prefix": f"{name}-",
+            # The summary is text alone, so that there is no figure of it to keep.
             "summary": Markup(_render(results, {}, "summary.html.jinja", figures, name)),
             "body": Markup(_render(results, shown, "part.html.jinja", figures, name)),
         }
@@ -117,7 +118,7 @@ def _render(
 
 
 def _template(results: StudyResults) -> str:
-    """The template of a study that ships one, else that of all."""
+    """Choose the template of a study that ships one, else that of all."""
     name = (results.plan.get("study") or {}).get("name")
     if name in study_names() and (study_home(name) / "report.html.jinja").exists():
         return f"{study_home(name).name}/report.html.jinja"
@@ -133,13 +134,15 @@ def page_environment() -> Environment:
 def _read(folder: StudyFolder) -> StudyResults:
     try:
         results = read_results(folder)
-        return replace(results, plan={**results.plan, "study": {"name": "", "title": "", **results.plan["study"]}})
+        # Folders of an earlier version lack a title; StrictUndefined would make that an error of the page.
+        study = {"name": "", "title": "", **results.plan["study"]}
+        return replace(results, plan={**results.plan, "study": study})
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})") from error
 
 
 def _page() -> dict[str, Any]:
-    """What the frame of a page uses."""
+    """Gather what the frame of a page uses."""
     plotly, script = get_plotlyjs(), (PAGE / "report.js").read_text(encoding="utf-8")
     return {
         "palettes": {"light": LIGHT, "dark": DARK},
@@ -152,7 +155,7 @@ def _page() -> dict[str, Any]:
 
 
 def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
-    """What the template of a study may use: values with all that is said, and what draws and writes formulas."""
+    """Gather what the template of a study may use: values that hold sentences, and what draws or writes formulas."""
     overview, stages = overview_of(results), stage_views(results)
     return {
         "title": overview.title,
@@ -173,10 +176,11 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
 
 
 def _shower(jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str) -> Callable[[Figure], Markup]:
-    """A function that draws a figure where the template calls it, and notes it in ``shown``."""
+    """Return a function that draws a figure where the template calls it, and notes it in ``shown``."""
 
     def show(figure: Figure) -> Markup:
         figure = replace(figure, name=prefix + figure.name)
+        # A second figure of a name would overwrite the first one's files.
         if figure.name in shown:
             raise ValueError(f"`name` (={figure.name!r}) is another figure's already")
         if figure.series:
@@ -203,8 +207,13 @@ def _csv_link(rows: Sequence[tuple[str | float | None, ...]]) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """A content security policy under which these scripts run, no other does, and nothing is fetched."""
-    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    """Write a content security policy under which these scripts run, no other does, and nothing is fetched."""
+    # Names of runs and messages of failed ones are a stranger's text: should any escape slip, it still runs nothing.
+    sources = []
+    for script in scripts:
+        digest = sha256(script.encode()).digest()
+        sources.append(f"'sha256-{b64encode(digest).decode()}'")
+    hashes = " ".join(sources)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -32,7 +32,7 @@ class StackDiagram:
 
 
 def stack_diagram(sizes: Sequence[int], kernel: int) -> StackDiagram:
-    """The diagram of a stack.
+    """Lay out the diagram of a stack.
 
     Args:
         sizes: how many units each layer has that the one unit depends on, itself first.
@@ -65,6 +65,6 @@ def _cones(sizes: Sequence[int], kernel: int) -> Iterator[str]:
     """From the first and the last cell of each row down to what their kernels read, as the path of an SVG."""
     for index, (size, size_below) in enumerate(pairwise(sizes)):
         left, left_below, y = _left(size, sizes), _left(size_below, sizes), index * STEP
-        for cell in sorted({0, size - 1}):
+        for cell in sorted({0, size - 1}):  # one cell where the row has one
             top = f"M{left + cell * CELL} {y + CELL}h{CELL}"
             yield f"{top}L{left_below + (cell + kernel) * CELL} {y + STEP}h-{kernel * CELL}z"

@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
-from losslab.analysis.curves import Curve, curves
+from losslab.analysis.curves import Curve, curves, rank
 from losslab.analysis.estimates import Estimate
-from losslab.analysis.measures import estimates, final
-from losslab.analysis.runs import Groups, display_value, group_runs, varying_fields
+from losslab.analysis.measures import estimates, final, known
+from losslab.analysis.runs import Groups, group_runs, varying_fields
 from losslab.analysis.sentences import certainty, lead
 from losslab.reports.overview import TITLES
-from losslab.study.results import CountResult, RunResult, StudyResults, done, field_of
+from losslab.reports.run_table import run_table, scores
+from losslab.study.results import CountResult, RunResult, StudyResults, done
 from losslab.tables import Table
-from losslab.text import NONE, count, duration, measured, number, shape
+from losslab.text import count, measured, number, score, shape
 
-LOSS = "train_loss"
+QUANTITIES = {"validation_loss": "validation loss", "train_loss": "training loss"}
+"""Field of an evaluation that a stage may be judged on -> what a page calls it."""
+LOSSES = {"cross_entropy": "cross-entropy", "mse": "mean squared error", "bce": "binary cross-entropy"}
+LOSSES |= {"causal_lm": "cross-entropy of a token"}
+"""Loss of a run -> what an axis calls it; one of the user's own has its function's name."""
 MOST_LINES, LONGEST_LABEL = 6, 28
 """Of a figure of curves; more groups, or longer labels, are drawn as points beside their names."""
 
@@ -28,10 +34,13 @@ class StageView:
         question: that it answers.
         scale: how much of it was run.
         noun: "run" or "network".
-        answer: who reached the lowest final training loss.
+        answer: who reached the lowest final loss.
+        scores: the metrics of the first of these; empty where the task has none.
         certainty: how certain that is.
-        course: label -> training loss over epochs; empty where it is drawn as points.
-        losses: label -> final training loss.
+        quantity: the loss that the answer is by, such as "validation loss".
+        loss: what the runs minimise, such as "cross-entropy".
+        course: label -> loss over epochs; empty where it is drawn as points.
+        losses: label -> final loss.
         counted: whether it counts networks.
         table: every run or network; None before the first.
     """
@@ -41,7 +50,10 @@ class StageView:
     scale: str = "This part had not begun when the study stopped."
     noun: str = "run"
     answer: str = ""
+    scores: str = ""
     certainty: str = ""
+    quantity: str = ""
+    loss: str = ""
     course: Mapping[str, Curve] = field(default_factory=dict)
     losses: Mapping[str, Estimate] = field(default_factory=dict)
     counted: bool = False
@@ -62,31 +74,67 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
             name, question, scale, noun, counted=True, table=_networks(name, networks) if networks else None
         )
     runs = results.stages.get(name, ())
-    groups = _groups(runs)
-    losses = estimates(groups, final(LOSS))
+    groups, quantity = _groups(runs), _judged_by(runs)
+    losses = estimates(groups, final(quantity))
     return StageView(
         name,
         question,
         _scale(stage, runs),
-        answer=lead(losses, "final training loss", measured),
+        answer=lead(losses, f"final {QUANTITIES[quantity]}", measured),
+        scores=_scores(groups, losses),
         certainty=certainty(losses),
-        course=_course(groups),
+        quantity=QUANTITIES[quantity],
+        loss=_loss_name(runs),
+        course=_course(groups, quantity),
         losses=losses,
-        table=_runs(name, runs) if runs else None,
+        table=run_table(name, runs) if runs else None,
     )
 
 
+def _judged_by(runs: Sequence[RunResult]) -> str:
+    """The loss that says who is ahead."""
+    # A low training loss may be learnt by heart; held-out samples tell. Runs are compared by one kind of loss alone,
+    # so that one run without validation leaves the training loss for all.
+    validated = all(result.evaluations[-1].validation_loss is not None for result in done(runs))
+    return "validation_loss" if validated else "train_loss"
+
+
+def _loss_name(runs: Sequence[RunResult]) -> str:
+    names = {result.run.loss.name for result in runs}
+    if len(names) != 1:  # losses of several kinds have no common unit
+        return "loss"
+    name = names.pop()
+    return LOSSES.get(name) or name.rpartition(":")[2]
+
+
+def _scores(groups: Groups, losses: Mapping[str, Estimate]) -> str:
+    """What the first of the ranking scored beside the loss that it is first by: means over its seeds."""
+    if not losses:
+        return ""
+    first = rank(losses).order[0]
+    by_seed = [scores(result) for result in done(groups[first])]
+    words: dict[str, list[str]] = {}
+    for part, metric in by_seed[0]:
+        values = known(found.get((part, metric)) for found in by_seed)
+        # The loss of this part is in the answer already.
+        if values and (part, metric) != ("validation", "loss"):
+            words.setdefault(part, []).append(f"{metric} {score(metric, fmean(values))}")
+    parts = [f"{part} {', '.join(metrics)}" for part, metrics in words.items()]
+    return f"{first}: {'; '.join(parts)}." if parts else ""
+
+
 def _groups(runs: Sequence[RunResult]) -> Groups:
-    """The runs by all fields in which they differ but the seed."""
+    """Group the runs by all fields in which they differ but the seed."""
     fields = [path for path in varying_fields(runs) if path != "seed"]
     return group_runs(runs, fields, TITLES)
 
 
-def _course(groups: Groups) -> Mapping[str, Curve]:
-    found = curves(groups, LOSS)
+def _course(groups: Groups, quantity: str) -> Mapping[str, Curve]:
+    found = curves(groups, quantity)
+    # Labels stand at the ends of curves, where there is room for few and short ones; one point is no curve.
     short = all(len(label) <= LONGEST_LABEL for label in found)
-    drawable = len(found) <= MOST_LINES and short and any(len(curve.epochs) > 1 for curve in found.values())
-    return found if drawable else {}
+    has_course = any(len(curve.epochs) > 1 for curve in found.values())
+    return found if len(found) <= MOST_LINES and short and has_course else {}
 
 
 def _counted_scale(stage: dict[str, Any], networks: Sequence[CountResult]) -> str:
@@ -120,40 +168,6 @@ def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
 
 def _seeds(planned: int, full: int) -> str:
     return count(planned, "seed") if planned == full else f"{count(planned, 'seed')} of {full}"
-
-
-def _runs(name: str, runs: Sequence[RunResult]) -> Table:
-    fields = varying_fields(runs)
-    rows = []
-    for result in runs:
-        values = [_value(field_of(result, path)) for path in fields]
-        rows.append((result.run.id, *values, result.status.replace("_", " "), *_end(result)))
-    return Table(
-        "",
-        ("run", *fields, "status", "steps", "training loss", "validation loss", "training time"),
-        tuple(rows),
-        label=f"Runs of {name}",
-        words=(1 + len(fields),),
-        links={result.run.id: f"runs/{result.run.id}/records.jsonl" for result in runs},
-    )
-
-
-def _value(value: Any) -> str:
-    """A field's value in a cell."""
-    if value is None:
-        return NONE
-    if isinstance(value, dict):
-        return str(value["name"])
-    return number(value) if isinstance(value, float) else str(display_value(value, TITLES))
-
-
-def _end(result: RunResult) -> tuple[str, str, str, str]:
-    """Steps, losses and training time at the last evaluation."""
-    if not result.evaluations:
-        return NONE, NONE, NONE, NONE
-    last = result.evaluations[-1]
-    losses = measured(last.train_loss), measured(last.validation_loss)
-    return f"{last.step:,}", *losses, duration(last.train_seconds)
 
 
 def _networks(name: str, networks: Sequence[CountResult]) -> Table:

@@ -1,4 +1,4 @@
-"""The studies that ship, a folder each: `study.toml`, and for some the findings and the page made of their records."""
+"""The studies that ship, a folder each: `study.toml`, and for some the findings and the page of their records."""
 
 from importlib import import_module
 
@@ -7,7 +7,8 @@ from losslab.study.stages import study_home, study_names
 
 
 def find(results: StudyResults) -> object | None:
-    """The frozen `Findings` that a study's own `findings.py` makes of its records; None where it has no such file."""
+    """Call a study's own `findings.py` for the frozen `Findings` of its records; None where it has no such file."""
+    # A user's study may bear any name; only those that ship have code that is run.
     name = (results.plan.get("study") or {}).get("name")
     if name not in study_names() or not (study_home(name) / "findings.py").exists():
         return None

@@ -69,7 +69,7 @@
   }
 
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const chosen = () => document.querySelectorAll(".choices input:checked");
+  const selected = () => document.querySelectorAll(".choices input:checked");
   document.getElementById("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
@@ -84,10 +84,10 @@
   });
   window.addEventListener("afterprint", () => {
     if (before) setTheme(before); else { delete root.dataset.theme; redraw(); }
-    chosen().forEach(choose);
+    selected().forEach(choose);
   });
 
-  chosen().forEach(choose);
+  selected().forEach(choose);
   const near = new IntersectionObserver((entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
       near.unobserve(target);

@@ -32,7 +32,7 @@ class Accuracy:
 
 
 def accuracies(plain: Groups, dropped: Groups, images: int | None) -> Accuracy:
-    """Test accuracies without and with dropout.
+    """Compare test accuracies without and with dropout.
 
     Args:
         plain: method -> runs without dropout.
@@ -41,7 +41,7 @@ def accuracies(plain: Groups, dropped: Groups, images: int | None) -> Accuracy:
     """
     without, with_dropout = estimates(plain, accuracy, images=images), estimates(dropped, accuracy, images=images)
     found = {"without dropout": without, "with dropout": with_dropout}
-    together = side_by_side(found)
+    together = side_by_side(found)  # one ranking of all ten: the question is who is best at all
     return Accuracy(
         answer=lead(together, "test accuracy", percent, highest=True),
         gain=_gain(without, with_dropout),
@@ -52,7 +52,7 @@ def accuracies(plain: Groups, dropped: Groups, images: int | None) -> Accuracy:
 
 
 def _gain(without: Mapping[str, Estimate], with_dropout: Mapping[str, Estimate]) -> str:
-    """Every method that ended both ways in one sentence of up to three clauses."""
+    """Put every method that ended both ways in one sentence of up to three clauses."""
     verbs: dict[str, list[str]] = {"raised": [], "lowered": [], "left": []}
     for label, estimate in without.items():
         if label in with_dropout:
@@ -76,9 +76,10 @@ def _clause(verb: str, subject: str, labels: list[str]) -> str:
 
 
 def _table(found: Mapping[str, Estimate], ranking: Ranking) -> Table:
-    rows = [
-        (label, percent(found[label].mean), _interval(found[label]), str(found[label].n)) for label in ranking.order
-    ]
+    rows = []
+    for label in ranking.order:
+        estimate = found[label]
+        rows.append((label, percent(estimate.mean), _interval(estimate), str(estimate.n)))
     return Table(
         "Test accuracy, highest first; bold where none is higher beyond chance",
         ("method", "test accuracy", "95 % interval", "n"),

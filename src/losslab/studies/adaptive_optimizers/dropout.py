@@ -44,6 +44,7 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
         dropped: method -> runs with dropout.
         workers: how many runs were trained at once.
     """
+    # One clock for both sides of a ratio, by all of their runs.
     runs = list(chain(*plain.values(), *dropped.values()))
     clock = clock_for(runs, workers=workers)
     found = ratios(dropped, plain, clock.seconds)
@@ -53,11 +54,12 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
         clock=clock.name,
         ratios=found,
         table=_table(plain, dropped, found, clock) if found else None,
-        note=" ".join(filter(None, [certainty(estimates(dropped, lowest(TRAIN))), _measured_with(workers, clock)])),
+        note=f"{certainty(estimates(dropped, lowest(TRAIN)))} {_measured_with(workers, clock)}".strip(),
     )
 
 
 def _rise(plain: Groups, dropped: Groups) -> str:
+    # With dropout the training loss is that of a network in part; the loss at rest shows what the whole one has learnt.
     rises, rises_at_rest = ratios(dropped, plain, lowest(TRAIN)), ratios(dropped, plain, lowest(FIT))
     if not rises:
         return ""

@@ -38,7 +38,7 @@ class Findings:
 
 
 def findings(results: StudyResults) -> Findings:
-    """All that the page of the study says of its records."""
+    """Find all that the page of the study says of its records."""
     search = learning_rates(results)
     plain, dropped = _groups(results, hidden_dropout=0.0), _groups(results, hidden_dropout=0.5)
     plain_losses, dropped_losses = losses(plain, "without dropout"), losses(dropped, "with dropout")
@@ -50,11 +50,12 @@ def findings(results: StudyResults) -> Findings:
         ("What dropout changes.", dropout.rise),
         ("Time.", dropout.time),
         ("Test accuracy.", f"{accuracy.answer} {accuracy.gain}".strip()),
+        # Last, as it limits all above: a best rate at the edge of its search, and how many seeds there are.
         ("Caution.", f"{search.edges} {certainty(plain_losses.lowest)}".strip()),
     )
     return Findings(
         summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
-        order=tuple(TITLES.values()),
+        order=tuple(TITLES.values()),  # of all methods, so that one keeps its colour where another has no run
         rules=rules(),
         search=search,
         plain=plain_losses,
@@ -65,7 +66,7 @@ def findings(results: StudyResults) -> Findings:
 
 
 def _groups(results: StudyResults, *, hidden_dropout: float) -> Groups:
-    """Method -> its runs with this much dropout."""
+    """Group the runs with this much dropout by method."""
     runs = where(results.stages.get("compare", ()), "model.hidden_dropout", hidden_dropout)
     return group_runs(runs, ["optimizer.name"], TITLES)
 

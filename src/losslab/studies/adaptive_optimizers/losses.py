@@ -12,6 +12,7 @@ from losslab.studies.adaptive_optimizers.methods import TITLES
 from losslab.tables import Table
 from losslab.text import measured, names, number, spread
 
+# What was minimised is the third; the first has dropout and moving weights in it, the second neither.
 TRAIN, FIT, OBJECTIVE = "train_loss", "fit_loss", "regularised_loss"
 
 
@@ -39,7 +40,7 @@ class Losses:
 
 
 def losses(groups: Groups, name: str) -> Losses:
-    """The losses of some groups of runs.
+    """Read the losses of some groups of runs.
 
     Args:
         groups: method -> runs.
@@ -58,7 +59,8 @@ def losses(groups: Groups, name: str) -> Losses:
 
 
 def _missing(found: Mapping[str, Estimate]) -> str:
-    """The methods that cannot be ranked, where some can."""
+    """Name the methods that cannot be ranked, where some can."""
+    # A method that diverged is no loser by its number; left out in silence it would look like one that was not tried.
     missing = [title for title in TITLES.values() if title not in found]
     if not missing or not found:
         return ""
@@ -75,9 +77,10 @@ def _table(
     objective = estimates(groups, lowest(OBJECTIVE))
     rows = []
     for label in ranking.order:
-        here = lowest_losses[label]
-        beginning = (label, _lr(groups, label), spread(here), number(epochs[label].mean, 3), spread(last[label]))
-        rows.append((*beginning, spread(lowest_at_rest.get(label)), spread(objective.get(label)), str(here.n)))
+        loss = lowest_losses[label]
+        as_trained = (spread(loss), number(epochs[label].mean, 3), spread(last[label]))
+        other_readings = (spread(lowest_at_rest.get(label)), spread(objective.get(label)))
+        rows.append((label, _lr(groups, label), *as_trained, *other_readings, str(loss.n)))
     first = ("method", "lr", "lowest training loss", "at epoch", "final")
     return Table(
         "Cross-entropy in nats an image, lowest first; bold where none is lower",
@@ -90,5 +93,5 @@ def _table(
 
 
 def _lr(groups: Groups, label: str) -> str:
-    lr = groups[label][0].run.lr
+    lr = groups[label][0].run.lr  # the same for all seeds of a method: that of its search
     return number(lr) if isinstance(lr, float) else str(lr)

@@ -37,7 +37,7 @@ class Rule:
 
 
 def rules() -> tuple[Rule, ...]:
-    """The five methods in their order."""
+    """Describe the five methods in their order."""
     return tuple(_rule(name, OPTIMIZERS[name]) for name in METHODS)
 
 
@@ -57,7 +57,7 @@ def _rule(name: str, method: type[Method]) -> Rule:
 def _hyperparameters(method: type[Method]) -> Table:
     rows = [("lr", str(method.default_lr), "learning rate; searched for below, not left at its default")]
     for name, field in method.model_fields.items():
-        if name != "name":
+        if name != "name":  # it says which method, and is no option of one
             rows.append((name, str(field.default), field.description or ""))
     headings = ("name", "default", "what, and whose default")
     return Table("", headings, tuple(rows), label=f"Hyperparameters of {method.title}", words=(1, 2))

@@ -32,19 +32,20 @@ class LearningRates:
 
 
 def learning_rates(results: StudyResults) -> LearningRates:
-    """What the stage `search` found."""
+    """Read what the stage `search` found."""
     tried = searches(group_runs(results.stages.get("search", ()), ["optimizer.name"], TITLES), "lr")
     return LearningRates(_answer(tried), _budget(tried), _edges(tried), tried, _table(tried) if tried else None)
 
 
 def _answer(tried: Mapping[str, Search]) -> str:
-    rates = [f"{label} {number(search.chosen)}" for label, search in tried.items() if search.chosen]
+    rates = [f"{label} {number(search.best)}" for label, search in tried.items() if search.best]
     if not rates:
         return "No search has ended yet, so no learning rate is chosen."
     return f"{', '.join(rates)}."
 
 
 def _budget(tried: Mapping[str, Search]) -> str:
+    # A method that had more candidates or longer trials would win by its search; so this is computed, not promised.
     if not equal_budget(tried):
         return "with budgets that are not equal, because runs are missing"
     candidates = max((len(search.tried) for search in tried.values()), default=0)
@@ -52,12 +53,14 @@ def _budget(tried: Mapping[str, Search]) -> str:
 
 
 def _edges(tried: Mapping[str, Search]) -> str:
-    at_edge = {label: search for label, search in tried.items() if search.edge}
-    return " ".join(
-        f"{label}'s learning rate, {number(search.chosen)}, is the {search.edge} of those tried, so a better one may "
-        "lie beyond."
-        for label, search in at_edge.items()
-    )
+    sentences = []
+    for label, search in tried.items():
+        if search.edge:
+            sentences.append(
+                f"{label}'s learning rate, {number(search.best)}, is the {search.edge} of those tried, so a better one "
+                "may lie beyond."
+            )
+    return " ".join(sentences)
 
 
 def _table(tried: Mapping[str, Search]) -> Table:
@@ -65,9 +68,9 @@ def _table(tried: Mapping[str, Search]) -> Table:
     for index, (label, search) in enumerate(tried.items()):
         entries = {lr: _entry(lr, estimate) for lr, estimate in search.tried.items()}
         end = f" ({search.edge} tried)" if search.edge else ""
-        rows.append((label, "; ".join(entries.values()), f"{number(search.chosen)}{end}"))
-        if search.chosen is not None:
-            strong.add((index, entries[search.chosen]))
+        rows.append((label, "; ".join(entries.values()), f"{number(search.best)}{end}"))
+        if search.best is not None:
+            strong.add((index, entries[search.best]))
     return Table(
         "Final validation loss of each candidate, in the order of the learning rates; the chosen in bold",
         ("method", "tried: learning rate → loss", "chosen"),

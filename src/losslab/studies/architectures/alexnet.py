@@ -32,16 +32,16 @@ class AlexNet:
 
 
 def alexnet_of(ledgers: Mapping[str, Ledger]) -> AlexNet | None:
-    """The answer to question 1; None before the paper's network is counted.
+    """Answer question 1; None before the paper's network is counted.
 
     Args:
         ledgers: model -> ledger.
     """
-    paper, ungrouped, torchvision = (
-        ledgers.get(name) for name in ("alexnet", "alexnet-ungrouped", "alexnet-torchvision")
-    )
+    paper, ungrouped = ledgers.get("alexnet"), ledgers.get("alexnet-ungrouped")
+    torchvision = ledgers.get("alexnet-torchvision")
     if paper is None:
         return None
+    # The paper's first: the others are compared with it.
     variants = {"the paper's, two groups": paper}
     if ungrouped:
         variants["ungrouped"] = ungrouped
@@ -92,7 +92,7 @@ def _layers(paper: Ledger) -> Table:
 
 def _layer(row: Row) -> tuple[str, ...]:
     groups = (window(row, "groups") or "1") if row["kind"] == "conv" else ""
-    side = row["work"].get("output_size", "").partition(";")[0]
+    side = row["work"].get("output_size", "").partition(";")[0]  # height alone: all of AlexNet's maps are square
     sizes = (window(row, "stride"), window(row, "padding"), groups, side, shape(row["output_shape"]))
     return (row["name"], filters(row), *sizes, row["work"]["parameters"])
 
@@ -123,6 +123,7 @@ def _comparison(variants: Mapping[str, Ledger]) -> Table:
     for index, layer in enumerate(layers):
         cells = [_parameters(ledger, layer["name"]) for ledger in variants.values()]
         rows.append((layer["name"], *cells))
+        # By the calculation, not by its result: two layers of other shapes may have equally many parameters.
         strong |= {(index, cell) for cell in cells if cell != layer["work"]["parameters"]}
     totals = [_total(name, variants) for name in ("parameters", "macs")]
     return Table(

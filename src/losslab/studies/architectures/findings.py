@@ -34,7 +34,7 @@ class Findings:
 
 
 def findings(results: StudyResults) -> Findings:
-    """All that the page of the study says of its ledgers."""
+    """Find all that the page of the study says of its ledgers."""
     alexnet = alexnet_of(results.ledgers("alexnet"))
     vgg19 = vgg19_of(results.ledgers("vgg19").get("vgg19"))
     networks = {}
@@ -62,6 +62,6 @@ def findings(results: StudyResults) -> Findings:
 
 
 def _conventions(results: StudyResults) -> str:
-    """The conventions that ledgers state, each once."""
+    """List the conventions that ledgers state, each once."""
     networks = chain.from_iterable(results.counts.values())
     return " ".join(dict.fromkeys(result.ledger["convention"] for result in networks))

@@ -52,7 +52,7 @@ class Inception:
 
 
 def inception_of(ledgers: Mapping[str, Ledger]) -> Inception:
-    """The answers to question 4.
+    """Answer question 4.
 
     Args:
         ledgers: model -> ledger.
@@ -63,7 +63,7 @@ def inception_of(ledgers: Mapping[str, Ledger]) -> Inception:
         modules["naive"] = naive
     if reduced:
         modules["with reduction"] = reduced
-    compared = naive.get("compare") if naive else None
+    compared = naive.get("compare") if naive else None  # the count of the naive one holds both side by side
     comparison = _comparison(naive, reduced, compared) if naive and reduced and compared else None
     return Inception(_sizes(modules), _cost(compared) if compared else "", modules, comparison)
 
@@ -106,7 +106,7 @@ def _comparison(naive: Ledger, reduced: Ledger, compared: dict[str, Any]) -> Com
 
 
 def _concatenation(label: str, ledger: Ledger) -> str:
-    # The last layer of a branch gives its maps.
+    # The last layer of a branch gives its maps, so that later rows replace earlier ones.
     maps = {_branch(row): row["output_shape"][0] for row in ledger["rows"][1:]}
     return f"{label} {' + '.join(map(str, maps.values()))} = {sum(maps.values())}"
 
@@ -146,6 +146,7 @@ def _problem(naive: Ledger, compared: dict[str, Any]) -> str:
 
 def _growth(naive: Ledger) -> str:
     maps, outputs = naive["input_shape"][0], _output(naive)[0]
+    # Every kernel reads all maps, so that the cost is in proportion to them; pooling, which has no MACs, is not.
     second = naive["totals"]["macs"] * outputs // maps
     return (
         f"A second naive module of the same filters on these {outputs} maps would need {exact(second)} "
@@ -155,9 +156,9 @@ def _growth(naive: Ledger) -> str:
 
 
 def _savings(compared: dict[str, Any]) -> Table:
-    model, other = compared["model"], compared["other"]
-    numbers = {"macs": model["macs"], "other_macs": other["macs"]}
-    parameters = {"parameters": model["parameters"], "other_parameters": other["parameters"]}
+    naive, reduced = compared["model"], compared["other"]
+    numbers = {"macs": naive["macs"], "other_macs": reduced["macs"]}
+    parameters = {"parameters": naive["parameters"], "other_parameters": reduced["parameters"]}
     groups = [*compared["groups"], {"name": "total", **numbers, **parameters}]
     macs = ("naive, MACs", "reduced, MACs", "saved, MACs", "saved")
     return Table(
@@ -171,18 +172,20 @@ def _savings(compared: dict[str, Any]) -> Table:
 
 def _saving(group: dict[str, Any]) -> tuple[str, ...]:
     saved = group["macs"] - group["other_macs"]
+    # Pooling alone costs nothing in the naive module, so that its share has no whole and is a dash.
     macs = (exact(group["macs"]), exact(group["other_macs"]), exact(saved), fraction(saved, group["macs"]))
     return (sides(group["name"]), *macs, exact(group["parameters"]), exact(group["other_parameters"]))
 
 
 def _dearer_branches(compared: dict[str, Any]) -> list[str]:
-    """Branches that a 1×1 convolution makes dearer, each the beginning of a sentence."""
-    return [
-        f"The {sides(group['name'])} branch costs {exact(group['other_macs'] - group['macs'])} more than before, "
-        "because of its 1×1 convolution;"
-        for group in compared["groups"]
-        if group["other_macs"] > group["macs"]
-    ]
+    """Name the branches that a 1×1 convolution makes dearer, each the beginning of a sentence."""
+    clauses = []
+    for group in compared["groups"]:
+        more = group["other_macs"] - group["macs"]
+        if more > 0:
+            branch = sides(group["name"])
+            clauses.append(f"The {branch} branch costs {exact(more)} more than before, because of its 1×1 convolution;")
+    return clauses
 
 
 def _saved(naive: Ledger, reduced: Ledger, compared: dict[str, Any]) -> str:

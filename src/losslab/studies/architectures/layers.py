@@ -6,7 +6,7 @@ from losslab.tables import Table
 
 
 def layer_table(ledger: dict[str, Any]) -> Table:
-    """Input, CONV3-64, POOL2, FC 4096 and so on, each with its activation units and its parameters; then TOTAL.
+    """Tabulate Input, CONV3-64, POOL2, FC 4096 and so on, each with activation units and parameters; then TOTAL.
 
     Args:
         ledger: as ``losslab count --json`` prints it.
@@ -34,7 +34,7 @@ def layer_table(ledger: dict[str, Any]) -> Table:
 
 
 def label(row: dict[str, Any]) -> str:
-    """What the tables call a layer: CONV3-64 has 64 filters of 3x3."""
+    """Name a layer as the tables do: CONV3-64 has 64 filters of 3x3."""
     kernel, units = row["detail"].partition("x")[0], row["output_shape"][0]
     labels = {"input": "Input", "conv": f"CONV{kernel}-{units}", "pool": f"POOL{kernel}", "linear": f"FC {units}"}
     return labels.get(row["kind"]) or str(row["name"])
@@ -46,7 +46,7 @@ def _activations(row: dict[str, Any]) -> str:
 
 
 def short(count: int) -> str:
-    """A count to two digits or more, as the tables round it.
+    """Write a count to two digits or more, as the tables round it.
 
     Example:
         >>> short(3_211_264), short(150_528), short(16_542_184), short(64)
@@ -54,4 +54,5 @@ def short(count: int) -> str:
     """
     if count < 1000:
         return str(count)
+    # Thousands are cut and millions rounded: the tables print 150,528 as 150K and 16,542,184 as 16.5M.
     return f"{count / 1e6:.1f}M" if count >= 1_000_000 else f"{count // 1000}K"

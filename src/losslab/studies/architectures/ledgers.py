@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def exact(value: float) -> str:
-    """A count with all its digits.
+    """Write a count with all its digits.
 
     Example:
         >>> exact(62378344), exact(-5)
@@ -20,36 +20,38 @@ def exact(value: float) -> str:
 
 
 def fraction(value: float, whole: float) -> str:
-    """A part of a whole in percent; a dash where the whole is nothing."""
+    """Write a part of a whole in percent; a dash where the whole is nothing."""
     return percent(value / whole) if whole else NONE
 
 
 def megabytes(amount: float) -> str:
-    """Bytes in MB, to one decimal."""
+    """Write bytes in MB, to one decimal."""
     return f"{exact(round(amount / 1e6, 1))} MB"
 
 
 def sum_of(rows: Iterable[Row], number: str, kind: str) -> int:
-    """A number of all rows of a kind together."""
+    """Add up a number over all rows of a kind."""
     return sum(row[number] for row in rows if row["kind"] == kind)
 
 
 def largest(ledger: Ledger, number: str) -> str:
-    """The layers in which a number is largest, the number, and their part of the total."""
+    """Name the layers in which a number is largest, with the number and their part of the total."""
     most = max(row[number] for row in ledger["rows"])
     labels = [row["name"] for row in ledger["rows"] if row[number] == most]
-    each = " each" if len(labels) > 1 else ""
-    return f"{names(labels)} ({exact(most)}{each}, {fraction(most * len(labels), ledger['totals'][number])})"
+    amount = f"{exact(most)} each" if len(labels) > 1 else exact(most)
+    part = fraction(most * len(labels), ledger["totals"][number])
+    return f"{names(labels)} ({amount}, {part})"
 
 
 def kernel(row: Row) -> str:
-    """`11×11×3` of a convolution, read from the calculation of its weights."""
+    """Read `11×11×3` of a convolution from the calculation of its weights."""
+    # The calculation has the maps that a kernel reads, which in a convolution of groups are fewer than the input's.
     weights: str = row["work"]["parameters"]
     return weights.partition(")")[0].removeprefix("(").replace("*", "×")
 
 
 def filters(row: Row) -> str:
-    """What a layer consists of, as `96 of 11×11×3`, `3×3 max pool` or `4096 units`; empty for other kinds."""
+    """Say what a layer consists of, as `96 of 11×11×3`, `3×3 max pool` or `4096 units`; empty for other kinds."""
     if row["kind"] == "conv":
         return f"{row['output_shape'][0]} of {kernel(row)}"
     if row["kind"] == "pool":
@@ -58,18 +60,18 @@ def filters(row: Row) -> str:
 
 
 def window(row: Row, name: str) -> str:
-    """The stride, padding or groups of a layer, as its ledger says it; empty where it does not."""
+    """Read the stride, padding or groups of a layer from its ledger's words; empty where it has none."""
     details = [detail for detail in row["detail"].split(", ") if detail.startswith(name)]
     return details[0].partition(" ")[2] if details else ""
 
 
 def sides(text: str) -> str:
-    """A product of sides with its sign: 3×3 for 3x3."""
+    """Write a product of sides with its sign: 3×3 for 3x3."""
     return text.replace("x", "×")
 
 
 def memory(ledger: Ledger) -> str:
-    """What a training step of one image holds, in a sentence; empty where it was not counted."""
+    """Say in a sentence what a training step of one image holds; nothing where it was not counted."""
     kept = ledger.get("memory")
     if not kept:
         return ""

@@ -36,11 +36,13 @@ class Stack:
     @property
     def side(self) -> int:
         """By the formula."""
+        # One pixel, and every layer of stride 1 adds kernel - 1 to the side.
         return self.layers * self.kernel - self.layers + 1
 
     @property
     def agrees(self) -> bool:
         """Whether ledger and gradient both give the formula's square, filled."""
+        # Equal sides alone would allow holes, as dilated kernels have them; the number of positions excludes these.
         square = [self.side, self.side]
         return self.field == square and self.seen == square and self.positions == self.side**2
 
@@ -67,7 +69,7 @@ class Stacks:
 
 
 def stacks_of(counts: Sequence[CountResult], networks: Mapping[str, Ledger]) -> Stacks | None:
-    """The answer to question 3; None before a stack is counted.
+    """Answer question 3; None before a stack is counted.
 
     Args:
         counts: of the stacks.
@@ -85,9 +87,13 @@ def stacks_of(counts: Sequence[CountResult], networks: Mapping[str, Ledger]) -> 
 
 def _stack(result: CountResult) -> Stack:
     options, support = result.count.model.options, result.ledger["gradient_support"]
-    field = result.ledger["rows"][-1]["receptive_field"]["size"]
     return Stack(
-        int(options["kernel"]), int(options["layers"]), field, support["sides"], support["positions"], result.count.id
+        kernel=int(options["kernel"]),
+        layers=int(options["layers"]),
+        field=result.ledger["rows"][-1]["receptive_field"]["size"],
+        seen=support["sides"],
+        positions=support["positions"],
+        record=result.count.id,
     )
 
 
@@ -141,6 +147,7 @@ def _row(stack: Stack) -> tuple[str, ...]:
 def _through(networks: Mapping[str, Ledger]) -> str:
     sights = []
     for label, ledger in networks.items():
+        # Up to the last pooling: a fully connected layer sees everything.
         pools = [row["receptive_field"]["size"][0] for row in ledger["rows"] if row["kind"] == "pool"]
         sights.append(f"{pools[-1]} pixels of {ledger['input_shape'][-1]} a side in {label}")
     return " and ".join(sights)

@@ -28,7 +28,7 @@ class Vgg19:
 
 
 def vgg19_of(ledger: Ledger | None) -> Vgg19 | None:
-    """The answer to question 2; None before the network is counted."""
+    """Answer question 2; None before the network is counted."""
     if ledger is None:
         return None
     return Vgg19(_answer(ledger), layer_table(ledger), _totals(ledger), memory(ledger), ledger)

@@ -61,7 +61,7 @@ class _Numbers:
 
 
 def comparison_of(material: Material, setting: Setting | None, workers: int) -> Comparison:
-    """The runs with M copies after equal updates and after equal training time.
+    """Compare the runs with M copies after equal updates and after equal training time.
 
     Args:
         material: the runs that ended.
@@ -93,7 +93,9 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
 def _numbers(groups: Groups, setting: Setting | None, clock: Clock) -> _Numbers:
     images, tested = (setting.validation_images, setting.test_images) if setting else (None, None)
     seconds = estimates(groups, clock.seconds)
+    # Of the group that took least the slowest seed: by then all of its seeds have ended.
     shortest = max(seconds[rank(seconds).order[0]].values) if seconds else 0.0
+    # Every group is divided by the baseline of its own seeds.
     baselines = dict.fromkeys(groups, groups.get(BASELINE, ()))
     return _Numbers(
         errors=estimates(groups, measures.final(ERROR), images=images),
@@ -164,7 +166,7 @@ def _mean(estimate: Estimate | None, form: Callable[[float], str], missing: str 
 
 
 def _note(material: Material, workers: int) -> str:
-    """How certain times are."""
+    """Say how certain times are."""
     paces = estimates({"all": material.compared}, material.clock.drift)
     varied = max(paces["all"].values) if paces else 0.0
     kind, exclusion = "Times", ""

@@ -82,7 +82,7 @@ class Findings:
 
 
 def findings(results: StudyResults) -> Findings:
-    """All that the page of the study says of its records."""
+    """Find all that the page of the study says of its records."""
     material = material_of(results)
     setting = setting_of(material)
     images = setting.validation_images if setting else None
@@ -125,7 +125,7 @@ def findings(results: StudyResults) -> Findings:
 
 
 def _batch(setting: Setting | None) -> int:
-    if setting is None or not isinstance(setting.run.batch, int):
+    if setting is None or not isinstance(setting.run.batch, int):  # before a run has ended: the size in the spec
         return 64
     return setting.run.batch
 
@@ -142,7 +142,7 @@ def _updates(setting: Setting | None) -> str:
 
 def _common_race(copies: Groups, clock: Clock) -> Race | None:
     accuracy = highest_common(copies)
-    if not 0 < accuracy < TARGET:
+    if not 0 < accuracy < TARGET:  # where all reached the target, the race to it says all
         return None
     return Race(number(100 * accuracy), reached(copies, accuracy, clock), common_table(copies, accuracy, clock))
 

@@ -37,7 +37,7 @@ class Pictures:
 
 
 def pictures() -> Pictures:
-    """The pictures of the study.
+    """Read the pictures of the study.
 
     Example:
         >>> pictures().cutout[0].words
@@ -46,8 +46,11 @@ def pictures() -> Pictures:
     columns = json.loads(FILE.read_text(encoding="utf-8"))
     cutout = []
     for before, after in zip(columns["before"], columns["after"], strict=True):
-        cutout += [_picture(before, before["words"].capitalize()), _picture(after, after["words"].partition(", ")[2])]
-    return Pictures(tuple(cutout), tuple(_picture(copy) for copy in columns["copies"]))
+        cutout.append(_picture(before, before["words"].capitalize()))
+        # "a horse, 16 by 16 pixels erased" stands beside the horse, so that its caption is what was done to it alone.
+        cutout.append(_picture(after, after["words"].partition(", ")[2]))
+    copies = [_picture(copy) for copy in columns["copies"]]
+    return Pictures(tuple(cutout), tuple(copies))
 
 
 def _picture(row: dict[str, str], caption: str = "") -> Picture:

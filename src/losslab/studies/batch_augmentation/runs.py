@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.analysis.clocks import WALL, Clock, clock_for
 from losslab.analysis.estimates import Estimate
@@ -44,7 +45,7 @@ class Material:
     @property
     def compared(self) -> list[RunResult]:
         """All runs but the literal ones, those without cutout first."""
-        return [*self.simple, *(result for runs in self.copies.values() for result in runs)]
+        return [*self.simple, *chain.from_iterable(self.copies.values())]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Setting:
     @property
     def shorter(self) -> bool:
         """Whether training is shorter than at full scale."""
-        return self.end.epoch + 0.5 < EPOCHS
+        return self.end.epoch + 0.5 < EPOCHS  # half an epoch: the last one may be cut by whole steps
 
     @property
     def fewer(self) -> bool:
@@ -100,24 +101,25 @@ class Setting:
 
 
 def material_of(results: StudyResults) -> Material:
-    """The runs that ended well, by what they are compared for."""
+    """Sort the runs that ended well by what they are compared for."""
     compared = _ended(results.stages.get("copies", ()))
     literal = list(filter(_cuts_out, _ended(results.stages.get("literal", ()))))
     return Material(
         simple=[result for result in compared if not _cuts_out(result)],
         copies=group_runs(list(filter(_cuts_out, compared)), ["repeats"], COPIES),
         literal=group_runs(literal, ["repeats"], COPIES),
+        # One clock for all: times of the two kinds would stand in one table.
         clock=clock_for([*compared, *literal], workers=workers_of(results)),
     )
 
 
 def workers_of(results: StudyResults) -> int:
-    """How many runs were trained at once."""
+    """Read how many runs were trained at once."""
     return int(results.plan.get("workers") or 1)
 
 
 def setting_of(material: Material) -> Setting | None:
-    """What the compared runs share; None before one has ended."""
+    """Read what the compared runs share; None before one has ended."""
     for result in material.compared:
         if result.start:
             seeds = {compared.run.seed for compared in material.compared}
@@ -126,7 +128,7 @@ def setting_of(material: Material) -> Setting | None:
 
 
 def drops(setting: Setting) -> str:
-    """When the learning rate drops, in a policy that is laid out by fractions of the run; empty for another."""
+    """Say when the learning rate drops, in a policy laid out by fractions of the run; nothing of another."""
     lr = setting.run.lr
     if isinstance(lr, float) or not lr.options.get("fractions"):
         return ""
@@ -138,7 +140,7 @@ def drops(setting: Setting) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """The 95 % interval of a fraction, in percent."""
+    """Write the 95 % interval of a fraction, in percent."""
     if estimate.interval is None:
         return NONE
     low, high = estimate.interval
@@ -146,7 +148,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def time_spent(seconds: float, clock: Clock) -> str:
-    """A time on a clock in words.
+    """Write a time on a clock in words.
 
     Example:
         >>> time_spent(80.0, WALL)
@@ -156,7 +158,7 @@ def time_spent(seconds: float, clock: Clock) -> str:
 
 
 def _ended(results: Iterable[RunResult]) -> list[RunResult]:
-    """The runs with a validation accuracy to compare, those with the fewest copies first."""
+    """Select the runs with a validation accuracy to compare, those with the fewest copies first."""
     scored = [result for result in done(list(results)) if result.evaluations[-1].validation_accuracy is not None]
     return sorted(scored, key=lambda result: result.run.repeats)
 

@@ -7,7 +7,7 @@ from losslab.studies.batch_augmentation.runs import COPIES, EPOCHS, Material, Se
 from losslab.text import count, names, number
 
 PARAMETERS = 661_338
-"""Of ResNet-44."""
+"""Of ResNet-44, as `losslab count resnet-44` has them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scope:
 
 
 def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Scope:
-    """What may be concluded from the runs.
+    """Say what may be concluded from the runs.
 
     Args:
         material: the runs that ended.
@@ -84,6 +84,7 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
             f"anything about all of CIFAR-10: {count(setting.start.training_images, 'image')} are fitted sooner than "
             "45,000, which changes what augmentation is worth;"
         )
+    # A row that is missing from a table is easily overlooked.
     absent = [label for label in COPIES.values() if label not in material.copies]
     if absent:
         yield f"anything about {names(absent)}: no such run has ended;"

@@ -36,7 +36,7 @@ class SingleCopy:
 
 
 def single_copy_of(material: Material, setting: Setting | None) -> SingleCopy:
-    """The runs with one copy of each image, without and with cutout."""
+    """Compare the runs with one copy of each image, without and with cutout."""
     images = setting.validation_images if setting else None
     errors = estimates(material.baselines, measures.final(ERROR), images=images)
     answer = "The run with the simple augmentation has not ended yet, so there is no answer."
@@ -110,11 +110,13 @@ def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate])
 
 
 def _note(setting: Setting | None, errors: Mapping[str, Estimate]) -> list[str]:
-    images = count((setting.validation_images or 0) if setting else 0, "validation image")
+    validated = setting.validation_images if setting else None
+    images = count(validated or 0, "validation image")
     sentences = [
         f"Intervals are Wilson's for {images}, or Student's t over seeds where that is wider.",
         certainty(errors),
     ]
+    # The paper's number invites a comparison that holds for the same network and length alone.
     if setting and setting.smaller:
         sentences.append(
             "He et al. report 7.17 % test error for ResNet-44 after 164 epochs on all images; "

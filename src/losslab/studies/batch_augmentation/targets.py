@@ -14,7 +14,8 @@ TARGET = 0.94
 
 
 def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
-    """Which of the groups reached an accuracy and when; where none did, the best of them."""
+    """Say which of the groups reached an accuracy and when; where none did, the best of them."""
+    # Means are over the seeds that reached it; the table says how many of all these are.
     hits = estimates(groups, reading("epoch", accuracy=accuracy))
     if not groups:
         return NO_ANSWER
@@ -25,10 +26,9 @@ def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
     misses = [label for label in groups if label not in hits]
     others = f"; {names(misses)} did not" if misses else ""
     epochs, seconds = hits[soonest.order[0]].mean, times[fastest.order[0]].mean
-    return (
-        f"{names(list(hits))} reached {_goal(accuracy)}{others}. {names(soonest.leaders)} did so in the fewest epochs, "
-        f"{number(epochs, 3)}, and {names(fastest.leaders)} in the least {clock.name}, {duration(seconds)}."
-    )
+    by_epochs = f"{names(soonest.leaders)} did so in the fewest epochs, {number(epochs, 3)}"
+    by_time = f"{names(fastest.leaders)} in the least {clock.name}, {duration(seconds)}"
+    return f"{names(list(hits))} reached {_goal(accuracy)}{others}. {by_epochs}, and {by_time}."
 
 
 def _nearest(groups: Groups, accuracy: float, clock: Clock) -> str:
@@ -47,7 +47,7 @@ def _goal(accuracy: float) -> str:
 
 
 def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -> Table:
-    """When each group reached the target, beside the best accuracy that it had.
+    """Tabulate when each group reached the target, beside the best accuracy that it had.
 
     Args:
         label: what the table shows, for those who do not see it.
@@ -63,7 +63,7 @@ def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -
     seconds = estimates(groups, reading(f"best_{clock.field}", accuracy=TARGET))
     rows = []
     for group in groups:
-        first = ("missed", NONE, NONE)
+        first = ("missed", NONE, NONE)  # no time is made up for a run that never got there
         if group in hits:
             first = (
                 f"{number(hits[group].mean, 3)}{_share(hits[group], best[group])}",
@@ -89,7 +89,7 @@ def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -
 
 
 def highest_common(groups: Groups) -> float:
-    """The highest whole percentage of validation accuracy that every run reached, as a fraction; 0 without runs."""
+    """Find the highest whole percentage of validation accuracy that every run reached; a fraction, 0 without runs."""
     lowest_errors = estimates(groups, lowest("validation_error"))
     hardest = max((max(estimate.values) for estimate in lowest_errors.values()), default=1.0)
     # An accuracy of 0.29 is 28.999... percent in binary; the small summand keeps it at 29.
@@ -97,7 +97,7 @@ def highest_common(groups: Groups) -> float:
 
 
 def common_table(groups: Groups, accuracy: float, clock: Clock) -> Table:
-    """When each group reached an accuracy that all of them reached."""
+    """Tabulate when each group reached an accuracy that all of them reached."""
     goal = number(100 * accuracy)
     hits = estimates(groups, reading("epoch", accuracy=accuracy))
     steps = estimates(groups, reading("step", accuracy=accuracy))
@@ -114,7 +114,7 @@ def common_table(groups: Groups, accuracy: float, clock: Clock) -> Table:
 
 
 def near_drop(literal: Groups) -> str:
-    """Which groups reached the target right after the learning rate's first drop; empty where none did."""
+    """Say which groups reached the target right after the learning rate's first drop; nothing where none did."""
     if not literal:
         return ""
     lr = next(iter(literal.values()))[0].run.lr
@@ -122,6 +122,7 @@ def near_drop(literal: Groups) -> str:
         return ""
     drop = lr.options["epochs"][0]
     hits = estimates(literal, reading("epoch", accuracy=TARGET))
+    # Error falls steeply within an epoch or two of a drop, whatever M is.
     near = [group for group, hit in hits.items() if drop <= hit.mean <= drop + 2]
     if not near:
         return ""

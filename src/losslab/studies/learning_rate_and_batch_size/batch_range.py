@@ -28,7 +28,7 @@ class RangeFindings:
 
 
 def range_findings(found: BatchRange | None, absent: str, clock: Clock) -> RangeFindings:
-    """The batch-size range in sentences.
+    """Put the batch-size range in sentences.
 
     Args:
         found: None before two sizes have ended.
@@ -62,14 +62,14 @@ def _limits(found: BatchRange) -> str:
 
 
 def _costs(found: BatchRange, clock: Clock) -> list[str]:
-    """What the loss that all sizes reached took, and the noise of the gradient, as far as they are known."""
+    """Say what the loss that all sizes reached took, and the noise of the gradient, as far as they are known."""
     sentences = []
-    timed = [
-        (evidence.seconds_to_target, size)
-        for size, evidence in zip(found.curve.batch_size, found.curve.evidence, strict=True)
-        if evidence.seconds_to_target is not None
-    ]
+    timed = []
+    for size, evidence in zip(found.curve.batch_size, found.curve.evidence, strict=True):
+        if evidence.seconds_to_target is not None:
+            timed.append((evidence.seconds_to_target, size))
     if timed:
+        # The range is read from losses after equal steps. Time is another question, so that its answer may lie outside.
         seconds, size = min(timed)
         side = ""
         if found.found:

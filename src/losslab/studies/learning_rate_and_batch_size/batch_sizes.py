@@ -47,7 +47,7 @@ class BatchFindings:
 
 
 def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
-    """The batch-size range, and the loss over batch sizes beside that over learning rates."""
+    """Find the batch-size range, and the loss over batch sizes beside that over learning rates."""
     runs = results.stages.get("batch-sizes", ())
     clock = clock_of(results)
     found = batch_range_of([by_clock(result, clock) for result in runs])
@@ -71,7 +71,7 @@ def _loss_by_size(found: BatchRange) -> str:
     ended = [(loss, index) for index, loss in enumerate(losses) if loss is not None]
     if not ended:
         return "Training diverged at every batch size."
-    lowest, best = min(ended)
+    lowest, best = min(ended)  # of equal losses that of the smaller size
     if losses[0] is None:
         return (
             f"Training diverged at the smallest batch size already; the lowest loss, {measured(lowest)}, is that of "
@@ -92,9 +92,10 @@ def _diverged_sizes(found: BatchRange) -> list[str]:
 
 
 def _alike(found: BatchRange | None, lr: LrFindings, results: StudyResults) -> str:
-    """Whether loss has one shape over learning rates and over batch sizes."""
+    """Say whether loss has one shape over learning rates and over batch sizes."""
     if found is None:
         return UNKNOWN_SHAPE
+    # Separate runs, where there are any: a point of theirs is a training, as a batch size is; a ramp's is a moment.
     if lr.grid:
         rates = {result.run.lr for result in results.stages["lr-grid"]}
         over_lr = lr_shape(lr.grid, len(rates))
@@ -114,6 +115,7 @@ def _steps(result: RunResult) -> int:
 
 def _conditions(found: BatchRange, runs: Sequence[RunResult]) -> str:
     hashes = found.weights_sha256
+    # The hash of one seed shows that the sizes began alike; with several seeds there is one for each, and none to show.
     weights = f" (sha256 {hashes[0][:12]})" if len(hashes) == 1 else ""
     steps = count(max(result.run.steps or 0 for result in runs), "step")
     return (
@@ -149,7 +151,7 @@ def _row(size: int, loss: float | None, evidence: Evidence) -> tuple[str, ...]:
         number(evidence.samples_to_target),
         measured(evidence.seconds_to_target, 3),
         number(evidence.noise_scale, 3),
-        str(min(size, evidence.micro_batch or size)),
+        str(min(size, evidence.micro_batch or size)),  # None where the batch was not cut
     )
 
 

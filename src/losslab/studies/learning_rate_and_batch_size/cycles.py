@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.analysis import measures
 from losslab.analysis.curves import Curve, curves
@@ -43,7 +44,7 @@ class Course:
 
 
 def cyclical_runs(results: StudyResults) -> Groups:
-    """The runs of both cyclical policies."""
+    """Select the runs of both cyclical policies; their stages hold constant ones, too."""
     return {
         CYCLICAL_LR: where(results.stages.get("cyclical-lr", ()), "lr.name", "exp_range"),
         CYCLICAL_BATCH: where(results.stages.get("cyclical-batch", ()), "batch.name", "exp_range"),
@@ -51,7 +52,7 @@ def cyclical_runs(results: StudyResults) -> Groups:
 
 
 def course(results: StudyResults, name: str, images: int | None) -> Course:
-    """How a cyclical policy trained.
+    """Say how a cyclical policy trained.
 
     Args:
         results: of the study.
@@ -71,12 +72,12 @@ def course(results: StudyResults, name: str, images: int | None) -> Course:
 
 
 def why_no(name: str, results: StudyResults) -> str:
-    """Why a cyclical policy has no result."""
+    """Say why a cyclical policy has no result."""
     return why_absent(results.plan, STAGES[name])
 
 
 def _course_answer(runs: Sequence[RunResult], name: str, images: int | None) -> str:
-    """Best accuracy and lowest loss; empty where no run has ended."""
+    """Say the best accuracy and the lowest loss; nothing where no run has ended."""
     best = _over_seeds(runs, measures.highest("validation_accuracy"), images)
     lowest = _over_seeds(runs, measures.lowest("validation_loss"))
     epoch = _over_seeds(runs, measures.epoch_of_lowest("validation_loss"))
@@ -108,15 +109,17 @@ def _policy(runs: Sequence[RunResult], name: str) -> str:
 
 
 def _setting(runs: Sequence[RunResult], name: str) -> str:
-    """What stayed constant; of a cycle of batch sizes also how its mean grew, which the decay of the dips makes it."""
+    """Say what stayed constant; of a cycle of batch sizes also how its mean grew, as its dips decay."""
     if not runs:
         return ""
     run = runs[0].run
     if name == CYCLICAL_LR:
         return f"at batch size {run.batch}"
-    sizes = [size for part in runs[0].steps for size in part.batch_size]
+    sizes = list(chain.from_iterable(part.batch_size for part in runs[0].steps))
     if not sizes:
         return ""
+    # A growing mean is to noise what a falling learning rate is (Smith et al. 2018, arXiv:1711.00489); thirds of the
+    # run even out single cycles.
     third = max(len(sizes) // 3, 1)
     first, last = sum(sizes[:third]) / third, sum(sizes[-third:]) / third
     lr = number(run.lr, 3) if isinstance(run.lr, float) else str(run.lr)

@@ -33,9 +33,10 @@ class DataFindings:
 
 
 def data_findings(runs: Sequence[RunResult]) -> DataFindings:
-    """What is in the data set that the runs trained on; nothing is fetched for it."""
+    """Summarise the data set that the runs trained on; nothing is fetched for it."""
     name = runs[0].run.data.name if runs else DEFAULT
     starts = [result.start for result in runs if result.start]
+    # Before a run has begun the data set is not known: the embedded sample may have to stand in for the usual one.
     dataset = load_stored(name) if runs else None
     if dataset is None:
         return DataFindings(name, _by_runs(starts), None, "")

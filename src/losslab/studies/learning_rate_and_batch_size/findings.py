@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.studies.learning_rate_and_batch_size.batch_sizes import BatchFindings, batch_findings
 from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_BATCH, CYCLICAL_LR, Course, course
@@ -38,9 +39,10 @@ class Findings:
 
 
 def findings(results: StudyResults) -> Findings:
-    """All that the page of the study says of its records."""
-    runs = [result for stage in results.stages.values() for result in stage]
+    """Find all that the page of the study says of its records."""
+    runs = list(chain.from_iterable(results.stages.values()))
     starts = [result.start for result in runs if result.start]
+    # All runs hold out and test on the same images, whatever number they train on.
     held_out = starts[0].validation_images if starts else None
     tested = starts[0].test_images if starts else None
     data = data_findings(runs)

@@ -33,7 +33,7 @@ class LrFindings:
 
 
 def lr_findings(results: StudyResults) -> LrFindings:
-    """The learning-rate range by ramps and by separate runs."""
+    """Find the learning-rate range by ramps and by separate runs."""
     ramp = lr_range_of(results.stages.get("lr-ramp", ()))
     separate = results.stages.get("lr-grid", ())
     grid = lr_range_of(separate)
@@ -64,7 +64,7 @@ def _reading(name: str, found: LrRange | None) -> str:
 
 
 def remark(reason: str) -> str:
-    """What to know of a range, in brackets; nothing where there is nothing."""
+    """Put what to know of a range in brackets; nothing where there is nothing."""
     return f" ({reason})" if reason else ""
 
 
@@ -82,6 +82,7 @@ def _table(ramp: LrRange | None, grid: LrRange | None) -> Table | None:
 
 
 def _row(name: str, found: LrRange) -> tuple[str, ...]:
+    # The rule in its own words, so that the page and the reference cannot say two things.
     rule = (RULES[found.rule].__doc__ or "").partition("\n")[0].rstrip(".")
     limits = (number(found.lr_min, 3), number(found.lr_max, 3), number(found.suggestion, 3))
     return (name, *limits, rule, number(found.spread_decades, 2), str(len(found.seeds)))
@@ -90,7 +91,9 @@ def _row(name: str, found: LrRange) -> tuple[str, ...]:
 def _each_seed(ramp: LrRange | None) -> list[str]:
     if ramp is None or len(ramp.seeds) < 2:
         return []
-    ranges = [f"{number(seed.lr_min, 3)} to {number(seed.lr_max, 3)}" if seed else "no range" for seed in ramp.seeds]
+    ranges = []
+    for seed in ramp.seeds:
+        ranges.append(f"{number(seed.lr_min, 3)} to {number(seed.lr_max, 3)}" if seed else "no range")
     band = "The band in the ramp's figure is from the lowest to the highest seed."
     return [f"Each seed by itself: {'; '.join(ranges)}. {band}"]
 
@@ -99,7 +102,7 @@ def _spacing(runs: Sequence[RunResult]) -> list[str]:
     rates = sorted({result.run.lr for result in runs if isinstance(result.run.lr, float)})
     if len(rates) < 2:
         return []
-    ratio = times(rates[1] / rates[0])
+    ratio = times(rates[1] / rates[0])  # any two neighbours: candidates are evenly spaced on a logarithmic axis
     return [
         f"The separate runs lie {ratio} apart, so their ends are no finer than that. The ramp passes each rate in a "
         "moment, the runs stay there: the two differ by what training longer at a rate does."

@@ -1,6 +1,7 @@
 """Which clock the times of the study are read from."""
 
 from dataclasses import replace
+from itertools import chain
 
 from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
 from losslab.records import Record, Steps
@@ -8,21 +9,21 @@ from losslab.study.results import RunResult, StudyResults
 
 
 def clock_of(results: StudyResults) -> Clock:
-    """The clock by which runs of the study can be compared, one for all its questions.
+    """Choose the clock by which runs of the study can be compared, one for all its questions.
 
     A run that is evaluated at its end alone does not show whether its pace drifted; other runs of the study do.
     """
-    runs = [result for stage in results.stages.values() for result in stage]
+    runs = list(chain.from_iterable(results.stages.values()))
     return clock_for(runs, workers=int(results.plan.get("workers") or 1))
 
 
 def clock_remark(clock: Clock) -> str:
-    """What to know of times that are not wall times; empty for wall times."""
+    """Say what to know of times that are not wall times; nothing of wall times."""
     return "Times are processor times: what other work takes is not in them." if clock is PROCESSOR else ""
 
 
 def by_clock(result: RunResult, clock: Clock) -> RunResult:
-    """The run with the time of a clock in the place of wall time, for the costs that a range reads from its steps."""
+    """Put the time of a clock where wall time was, for the costs that a range reads from a run's steps."""
     return replace(result, records=tuple(_by_clock(record, clock) for record in result.records))
 
 

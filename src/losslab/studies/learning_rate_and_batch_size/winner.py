@@ -41,7 +41,7 @@ class Winner:
 
 
 def winner(results: StudyResults, images: int | None, test_images: int | None) -> Winner:
-    """Which policy reaches the best accuracy, the cyclical ones by themselves and beside constant ones.
+    """Find which policy reaches the best accuracy, the cyclical ones by themselves and beside constant ones.
 
     Args:
         results: of the study.
@@ -67,7 +67,7 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
 
 
 def _constant_runs(results: StudyResults) -> Groups:
-    """The runs at constant rates and constant sizes that the cyclical ones are compared with."""
+    """Select the runs at constant rates and constant sizes that the cyclical ones are compared with."""
     constant = {}
     by_rate, by_size = results.stages.get("cyclical-lr", ()), results.stages.get("cyclical-batch", ())
     for result in by_rate:
@@ -85,10 +85,11 @@ def _cyclical(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
 
 def _duel(validation: Mapping[str, Estimate], test: Mapping[str, Estimate], results: StudyResults) -> list[str]:
     first = lead(validation, BEST, percent, highest=True)
-    sentences = [first[0].upper() + first[1:]]
+    sentences = [first[0].upper() + first[1:]]  # `capitalize` would lower the letters of a policy's name
     for name in STAGES:
         if name not in validation:
             sentences.append(f"There is no {name}. {why_no(name, results)}")
+    # Epochs were picked by validation accuracy, which flatters it; the test set was read once, by final weights.
     if test:
         first = lead(test, "test accuracy", percent, highest=True)
         sentences.append(f"On the test set, with the final weights: {first}")
