@@ -29,7 +29,6 @@ MOST_OBJECTS = 100_000
 """Objects of data that are entered at most."""
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.BuiltinFunctionType)
-_WALKED_OF_THE_STANDARD_LIBRARY = (types.SimpleNamespace,)
 _TRAINERS = frozenset(["lightning", "pytorch_lightning", "tensorflow"])
 _TRACKERS = frozenset(["aim", "comet_ml", "mlflow", "neptune", "tensorboard", "tensorboardX", "tqdm", "wandb"])
 _STORES = frozenset(["PIL", "h5py", "lmdb", "pandas", "polars", "pyarrow"])
@@ -122,7 +121,8 @@ class Snapshot:
 
         @torch.no_grad()
         def put_back() -> None:
-            values.copy_(kept)
+            with torch.inference_mode(values.is_inference()):  # such a tensor cannot be written to elsewhere
+                values.copy_(kept)
             if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape or tensor.dtype != data.dtype:
                 tensor.data = data
             if is_leaf:
@@ -263,7 +263,7 @@ def _is_opaque(value: Any) -> bool:
 
 def _has_state(value: Any) -> bool:
     """Whether attributes of an object are to be remembered."""
-    if isinstance(value, _WALKED_OF_THE_STANDARD_LIBRARY):
+    if isinstance(value, types.SimpleNamespace | nn.Module):
         return True
     if type(value).__module__.startswith("torch._"):
         return False  # torch's own machinery, such as compiled code
