@@ -5,11 +5,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import markup
-from rich.box import SIMPLE
-from rich.table import Table as RichTable
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 _TO_THE_RIGHT = frozenset({"activations", "parameters", "MACs", "operations", "bytes", "saved", "ratio"})
 """Words of a heading below which numbers stand."""
@@ -54,8 +53,13 @@ class Table:
         """Whether a column holds numbers."""
         return not _TO_THE_RIGHT.isdisjoint(heading.split())
 
-    def terminal(self) -> RichTable:
+    def terminal(self) -> "RichTable":
         """For rich's console; long cells fold."""
+        # Imported late: rich draws from Python's global random numbers when it is imported, which are the user's.
+        from rich import markup
+        from rich.box import SIMPLE
+        from rich.table import Table as RichTable
+
         shown = RichTable(title=markup.escape(self.title), box=SIMPLE)
         for heading in self.headings:
             side = "right" if self.is_number(heading) else "left"

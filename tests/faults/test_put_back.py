@@ -334,6 +334,7 @@ def check_case(case: int) -> str:
 
 
 @pytest.mark.row(21)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ctrl-C while a generator is cleared
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
 def test_everything_is_put_back_whatever_was_tested_and_however_it_ended(
     trials: Trials, measured: Callable[[str], None]

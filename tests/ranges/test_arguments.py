@@ -110,11 +110,13 @@ OF_BATCH: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
 }
 
 
+@pytest.mark.row(24)
 @pytest.mark.parametrize("wrong", [*WRONG, *OF_LR])
 def test_a_wrong_call_of_find_lr_is_one_line(wrong: str) -> None:
     refused(losslab.find_lr, {"steps": 5, "seeds": 1}, *({**WRONG, **OF_LR})[wrong])
 
 
+@pytest.mark.row(24)
 @pytest.mark.parametrize("wrong", [*WRONG, *OF_BATCH])
 def test_a_wrong_call_of_find_batch_is_one_line(wrong: str) -> None:
     fields = {"steps": 5, "seeds": 1, "sizes": [16, 32], "lr": 0.1}

@@ -77,6 +77,11 @@ def test_sixteen_samples_are_sixteen(form: str) -> None:
     assert Counter([])(COUNTED[form]) == 16
 
 
+def test_things_in_images_are_no_samples() -> None:
+    things = [{"boxes": floats(3, 4), "labels": whole(3)}] * 2
+    assert Counter([])(([floats(3, 8, 8), floats(3, 9, 9)], things)) == 2
+
+
 UNCLEAR: dict[str, Any] = {
     "graphs that do not say": {"x": floats(90, 4), "edge_index": whole(2, 300), "y": floats(16, 1)},
     "time first, nothing else": (floats(35, 16, 8), floats(20, 16, 8)),

@@ -432,3 +432,13 @@ def test_copies_are_kept_on_the_host_where_the_device_is_short(monkeypatch: pyte
         for p in model.parameters():
             p.data.zero_()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_gradients_are_recorded_again_after_a_loss_that_switched_them_off() -> None:
+    def switching(model: nn.Module, batch: Any) -> torch.Tensor:
+        torch.set_grad_enabled(False)
+        raise RuntimeError("switched off")
+
+    with pytest.raises(RuntimeError, match="switched off"):
+        losslab.find_lr(plain(), loader(), "sgd", loss_fn=switching, steps=5, seeds=1)
+    assert torch.is_grad_enabled()

@@ -42,10 +42,13 @@ def bound(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(_no_optimizer(optimizer))
     _check_step(optimizer)
-    trained = {id(weights) for group in optimizer.param_groups for weights in group["params"]}
-    if trained.isdisjoint(map(id, model.parameters())):
+    trained: list[nn.Parameter] = []
+    for group in optimizer.param_groups:
+        trained += group["params"]
+    own = set(map(id, model.parameters()))
+    if own.isdisjoint(map(id, trained)):
         raise ValueError("`optimizer` trains no parameter of `model`; make it from this model's parameters()")
-    if not any(p.requires_grad for group in optimizer.param_groups for p in group["params"]):
+    if not any(p.requires_grad for p in trained):
         raise ValueError("all parameters of `optimizer` are frozen; set requires_grad=True on those to be trained")
     return optimizer
 
@@ -54,7 +57,9 @@ def name_of(optimizer: Any) -> str:
     """What an answer calls the optimizer."""
     if isinstance(optimizer, str):
         return optimizer
-    return optimizer.name if isinstance(optimizer, Method) else type(optimizer).__name__
+    if isinstance(optimizer, Method):
+        return optimizer.name
+    return type(optimizer).__name__
 
 
 def whole(name: str, value: Any, least: int) -> int:
@@ -64,6 +69,7 @@ def whole(name: str, value: Any, least: int) -> int:
         TypeError: when it is no whole number.
         ValueError: when it is less.
     """
+    # `True` is an int to Python, and a slip to us; whole numbers of numpy and torch have an index, too.
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"`{name}` (={value!r}) must be a whole number")
     if index(value) < least:
@@ -78,12 +84,14 @@ def positive(name: str, value: Any) -> float:
         TypeError: when it is no number.
         ValueError: when it is not positive or not finite.
     """
+    wrong = TypeError(f"`{name}` (={value!r}) must be a number, such as 1e-3")
+    if isinstance(value, str | bool):
+        raise wrong
     try:
-        number = float(value) if not isinstance(value, str | bool) else None
+        number = float(value)
     except (TypeError, ValueError, RuntimeError):
-        number = None
-    if number is None:
-        raise TypeError(f"`{name}` (={value!r}) must be a number, such as 1e-3")
+        raise wrong from None
+    # Written so that NaN, which is neither above nor below zero, is refused.
     if not (number > 0 and isfinite(number)):
         raise ValueError(f"`{name}` (={number}) must be positive and finite")
     return number
@@ -109,8 +117,9 @@ def _built(optimizer: str | Method, model: nn.Module) -> torch.optim.Optimizer:
         method = choose(optimizer)
     except ValidationError as error:
         raise ValueError(f"`optimizer` (={optimizer!r}): {faults(error)}") from None
+    weights = [p for p in model.parameters() if p.requires_grad]
     # The rate is a placeholder: every step of a test sets its own.
-    return method.build([{"params": [p for p in model.parameters() if p.requires_grad]}], lr=1.0)
+    return method.build([{"params": weights}], lr=1.0)
 
 
 def _no_optimizer(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,7 +180,7 @@ def find_batch_range(
     # 1. Train at every size, from the same weights.
     traces = [train(size) for size in sizes]
     weights_sha256 = _same_weights(traces)
-    losses = np.array([[trace.closing_loss()[0] for trace in of_size] for of_size in traces])
+    losses = np.array([_closing_losses(of_size) for of_size in traces])
     b_min = b_max = None
     reason = ""
     try:
@@ -238,6 +239,7 @@ def noise_scale(squares: Sequence[GradientSquares | None]) -> float | None:
     measured = [square for square in squares if square is not None]
     if not measured:
         return None
+    # Every measurement has the sizes of the first: they are those of one batch size.
     small = float(np.mean([square.small for square in measured]))
     big = float(np.mean([square.big for square in measured]))
     b_small, b_big = measured[0].b_small, measured[0].b_big
@@ -260,10 +262,16 @@ def evidence_of(traces: Sequence[Sequence[Trace]]) -> tuple[float | None, list[E
 
 def _same_weights(traces: Sequence[Sequence[Trace]]) -> list[str]:
     """The hashes of the initial weights, one for each seed; a range is never read from sizes that differ in them."""
-    hashes = [[trace.weights_sha256 for trace in of_size] for of_size in traces]
-    if any(of_size != hashes[0] for of_size in hashes):
-        raise ValueError("the trainings of different batch sizes did not start from the same weights")
-    return hashes[0]
+    first, *others = traces
+    hashes = [trace.weights_sha256 for trace in first]
+    for of_size in others:
+        if [trace.weights_sha256 for trace in of_size] != hashes:
+            raise ValueError("the trainings of different batch sizes did not start from the same weights")
+    return hashes
+
+
+def _closing_losses(traces: Sequence[Trace]) -> list[float]:
+    return [trace.closing_loss()[0] for trace in traces]
 
 
 def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
@@ -280,7 +288,9 @@ def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
     finite = losses[np.isfinite(losses).all(axis=1)]
     sizes, seeds = finite.shape
     if seeds == 1 or sizes == 1:
-        return float(np.median([trace.closing_loss()[1] for of_size in traces for trace in of_size]))
+        errors = [trace.closing_loss()[1] for trace in chain.from_iterable(traces)]
+        return float(np.median(errors))
+    # What a two-way table leaves when the means of its rows and columns are taken out; their mean went out twice.
     rest = finite - finite.mean(axis=1, keepdims=True) - finite.mean(axis=0) + finite.mean()
     degrees_of_freedom = (sizes - 1) * (seeds - 1)
     return float(np.sqrt((rest**2).sum() / degrees_of_freedom / seeds))
@@ -299,14 +309,16 @@ def _finite(values: Array) -> list[float | None]:
 
 def _course(traces: Sequence[Trace]) -> Array | None:
     """The averaged loss by step, mean over seeds; None when one of them diverged."""
-    if not all(np.isfinite(trace.closing_loss()[0]) for trace in traces):
+    if not np.isfinite(_closing_losses(traces)).all():
         return None
     losses = np.mean([without_spikes(trace.loss) for trace in traces], axis=0)
     return smooth(losses, beta_for(len(losses), CLOSING_FRACTION))
 
 
 def _evidence(traces: Sequence[Trace], course: Array | None, target: float | None) -> Evidence:
-    speed = float(np.median([sum(trace.samples) / max(trace.train_seconds, 1e-9) for trace in traces]))
+    # A clock that is too coarse for a tiny training reads 0.
+    speeds = [sum(trace.samples) / max(trace.train_seconds, 1e-9) for trace in traces]
+    speed = float(np.median(speeds))
     steps = samples = seconds = None
     if course is not None and target is not None:
         reached = np.flatnonzero(course <= target)

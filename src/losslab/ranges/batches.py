@@ -80,16 +80,24 @@ class Counter:
             return stated
         if self._is_time_first:
             return _second_axis(batch) or self._refuse(batch, set())
-        candidates = _candidates(batch)
-        if self._full in candidates:
-            return self._full or 0
-        if self._full is not None and _second_axis(batch) == self._full:
+        return self._by_rule(batch, _candidates(batch))
+
+    def _by_rule(self, batch: Any, candidates: set[int]) -> int:
+        """The samples of a batch that does not state them, from the numbers that its tensors allow."""
+        full = self._full
+        if full is not None and full in candidates:
+            return full
+        if full is not None and _second_axis(batch) == full:
             # Later batches, the short last one among them, have their samples along the same axis.
             self._is_time_first = True
-            return self._full
-        if len(candidates) != 1 or (self._full is not None and max(candidates) > self._full):
+            return full
+        if len(candidates) != 1:
             return self._refuse(batch, candidates)
-        return candidates.pop()
+        samples = next(iter(candidates))
+        # Less than the loader's batch size is a short batch; more is something else than samples.
+        if full is not None and samples > full:
+            return self._refuse(batch, candidates)
+        return samples
 
     def _refuse(self, batch: Any, candidates: set[int]) -> int:
         found = " or ".join(map(str, sorted(candidates))) or "its tensors do not agree on a first axis"
@@ -137,34 +145,41 @@ def outline(batch: Any) -> str:
     if isinstance(batch, torch.Tensor | np.ndarray):
         return f"tensor of {'x'.join(map(str, batch.shape)) or 'no axis'}"
     if isinstance(batch, Mapping):
-        return f"{{{', '.join(f'{key}: {_inner(value)}' for key, value in list(batch.items())[:COLUMNS])}}}"
-    if isinstance(batch, tuple | list):
-        return f"({', '.join(map(_inner, batch[:COLUMNS]))}{', ...' if len(batch) > COLUMNS else ''})"
-    return f"a {type(batch).__name__}"
+        entries = [f"{key}: {_inner(value)}" for key, value in batch.items()]
+    elif isinstance(batch, tuple | list):
+        entries = list(map(_inner, batch))
+    else:
+        return f"a {type(batch).__name__}"
+    more = ["..."] if len(entries) > COLUMNS else []
+    inside = ", ".join(entries[:COLUMNS] + more)
+    return f"{{{inside}}}" if isinstance(batch, Mapping) else f"({inside})"
 
 
 def _inner(value: Any) -> str:
     if isinstance(value, torch.Tensor | np.ndarray):
         return outline(value)
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+    kind = type(value).__name__
+    return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
 
 
 def _counted(data: Iterable[Any], counter: Count, *, equal: bool, no_single: bool) -> Iterator[Part]:
     """The batches of an epoch with their samples."""
-    largest = 0
-    short = None
+    first = 0
+    differing = 0
     for batch in data:
         samples = counter(batch)
-        if equal and short is not None:
+        # A batch of another size may end an epoch; that it does not is known with the one after it.
+        if equal and differing:
             raise ValueError(
-                f"`data` gives batches of {largest} and of {short} samples; sizes are accumulated from equal ones: "
+                f"`data` gives batches of {first} and of {differing} samples; sizes are accumulated from equal ones: "
                 "give batches of one size (an epoch's last one may be short)"
             )
-        if samples == 1 < largest and no_single:
+        if no_single and samples == 1 and first > 1:
             continue
-        if largest and samples != largest:
-            short = samples
-        largest = largest or samples
+        if not first:
+            first = samples
+        elif samples != first:
+            differing = samples
         yield Part(batch, samples)
 
 
@@ -207,14 +222,21 @@ def _stated(batch: Any) -> int | None:
 
 def _candidates(batch: Any) -> set[int]:
     """The numbers of samples that a batch may have."""
-    candidates = _structure(_entries(batch)) if _entries(batch) is not None else _column(batch)
+    entries = _entries(batch)
+    candidates = _column(batch) if entries is None else _structure(entries)
     if isinstance(batch, tuple | list) and _may_be_samples(batch):
         candidates = (candidates or set()) | {len(batch)}
-    if not candidates:
-        labels = {len(leaf) for leaf in _leaves(batch) if leaf.ndim == 1 and not leaf.is_floating_point()}
-        if len(labels) == 1 and labels == {_second_axis(batch)}:
-            return labels
-    return candidates or set()
+    return candidates or _beside_labels(batch)
+
+
+def _beside_labels(batch: Any) -> set[int]:
+    """The number of integer labels of one axis beside time-first tensors; empty where there are no such.
+
+    There is one label a sample; other vectors, such as weights of the classes, tell nothing.
+    """
+    vectors = [leaf for leaf in _leaves(batch) if leaf.ndim == 1]
+    labels = {len(vector) for vector in vectors if not vector.is_floating_point()}
+    return labels if labels == {_second_axis(batch)} else set()
 
 
 def _entries(value: Any) -> list[Any] | None:
@@ -225,8 +247,9 @@ def _entries(value: Any) -> list[Any] | None:
         return list(value)
     if isinstance(value, torch.Tensor | np.ndarray | str | bytes | int | float | None):
         return None
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    names = [*getattr(value, "__dict__", {}), *slots]
+    names = list(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        names += getattr(kind, "__slots__", ())
     return [getattr(value, name, None) for name in names if not name.startswith("_")]
 
 
@@ -246,16 +269,21 @@ def _column(value: Any) -> set[int] | None:
     entries = _entries(value)
     if entries is None:
         return None
-    inner = _structure(entries)
-    if isinstance(value, list | tuple) and value:
-        return (inner or set()) | {len(value)}  # two inputs of 16 samples each, or two samples
-    return inner
+    if not isinstance(value, list | tuple) or not value:
+        return _structure(entries)
+    if all(isinstance(entry, Mapping) for entry in entries):
+        return {len(value)}  # what is to be found in each image
+    # Two inputs of 16 samples each, or two samples: the other parts decide.
+    inner = _structure(entries) or set()
+    return inner | {len(value)}
 
 
 def _may_be_samples(batch: Sequence[Any]) -> bool:
     """Whether a list is perhaps the samples themselves, such as images."""
-    if not batch or not all(isinstance(entry, torch.Tensor | np.ndarray) and entry.ndim > 1 for entry in batch):
+    if not batch or not all(isinstance(entry, torch.Tensor | np.ndarray) for entry in batch):
         return False
+    if any(entry.ndim < 2 for entry in batch):
+        return False  # columns of a table
     are_images = all(entry.ndim == 3 and entry.shape[0] in IMAGE_MAPS for entry in batch)
     return len(batch) > COLUMNS or are_images
 
@@ -274,6 +302,7 @@ def _leaves(batch: Any) -> Iterator[torch.Tensor]:
 def _second_axis(batch: Any) -> int | None:
     """The number of samples where all tensors have them along the second axis, those of one axis along it."""
     leaves = [leaf for leaf in _leaves(batch) if leaf.ndim]
-    lengths = {leaf.shape[min(1, leaf.ndim - 1)] for leaf in leaves}
-    are_wide = any(leaf.ndim > 1 for leaf in leaves)
-    return lengths.pop() if len(lengths) == 1 and are_wide else None
+    if all(leaf.ndim == 1 for leaf in leaves):
+        return None
+    lengths = {leaf.shape[0] if leaf.ndim == 1 else leaf.shape[1] for leaf in leaves}
+    return lengths.pop() if len(lengths) == 1 else None

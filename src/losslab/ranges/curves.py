@@ -43,7 +43,9 @@ def smooth(losses: Sequence[float] | Array, beta: float = 0.98) -> Array:
     if not 0 <= beta < 1:
         raise ValueError(f"`beta` (={beta}) must lie in [0, 1)")
     values = np.asarray(losses, dtype=np.float64)
-    return np.asarray(_both_ways(values, beta) / _both_ways(np.ones_like(values), beta))
+    # The sum of the weights, which is smaller at the ends: dividing by it takes out the bias.
+    weights = _both_ways(np.ones_like(values), beta)
+    return np.asarray(_both_ways(values, beta) / weights)
 
 
 def beta_for(steps: int, fraction: float) -> float:
@@ -53,7 +55,9 @@ def beta_for(steps: int, fraction: float) -> float:
         >>> beta_for(500, 0.02)
         0.9
     """
-    return max(0.0, 1 - 1 / max(1.0, fraction * steps))
+    # An average with beta looks over 1 / (1 - beta) steps.
+    neighbours = max(1.0, fraction * steps)
+    return max(0.0, 1 - 1 / neighbours)
 
 
 def without_spikes(losses: Sequence[float] | Array) -> Array:
@@ -68,7 +72,8 @@ def without_spikes(losses: Sequence[float] | Array) -> Array:
     if len(values) <= half:
         return values
     padded = np.pad(values, half, mode="reflect")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, SPIKE_STEPS), axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, SPIKE_STEPS)
+    return np.asarray(np.median(windows, axis=1))
 
 
 def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
@@ -84,13 +89,18 @@ def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
     """
     values = np.asarray(losses, dtype=np.float64)
     finite = np.isfinite(values)
-    values = values if finite.all() else values[: int(np.argmin(finite))]
+    if not finite.all():
+        values = values[: int(np.argmin(finite))]
     if not len(values):
         return 0
-    average = _decayed(without_spikes(values), beta) / _decayed(np.ones_like(values), beta)
+    weights = _decayed(np.ones_like(values), beta)
+    average = _decayed(without_spikes(values), beta) / weights
     best = np.minimum.accumulate(average)
+    fall = average[0] - best
     noise = np.median(abs(np.diff(values))) if len(values) > 1 else 0.0
-    diverged = average - best > 3 * np.maximum.reduce([abs(best), average[0] - best, np.full_like(best, noise)])
+    # A third of the rise that counts. For a positive loss it is mostly the best itself: four times that is too much.
+    scale = np.maximum.reduce([abs(best), fall, np.full_like(best, noise)])
+    diverged = average - best > 3 * scale
     return int(np.argmax(diverged)) if diverged.any() else len(values)
 
 
@@ -106,13 +116,15 @@ def standard_error(losses: Array, smoothed: Array, beta: float) -> float:
         >>> standard_error(np.array([1.1, 0.9, 1.1, 0.9]), np.ones(4), beta=0.9).__round__(3)
         0.043
     """
+    # 1.4826 makes a median of deviations the standard deviation of normal noise.
     deviation = 1.4826 * float(np.median(abs(losses - smoothed)))
-    return 1.25 * deviation * sqrt((1 - beta) / (1 + beta))
+    of_average = sqrt((1 - beta) / (1 + beta))
+    return 1.25 * deviation * of_average
 
 
 @dataclass(frozen=True)
 class Fall:
-    """The part of a curve in which it does its falling, as places on the curve."""
+    """The part of a curve in which it does its falling, as indices of the curve."""
 
     begin: int
     end: int
@@ -122,8 +134,8 @@ class Fall:
 def find_fall(losses: Array, error: float) -> Fall:
     """Where a curve begins to fall and where it has done so: 5 % of the fall before and after.
 
-    The fall is from the first value to the lowest. It begins at the last place before which less than 5 % of it is
-    done, and ends at the first place after it where 95 % is.
+    The fall is from the first value to the lowest. It begins at the last point before which less than 5 % of it is
+    done, and ends at the first point after it where 95 % is.
 
     Args:
         losses: smooth curve.
@@ -136,17 +148,21 @@ def find_fall(losses: Array, error: float) -> Fall:
     """
     lowest = int(np.argmin(losses))
     depth = float(losses[0] - losses[lowest])
+    # The second bound is for curves without noise, whose rounding is no fall.
     if depth <= NOISE_FACTOR * error or depth <= 1e-6 * abs(float(losses[0])):
         raise NoRange(f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise")
     done = (losses[0] - losses[: lowest + 1]) / depth
     begin = int(np.flatnonzero(done < FALL_SHARE)[-1])
-    return Fall(begin, begin + int(np.argmax(done[begin:] >= 1 - FALL_SHARE)), lowest)
+    is_done = done[begin:] >= 1 - FALL_SHARE
+    return Fall(begin, begin + int(np.argmax(is_done)), lowest)
 
 
 def _both_ways(values: Array, beta: float) -> Array:
-    before, after = (_decayed(part, beta) for part in (values, values[::-1]))
-    return before + after[::-1] - values
+    before = _decayed(values, beta)
+    after = _decayed(values[::-1], beta)[::-1]
+    return before + after - values  # each step is in both
 
 
 def _decayed(values: Array, beta: float) -> Array:
-    return np.fromiter(accumulate(values.tolist(), lambda total, value: total * beta + value), np.float64, len(values))
+    totals = accumulate(values.tolist(), lambda total, value: total * beta + value)
+    return np.fromiter(totals, np.float64, len(values))

@@ -186,6 +186,7 @@ class _Subject:
             yield
             return
         with self._restored(), seeded(0, "range test weights", device=self.device()):
+            # One forward pass that trains nothing: every trial then starts from the same weights.
             training = [module for module in self.model.modules() if module.training]
             self.model.eval()
             with torch.no_grad():
@@ -198,6 +199,7 @@ class _Subject:
     def trial(self, seed: int) -> Iterator[None]:
         """All random draws are those of a seed, and all is put back at the end."""
         with self._restored() as snapshot, seeded(seed, "range test", device=self.device()):
+            # Orders that numpy or Python draw are to differ between seeds, too: their spread is an answer.
             np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
             seed_python(derive_seed(seed, "range test of Python", 0))
             for number, generator in enumerate(snapshot.generators):
@@ -214,6 +216,7 @@ class _Subject:
             clip_norm=self.clip_norm,
             scaler=self.scaler,
         )
+        # Where samples cannot be counted each batch is one, and a step of one batch is the same whatever it counts.
         counter: Count = self.counter if is_counted else _one
         no_single = is_counted and self._has_batch_norm()
         steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)

@@ -18,6 +18,7 @@ LossFn = Callable[[nn.Module, Any], Any]
 
 WRITE = "write `loss_fn=lambda model, batch: {}(model(batch[0]), batch[1])`"
 OWN_LOSS = "give `loss_fn(model, batch)`"
+SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
 ACCURACIES = ("accuracy", "acc")
 
 
@@ -35,40 +36,41 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     if not all(isinstance(part, torch.Tensor) for part in batch):
         raise TypeError(f"a batch is {outline(batch)}, not two tensors, (inputs, labels); {OWN_LOSS}")
     device = next(model.parameters()).device
-    inputs, labels = (part.to(device) for part in batch)
-    logits = model(inputs)
+    inputs, labels = batch
+    logits = model(inputs.to(device))
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"the model returns {_kind(logits)}, not logits; {OWN_LOSS}")
-    labels = _checked_labels(logits, labels)
+    labels = _checked_labels(logits, labels.to(device))
     try:
         loss = F.cross_entropy(logits, labels)
     except (IndexError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise TypeError(f"{_pair(logits, labels)} do not suit cross-entropy ({reason}); {OWN_LOSS}") from error
     classes = labels.argmax(1) if labels.is_floating_point() else labels
-    return loss, (logits.detach().argmax(1) == classes).float().mean()
+    hits = logits.detach().argmax(1) == classes
+    return loss, hits.float().mean()
 
 
 def _checked_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The labels as cross-entropy takes them."""
+    shapes = _pair(logits, labels)
     if logits.ndim < 2 or logits.shape[1] < 2:
-        raise TypeError(
-            f"{_pair(logits, labels)}: the cross-entropy of a single class is always 0; {OWN_LOSS}, such as "
-            "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
-        )
+        raise TypeError(f"{shapes}: the cross-entropy of a single class is always 0; {OWN_LOSS}, such as {SQUARES}")
     if not labels.is_floating_point():
         return labels.long()
-    are_soft = labels.shape == logits.shape and bool((labels >= 0).all()) and _sum_to_one(labels)
-    if not are_soft:
+    if labels.shape != logits.shape or not _are_probabilities(labels):
         raise TypeError(
-            f"{_pair(logits, labels)}: targets of type {labels.dtype} are neither class indices nor probabilities; "
-            f"{OWN_LOSS}, such as `lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
+            f"{shapes}: targets of type {labels.dtype} are neither class indices nor probabilities; {OWN_LOSS}, such "
+            f"as {SQUARES}"
         )
     return labels.to(logits.dtype)
 
 
-def _sum_to_one(labels: torch.Tensor) -> bool:
-    return bool(torch.allclose(labels.sum(1).float(), torch.ones((), device=labels.device), atol=1e-2))
+def _are_probabilities(labels: torch.Tensor) -> bool:
+    totals = labels.sum(1).float()
+    # Probabilities of 16 bits sum to one within about a hundredth.
+    sum_to_one = torch.allclose(totals, torch.ones_like(totals), atol=1e-2)
+    return sum_to_one and bool((labels >= 0).all())
 
 
 class UserLoss(Loss):
@@ -86,51 +88,62 @@ class UserLoss(Loss):
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """The loss as a scalar tensor, and the accuracy, where there is one, in place of outputs."""
-        result = self.function(model, batch)
-        if isinstance(result, Judged):
-            return Judged(self._scalar(result.loss), None)
-        if isinstance(result, tuple | list) and not isinstance(result, torch.Size):
-            if len(result) != 2:
-                raise TypeError(f"`loss_fn` returned {len(result)} values; return a loss or (loss, accuracy)")
-            return Judged(self._scalar(result[0]), self._accuracy(result[1]))
-        if isinstance(result, Mapping):
-            if "loss" not in result:
-                raise TypeError(f"`loss_fn` returned a mapping of {', '.join(map(str, result))}; it must have a 'loss'")
-            accuracy = next((result[name] for name in ACCURACIES if name in result), None)
-            return Judged(self._scalar(result["loss"]), self._accuracy(accuracy))
-        if not isinstance(result, torch.Tensor) and isinstance(getattr(result, "loss", None), torch.Tensor):
-            return Judged(self._scalar(result.loss), None)
-        return Judged(self._scalar(result), None)
+        loss, accuracy = _loss_and_accuracy(self.function(model, batch))
+        return Judged(_scalar(loss), _number(accuracy))
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
-        return self.function.weight(batch) if Loss in type(self.function).__mro__ else None  # type: ignore[attr-defined]
+        # Only losslab's own losses mean this by the name: a criterion's `weight` is that of its classes.
+        if Loss in type(self.function).__mro__:
+            return self.function.weight(batch)  # type: ignore[attr-defined, no-any-return]
+        return None
 
     def measure(self, judged: Judged, samples: int) -> Sums:
         """The accuracy, summed over samples."""
         if judged.outputs is None:
             return {}
-        return {"accuracy": torch.as_tensor(judged.outputs, dtype=torch.float, device=judged.loss.device) * samples}
+        accuracy = torch.as_tensor(judged.outputs, dtype=torch.float, device=judged.loss.device)
+        return {"accuracy": accuracy * samples}
 
-    def _scalar(self, loss: Any) -> torch.Tensor:
-        if not isinstance(loss, torch.Tensor):
-            raise TypeError(f"`loss_fn` returned {_kind(loss)}; return the loss as a tensor with its gradient")
-        if loss.numel() != 1:
-            raise TypeError(f"`loss_fn` returned a loss of shape {tuple(loss.shape)}; return its mean, `loss.mean()`")
-        if not loss.requires_grad and torch.is_grad_enabled():
-            raise TypeError("`loss_fn` returned a loss without a gradient; is it detached, or are its weights frozen?")
-        return loss.reshape(())
 
-    def _accuracy(self, accuracy: Any) -> Any:
-        """A number; None where there is none."""
-        if accuracy is None or isinstance(accuracy, int | float):
-            return accuracy
-        if isinstance(accuracy, torch.Tensor) and accuracy.numel() == 1:
-            return accuracy.detach().reshape(())
-        raise TypeError(
-            f"`loss_fn` returned (loss, {outline(accuracy)}); the second value must be the accuracy, one number, or "
-            "be left out"
-        )
+def _loss_and_accuracy(result: Any) -> tuple[Any, Any]:
+    """The two in what a loss function returned, whatever they are; the accuracy is None where there is none."""
+    if isinstance(result, torch.Tensor):
+        return result, None
+    if isinstance(result, Judged):
+        return result.loss, None
+    if isinstance(result, tuple | list):
+        if len(result) != 2:
+            raise TypeError(f"`loss_fn` returned {len(result)} values; return a loss or (loss, accuracy)")
+        return result[0], result[1]
+    if isinstance(result, Mapping):
+        if "loss" not in result:
+            raise TypeError(f"`loss_fn` returned a mapping of {', '.join(map(str, result))}; it must have a 'loss'")
+        accuracies = [result[name] for name in ACCURACIES if name in result]
+        return result["loss"], accuracies[0] if accuracies else None
+    return getattr(result, "loss", result), None
+
+
+def _scalar(loss: Any) -> torch.Tensor:
+    if not isinstance(loss, torch.Tensor):
+        raise TypeError(f"`loss_fn` returned {_kind(loss)}; return the loss as a tensor with its gradient")
+    if loss.numel() != 1:
+        raise TypeError(f"`loss_fn` returned a loss of shape {tuple(loss.shape)}; return its mean, `loss.mean()`")
+    if not loss.requires_grad and torch.is_grad_enabled():
+        raise TypeError("`loss_fn` returned a loss without a gradient; is it detached, or are its weights frozen?")
+    return loss.reshape(())
+
+
+def _number(accuracy: Any) -> Any:
+    """The accuracy as one number, or None."""
+    if accuracy is None or isinstance(accuracy, int | float):
+        return accuracy
+    if isinstance(accuracy, torch.Tensor) and accuracy.numel() == 1:
+        return accuracy.detach().reshape(())
+    raise TypeError(
+        f"`loss_fn` returned (loss, {outline(accuracy)}); the second value must be the accuracy, one number, or be "
+        "left out"
+    )
 
 
 def _checked_function(function: Any) -> LossFn:
@@ -141,10 +154,11 @@ def _checked_function(function: Any) -> LossFn:
         raise TypeError(f"`loss_fn` (={name}) takes outputs and targets; {WRITE.format(name)}")
     if not callable(function):
         raise TypeError(f"`loss_fn` is {_kind(function)}; give a function of (model, batch) that returns the loss")
+    called = function.forward if isinstance(function, nn.Module) else function
     try:
-        signature = inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+        signature = inspect.signature(called)
     except (TypeError, ValueError):
-        return function  # type: ignore[no-any-return]
+        return function  # type: ignore[no-any-return]  # written in C: it tells nothing of its arguments
     try:
         signature.bind(None, None)
     except TypeError:

@@ -246,6 +246,7 @@ def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
         raise NoRange(f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step")
     loss = np.asarray(trace.loss[:steps], dtype=np.float64)
     course = without_spikes(loss)
+    # From the smoothed course: the very first loss is one batch's.
     first = smooth(course, beta)[0]
     ceiling = 2 * first - course.min()
     smoothed = smooth(np.minimum(course, ceiling), beta)
@@ -264,6 +265,7 @@ def grid_curve(traces: Iterable[Trace]) -> Curve:
     """The curve of separate trainings of one seed, each at one learning rate."""
     traces = sorted(traces, key=lambda trace: trace.lr[0])
     closing = [trace.closing_loss() for trace in traces]
+    # Rates above the first that diverges are left out, also those that happened to end.
     diverged = [index for index, (loss, _) in enumerate(closing) if not np.isfinite(loss)]
     count = diverged[0] if diverged else len(traces)
     if not count:

@@ -28,15 +28,15 @@ def restored(
 
     Restored are parameters, buffers, gradients, modes and attributes of every module, lazy ones included; state and
     options of the optimizer; attributes, containers, counters and generators of the data, its samplers and its
-    datasets; the random state of torch, numpy and Python. The copies take the weights and the optimizer's state once
-    more, in the host's memory where the device is short.
+    datasets; the random state of torch, numpy and Python, and whether torch records gradients. The copies take the
+    weights and the optimizer's state once more, in the host's memory where the device is short.
 
     Every undo runs, even when another fails or Ctrl-C comes meanwhile; the first error is raised.
     """
     undos: list[Undo] = []
     errors: list[BaseException] = []
     try:
-        undos.append(_random_state())
+        undos.append(_process_state())
         snapshot = Snapshot(on_host=_is_short(model, optimizer))
         undos += [partial(_run_all, snapshot.undos, errors)]
         snapshot.add(model, optimizer, *others, data)
@@ -108,14 +108,19 @@ def _free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
-def _random_state() -> Undo:
-    """What puts back the random state of this process, on every device that is in use."""
+def _process_state() -> Undo:
+    """What puts back the random state of this process, and whether gradients are recorded.
+
+    A Ctrl-C that comes while a `torch.no_grad()` ends would else leave them off for good.
+    """
+    records_gradients = torch.is_grad_enabled()
     on_host = torch.get_rng_state()
     of_numpy, of_python = np.random.get_state(), random.getstate()
     on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     on_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def put_back() -> None:
+        torch.set_grad_enabled(records_gradients)
         torch.set_rng_state(on_host)
         np.random.set_state(of_numpy)
         random.setstate(of_python)

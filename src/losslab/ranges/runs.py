@@ -43,7 +43,10 @@ def lr_runs(
     if mode == "grid":
         rate = exponential_ramp(start, end, candidates)
         rates = [rate(index) for index in range(candidates)]
-    return [_bare_run({**fields, "lr": lr, "seed": seed}) for seed in range(seeds) for lr in rates]
+    runs = []
+    for seed in range(seeds):
+        runs += [_bare_run({**fields, "lr": lr, "seed": seed}) for lr in rates]
+    return runs
 
 
 def batch_runs(fields: Fields, *, size: int, seeds: int) -> list[Run]:

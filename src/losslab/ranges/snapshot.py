@@ -29,7 +29,6 @@ MOST_OBJECTS = 100_000
 """Objects of data that are entered at most."""
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.BuiltinFunctionType)
-_WALKED_OF_THE_STANDARD_LIBRARY = (types.SimpleNamespace,)
 _TRAINERS = frozenset(["lightning", "pytorch_lightning", "tensorflow"])
 _TRACKERS = frozenset(["aim", "comet_ml", "mlflow", "neptune", "tensorboard", "tensorboardX", "tqdm", "wandb"])
 _STORES = frozenset(["PIL", "h5py", "lmdb", "pandas", "polars", "pyarrow"])
@@ -66,13 +65,15 @@ class Snapshot:
         waiting = [(root, False) for root in roots]
         while waiting:
             value, is_trained = waiting.pop()
+            # What belongs to a module or an optimizer is remembered whole, wherever it was met.
             is_trained = is_trained or isinstance(value, nn.Module | torch.optim.Optimizer)
             if isinstance(value, _ATOMS) or id(value) in self._met or _is_opaque(value):
                 continue
             if len(self._met) > MOST_OBJECTS and not is_trained:
                 continue
             self._met[id(value)] = value
-            waiting += [(child, is_trained) for child in self._remember(value, is_trained)]
+            children = self._remember(value, is_trained)
+            waiting += [(child, is_trained) for child in children]
 
     def _remember(self, value: Any, is_trained: bool) -> list[object]:
         """Remember one object; what it leads to."""
@@ -111,18 +112,22 @@ class Snapshot:
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
             self.undos.append(partial(_uninitialize, tensor, kind, tensor.device, tensor.dtype))
             return []
-        if tensor.is_meta or not self._fits(tensor.nbytes if tensor.layout == torch.strided else 0, is_trained):
+        size = tensor.nbytes if tensor.layout == torch.strided else 0
+        if tensor.is_meta or not self._fits(size, is_trained):
             return []
         self.tensors.append(tensor)
+        # The same memory under a name of its own: it outlives a tensor that is given other data or another size.
         data = tensor.data
         values = _without_repeats(data)
-        kept = values.cpu().clone() if self._on_host and values.device.type != "cpu" else values.clone()
+        device = "cpu" if self._on_host else values.device
+        kept = values.to(device, copy=True)
         is_leaf, requires_grad = tensor.is_leaf, tensor.requires_grad
         gradient = tensor.grad if is_leaf else None
 
         @torch.no_grad()
         def put_back() -> None:
-            values.copy_(kept)
+            with torch.inference_mode(values.is_inference()):  # such a tensor cannot be written to elsewhere
+                values.copy_(kept)
             if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape or tensor.dtype != data.dtype:
                 tensor.data = data
             if is_leaf:
@@ -149,6 +154,7 @@ class Snapshot:
             entries = container if isinstance(container, set) else [_position(value) for value in container]
             children = list(entries)
         before = _identities(container)
+        # Iterators were replaced by copies, which are to stand there afterwards.
         replaced = not isinstance(container, set) and _identities(entries) != before
         kept = copy.copy(entries)
 
@@ -245,8 +251,9 @@ def _identities(container: Any) -> list[Any]:
 def _modules_of(function: types.FunctionType) -> list[object]:
     """The modules that a function reads from around it: a loss's own criterion."""
     cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    # Globals by the names that its code uses. Lists and dicts around it are left alone: a user may log into them.
     values = [function.__globals__.get(name) for name in function.__code__.co_names]
-    return [value for value in (*cells, *values) if isinstance(value, nn.Module)]
+    return [value for value in cells + values if isinstance(value, nn.Module)]
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -263,7 +270,7 @@ def _is_opaque(value: Any) -> bool:
 
 def _has_state(value: Any) -> bool:
     """Whether attributes of an object are to be remembered."""
-    if isinstance(value, _WALKED_OF_THE_STANDARD_LIBRARY):
+    if isinstance(value, types.SimpleNamespace | nn.Module):
         return True
     if type(value).__module__.startswith("torch._"):
         return False  # torch's own machinery, such as compiled code
@@ -302,6 +309,7 @@ def _set_attributes(owner: Any, kept: dict[str, Any]) -> None:
         else:
             object.__delattr__(owner, name)
     for name, value in kept.items():
+        # What is as before is not written: the owner may be shared, or refuse it.
         if name in now and now[name] is value:
             continue
         if name in own or name not in _slots(owner):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -88,11 +89,11 @@ def trace_of(
     """The trace in the records of a run."""
     records = list(records)
     parts = [record for record in records if isinstance(record, Steps)]
-    samples = [size for part in parts for size in part.batch_size]
-    correct = [count for part in parts for count in part.correct]
+    samples = list(chain.from_iterable(part.batch_size for part in parts))
+    correct = list(chain.from_iterable(part.correct for part in parts))
     return Trace(
-        lr=[value for part in parts for value in part.lr],
-        loss=[value for part in parts for value in part.loss],
+        lr=list(chain.from_iterable(part.lr for part in parts)),
+        loss=list(chain.from_iterable(part.loss for part in parts)),
         accuracy=[count / size for count, size in zip(correct, samples, strict=True)] if correct else [],
         samples=samples,
         train_seconds=parts[-1].train_seconds if parts else 0.0,

@@ -78,9 +78,11 @@ def train_briefly(stepper: Stepper, steps: Iterable[Sequence[Part]], lrs: Sequen
         stepper.network.train()
     switch(stepper.optimizer, "train")
     began = perf_counter()
+    # `lrs` come first: when they end, no batch is drawn that would train nothing.
     for lr, parts in zip(lrs, steps, strict=False):
         set_lrs(stepper.optimizer, [lr * ratio for ratio in ratios])
         samples = sum(part.samples for part in parts)
+        # Every process has batches of its own; the step's mean is over all of them.
         pending.append(stepper.step(parts, samples * _processes()))
         measured.samples.append(samples)
         if len(pending) == FLUSH_STEPS:
@@ -116,8 +118,10 @@ def lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
 def base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
     """The learning rates of the groups, or those that a scheduler began with where it has set one to 0."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    if all(rates) or not all("initial_lr" in group for group in optimizer.param_groups):
+    were_scheduled = all("initial_lr" in group for group in optimizer.param_groups)
+    if all(rates) or not were_scheduled:
         return rates
+    # All of them, and not only the zeros: rates of different moments have no ratio.
     return [float(group["initial_lr"]) for group in optimizer.param_groups]
 
 
@@ -188,7 +192,9 @@ def _flush(pending: list[StepResult], measured: Measured) -> None:
         return
     columns = [torch.stack([result.loss for result in pending])]
     if all("accuracy" in result.sums for result in pending):
-        columns.append(torch.stack([result.sums["accuracy"] for result in pending]).to(columns[0].dtype))
+        sums = torch.stack([result.sums["accuracy"] for result in pending])
+        columns.append(sums.to(columns[0].dtype))
+    # One tensor, so that the device is waited for once.
     values = torch.stack(columns)
     if _processes() > 1:
         torch.distributed.all_reduce(values)
