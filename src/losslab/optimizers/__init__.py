@@ -44,7 +44,8 @@ def _known(value: object) -> object:
 
 
 def _kind(value: object) -> str | None:
-    """The name of a method; ``foreign`` for all others."""
+    """The name of a method; ``foreign`` for an optimizer of torch or anyone's."""
+    # pydantic asks for the kind of a table, when it validates, and of a method, when it writes one as JSON.
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     if not isinstance(name, str):
         return None

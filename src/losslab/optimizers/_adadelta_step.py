@@ -26,6 +26,7 @@ class AdaDeltaStep(BlockStep):
         torch._foreach_sqrt_(deltas)
         torch._foreach_div_(deltas, roots)
         torch._foreach_mul_(deltas, gradients)
+        # After `deltas` has read it: the paper's numerator is the average of the step before.
         torch._foreach_mul_(updates, rho)
         torch._foreach_addcmul_(updates, deltas, deltas, value=1 - rho)
         torch._foreach_add_(weights, deltas, alpha=-numbers["lr"])

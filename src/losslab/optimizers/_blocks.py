@@ -37,7 +37,7 @@ def update(rule: Rule, weights: Tensors, gradients: Tensors, slots: Slots, numbe
 
 
 def update_in_blocks(rule: Rule, operands: Operands) -> None:
-    """One step of all parameters, block by block; the bits are those of whole tensors one after the other."""
+    """One step of all parameters, block by block; the bits are those of updating whole tensors in turn."""
     for weights, gradients, slots, numbers in blocks(operands):
         update(rule, weights, gradients, slots, numbers)
 
@@ -50,6 +50,7 @@ def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Number
         operands.weights, operands.gradients, *operands.slots.values(), operands.numbers, strict=True
     ):
         limit = block_size(tensors[0].device)
+        # Weights, gradients and slots have one shape, and are cut at the same rows.
         for piece in zip(*(split(tensor, limit) for tensor in tensors), strict=True):
             size = piece[0].numel()
             if pieces and (elements + size > limit or numbers_here is not numbers):
@@ -79,6 +80,7 @@ def split(tensor: torch.Tensor, limit: float) -> tuple[torch.Tensor, ...]:
     """Views of about ``limit`` elements along the first dimension."""
     if tensor.numel() <= limit:
         return (tensor,)
+    # Rows, because a view of them has the strides of the whole in either memory format.
     rows = max(1, int(limit * len(tensor) / tensor.numel()))
     return torch.split(tensor, rows)
 
@@ -86,6 +88,6 @@ def split(tensor: torch.Tensor, limit: float) -> tuple[torch.Tensor, ...]:
 def _gathered(
     pieces: list[tuple[torch.Tensor, ...]], names: Slots, numbers: Numbers
 ) -> tuple[Tensors, Tensors, Slots, Numbers]:
-    """Pieces of one parameter each, as one list for each kind of tensor."""
+    """Transpose pieces, each of one parameter, to a list of weights, one of gradients and one for each slot."""
     weights, gradients, *states = (list(column) for column in zip(*pieces, strict=True))
     return weights, gradients, dict(zip(names, states, strict=True)), numbers

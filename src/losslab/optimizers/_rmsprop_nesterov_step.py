@@ -46,6 +46,7 @@ class RMSPropNesterovStep(BlockStep):
 
         For evaluation and for saving finished weights; a step taken inside would be lost.
         """
+        # A copy, since subtracting and adding the shift again would round.
         kept = {parameter: parameter.detach().clone() for parameter in self.state}
         with torch.no_grad():
             for parameter, state in self.state.items():

@@ -33,6 +33,7 @@ class RMSPropStep(BlockStep):
         if "grad_avg" in slots:
             means = slots["grad_avg"]
             lerp_(means, gradients, 1 - rho)
+            # The mean of squares less the square of the mean: the variance of the gradient.
             roots = torch._foreach_addcmul(squares, means, means, value=-1)
             torch._foreach_sqrt_(roots)
         else:

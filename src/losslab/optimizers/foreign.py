@@ -21,7 +21,7 @@ OF_THE_RUN = {
     "weight_decay": "the run's `weight_decay`, or that of its `parameter_groups`, is",
     "params": "the parameters come from the model; `parameter_groups` divides them",
 }
-"""Option -> what takes its place."""
+"""Option -> what counts instead."""
 
 
 def is_foreign(name: str) -> bool:
@@ -100,6 +100,7 @@ class Foreign(Method):
 
 
 def _needs_closure(step: Callable[..., Any]) -> bool:
+    # torch's own `step(closure=None)` may be called without one; LBFGS's closure has no default.
     parameters = inspect.signature(step).parameters.values()
     return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -38,11 +39,11 @@ class Method(Frozen):
     equations: ClassVar[tuple[str, ...]]
     """The update of one step in LaTeX, a line each; g is the gradient, theta the weights, all element-wise."""
     terms: ClassVar[dict[str, str]]
-    """LaTeX symbol -> what it is, one short plain sentence each."""
+    """LaTeX symbol -> what it is, in one short plain sentence."""
     differences: ClassVar[str]
     """Where torch and Keras define or default it differently."""
     versus_rmsprop: ClassVar[str] = ""
-    """What it does otherwise than RMSProp, in words; empty where the two are not relatives."""
+    """How it differs from RMSProp, in words; empty where the two are not relatives."""
     reference: ClassVar[str]
     """The paper or book, with its section."""
     default_lr: ClassVar[float]
@@ -69,5 +70,7 @@ def listed(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def fused_on_cpu(groups: list[dict[str, Any]]) -> bool | None:
     """True when every parameter is on the CPU, where one fused pass is fastest; else None, torch's own choice."""
-    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    # torch by itself takes fused steps on CUDA alone, and refuses them where parameters are on several devices.
+    parameters = chain.from_iterable(group["params"] for group in groups)
+    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     return True if on_cpu else None

@@ -179,7 +179,10 @@ def _added(sums: list[Sums]) -> Sums:
     """The sums of several parts, added up."""
     if len(sums) == 1:
         return sums[0]
-    return {name: torch.stack([part[name] for part in sums]).sum(0) for name in sums[0]}
+    added: Sums = {}
+    for name in sums[0]:
+        added[name] = torch.stack([part[name] for part in sums]).sum(0)
+    return added
 
 
 def _device_of(network: nn.Module) -> torch.device:
