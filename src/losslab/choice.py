@@ -42,8 +42,9 @@ def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None)
     if not bracket:
         return {"name": name}
     try:
+        # Python's own grammar of calls, under a name of no meaning; literal_eval below runs no code.
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or not all(k.arg not in (None, "name") for k in call.keywords):
+        if not isinstance(call, ast.Call) or any(k.arg in (None, "name") for k in call.keywords):
             raise ValueError
         values = [ast.literal_eval(value) for value in call.args]
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
@@ -95,6 +96,7 @@ def as_choice(value: object) -> object:
 def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
     """Raise ValueError when ``factory`` has no such keyword, naming the nearest."""
     parameters = inspect.signature(factory).parameters
+    # A factory with **options passes them on, and only what it calls knows their names.
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key in options:

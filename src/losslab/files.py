@@ -24,6 +24,7 @@ def write_bytes(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
+        # After the content: renamed first, a power cut could leave the name on an empty file.
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -74,15 +75,17 @@ def locked(path: Path, wait_seconds: float) -> Iterator[None]:
     """Hold a lock on a file that names its holder; the system releases it when that process ends, however it ends.
 
     Raises:
-        StoreError: when another process goes on holding it for so long.
+        StoreError: when another process holds it for longer than that.
     """
     with path.open("a+", encoding="utf-8") as file:
         until = monotonic() + wait_seconds
+        # Tried again and again, since flock either waits without end or not at all.
         while not _try_lock(file):
             if monotonic() > until:
                 file.seek(0)
                 raise StoreError(f"{path.parent}: in use by {file.read().strip() or 'another process'}")
             sleep(0.1)
+        # Opened to append and emptied here: opening it to write would erase the holder's name while another holds it.
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

@@ -93,7 +93,7 @@ def processor() -> str:
 
 @lru_cache(maxsize=1)
 def source_sha256() -> str:
-    """A hash of losslab's own Python source, so that records tell which code made them."""
+    """A hash of losslab's own Python source, so that records name the code that wrote them."""
     digest = sha256()
     root = Path(losslab.__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -147,17 +147,17 @@ def ceilings() -> dict[str, float]:
     import torch
 
     threads = torch.get_num_threads()
-    one, other, product = (torch.ones(SIDE, SIDE) for _ in range(3))
+    left, right, product = (torch.ones(SIDE, SIDE) for _ in range(3))
     source, target = (torch.ones(COPIED_BYTES // 4) for _ in range(2))
     multiply = 2 * SIDE**3 / 1e9
     try:
         torch.set_num_threads(1)
-        by_one = multiply / _fastest(lambda: torch.mm(one, other, out=product))
+        by_one = multiply / _fastest(lambda: torch.mm(left, right, out=product))
     finally:
         torch.set_num_threads(threads)
     return {
         "gemm_gflops_1_thread": by_one,
-        "gemm_gflops": multiply / _fastest(lambda: torch.mm(one, other, out=product)),
+        "gemm_gflops": multiply / _fastest(lambda: torch.mm(left, right, out=product)),
         "copy_gb_per_second": 2 * COPIED_BYTES / 1e9 / _fastest(lambda: target.copy_(source)),
     }
 

@@ -21,6 +21,7 @@ def derive_seed(seed: int, purpose: str, index: int) -> int:
         >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 1) != derive_seed(0, "order", 2)
         True
     """
+    # Not Python's hash(), which differs from process to process for texts.
     digest = blake2b(f"{seed}/{purpose}/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -47,7 +48,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
 
 @contextmanager
 def seeded(seed: int, purpose: str, index: int = 0, device: torch.device | None = None) -> Iterator[None]:
-    """Within, torch's own random state is that of one use; outside it stays as it was.
+    """Set torch's own random state within the context for one use; outside it stays as it was.
 
     For code that draws from the global state and takes no generator: layers' initial weights, dropout.
     """

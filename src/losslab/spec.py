@@ -1,4 +1,4 @@
-"""What is asked for: a Run is one training, a Study is stages of runs. TOML in, every fault reported at once.
+"""The specs: a Run is one training, a Study is stages of runs. TOML in, every fault reported at once.
 
 Nothing here imports torch, so that a wrong spec is refused in a moment.
 """
@@ -30,6 +30,7 @@ from losslab.optimizers import OPTIMIZERS, Optimizer
 from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
 from losslab.tasks import LOSSES, METRICS, check_name
 
+# A data file that is given by mistake would be parsed for minutes before its first fault.
 MAX_SPEC_BYTES = 1_000_000
 # strict=True: do not coerce True to 1 or "3" to 3.
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
@@ -105,6 +106,7 @@ def _average(value: object) -> object:
             raise ValueError(unknown_name(f"option of {choice.name}", key, AVERAGES[choice.name]))
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
             raise ValueError(f"`{key}` (={number}) must be a number from 0 to below 1")
+    # With its default filled in, so that `ema` and `ema(decay=0.999)` are the same run.
     return Choice(name=choice.name, **options)
 
 
@@ -169,9 +171,10 @@ class Run(Frozen):
 
         Leaving defaults out keeps the identity of old runs when a later version adds a field.
         """
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        said["optimizer"] = {**said["optimizer"], "name": self.optimizer.name}  # which is a default of its class
-        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        # The name of a method is a default of its class, but not of the run.
+        fields["optimizer"] = {**fields["optimizer"], "name": self.optimizer.name}
+        return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Count(Frozen):
@@ -192,15 +195,18 @@ class Count(Frozen):
     @property
     def id(self) -> str:
         """The count's file name: the model's name and a hash of what its spec says beyond the defaults."""
-        said = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-        return f"{re.sub(r'[^a-z0-9]+', '-', self.model.name.lower())}-{sha256(said.encode()).hexdigest()[:8]}"
+        fields = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        digest = sha256(fields.encode()).hexdigest()[:8]
+        # The name is there for readers, and may be a path such as `timm/resnet50`, which is no name of a file.
+        name = re.sub(r"[^a-z0-9]+", "-", self.model.name.lower())
+        return f"{name}-{digest}"
 
 
 class Floor(Frozen):
     """How far a budget may shrink a stage."""
 
     model: Model | None = None
-    """What takes the place of the stage's model as soon as anything is shrunk."""
+    """The model that replaces the stage's as soon as anything is shrunk."""
     epochs: PositiveFloat = 1.0
     steps: PositiveInt = 50
     train_images: PositiveInt = 2000
@@ -214,7 +220,7 @@ class Stage(Frozen):
 
     Or, in place of all these, networks to count; such a stage trains nothing.
 
-    A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED takes its place
+    A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED stands in for it
     where the cost is predicted before that stage has run.
     """
 
@@ -231,7 +237,7 @@ class Stage(Frozen):
     grid of learning rates, with lr_min, lr_max, suggestion; `batch_range`, from runs of equal steps, with b_min, b_max.
     """
     group: tuple[str, ...] = ()
-    """Fields that tell the groups of the finding apart."""
+    """Fields that are equal within a group, for each of which the stage finds something."""
     floor: Floor = Floor()
     full_only: bool = False
     """Left out as soon as anything is shrunk, for a stage that shows nothing when short; no later one may use it."""
@@ -240,11 +246,10 @@ class Stage(Frozen):
     def _one_kind(self) -> Self:
         if bool(self.base) == bool(self.count):
             raise ValueError("give exactly one of `base` (runs to train) and `count` (networks to count)")
-        given = [
-            name for name in ("grid", "seeds", "finding", "group", "floor") if getattr(self, name) != _default(name)
-        ]
-        if self.count and given:
-            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(given)}")
+        fields = ("grid", "seeds", "finding", "group", "floor")
+        changed = [name for name in fields if getattr(self, name) != _default(name)]
+        if self.count and changed:
+            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(changed)}")
         return self
 
 
@@ -256,7 +261,7 @@ class Study(Frozen):
     """Stages that answer a question together.
 
     Attributes:
-        part: its place among studies that belong together.
+        part: its number among studies that belong together.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -301,9 +306,13 @@ def faults(error: ValidationError) -> str:
     """All faults of a spec in one line, each with its value's path."""
     found = []
     for item in error.errors():
-        unknown = item["type"] == "extra_forbidden"
-        message = unknown_name("key", str(item["loc"][-1]), _keys(error.title, item["loc"])) if unknown else item["msg"]
-        found.append(_fault(message, item["loc"], None if unknown else item.get("input")))
+        location = item["loc"]
+        if item["type"] == "extra_forbidden":
+            message = unknown_name("key", str(location[-1]), _keys(error.title, location))
+            found.append(_fault(message, location, None))
+        else:
+            found.append(_fault(item["msg"], location, item.get("input")))
+    # Each once: pydantic reports a fault for every alternative of a union that has it.
     return "; ".join(dict.fromkeys(found))
 
 
@@ -311,14 +320,21 @@ def _keys(title: str, location: tuple[int | str, ...]) -> Iterable[str]:
     """The keys of the table that a fault lies in."""
     tables: dict[str, type[Frozen]] = {"stages": Stage, "floor": Floor, "count": Count, "data": Data, **OPTIMIZERS}
     within = [part for part in location[:-1] if isinstance(part, str)]
-    return (tables[within[-1]] if within else Study if title == "Study" else Run).model_fields
+    if within:
+        return tables[within[-1]].model_fields
+    return Study.model_fields if title == "Study" else Run.model_fields
 
 
 def _fault(message: str, location: Iterable[int | str], value: Any) -> str:
     parts = list(location)
     if parts[:1] == ["optimizer"]:
         del parts[1:2]  # pydantic names the method of the union here
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    keys = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts]
+    path = "".join(keys).lstrip(".")
     text = message.removeprefix("Value error, ")
-    shown = f" (={value!r})" if isinstance(value, bool | int | float | str) and len(repr(value)) < 60 else ""
-    return f"`{path}`{shown}: {re.sub(r'^[A-Z]', lambda m: m[0].lower(), text)}" if path else text
+    if not path:
+        return text
+    # Tables and long texts would hide the rule; their path says where they are.
+    is_short = isinstance(value, bool | int | float | str) and len(repr(value)) < 60
+    shown = f" (={value!r})" if is_short else ""
+    return f"`{path}`{shown}: {text[:1].lower()}{text[1:]}"

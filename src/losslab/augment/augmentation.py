@@ -34,6 +34,7 @@ class Augmentation(ABC):
         """The random numbers of ``count`` images such as these: int64 (count, numbers), each below its bound."""
         import torch
 
+        # float64 has 53 bits: rounding down makes the whole numbers below a bound equally likely, and never the bound.
         device = torch.device("cpu") if generator is None else generator.device
         bounds = _as_tensor(self.bounds(*images.shape[2:]), device)
         uniform = torch.rand(count, len(bounds), dtype=torch.float64, generator=generator, device=device)

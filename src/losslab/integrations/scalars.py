@@ -28,7 +28,9 @@ def scalars(result: RunResult) -> Iterator[Scalar]:
         if isinstance(record, Steps):
             yield from _of_steps(record)
         elif isinstance(record, Evaluation | Final):
-            for field, value in (asdict(record) | (record.metrics or {})).items():
+            # The field `metrics` is a dict, and is left out below; its entries are series like the fields.
+            numbers = asdict(record) | (record.metrics or {})
+            for field, value in numbers.items():
                 if isinstance(value, int | float) and field not in {"step", *TIMES}:
                     yield Scalar(f"{record.kind}/{field}", record.step, record.train_seconds, float(value))
 

@@ -97,17 +97,20 @@ def build_model(
     Raises:
         InvalidInput: unknown name or option, or a factory that returns no module.
     """
+    # Late: a study or a command names models, and checks their names, without torch.
     from torch import nn
 
     factory = load_factory(choice.name)
     options = choice.options
+    # timm has one factory for all its networks, which takes the name.
     if choice.name.startswith("timm/"):
         options = {"model_name": choice.name.partition("/")[2], **options}
+    # A user's option wins over what follows from the data.
     fitting = _fitting(choice.name, factory, input_shape, classes)
-    given = {key: value for key, value in fitting.items() if value is not None and key not in options}
+    inferred = {key: value for key, value in fitting.items() if value is not None and key not in options}
     try:
         check_options("model", choice.name, factory, options)
-        model = factory(**given, **options)
+        model = factory(**inferred, **options)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"model '{choice.name}': {error}") from error
     if not isinstance(model, nn.Module):
@@ -116,7 +119,7 @@ def build_model(
 
 
 def _fitting(name: str, factory: Any, input_shape: tuple[int, ...] | None, classes: int | None) -> dict[str, object]:
-    """What a factory can be told of the data, by the names that it has for it.
+    """The arguments of a factory that follow from the data, by the names that it has for them.
 
     The factories of timm and torchvision take these as keywords that their signature does not list.
     """

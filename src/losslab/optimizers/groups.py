@@ -48,7 +48,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     """Weights that decay (two or more dimensions) and those that do not (biases, normalisation scales)."""
     weights = [p for p in model.parameters() if p.requires_grad]
-    # Decay pulls towards 0, which for a scale of a normalisation is a channel switched off, and for a bias no simpler.
+    # The usual division: no function becomes simpler when a bias or a scale of a normalisation is pulled towards 0.
     groups: list[Group] = [
         {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},

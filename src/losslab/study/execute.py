@@ -309,4 +309,6 @@ def _longest(runs: Sequence[Run], unit: str) -> float:
 
 
 def _of(planned: float, full: float, unit: str) -> str:
-    return f"{planned:,g} {unit}" if planned == full else f"{planned:,g} of {full:,g} {unit}"
+    if planned == full:
+        return f"{full:,g} {unit}"
+    return f"{planned:,g} of {full:,g} {unit}"

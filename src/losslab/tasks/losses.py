@@ -1,4 +1,4 @@
-"""Losses: from a model and a batch to the mean loss, the outputs that metrics read, and what the mean is over."""
+"""Losses: from a model and a batch to the mean loss, the outputs that metrics read, and the number of its items."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -136,12 +136,14 @@ class CrossEntropy(Loss):
         """As :class:`Loss` has it."""
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
+        # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
         return Judged(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         targets = inputs_and_targets(batch)[1]
+        # One target a sample, or probabilities: the mean is over samples, and no part of a batch waits for the others.
         if targets.is_floating_point() or targets.ndim == 1:
             return None
         items: torch.Tensor = (targets != IGNORED).sum()
@@ -189,12 +191,14 @@ class CausalLanguageModel(Loss):
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """As :class:`Loss` has it."""
-        inputs = (
-            {key: value for key, value in batch.items() if key != "labels"} if isinstance(batch, Mapping) else batch
-        )
+        inputs = batch
+        if isinstance(batch, Mapping):
+            # A model that is given labels computes a loss of its own beside this one.
+            inputs = {key: value for key, value in batch.items() if key != "labels"}
         targets = _next_tokens(batch)
         logits = predict(model, inputs)[:, :-1]
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        # Metrics take outputs as torch's losses do, with the class (here the token) as the second axis.
         return Judged(loss, logits.transpose(1, 2), targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
@@ -262,7 +266,11 @@ def like_targets(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: when the shapes differ by more than axes of length one.
     """
-    shapes = [[length for length in tensor.shape[1:] if length != 1] for tensor in (outputs, targets)]
-    if len(outputs) != len(targets) or shapes[0] != shapes[1]:
+    if len(outputs) != len(targets) or _long_axes(outputs) != _long_axes(targets):
         raise ValueError(f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must be of one shape")
     return outputs.reshape(targets.shape)
+
+
+def _long_axes(tensor: torch.Tensor) -> list[int]:
+    """The lengths of a sample's axes but those of length one."""
+    return [length for length in tensor.shape[1:] if length != 1]

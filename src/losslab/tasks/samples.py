@@ -1,4 +1,4 @@
-"""Parts of a user's data: on the device where they are tensors, else read by workers in a stated order."""
+"""Parts of a user's data: on the device where they are tensors, else read by workers in a fixed order."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,7 @@ class Read:
 
 @dataclass(frozen=True)
 class _Keys:
-    """What a DataLoader asks its workers for: lists of (epoch, position in the dataset)."""
+    """The requests of a DataLoader to its workers: lists of (epoch, position in the dataset)."""
 
     positions: NDArray[np.int64]
     selections: Iterable[Selection]
@@ -107,6 +107,7 @@ class _Seeded(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
+        # Users' transforms draw from torch's, Python's or numpy's global state; all three are put back after.
         value = derive_seed(self.seed, f"sample of epoch {epoch}", index)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(value)
@@ -166,7 +167,7 @@ def count_samples(part: Any, name: str) -> int:
     """How many samples a part has.
 
     Raises:
-        InvalidInput: when that cannot be said.
+        InvalidInput: when it is neither tensors of one length nor a dataset that has one.
     """
     dataset = part.dataset if isinstance(part, DataLoader) else part
     if _is_map_style(dataset):
