@@ -24,7 +24,7 @@ class Frozen(BaseModel):
 
 
 def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None) -> dict[str, Any]:
-    """The name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
+    """Parse the name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
 
     Args:
         text: what the user wrote.
@@ -89,7 +89,7 @@ class Choice(BaseModel):
 
 
 def as_choice(value: object) -> object:
-    """A text as the table it stands for; anything else as it is."""
+    """Parse a text to the table it stands for; return anything else as it is."""
     return parse_choice(value) if isinstance(value, str) else value
 
 
@@ -110,7 +110,7 @@ def is_factory(name: str) -> bool:
 
 
 def import_attribute(what: str, path: str) -> Any:
-    """The object at ``package.module:attribute``, found where the command is called, too.
+    """Import the object at ``package.module:attribute``, from where the command is called, too.
 
     Raises:
         InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.

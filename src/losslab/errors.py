@@ -74,7 +74,7 @@ class Interrupted(LosslabError):  # noqa: N818
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line that names the unknown choice, the nearest known one and all choices.
+    """Name an unknown choice, the nearest known one and all choices in one line.
 
     Example:
         >>> unknown_name("optimizer", "adm", ["adam", "sgd"])

@@ -52,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Read the value in a JSON file.
 
     Raises:
         StoreError: when it is missing or no JSON.
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Any:
 
 
 def complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end in a newline; what a crash tore is left out."""
+    """Read the lines of a file that end in a newline; a line that a crash tore is left out."""
     if not path.exists():
         return []
     return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

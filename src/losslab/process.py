@@ -103,7 +103,7 @@ def source_sha256() -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Bring this process into the state that every engine's workers train in; it has not imported torch yet."""
+    """Prepare this process as every engine's workers are, before it imports torch."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     tune_memory()
     import torch
@@ -112,7 +112,7 @@ def set_threads(threads: int) -> None:
 
 
 def tune_memory() -> None:
-    """Let this process keep freed memory for reuse, and few prepared operations; it has not trained yet.
+    """Let this process keep freed memory for reuse, and few prepared operations, before it trains.
 
     Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
     arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
@@ -140,7 +140,7 @@ def installed(package: str) -> str | None:
 
 
 def ceilings() -> dict[str, float]:
-    """Float32 GFLOP/s of a product of matrices, by one thread and by all of torch's, and GB/s of a copy.
+    """Measure float32 GFLOP/s of a product of matrices, by one thread and by all of torch's, and GB/s of a copy.
 
     A multiply-accumulate is two FLOPs; a copy counts the bytes read and those written.
     """
@@ -163,7 +163,7 @@ def ceilings() -> dict[str, float]:
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest try within a moment."""
+    """Time the fastest try within a moment, in seconds."""
     seconds: list[float] = []
     began = perf_counter()
     while not seconds or perf_counter() - began < SECONDS:

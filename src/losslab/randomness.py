@@ -11,7 +11,7 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, index: int) -> int:
-    """A 63-bit seed for one use of randomness.
+    """Derive a 63-bit seed for one use of randomness.
 
     Args:
         seed: the run's seed.
@@ -27,7 +27,7 @@ def derive_seed(seed: int, purpose: str, index: int) -> int:
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator seeded for one use.
+    """Seed a CPU generator for one use.
 
     Example:
         >>> torch.randperm(5, generator=generator(0, "order", 3)).shape

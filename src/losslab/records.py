@@ -116,7 +116,7 @@ _ADDED_LATER = {"train_processor_seconds", "gradient_norm", "count", "metrics"}
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """The record as a JSON object; numbers that are not finite become null.
+    """Turn a record into a JSON object; numbers that are not finite become null.
 
     Example:
         >>> to_row(Steps(0, [0.1], [2], [float("nan")], [1], 0.5))["loss"]
@@ -127,7 +127,7 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def from_row(row: dict[str, Any]) -> Record:
-    """The record of a JSON object; a null loss is read as NaN.
+    """Read the record of a JSON object; a null loss is NaN.
 
     Raises:
         ValueError: when the row is of no known kind or lacks a field.
@@ -144,7 +144,7 @@ def from_row(row: dict[str, Any]) -> Record:
 
 
 def metrics_of(record: Evaluation | Final, part: str) -> dict[str, float | None]:
-    """What was measured of a part, such as ``validation``, beside its loss: metric -> value, accuracy first.
+    """The metrics of a part, such as ``validation``: name -> value, accuracy first.
 
     Example:
         >>> metrics_of(Final(2, "cd", 1.0, None, 0.25, 0.2, metrics={"test_mae": 0.5}), "test")

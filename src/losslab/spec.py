@@ -47,7 +47,7 @@ the same layout.
 
 
 class Data(Frozen):
-    """Which images are trained on, and which are held out."""
+    """The data set of a run, and the parts of it to train on and to hold out."""
 
     name: str
     train_images: PositiveInt | None = None
@@ -128,7 +128,7 @@ class Run(Frozen):
     batch: Annotated[int | Choice, BeforeValidator(partial(number_or_policy, "batch", BATCH_POLICIES))]
     """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
     augment: Annotated[tuple[Augmentation, ...], AfterValidator(_in_order)] = ()
-    """What is done to training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
+    """Augmentations of training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
     repeats: PositiveInt = 1
     """M of batch augmentation: how many copies of each image, each augmented on its own, a step trains on."""
     max_micro_batch: PositiveInt | None = None
@@ -146,12 +146,12 @@ class Run(Frozen):
     """Whether the final record reads the test set; a search never does."""
     seed: NonNegativeInt = 0
     loss: Loss = CROSS_ENTROPY
-    """What is minimised: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, `module:function`."""
+    """The loss: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, or `module:function`."""
     metrics: (
         tuple[Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))], ...]
         | None
     ) = None
-    """What is measured beside the loss: `["accuracy", "top_k(k=5)"]`; what is usual for the loss when None."""
+    """Metrics beside the loss: `["accuracy", "top_k(k=5)"]`; the usual ones of the loss when None."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the arithmetic of a step, by autocast; weights and optimizer stay float32."""
     clip_norm: PositiveFloat | None = None
@@ -178,7 +178,7 @@ class Run(Frozen):
 
 
 class Count(Frozen):
-    """One network that is counted and not trained, and what is wanted of it beside its ledger."""
+    """One network to count and not to train, and what to measure of it beside its ledger."""
 
     model: Model
     input_shape: str | None = None
@@ -271,7 +271,7 @@ class Study(Frozen):
 
 
 def read_study(path: Path) -> Study:
-    """The study of a TOML file.
+    """Read the study of a TOML file.
 
     Raises:
         InvalidInput: unreadable, no TOML, or faults in the spec; all of them in one message, each with its path.
@@ -291,7 +291,7 @@ def read_study(path: Path) -> Study:
 
 
 def make_run(fields: dict[str, Any]) -> Run:
-    """The Run of plain fields, as the command line and stages give them.
+    """Make the Run of plain fields, as the command line and stages give them.
 
     Raises:
         InvalidInput: every fault of the fields in one message, each with its path.
@@ -303,7 +303,7 @@ def make_run(fields: dict[str, Any]) -> Run:
 
 
 def faults(error: ValidationError) -> str:
-    """All faults of a spec in one line, each with its value's path."""
+    """List all faults of a spec in one line, each with its value's path."""
     found = []
     for item in error.errors():
         location = item["loc"]

@@ -59,7 +59,7 @@ class Composition(Augmentation):
 
     @property
     def copies(self) -> int:
-        """How many images come out for one that goes in."""
+        """Images that come out for one that goes in."""
         return prod(step.copies for step in self.steps if isinstance(step, repeat))
 
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
@@ -83,7 +83,7 @@ class Composition(Augmentation):
         return result
 
     def collate(self, samples: Sequence[Any]) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Augmented images and their labels of (image tensor, label) samples: a DataLoader's ``collate_fn``.
+        """Augment (image tensor, label) samples and batch them with their labels: a DataLoader's ``collate_fn``.
 
         The numbers come from torch's own state, which the DataLoader seeds in each worker: another number of workers
         gives other numbers. Where that matters, call the composition on the loader's batches with a generator.
@@ -141,7 +141,7 @@ def _are_flags(labels: "torch.Tensor") -> bool:
 
 
 def compose(*steps: Augmentation) -> Composition:
-    """Augmentations as one, to be given in their order.
+    """Compose augmentations, given in their order, to one.
 
     Raises:
         ValueError: when a step stands after one that it must come before.

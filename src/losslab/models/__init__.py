@@ -64,7 +64,7 @@ def unknown_model(name: str) -> str:
 
 
 def load_factory(name: str) -> Any:
-    """The callable behind a model name.
+    """Import the callable behind a model name.
 
     Raises:
         InvalidInput: when the name is unknown, or its module or attribute cannot be imported.
@@ -87,7 +87,7 @@ def load_factory(name: str) -> Any:
 def build_model(
     choice: Choice, *, input_shape: tuple[int, ...] | None = None, classes: int | None = None
 ) -> "nn.Module":
-    """The network that a choice names, with fresh weights from torch's current random state.
+    """Build the network that a choice names, with fresh weights from torch's current random state.
 
     Args:
         choice: the model's name and options.

@@ -11,7 +11,7 @@ class Concat(nn.ModuleDict):
     """Branches on one input, their outputs concatenated along the channels."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Every branch's channels, in the order of the branches."""
+        """Concatenate the branches' channels, in the order of the branches."""
         return torch.cat([branch(images) for branch in self.values()], dim=1)
 
 

@@ -71,7 +71,7 @@ _OPTIMIZER: TypeAdapter[Method] = TypeAdapter(Optimizer)
 
 
 def choose(choice: str | Mapping[str, Any] | Method) -> Method:
-    """The method that a text or a table names, with its hyperparameters.
+    """Build the method that a text or a table names, with its hyperparameters.
 
     Args:
         choice: a name in `OPTIMIZERS`, ``torch.optim/NAME`` or ``package.module:factory``, with options.

@@ -42,7 +42,7 @@ class BlockStep(torch.optim.Optimizer):
         return self.slots
 
     def numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[Numbers]:
-        """Count the step; the rule's scalars for each parameter."""
+        """Count the step and return the rule's scalars for each parameter."""
         if "step" in self.counters:
             torch._foreach_add_([state["step"] for state in states], 1)
         # The same object for all, by which `blocks` knows that they can be updated together.
@@ -99,5 +99,5 @@ class BlockStep(torch.optim.Optimizer):
 
 
 def _counter_dtype() -> torch.dtype:
-    """As torch's optimizers count: in float32, unless float64 is the default."""
+    """The type in which torch's optimizers count: float32, unless float64 is the default."""
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32

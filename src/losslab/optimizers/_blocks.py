@@ -20,7 +20,7 @@ Rule = Callable[[Tensors, Tensors, Slots, Numbers], None]
 
 @dataclass
 class Operands:
-    """What a step works on; entry i of every list belongs to parameter i."""
+    """Operands of a step; entry i of every list belongs to parameter i."""
 
     weights: Tensors
     gradients: Tensors
@@ -30,20 +30,20 @@ class Operands:
 
 
 def update(rule: Rule, weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-    """One step in place; coupled L2 is added to the gradient before the rule sees it."""
+    """Do one step in place; coupled L2 is added to the gradient before the rule sees it."""
     if "weight_decay" in numbers:
         gradients = list(torch._foreach_add(gradients, weights, alpha=numbers["weight_decay"]))
     rule(weights, gradients, slots, numbers)
 
 
 def update_in_blocks(rule: Rule, operands: Operands) -> None:
-    """One step of all parameters, block by block; the bits are those of updating whole tensors in turn."""
+    """Do one step of all parameters, block by block; the bits are those of updating whole tensors in turn."""
     for weights, gradients, slots, numbers in blocks(operands):
         update(rule, weights, gradients, slots, numbers)
 
 
 def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Numbers]]:
-    """Operands of one rule call each, about BLOCK elements with the same numbers; all of them off the CPU."""
+    """Yield operands for a call of the rule: about BLOCK elements of the same numbers, or all of them off the CPU."""
     pieces: list[tuple[torch.Tensor, ...]] = []
     elements, numbers = 0, Numbers()
     for *tensors, numbers_here in zip(
@@ -72,7 +72,7 @@ def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
 
 
 def block_size(device: torch.device) -> float:
-    """The meta device counts what a CPU does; others have no such cache and want few, large operations."""
+    """Elements of a block; the meta device counts what a CPU does, and others want few, large operations."""
     return BLOCK if device.type in ("cpu", "meta") else inf
 
 

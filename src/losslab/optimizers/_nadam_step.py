@@ -41,7 +41,7 @@ class NAdamStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place; the two terms of the corrected average are subtracted one after the other."""
+        """Do one step in place; the two terms of the corrected average are subtracted in turn."""
         averages, squares, square_decay = slots["exp_avg"], slots["exp_avg_sq"], numbers["square_decay"]
         lerp_(averages, gradients, 1 - numbers["decay"])
         torch._foreach_mul_(squares, square_decay)

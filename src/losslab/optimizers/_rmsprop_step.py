@@ -26,7 +26,7 @@ class RMSPropStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place."""
+        """Do one step in place."""
         lr, rho, squares = numbers["lr"], numbers["rho"], slots["square_avg"]
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)

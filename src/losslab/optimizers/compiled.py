@@ -44,7 +44,7 @@ class CompiledUpdate:
         self._shelves: dict[tuple[int, ...], Shelf] = {}
 
     def __call__(self, rule: Rule, operands: Operands) -> None:
-        """One step of all parameters."""
+        """Do one step of all parameters."""
         # Kernels read numbers from a tensor, and many rules come from one source.
         with torch._dynamo.config.patch(capture_scalar_outputs=True, recompile_limit=64):
             self._update(rule, operands)
@@ -127,7 +127,7 @@ def _flat(tensors: Tensors) -> Tensors | None:
 
 
 def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
-    """Numbers, and the indices of the parameters that have them."""
+    """Group the indices of parameters by the numbers that these have."""
     # By identity, as `blocks` does: equal numbers of two groups stay apart, which costs a call and no comparison.
     groups: dict[int, tuple[Numbers, list[int]]] = {}
     for index, entry in enumerate(numbers):
@@ -137,7 +137,7 @@ def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
 
 @cache
 def _kernel(rule: Rule, names: tuple[str, ...], keys: tuple[str, ...]) -> Kernel:
-    """A rule as a compiled function. Numbers come in a tensor: as Python's, each new one would be compiled in."""
+    """Compile a rule. Numbers come in a tensor: as Python's, each new one would be compiled in."""
 
     def step(weights: torch.Tensor, gradients: torch.Tensor, states: Tensors, values: torch.Tensor) -> None:
         slots = {name: [state] for name, state in zip(names, states, strict=True)}

@@ -59,7 +59,7 @@ class Foreign(Method):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
-        """Options as JSON has them, so that a tuple and a list are the same run."""
+        """Turn options into what JSON has, so that a tuple and a list are the same run."""
         if not isinstance(value, dict):
             return value
         for option, instead in OF_THE_RUN.items():
@@ -69,7 +69,7 @@ class Foreign(Method):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the factory is given beside the groups and lr."""
+        """The arguments of the factory beside the groups and lr."""
         return dict(self.__pydantic_extra__ or {})
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":

@@ -18,7 +18,7 @@ Group = dict[str, Any]
 def build_optimizer(
     method: Method, model: nn.Module, *, weight_decay: float = 0.0, parameter_groups: str | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer of a run; its rates are set at each step, by :func:`set_lr`.
+    """Build the optimizer of a run; its rates are set at each step, by :func:`set_lr`.
 
     Args:
         method: what updates the weights.
@@ -46,7 +46,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
-    """Weights that decay (two or more dimensions) and those that do not (biases, normalisation scales)."""
+    """Divide weights into those that decay (two or more dimensions) and the rest (biases, normalisation scales)."""
     weights = [p for p in model.parameters() if p.requires_grad]
     # The usual division: no function becomes simpler when a bias or a scale of a normalisation is pulled towards 0.
     groups: list[Group] = [
@@ -57,7 +57,7 @@ def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
 
 
 def groups_of(path: str, model: nn.Module, weight_decay: float) -> list[Group]:
-    """The groups that a function gives for a model, each with its weight decay.
+    """Get the groups that a function gives for a model, each with its weight decay.
 
     Raises:
         InvalidInput: no such function, an error within it, or groups that are not a division of the model's weights.

@@ -1,4 +1,4 @@
-"""What every optimizer of losslab says about itself."""
+"""The description of a method: its hyperparameters, equations, differences and reference."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -64,7 +64,7 @@ class Method(Frozen):
 
 
 def listed(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups with their parameters in lists, so that both can be read more than once."""
+    """List the groups and their parameters, so that both can be read more than once."""
     return [{**group, "params": list(group["params"])} for group in groups]
 
 

@@ -34,7 +34,7 @@ def switch(optimizer: "torch.optim.Optimizer", mode: Literal["train", "eval"]) -
 
 @contextmanager
 def _evaluating(optimizer: "torch.optim.Optimizer") -> Iterator[None]:
-    """Switch there and back; the weights are put back from a copy, since computing them again would round."""
+    """Switch to evaluation and back; weights are restored from a copy, since computing them again would round."""
     import torch
 
     weights = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))

@@ -43,7 +43,7 @@ class Mirrored:
     cycle: Filled
 
     def __call__(self, horizon: Horizon, b_min: float, b_max: float, **options: Any) -> Schedule:
-        """Dips from b_max to b_min over a run."""
+        """The schedule over a run: from b_max down to b_min and back."""
         if not 0 < b_min < b_max:
             raise ValueError(f"`b_max` (={b_max}) must exceed `b_min` (={b_min}), which must be positive")
         # A mirror is noise / lr: with 1 for the noise, the ends of 1/B are those of B.

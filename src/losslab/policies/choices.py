@@ -63,7 +63,7 @@ def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choic
 
 
 def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> Choice:
-    """The choice, once it is known to be a policy whose options fit together over some run.
+    """Check that a choice is a policy whose options fit together over some run, and return it.
 
     Raises:
         ValueError: unknown option, missing option or impossible values.

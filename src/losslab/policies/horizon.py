@@ -34,7 +34,7 @@ class Horizon:
         return bisect_left(self.seen, round(epoch * self.images))
 
     def mean_steps(self, epochs: float) -> float:
-        """So many epochs in steps; where the batch size varies, epochs are counted on average.
+        """Convert epochs to steps; where the batch size varies, at the run's mean steps an epoch.
 
         Raises:
             ValueError: when the length is not positive, or not known in epochs beforehand.

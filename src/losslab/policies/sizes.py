@@ -1,4 +1,4 @@
-"""Batch sizes over epochs: every epoch uses every sample once, and its last batch is what is left or is left out."""
+"""Batch sizes over epochs: an epoch uses each sample once, and its last batch is what is left, or is dropped."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence

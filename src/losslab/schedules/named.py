@@ -17,7 +17,7 @@ Value = TypeVar("Value", bound=float)
 
 @dataclass(frozen=True)
 class Named:
-    """What a function of this package returns: call it with a step.
+    """A schedule of this package: call it with a step.
 
     Attributes:
         build: the function that built it.

@@ -83,7 +83,7 @@ class Plateau:
         return self.value
 
     def state_dict(self) -> dict[str, float]:
-        """What to keep in a checkpoint; `best` is absent before the first metric."""
+        """The state to keep in a checkpoint; `best` is absent before the first metric."""
         state = {
             "value": self.value,
             "without_improvement": self._without_improvement,

@@ -75,7 +75,7 @@ Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
 
 
 def execute(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine = LOCAL) -> Iterator[Progress]:
-    """Do what is missing of a plan in its folder and yield the progress.
+    """Do the runs and counts of a plan that its folder lacks, and yield the progress.
 
     Runs that need what an earlier stage did not find are left out; study.json says why.
 
@@ -161,7 +161,7 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
 
 
 def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
-    """The plan that a study folder was begun with, at the same scale.
+    """Read the plan that a study folder was begun with, at the same scale.
 
     Args:
         folder: the study's.
@@ -231,7 +231,7 @@ def _study_facts(
     skipped: dict[str, str],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """What study.json says; see docs/formats.md."""
+    """The content of study.json; see docs/formats.md."""
     return {
         "study": {"name": plan.study.name, "title": plan.study.title},
         "spec": plan.study.model_dump(mode="json"),

@@ -35,7 +35,7 @@ class Judged(NamedTuple):
 
 
 class Loss(Protocol):
-    """What a run minimises: a mean over samples, unless it says otherwise."""
+    """A loss that a run minimises: a mean over samples, or over the items that :meth:`weight` counts."""
 
     @abstractmethod
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
@@ -54,7 +54,7 @@ class Loss(Protocol):
 
 
 def build_loss(choice: Choice) -> Loss:
-    """The loss that a choice names.
+    """Build the loss that a choice names.
 
     Raises:
         InvalidInput: an unknown module, attribute or option.
@@ -83,7 +83,7 @@ def predict(model: nn.Module, inputs: Any) -> Any:
 
 
 def samples_in(batch: Any) -> int:
-    """How many samples a batch holds: the length of its first tensor.
+    """Count the samples of a batch: the length of its first tensor.
 
     Raises:
         TypeError: when it holds none.
@@ -150,7 +150,7 @@ class CrossEntropy(Loss):
         return items
 
     def total(self, model: nn.Module, batch: Any) -> tuple[Judged, float]:
-        """The sum, taken at once: a mean times its number would round twice."""
+        """Sum at once: a mean times its number would round twice."""
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
         weight = self.weight(batch)
@@ -259,7 +259,7 @@ def _targets_or_none(batch: Any) -> Any:
 
 
 def like_targets(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The outputs in the shape of the targets.
+    """Reshape outputs to the shape of the targets.
 
     Broadcasting (n, 1) against (n,) would compare every output with every target, in silence.
 

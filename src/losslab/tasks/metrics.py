@@ -38,7 +38,7 @@ class Metric:
 
 
 def build_metric(choice: Choice) -> Metric:
-    """The metric that a choice names.
+    """Build the metric that a choice names.
 
     A function of the user's is ``(outputs, targets) -> mean over the samples``; the option `direction`, or its
     attribute of that name, says whether ``lower`` or ``higher`` is better.
@@ -134,7 +134,7 @@ def f1() -> Metric:
 
 
 def perplexity() -> Metric:
-    """e to the mean loss: as how many equally likely tokens the model is unsure between."""
+    """e to the mean loss: the number of equally likely tokens among which the model is unsure."""
     return Metric("perplexity", False, None, _exp)
 
 

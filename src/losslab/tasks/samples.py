@@ -127,7 +127,7 @@ SomeSamples = Images | Tensors | Read
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run trains on, a fixed sample of that, what is held out, and the test set; the last two may be missing."""
+    """The training samples, a fixed sample of these, those held out and the test set; the last two may be missing."""
 
     training: SomeSamples
     fit: SomeSamples
@@ -138,7 +138,7 @@ class Parts:
 def part_positions(
     data: TaskData, *, validation_fraction: float, train_samples: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in `train` of what is trained on and of what is held out, the latter empty where the user gives it.
+    """Divide `train` into positions to train on and to hold out, none of the latter where validation data is given.
 
     Targets that are few classes are held out stratified; else each sample is as likely as another.
 
@@ -164,7 +164,7 @@ def class_labels(part: Any) -> NDArray[np.int64] | None:
 
 
 def count_samples(part: Any, name: str) -> int:
-    """How many samples a part has.
+    """Count the samples of a part.
 
     Raises:
         InvalidInput: when it is neither tensors of one length nor a dataset that has one.
@@ -184,7 +184,7 @@ def count_samples(part: Any, name: str) -> int:
 def samples_of(
     part: Any, name: str, positions: NDArray[np.int64] | None, *, seed: int, device: torch.device, workers: int
 ) -> Tensors | Read:
-    """A part of the data, or some of its positions, ready to give batches.
+    """Get a part of the data, or some of its positions, ready to give batches.
 
     Args:
         part: as in TaskData.

@@ -10,7 +10,7 @@ from losslab.schedules import Schedule
 
 
 def lr_scheduler(optimizer: Optimizer, schedule: Schedule | Sequence[Schedule]) -> LambdaLR:
-    """A torch scheduler under which the lr is the schedule's; call its ``step()`` every batch.
+    """Make a torch scheduler under which the lr is the schedule's; call its ``step()`` every batch.
 
     Args:
         optimizer: whose learning rates it sets.
