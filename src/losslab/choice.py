@@ -24,7 +24,7 @@ class Frozen(BaseModel):
 
 
 def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None) -> dict[str, Any]:
-    """The name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
+    """Parse the name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
 
     Args:
         text: what the user wrote.
@@ -42,8 +42,9 @@ def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None)
     if not bracket:
         return {"name": name}
     try:
+        # Python's own grammar of calls, under a name of no meaning; literal_eval below runs no code.
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or not all(k.arg not in (None, "name") for k in call.keywords):
+        if not isinstance(call, ast.Call) or any(k.arg in (None, "name") for k in call.keywords):
             raise ValueError
         values = [ast.literal_eval(value) for value in call.args]
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
@@ -88,13 +89,14 @@ class Choice(BaseModel):
 
 
 def as_choice(value: object) -> object:
-    """A text as the table it stands for; anything else as it is."""
+    """Parse a text to the table it stands for; return anything else as it is."""
     return parse_choice(value) if isinstance(value, str) else value
 
 
 def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
     """Raise ValueError when ``factory`` has no such keyword, naming the nearest."""
     parameters = inspect.signature(factory).parameters
+    # A factory with **options passes them on, and only what it calls knows their names.
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key in options:
@@ -108,7 +110,7 @@ def is_factory(name: str) -> bool:
 
 
 def import_attribute(what: str, path: str) -> Any:
-    """The object at ``package.module:attribute``, found where the command is called, too.
+    """Import the object at ``package.module:attribute``, from where the command is called, too.
 
     Raises:
         InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.

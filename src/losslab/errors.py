@@ -5,14 +5,14 @@
     Exception
     ├── ValueError, TypeError    misuse of a function: argument, value, rule, next step
     └── LosslabError             a run or a file went wrong; the message is one line a user can act on
-        ├── InvalidInput         what the user asked for cannot be done (exit code 2)
+        ├── InvalidInput         the request cannot be carried out (exit code 2)
         ├── DataUnavailable      no source could provide a data set
         ├── DataCorrupt          bytes differ from their checksum
         ├── Diverged             the loss stopped being finite; carries step and loss
         ├── OutOfMemory          something did not fit; carries the step
         ├── CheckpointCorrupt    a checkpoint does not match its manifest
         ├── StoreError           a run or study folder cannot be used
-        └── Interrupted          asked to stop by a signal; what was done is saved
+        └── Interrupted          stopped by a signal; the state is saved
 """
 
 import difflib
@@ -74,13 +74,14 @@ class Interrupted(LosslabError):  # noqa: N818
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line that names the unknown choice, the nearest known one and all choices.
+    """Name an unknown choice, the nearest known one and all choices in one line.
 
     Example:
         >>> unknown_name("optimizer", "adm", ["adam", "sgd"])
         "unknown optimizer 'adm'; did you mean 'adam'? (choices: adam, sgd)"
     """
     choices = sorted(known)
+    # Below difflib's own 0.6, so that the shortest names have a nearest one: "r1" is half of "r2".
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"unknown {kind} '{name}'{hint} (choices: {', '.join(choices)})"

@@ -24,6 +24,7 @@ def write_bytes(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
+        # After the content: renamed first, a power cut could leave the name on an empty file.
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -51,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Read the value in a JSON file.
 
     Raises:
         StoreError: when it is missing or no JSON.
@@ -63,7 +64,7 @@ def read_json(path: Path) -> Any:
 
 
 def complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end in a newline; what a crash tore is left out."""
+    """Read the lines of a file that end in a newline; a line that a crash tore is left out."""
     if not path.exists():
         return []
     return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
@@ -74,15 +75,17 @@ def locked(path: Path, wait_seconds: float) -> Iterator[None]:
     """Hold a lock on a file that names its holder; the system releases it when that process ends, however it ends.
 
     Raises:
-        StoreError: when another process goes on holding it for so long.
+        StoreError: when another process holds it for longer than that.
     """
     with path.open("a+", encoding="utf-8") as file:
         until = monotonic() + wait_seconds
+        # Tried again and again, since flock either waits without end or not at all.
         while not _try_lock(file):
             if monotonic() > until:
                 file.seek(0)
                 raise StoreError(f"{path.parent}: in use by {file.read().strip() or 'another process'}")
             sleep(0.1)
+        # Opened to append and emptied here: opening it to write would erase the holder's name while another holds it.
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

@@ -93,7 +93,7 @@ def processor() -> str:
 
 @lru_cache(maxsize=1)
 def source_sha256() -> str:
-    """A hash of losslab's own Python source, so that records tell which code made them."""
+    """A hash of losslab's own Python source, so that records name the code that wrote them."""
     digest = sha256()
     root = Path(losslab.__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -103,7 +103,7 @@ def source_sha256() -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Bring this process into the state that every engine's workers train in; it has not imported torch yet."""
+    """Prepare this process as every engine's workers are, before it imports torch."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     tune_memory()
     import torch
@@ -112,7 +112,7 @@ def set_threads(threads: int) -> None:
 
 
 def tune_memory() -> None:
-    """Let this process keep freed memory for reuse, and few prepared operations; it has not trained yet.
+    """Let this process keep freed memory for reuse, and few prepared operations, before it trains.
 
     Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
     arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
@@ -140,30 +140,30 @@ def installed(package: str) -> str | None:
 
 
 def ceilings() -> dict[str, float]:
-    """Float32 GFLOP/s of a product of matrices, by one thread and by all of torch's, and GB/s of a copy.
+    """Measure float32 GFLOP/s of a product of matrices, by one thread and by all of torch's, and GB/s of a copy.
 
     A multiply-accumulate is two FLOPs; a copy counts the bytes read and those written.
     """
     import torch
 
     threads = torch.get_num_threads()
-    one, other, product = (torch.ones(SIDE, SIDE) for _ in range(3))
+    left, right, product = (torch.ones(SIDE, SIDE) for _ in range(3))
     source, target = (torch.ones(COPIED_BYTES // 4) for _ in range(2))
     multiply = 2 * SIDE**3 / 1e9
     try:
         torch.set_num_threads(1)
-        by_one = multiply / _fastest(lambda: torch.mm(one, other, out=product))
+        by_one = multiply / _fastest(lambda: torch.mm(left, right, out=product))
     finally:
         torch.set_num_threads(threads)
     return {
         "gemm_gflops_1_thread": by_one,
-        "gemm_gflops": multiply / _fastest(lambda: torch.mm(one, other, out=product)),
+        "gemm_gflops": multiply / _fastest(lambda: torch.mm(left, right, out=product)),
         "copy_gb_per_second": 2 * COPIED_BYTES / 1e9 / _fastest(lambda: target.copy_(source)),
     }
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest try within a moment."""
+    """Time the fastest try within a moment, in seconds."""
     seconds: list[float] = []
     began = perf_counter()
     while not seconds or perf_counter() - began < SECONDS:

@@ -11,7 +11,7 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, index: int) -> int:
-    """A 63-bit seed for one use of randomness.
+    """Derive a 63-bit seed for one use of randomness.
 
     Args:
         seed: the run's seed.
@@ -21,12 +21,13 @@ def derive_seed(seed: int, purpose: str, index: int) -> int:
         >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 1) != derive_seed(0, "order", 2)
         True
     """
+    # Not Python's hash(), which differs from process to process for texts.
     digest = blake2b(f"{seed}/{purpose}/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator seeded for one use.
+    """Seed a CPU generator for one use.
 
     Example:
         >>> torch.randperm(5, generator=generator(0, "order", 3)).shape
@@ -47,7 +48,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
 
 @contextmanager
 def seeded(seed: int, purpose: str, index: int = 0, device: torch.device | None = None) -> Iterator[None]:
-    """Within, torch's own random state is that of one use; outside it stays as it was.
+    """Set torch's own random state within the context for one use; outside it stays as it was.
 
     For code that draws from the global state and takes no generator: layers' initial weights, dropout.
     """

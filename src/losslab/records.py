@@ -1,4 +1,4 @@
-"""What a training run yields and a run folder keeps: one row per record, plain JSON, no torch."""
+"""Records, which a training run yields and a run folder keeps: a row each, plain JSON, no torch."""
 
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
@@ -11,7 +11,7 @@ TIMES = frozenset({"train_seconds", "train_processor_seconds", "eval_seconds"})
 
 @dataclass(frozen=True)
 class Start:
-    """What the run works on, known before its first step."""
+    """Sizes of the run's model and data, known before its first step."""
 
     kind: ClassVar[str] = "start"
     parameters: int
@@ -103,14 +103,20 @@ class Final:
 
 
 Record = Start | Steps | Evaluation | Final
+
+
+def _field_names(kind: type[Record]) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
-_FIELDS = {kind: {field.name for field in fields(kind)} for kind in _KINDS.values()}
+_FIELDS = {kind: _field_names(kind) for kind in _KINDS.values()}
 _ADDED_LATER = {"train_processor_seconds", "gradient_norm", "count", "metrics"}
 """Fields that rows of earlier versions lack, and rows in which they are None."""
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """The record as a JSON object; numbers that are not finite become null.
+    """Turn a record into a JSON object; numbers that are not finite become null.
 
     Example:
         >>> to_row(Steps(0, [0.1], [2], [float("nan")], [1], 0.5))["loss"]
@@ -121,22 +127,24 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def from_row(row: dict[str, Any]) -> Record:
-    """The record of a JSON object; a null loss is read as NaN.
+    """Read the record of a JSON object; a null loss is NaN.
 
     Raises:
         ValueError: when the row is of no known kind or lacks a field.
     """
     kind = _KINDS.get(row.get("kind", ""))
+    # Rows of versions before a field lack it; one of a later version has a field that this one would lose.
     if kind is None or not _FIELDS[kind] - _ADDED_LATER <= row.keys() - {"kind"} <= _FIELDS[kind]:
         raise ValueError(f"not a record: {str(row)[:80]}")
     values = {key: value for key, value in row.items() if key != "kind"}
+    # Strict JSON has no NaN: a run that diverged ends with a loss of null.
     if kind is Steps:
         values["loss"] = [float("nan") if loss is None else loss for loss in values["loss"]]
     return kind(**values)
 
 
 def metrics_of(record: Evaluation | Final, part: str) -> dict[str, float | None]:
-    """What was measured of a part, such as ``validation``, beside its loss: metric -> value, accuracy first.
+    """The metrics of a part, such as ``validation``: name -> value, accuracy first.
 
     Example:
         >>> metrics_of(Final(2, "cd", 1.0, None, 0.25, 0.2, metrics={"test_mae": 0.5}), "test")
@@ -159,6 +167,7 @@ def deterministic(record: Record) -> dict[str, Any]:
 def is_finite(record: Record) -> bool:
     """Whether every number of the record is finite; one that is not ends its run."""
     for value in asdict(record).values():
+        # `metrics`, a table, is passed over: a metric may be infinite, such as a perplexity, in a run that goes on.
         numbers = value if isinstance(value, list) else [value]
         if not all(isfinite(number) for number in numbers if isinstance(number, int | float)):
             return False
@@ -166,6 +175,7 @@ def is_finite(record: Record) -> bool:
 
 
 def _is_written(key: str, value: Any) -> bool:
+    # Rows without these fields are byte for byte those of the versions before them.
     return value is not None or key not in _ADDED_LATER
 
 

@@ -1,4 +1,4 @@
-"""What is asked for: a Run is one training, a Study is stages of runs. TOML in, every fault reported at once.
+"""The specs: a Run is one training, a Study is stages of runs. TOML in, every fault reported at once.
 
 Nothing here imports torch, so that a wrong spec is refused in a moment.
 """
@@ -32,6 +32,7 @@ from losslab.tasks import LOSSES, METRICS, check_name
 
 ALSO_COUNTED = ("sgd-momentum", "rmsprop-momentum")
 """Optimizers that a count knows beside the methods."""
+# A data file that is given by mistake would be parsed for minutes before its first fault.
 MAX_SPEC_BYTES = 1_000_000
 # strict=True: do not coerce True to 1 or "3" to 3.
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
@@ -48,7 +49,7 @@ the same layout.
 
 
 class Data(Frozen):
-    """Which images are trained on, and which are held out."""
+    """The data set of a run, and the parts of it to train on and to hold out."""
 
     name: str
     train_images: PositiveInt | None = None
@@ -107,6 +108,7 @@ def _average(value: object) -> object:
             raise ValueError(unknown_name(f"option of {choice.name}", key, AVERAGES[choice.name]))
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
             raise ValueError(f"`{key}` (={number}) must be a number from 0 to below 1")
+    # With its default filled in, so that `ema` and `ema(decay=0.999)` are the same run.
     return Choice(name=choice.name, **options)
 
 
@@ -128,7 +130,7 @@ class Run(Frozen):
     batch: Annotated[int | Choice, BeforeValidator(partial(number_or_policy, "batch", BATCH_POLICIES))]
     """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
     augment: Annotated[tuple[Augmentation, ...], AfterValidator(_in_order)] = ()
-    """What is done to training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
+    """Augmentations of training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
     repeats: PositiveInt = 1
     """M of batch augmentation: how many copies of each image, each augmented on its own, a step trains on."""
     max_micro_batch: PositiveInt | None = None
@@ -146,12 +148,12 @@ class Run(Frozen):
     """Whether the final record reads the test set; a search never does."""
     seed: NonNegativeInt = 0
     loss: Loss = CROSS_ENTROPY
-    """What is minimised: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, `module:function`."""
+    """The loss: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, or `module:function`."""
     metrics: (
         tuple[Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))], ...]
         | None
     ) = None
-    """What is measured beside the loss: `["accuracy", "top_k(k=5)"]`; what is usual for the loss when None."""
+    """Metrics beside the loss: `["accuracy", "top_k(k=5)"]`; the usual ones of the loss when None."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the arithmetic of a step, by autocast; weights and optimizer stay float32."""
     clip_norm: PositiveFloat | None = None
@@ -171,13 +173,14 @@ class Run(Frozen):
 
         Leaving defaults out keeps the identity of old runs when a later version adds a field.
         """
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        said["optimizer"] = {**said["optimizer"], "name": self.optimizer.name}  # which is a default of its class
-        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        # The name of a method is a default of its class, but not of the run.
+        fields["optimizer"] = {**fields["optimizer"], "name": self.optimizer.name}
+        return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Count(Frozen):
-    """One network that is counted and not trained, and what is wanted of it beside its ledger."""
+    """One network to count and not to train, and what to measure of it beside its ledger."""
 
     model: Model
     input_shape: str | None = None
@@ -205,15 +208,18 @@ class Count(Frozen):
     @property
     def id(self) -> str:
         """The count's file name: the model's name and a hash of what its spec says beyond the defaults."""
-        said = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-        return f"{re.sub(r'[^a-z0-9]+', '-', self.model.name.lower())}-{sha256(said.encode()).hexdigest()[:8]}"
+        fields = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        digest = sha256(fields.encode()).hexdigest()[:8]
+        # The name is there for readers, and may be a path such as `timm/resnet50`, which is no name of a file.
+        name = re.sub(r"[^a-z0-9]+", "-", self.model.name.lower())
+        return f"{name}-{digest}"
 
 
 class Floor(Frozen):
     """How far a budget may shrink a stage."""
 
     model: Model | None = None
-    """What takes the place of the stage's model as soon as anything is shrunk."""
+    """The model that replaces the stage's as soon as anything is shrunk."""
     epochs: PositiveFloat = 1.0
     steps: PositiveInt = 50
     train_images: PositiveInt = 2000
@@ -227,7 +233,7 @@ class Stage(Frozen):
 
     Or, in place of all these, networks to count; such a stage trains nothing.
 
-    A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED takes its place
+    A value of the form ``"@STAGE.FIELD~ASSUMED"`` stands for what an earlier stage found; ASSUMED stands in for it
     where the cost is predicted before that stage has run.
     """
 
@@ -244,7 +250,7 @@ class Stage(Frozen):
     grid of learning rates, with lr_min, lr_max, suggestion; `batch_range`, from runs of equal steps, with b_min, b_max.
     """
     group: tuple[str, ...] = ()
-    """Fields that tell the groups of the finding apart."""
+    """Fields that are equal within a group, for each of which the stage finds something."""
     floor: Floor = Floor()
     full_only: bool = False
     """Left out as soon as anything is shrunk, for a stage that shows nothing when short; no later one may use it."""
@@ -253,11 +259,10 @@ class Stage(Frozen):
     def _one_kind(self) -> Self:
         if bool(self.base) == bool(self.count):
             raise ValueError("give exactly one of `base` (runs to train) and `count` (networks to count)")
-        given = [
-            name for name in ("grid", "seeds", "finding", "group", "floor") if getattr(self, name) != _default(name)
-        ]
-        if self.count and given:
-            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(given)}")
+        fields = ("grid", "seeds", "finding", "group", "floor")
+        changed = [name for name in fields if getattr(self, name) != _default(name)]
+        if self.count and changed:
+            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(changed)}")
         return self
 
 
@@ -269,7 +274,7 @@ class Study(Frozen):
     """Stages that answer a question together.
 
     Attributes:
-        part: its place among studies that belong together.
+        part: its number among studies that belong together.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -279,7 +284,7 @@ class Study(Frozen):
 
 
 def read_study(path: Path) -> Study:
-    """The study of a TOML file.
+    """Read the study of a TOML file.
 
     Raises:
         InvalidInput: unreadable, no TOML, or faults in the spec; all of them in one message, each with its path.
@@ -299,7 +304,7 @@ def read_study(path: Path) -> Study:
 
 
 def make_run(fields: dict[str, Any]) -> Run:
-    """The Run of plain fields, as the command line and stages give them.
+    """Make the Run of plain fields, as the command line and stages give them.
 
     Raises:
         InvalidInput: every fault of the fields in one message, each with its path.
@@ -311,12 +316,16 @@ def make_run(fields: dict[str, Any]) -> Run:
 
 
 def faults(error: ValidationError) -> str:
-    """All faults of a spec in one line, each with its value's path."""
+    """List all faults of a spec in one line, each with its value's path."""
     found = []
     for item in error.errors():
-        unknown = item["type"] == "extra_forbidden"
-        message = unknown_name("key", str(item["loc"][-1]), _keys(error.title, item["loc"])) if unknown else item["msg"]
-        found.append(_fault(message, item["loc"], None if unknown else item.get("input")))
+        location = item["loc"]
+        if item["type"] == "extra_forbidden":
+            message = unknown_name("key", str(location[-1]), _keys(error.title, location))
+            found.append(_fault(message, location, None))
+        else:
+            found.append(_fault(item["msg"], location, item.get("input")))
+    # Each once: pydantic reports a fault for every alternative of a union that has it.
     return "; ".join(dict.fromkeys(found))
 
 
@@ -324,14 +333,21 @@ def _keys(title: str, location: tuple[int | str, ...]) -> Iterable[str]:
     """The keys of the table that a fault lies in."""
     tables: dict[str, type[Frozen]] = {"stages": Stage, "floor": Floor, "count": Count, "data": Data, **OPTIMIZERS}
     within = [part for part in location[:-1] if isinstance(part, str)]
-    return (tables[within[-1]] if within else Study if title == "Study" else Run).model_fields
+    if within:
+        return tables[within[-1]].model_fields
+    return Study.model_fields if title == "Study" else Run.model_fields
 
 
 def _fault(message: str, location: Iterable[int | str], value: Any) -> str:
     parts = list(location)
     if parts[:1] == ["optimizer"]:
         del parts[1:2]  # pydantic names the method of the union here
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    keys = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts]
+    path = "".join(keys).lstrip(".")
     text = message.removeprefix("Value error, ")
-    shown = f" (={value!r})" if isinstance(value, bool | int | float | str) and len(repr(value)) < 60 else ""
-    return f"`{path}`{shown}: {re.sub(r'^[A-Z]', lambda m: m[0].lower(), text)}" if path else text
+    if not path:
+        return text
+    # Tables and long texts would hide the rule; their path says where they are.
+    is_short = isinstance(value, bool | int | float | str) and len(repr(value)) < 60
+    shown = f" (={value!r})" if is_short else ""
+    return f"`{path}`{shown}: {text[:1].lower()}{text[1:]}"

@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 AUGMENTATIONS: dict[str, type[Augmentation]] = {"pad_crop": pad_crop, "flip": flip, "cutout": cutout}
-"""What a run's `augment` may name; its copies and its normalisation are fields of the run and of its data."""
+"""The names in a run's `augment`; its copies and its normalisation are fields of the run and of its data."""
 
 
 def choose(choice: Choice) -> Augmentation:
-    """The augmentation that a choice names.
+    """Build the augmentation that a choice names.
 
     Raises:
         ValueError: unknown name or option, or an impossible value.
@@ -53,6 +53,6 @@ def choose(choice: Choice) -> Augmentation:
 
 @lru_cache(maxsize=64)
 def pipeline(choices: tuple[Choice, ...], normalization: normalize) -> Composition:
-    """The augmentations of a run with normalisation in its place."""
+    """Compose the augmentations of a run, with normalisation where its order says."""
     steps = [*map(choose, choices), normalization]
     return compose(*sorted(steps, key=lambda step: step.order))

@@ -18,7 +18,7 @@ class Augmentation(ABC):
     order: int
 
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
-        """The images, augmented.
+        """Augment images.
 
         Args:
             images: uint8 or floating tensor (batch, channel, height, width).
@@ -31,9 +31,10 @@ class Augmentation(ABC):
         return self.apply(images, self.draw(len(images), images, generator))
 
     def draw(self, count: int, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
-        """The random numbers of ``count`` images such as these: int64 (count, numbers), each below its bound."""
+        """Draw the random numbers of ``count`` images such as these: int64 (count, numbers), each below its bound."""
         import torch
 
+        # float64 has 53 bits: rounding down makes the whole numbers below a bound equally likely, and never the bound.
         device = torch.device("cpu") if generator is None else generator.device
         bounds = _as_tensor(self.bounds(*images.shape[2:]), device)
         uniform = torch.rand(count, len(bounds), dtype=torch.float64, generator=generator, device=device)
@@ -81,14 +82,14 @@ def check_whole(name: str, value: object, hint: str) -> None:
 
 
 def bits_of(images: "torch.Tensor") -> "torch.Tensor":
-    """The same memory as whole numbers: choosing pixels by their bits takes a third of the time of torch.where."""
+    """View the memory as whole numbers: choosing pixels by their bits takes a third of the time of torch.where."""
     import torch
 
     return images.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()])
 
 
 def in_format_of(images: "torch.Tensor", result: "torch.Tensor") -> "torch.Tensor":
-    """The result in the memory format of the images."""
+    """Bring a result into the memory format of the images."""
     import torch
 
     channels_last = not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)

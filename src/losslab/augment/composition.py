@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Composition(Augmentation):
 
     @property
     def copies(self) -> int:
-        """How many images come out for one that goes in."""
+        """Images that come out for one that goes in."""
         return prod(step.copies for step in self.steps if isinstance(step, repeat))
 
     def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
@@ -69,7 +69,7 @@ class Composition(Augmentation):
 
     def bounds(self, height: int, width: int) -> tuple[int, ...]:
         """Those of all steps, in their order."""
-        return tuple(bound for step in self.steps for bound in step.bounds(height, width))
+        return tuple(chain.from_iterable(step.bounds(height, width) for step in self.steps))
 
     def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """The images, augmented by given numbers: a row for each image that comes out."""
@@ -78,12 +78,12 @@ class Composition(Augmentation):
         columns = torch.split(drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1)
         result = images
         for step, own in zip(self.steps, columns, strict=True):
-            # What a step has made is nobody else's, and may be overwritten by the next; the input may not.
+            # The input is the caller's and must stay; the result of a step is ours, and the next may overwrite it.
             result = step.apply(result, own) if result is images else step.apply_(result, own)
         return result
 
     def collate(self, samples: Sequence[Any]) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Augmented images and their labels of (image tensor, label) samples: a DataLoader's ``collate_fn``.
+        """Augment (image tensor, label) samples and batch them with their labels: a DataLoader's ``collate_fn``.
 
         The numbers come from torch's own state, which the DataLoader seeds in each worker: another number of workers
         gives other numbers. Where that matters, call the composition on the loader's batches with a generator.
@@ -117,9 +117,8 @@ def _check_labels(labels: Any) -> None:
     if isinstance(labels, torch.Tensor):
         if labels.ndim == 1:
             return
-        is_share = labels.ndim == 2 and bool((labels >= 0).all()) and bool(((labels.sum(1) - 1).abs() < 1e-3).all())
-        is_flags = labels.ndim == 2 and bool(((labels == 0) | (labels == 1)).all())
-        if is_share or is_flags:
+        # A row of four could be a box: only values tell it from probabilities, as of mixed labels, and from flags.
+        if labels.ndim == 2 and (_are_probabilities(labels) or _are_flags(labels)):
             return
         described = f"a tensor of shape {tuple(labels.shape)}"
     else:
@@ -130,8 +129,19 @@ def _check_labels(labels: Any) -> None:
     )
 
 
+def _are_probabilities(labels: "torch.Tensor") -> bool:
+    """Whether each row is of numbers from 0 up that add up to 1."""
+    deviations = (labels.sum(1) - 1).abs()
+    return bool((labels >= 0).all()) and bool((deviations < 1e-3).all())
+
+
+def _are_flags(labels: "torch.Tensor") -> bool:
+    """Whether all numbers are 0 or 1."""
+    return bool(((labels == 0) | (labels == 1)).all())
+
+
 def compose(*steps: Augmentation) -> Composition:
-    """Augmentations as one, to be given in their order.
+    """Compose augmentations, given in their order, to one.
 
     Raises:
         ValueError: when a step stands after one that it must come before.

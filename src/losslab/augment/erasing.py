@@ -71,7 +71,7 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
         bits = bits_of(images)
         kept = self._kept(bits, drawn)
         fill = images.new_full((), self.fill)
-        if images.requires_grad:  # bits carry no gradient to what made the images
+        if images.requires_grad:  # operations on bits have no gradient
             return in_format_of(images, torch.where(kept != 0, images, fill))
         result = torch.bitwise_and(bits, kept, out=out)
         if self.fill:
@@ -83,6 +83,7 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
         row_numbers, column_numbers = drawn.unbind(1)
         rows = _kept_lines(self, bits.shape[2], 2, bits.dtype, bits.device).index_select(0, row_numbers)
         columns = _kept_lines(self, bits.shape[3], 3, bits.dtype, bits.device).index_select(0, column_numbers)
+        # All bits are kept where the row or the column lies outside the square.
         return rows | columns
 
     def _check_fill(self, images: "torch.Tensor") -> None:

@@ -52,7 +52,9 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
         rows, columns = drawn.unbind(1)
         starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
         starts.add_(rows, alpha=strides[2]).add_(columns, alpha=strides[3])
-        length = 1 + sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True))
+        # From the first element of a crop to its last one, both counted.
+        spans = [(size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True)]
+        length = 1 + sum(spans)
         runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
         return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
 
@@ -85,7 +87,7 @@ class flip(Augmentation):  # noqa: N801
 
     @staticmethod
     def _with_gradient(images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
-        """The same pixels by a slower way, since bits carry no gradient to what made the images."""
+        """The same pixels by a slower way, since operations on bits have no gradient."""
         import torch
 
         return in_format_of(images, torch.where(drawn[:, :, None, None] == 1, images.flip(3), images))

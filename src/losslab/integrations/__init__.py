@@ -1,1 +1,1 @@
-"""Schedules in other people's training loops: thin adapters, a file a framework, imported by their own names."""
+"""Thin adapters to other people's training loops and trackers, a module each; none is imported with losslab."""

@@ -16,13 +16,14 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path | str) -> None:
     """Write each run's numbers and spec as an MLflow run in the experiment STUDY.
 
     Args:
-        study: name of the study, and of the experiment, which is made when absent.
+        study: name of the study, and of the experiment, which is created when absent.
         runs: name -> run.
         out: a folder, or the address of an MLflow server.
     """
     if isinstance(out, Path):
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow 3.7 and newer refuse folders otherwise
         out = out.resolve().as_uri()
+    # After the variable, which MLflow reads when it is imported.
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
@@ -34,7 +35,11 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path | str) -> None:
         spec = flat_fields(result.run.model_dump(mode="json", exclude_none=True))
         client.log_batch(run_id, params=[Param(key, str(value)) for key, value in spec.items()])
         client.log_batch(run_id, tags=[RunTag("losslab.id", result.run.id), RunTag("losslab.status", result.status)])
-        metrics = [Metric(each.name, each.value, round(1000 * each.seconds), each.step) for each in scalars(result)]
+        metrics = [
+            # A timestamp in milliseconds, here of training: MLflow's relative time then is the run's own.
+            Metric(scalar.name, scalar.value, round(1000 * scalar.seconds), scalar.step)
+            for scalar in scalars(result)
+        ]
         for start in range(0, len(metrics), MOST_AT_ONCE):
             client.log_batch(run_id, metrics[start : start + MOST_AT_ONCE])
         client.set_terminated(run_id, "FINISHED" if result.status == "done" else "FAILED")

@@ -1,4 +1,4 @@
-"""A run's records as plain series of numbers, as other people's trackers take them; no torch."""
+"""A run's records as series of numbers, for other people's trackers; no torch."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,7 +18,7 @@ class Scalar(NamedTuple):
 
 
 def scalars(result: RunResult) -> Iterator[Scalar]:
-    """The numbers of a run's records in order.
+    """Yield the numbers of a run's records in order.
 
     Those of single steps are named ``step/lr``, ``step/batch_size``, ``step/loss`` and ``step/accuracy``; those of an
     evaluation and of the end by their record and field, such as ``evaluation/validation_loss``; what was not measured
@@ -28,7 +28,9 @@ def scalars(result: RunResult) -> Iterator[Scalar]:
         if isinstance(record, Steps):
             yield from _of_steps(record)
         elif isinstance(record, Evaluation | Final):
-            for field, value in (asdict(record) | (record.metrics or {})).items():
+            # The field `metrics` is a dict, and is left out below; its entries are series like the fields.
+            numbers = asdict(record) | (record.metrics or {})
+            for field, value in numbers.items():
                 if isinstance(value, int | float) and field not in {"step", *TIMES}:
                     yield Scalar(f"{record.kind}/{field}", record.step, record.train_seconds, float(value))
 

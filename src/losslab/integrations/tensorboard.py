@@ -15,7 +15,7 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
     Args:
         study: name of the study.
         runs: name -> run.
-        out: what ``tensorboard --logdir`` is then given; made when absent.
+        out: the folder for ``tensorboard --logdir``; created when absent.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

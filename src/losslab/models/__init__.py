@@ -64,7 +64,7 @@ def unknown_model(name: str) -> str:
 
 
 def load_factory(name: str) -> Any:
-    """The callable behind a model name.
+    """Import the callable behind a model name.
 
     Raises:
         InvalidInput: when the name is unknown, or its module or attribute cannot be imported.
@@ -87,7 +87,7 @@ def load_factory(name: str) -> Any:
 def build_model(
     choice: Choice, *, input_shape: tuple[int, ...] | None = None, classes: int | None = None
 ) -> "nn.Module":
-    """The network that a choice names, with fresh weights from torch's current random state.
+    """Build the network that a choice names, with fresh weights from torch's current random state.
 
     Args:
         choice: the model's name and options.
@@ -97,17 +97,20 @@ def build_model(
     Raises:
         InvalidInput: unknown name or option, or a factory that returns no module.
     """
+    # Late: a study or a command names models, and checks their names, without torch.
     from torch import nn
 
     factory = load_factory(choice.name)
     options = choice.options
+    # timm has one factory for all its networks, which takes the name.
     if choice.name.startswith("timm/"):
         options = {"model_name": choice.name.partition("/")[2], **options}
+    # A user's option wins over what follows from the data.
     fitting = _fitting(choice.name, factory, input_shape, classes)
-    given = {key: value for key, value in fitting.items() if value is not None and key not in options}
+    inferred = {key: value for key, value in fitting.items() if value is not None and key not in options}
     try:
         check_options("model", choice.name, factory, options)
-        model = factory(**given, **options)
+        model = factory(**inferred, **options)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"model '{choice.name}': {error}") from error
     if not isinstance(model, nn.Module):
@@ -116,7 +119,7 @@ def build_model(
 
 
 def _fitting(name: str, factory: Any, input_shape: tuple[int, ...] | None, classes: int | None) -> dict[str, object]:
-    """What a factory can be told of the data, by the names that it has for it.
+    """The arguments of a factory that follow from the data, by the names that it has for them.
 
     The factories of timm and torchvision take these as keywords that their signature does not list.
     """

@@ -90,12 +90,15 @@ def alexnet_torchvision(*, input_shape: Sequence[int] = (3, 224, 224), classes: 
         "relu5": nn.ReLU(inplace=True),
         "pool5": nn.MaxPool2d(3, stride=2),
     }
-    resize = {"average": nn.AdaptiveAvgPool2d(6)} if tuple(space) != (224, 224) else {}
-    return nn.Sequential(OrderedDict(layers | resize | _classifier(256 * 6 * 6, classes)))
+    # At 224x224 the maps are 6x6 as they come, and a layer that does nothing would stand in every table.
+    if tuple(space) != (224, 224):
+        layers["average"] = nn.AdaptiveAvgPool2d(6)
+    return nn.Sequential(OrderedDict(layers | _classifier(256 * 6 * 6, classes)))
 
 
 def _side(side: int, padding: int) -> int:
     """Height or width after the last pooling."""
+    # conv1 has kernel 11 and stride 4, a pooling kernel 3 and stride 2; the other convolutions keep the sides.
     side = (side + 2 * padding - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1

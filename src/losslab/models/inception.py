@@ -11,7 +11,7 @@ class Concat(nn.ModuleDict):
     """Branches on one input, their outputs concatenated along the channels."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Every branch's channels, in the order of the branches."""
+        """Concatenate the branches' channels, in the order of the branches."""
         return torch.cat([branch(images) for branch in self.values()], dim=1)
 
 
@@ -130,6 +130,7 @@ def googlenet(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
     for name, (ones, threes, fives, pooled) in _GOOGLENET.items():
         layers[f"inception{name}"] = inception(channels, ones=ones, threes=threes, fives=fives, pooled=pooled)
         channels = ones + threes[1] + fives[1] + pooled
+        # Table 1 pools behind the last module of stages 3 and 4, and averages behind that of stage 5.
         if name in ("3b", "4e"):
             layers[f"pool{name[0]}"] = _halved()
     layers.update(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), drop=nn.Dropout(0.4))
@@ -138,4 +139,5 @@ def googlenet(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
 
 
 def _halved() -> nn.MaxPool2d:
+    # Rounded up, as table 1 has it: the sides go 112, 56, 28, 14, 7, and would be 55 and 27 rounded down.
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)

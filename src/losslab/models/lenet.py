@@ -27,6 +27,7 @@ def lenet5(*, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10) -> nn
     """
     channels, height, width = input_shape
     padding = 2 if (height, width) == (28, 28) else 0
+    # A 5x5 convolution takes 4 pixels from a side, a pooling half of it.
     sides = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width)]
     if min(sides) < 1:
         raise ValueError(f"`input_shape` (={tuple(input_shape)}) must be at least 16x16 pixels")

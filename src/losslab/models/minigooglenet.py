@@ -69,6 +69,7 @@ def minigooglenet(
 
 
 def _conv(channels: int, filters: int, kernel: int, *, stride: int = 1, padding: int = 0) -> nn.Sequential:
+    # With a bias, which batch norm makes idle: the reference's Keras has one, and parameter counts compare.
     conv = nn.Conv2d(channels, filters, kernel, stride, padding)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(filters), relu=nn.ReLU(inplace=True)))
 
@@ -88,4 +89,5 @@ def _initialise(network: nn.Module, init: str) -> None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             else:
                 nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias) if module.bias is not None else None
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -11,6 +11,7 @@ PATCH = 2
 """Side of the patches that the first convolution looks at."""
 EPS = 5e-4
 """Added to the variance of each direction of a patch, so that a direction without any is not blown up."""
+# Both are the reference's: small logits at first, and biases that learn fast enough for a run of a few hundred steps.
 OUTPUT_SCALE = 1 / 9
 BIAS_LR_SCALE = 64.0
 
@@ -92,11 +93,13 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     convolution = nn.Conv2d(inputs, outputs, 3, padding="same", bias=False)
+    # The identity on the channels that come in (section 3.3); the other filters keep torch's random weights.
     nn.init.dirac_(convolution.weight.data[:inputs])
     return convolution
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
+    # The reference's; at torch's momentum of 0.1 the averages would still hold the start when so short a run ends.
     norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
     norm.weight.requires_grad_(False)
     return norm
@@ -109,6 +112,7 @@ def patchnet(**options: Any) -> PatchNet:
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Groups for a run's `parameter_groups`: biases of batch norms learn 64 times as fast and do not decay."""
+    # By identity, since comparing tensors compares their numbers.
     biases = {id(module.bias) for module in model.modules() if isinstance(module, nn.BatchNorm2d)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [

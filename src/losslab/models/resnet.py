@@ -25,6 +25,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, filters: int, shortcut: str) -> None:
         super().__init__()
+        # A stage begins where the filters double; convolutions have no bias, which batch norm would subtract.
         stride = 1 if channels == filters else 2
         self.conv1 = nn.Conv2d(channels, filters, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(filters)
@@ -94,6 +95,7 @@ def resnet(
 def _initialise(network: nn.Module, zero_init_last: bool) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
+            # He et al. 2015, arXiv:1502.01852, allow fan in or fan out; torchvision's ResNets have fan out.
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, Block) and zero_init_last:
             nn.init.zeros_(module.bn2.weight)

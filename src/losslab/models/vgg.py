@@ -42,8 +42,10 @@ def vgg(
             channels = filters
         layers[f"pool{block}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
-    for layer, (inputs, outputs) in enumerate(((512 * (height // 32) * (width // 32), 4096), (4096, 4096)), start=6):
-        layers[f"fc{layer}"] = nn.Linear(inputs, outputs)
+    # Five poolings divide a side by 32; the paper numbers the hidden layers behind its five blocks 6 and 7.
+    features = 512 * (height // 32) * (width // 32)
+    for layer, inputs in ((6, features), (7, 4096)):
+        layers[f"fc{layer}"] = nn.Linear(inputs, 4096)
         layers[f"relu{layer}"] = nn.ReLU(inplace=True)
         layers[f"drop{layer}"] = nn.Dropout(dropout)
     layers["fc8"] = nn.Linear(4096, classes)

@@ -44,7 +44,8 @@ def _known(value: object) -> object:
 
 
 def _kind(value: object) -> str | None:
-    """The name of a method; ``foreign`` for all others."""
+    """The name of a method; ``foreign`` for an optimizer of torch or anyone's."""
+    # pydantic asks for the kind of a table, when it validates, and of a method, when it writes one as JSON.
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     if not isinstance(name, str):
         return None
@@ -70,7 +71,7 @@ _OPTIMIZER: TypeAdapter[Method] = TypeAdapter(Optimizer)
 
 
 def choose(choice: str | Mapping[str, Any] | Method) -> Method:
-    """The method that a text or a table names, with its hyperparameters.
+    """Build the method that a text or a table names, with its hyperparameters.
 
     Args:
         choice: a name in `OPTIMIZERS`, ``torch.optim/NAME`` or ``package.module:factory``, with options.

@@ -16,7 +16,7 @@ class AdaDeltaStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place; the average of squared updates is read before it is renewed, as in the paper."""
+        """Do one step in place; the average of squared updates is read before it is renewed, as in the paper."""
         rho, eps, squares, updates = numbers["rho"], numbers["eps"], slots["square_avg"], slots["acc_delta"]
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
@@ -26,6 +26,7 @@ class AdaDeltaStep(BlockStep):
         torch._foreach_sqrt_(deltas)
         torch._foreach_div_(deltas, roots)
         torch._foreach_mul_(deltas, gradients)
+        # After `deltas` has read it: the paper's numerator is the average of the step before.
         torch._foreach_mul_(updates, rho)
         torch._foreach_addcmul_(updates, deltas, deltas, value=1 - rho)
         torch._foreach_add_(weights, deltas, alpha=-numbers["lr"])

@@ -43,14 +43,16 @@ class BlockStep(torch.optim.Optimizer):
         return self.slots
 
     def numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[Numbers]:
-        """Count the step; the rule's scalars for each parameter."""
+        """Count the step and return the rule's scalars for each parameter."""
         if "step" in self.counters:
             torch._foreach_add_([state["step"] for state in states], 1)
+        # The same object for all, by which `blocks` knows that they can be updated together.
         return [self.options(group)] * len(states)
 
     def options(self, group: dict[str, Any]) -> Numbers:
         """The rule's scalars that a group names."""
         numbers = {name: group[name] for name in self.scalars}
+        # Absent where it is 0: adding 0 times the weights would read and write all of them.
         if group["weight_decay"]:
             numbers["weight_decay"] = group["weight_decay"]
         return numbers
@@ -80,13 +82,16 @@ class BlockStep(torch.optim.Optimizer):
         weights = [parameter for parameter in group["params"] if parameter.grad is not None]
         gradients = [parameter.grad for parameter in weights]
         states = [self._state(parameter, names) for parameter in weights]
-        slots = {name: [state[name] for state in states] for name in names}
+        slots: Slots = {}
+        for name in names:
+            slots[name] = [state[name] for state in states]
         return Operands(weights, gradients, slots, self.numbers(group, states) if states else [])
 
     def _state(self, parameter: torch.Tensor, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """The parameter's state, made on first use."""
+        """The parameter's state, created on first use."""
         state: dict[str, torch.Tensor] = self.state[parameter]
         if not state:
+            # On the CPU wherever the weights are: rules read counters as Python numbers, and a GPU would be waited for.
             for name, start in self.counters.items():
                 state[name] = torch.tensor(start, dtype=_counter_dtype(), device="cpu")
             for name in names:
@@ -95,5 +100,5 @@ class BlockStep(torch.optim.Optimizer):
 
 
 def _counter_dtype() -> torch.dtype:
-    """As torch's optimizers count: in float32, unless float64 is the default."""
+    """The type in which torch's optimizers count: float32, unless float64 is the default."""
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32

@@ -20,7 +20,7 @@ Rule = Callable[[Tensors, Tensors, Slots, Numbers], None]
 
 @dataclass
 class Operands:
-    """What a step works on; entry i of every list belongs to parameter i."""
+    """Operands of a step; entry i of every list belongs to parameter i."""
 
     weights: Tensors
     gradients: Tensors
@@ -30,26 +30,27 @@ class Operands:
 
 
 def update(rule: Rule, weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-    """One step in place; coupled L2 is added to the gradient before the rule sees it."""
+    """Do one step in place; coupled L2 is added to the gradient before the rule sees it."""
     if "weight_decay" in numbers:
         gradients = list(torch._foreach_add(gradients, weights, alpha=numbers["weight_decay"]))
     rule(weights, gradients, slots, numbers)
 
 
 def update_in_blocks(rule: Rule, operands: Operands) -> None:
-    """One step of all parameters, block by block; the bits are those of whole tensors one after the other."""
+    """Do one step of all parameters, block by block; the bits are those of updating whole tensors in turn."""
     for weights, gradients, slots, numbers in blocks(operands):
         update(rule, weights, gradients, slots, numbers)
 
 
 def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Numbers]]:
-    """Operands of one rule call each, about BLOCK elements with the same numbers; all of them off the CPU."""
+    """Yield operands for a call of the rule: about BLOCK elements of the same numbers, or all of them off the CPU."""
     pieces: list[tuple[torch.Tensor, ...]] = []
     elements, numbers = 0, Numbers()
     for *tensors, numbers_here in zip(
         operands.weights, operands.gradients, *operands.slots.values(), operands.numbers, strict=True
     ):
         limit = block_size(tensors[0].device)
+        # Weights, gradients and slots have one shape, and are cut at the same rows.
         for piece in zip(*(split(tensor, limit) for tensor in tensors), strict=True):
             size = piece[0].numel()
             if pieces and (elements + size > limit or numbers_here is not numbers):
@@ -71,7 +72,7 @@ def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
 
 
 def block_size(device: torch.device) -> float:
-    """The meta device counts what a CPU does; others have no such cache and want few, large operations."""
+    """Elements of a block; the meta device counts what a CPU does, and others want few, large operations."""
     return BLOCK if device.type in ("cpu", "meta") else inf
 
 
@@ -79,6 +80,7 @@ def split(tensor: torch.Tensor, limit: float) -> tuple[torch.Tensor, ...]:
     """Views of about ``limit`` elements along the first dimension."""
     if tensor.numel() <= limit:
         return (tensor,)
+    # Rows, because a view of them has the strides of the whole in either memory format.
     rows = max(1, int(limit * len(tensor) / tensor.numel()))
     return torch.split(tensor, rows)
 
@@ -86,6 +88,6 @@ def split(tensor: torch.Tensor, limit: float) -> tuple[torch.Tensor, ...]:
 def _gathered(
     pieces: list[tuple[torch.Tensor, ...]], names: Slots, numbers: Numbers
 ) -> tuple[Tensors, Tensors, Slots, Numbers]:
-    """Pieces of one parameter each, as one list for each kind of tensor."""
+    """Transpose pieces, each of one parameter, to a list of weights, one of gradients and one for each slot."""
     weights, gradients, *states = (list(column) for column in zip(*pieces, strict=True))
     return weights, gradients, dict(zip(names, states, strict=True)), numbers

@@ -19,6 +19,7 @@ class NAdamStep(BlockStep):
         """Count the step and multiply its momentum onto the product of all; parameters of one age share numbers."""
         torch._foreach_add_([state["step"] for state in states], 1)
         steps = [state["step"].item() for state in states]
+        # Parameters may differ in age: one that is frozen at first, or has no gradient in some steps, counts fewer.
         for step in set(steps):
             of_this_age = [state["mu_product"] for state, age in zip(states, steps, strict=True) if age == step]
             torch._foreach_mul_(of_this_age, _momentum(group, step))
@@ -40,7 +41,7 @@ class NAdamStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place; the two terms of the corrected average are subtracted one after the other."""
+        """Do one step in place; the two terms of the corrected average are subtracted in turn."""
         averages, squares, square_decay = slots["exp_avg"], slots["exp_avg_sq"], numbers["square_decay"]
         lerp_(averages, gradients, 1 - numbers["decay"])
         torch._foreach_mul_(squares, square_decay)
@@ -48,12 +49,14 @@ class NAdamStep(BlockStep):
         roots = torch._foreach_div(squares, numbers["correction"])
         torch._foreach_sqrt_(roots)
         torch._foreach_add_(roots, numbers["eps"])
+        # In two subtractions and not one of their sum, as torch does: the bits are the same.
         torch._foreach_addcdiv_(weights, gradients, roots, value=-numbers["gradient_lr"])
         torch._foreach_addcdiv_(weights, averages, roots, value=-numbers["average_lr"])
 
 
 def _momentum(group: dict[str, Any], step: float) -> float:
     """The momentum of a step; it rises to its final value."""
+    # 0.96 and the half are Dozat's constants; `momentum_decay` is his 1/250.
     final, rise = float(group["betas"][0]), float(group["momentum_decay"])
     momentum: float = final * (1.0 - 0.5 * 0.96 ** (step * rise))
     return momentum

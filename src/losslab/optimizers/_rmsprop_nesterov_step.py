@@ -29,7 +29,7 @@ class RMSPropNesterovStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place; the gradient was taken at the look-ahead point, and so was that of L2."""
+        """Do one step in place; the gradient is that at the look-ahead point, with L2's."""
         rho, squares, shifts = numbers["rho"], slots["square_avg"], slots["look_ahead"]
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
@@ -42,10 +42,11 @@ class RMSPropNesterovStep(BlockStep):
 
     @contextmanager
     def at_iterate(self) -> Iterator[None]:
-        """Inside, the parameters hold the iterate theta; after, the look-ahead point again, bit for bit.
+        """Put the iterate theta into the parameters within the context; after it, the look-ahead point, bit for bit.
 
         For evaluation and for saving finished weights; a step taken inside would be lost.
         """
+        # A copy, since subtracting and adding the shift again would round.
         kept = {parameter: parameter.detach().clone() for parameter in self.state}
         with torch.no_grad():
             for parameter, state in self.state.items():

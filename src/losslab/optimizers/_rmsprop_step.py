@@ -26,13 +26,14 @@ class RMSPropStep(BlockStep):
 
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
-        """One step in place."""
+        """Do one step in place."""
         lr, rho, squares = numbers["lr"], numbers["rho"], slots["square_avg"]
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         if "grad_avg" in slots:
             means = slots["grad_avg"]
             lerp_(means, gradients, 1 - rho)
+            # The mean of squares less the square of the mean: the variance of the gradient.
             roots = torch._foreach_addcmul(squares, means, means, value=-1)
             torch._foreach_sqrt_(roots)
         else:

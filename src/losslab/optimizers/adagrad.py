@@ -53,6 +53,6 @@ class AdaGrad(Method):
             lr,
             eps=self.eps,
             initial_accumulator_value=self.initial_accumulator_value,
-            weight_decay=0.0,
+            weight_decay=0.0,  # of groups that name none; those that decay bring their own
             fused=fused_on_cpu(groups),
         )

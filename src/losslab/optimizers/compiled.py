@@ -44,7 +44,7 @@ class CompiledUpdate:
         self._shelves: dict[tuple[int, ...], Shelf] = {}
 
     def __call__(self, rule: Rule, operands: Operands) -> None:
-        """One step of all parameters."""
+        """Do one step of all parameters."""
         # Kernels read numbers from a tensor, and many rules come from one source.
         with torch._dynamo.config.patch(capture_scalar_outputs=True, recompile_limit=64):
             self._update(rule, operands)
@@ -69,8 +69,11 @@ class CompiledUpdate:
     def _update_small(self, kernel: Kernel, operands: Operands, indices: list[int], values: torch.Tensor) -> None:
         weights = [operands.weights[index] for index in indices]
         gradients = [operands.gradients[index] for index in indices]
-        slots = {name: [tensors[index] for index in indices] for name, tensors in operands.slots.items()}
+        slots: dict[str, Tensors] = {}
+        for name, tensors in operands.slots.items():
+            slots[name] = [tensors[index] for index in indices]
         shelf = self._shelf(weights, slots)
+        # Weights and gradients stay the model's and are copied; state lives in the buffers, and is not.
         torch._foreach_copy_(shelf.weights, weights)
         torch._foreach_copy_(shelf.gradients, gradients)
         weights_here, gradients_here, *states = shelf.flat
@@ -102,8 +105,11 @@ class Shelf:
 
     def holds(self, slots: dict[str, Tensors]) -> bool:
         """Whether the state of the parameters is still that of this shelf."""
-        pairs = (zip(tensors, self.slots[name], strict=True) for name, tensors in slots.items())
-        return all(tensor is view for pair in pairs for tensor, view in pair)
+        for name, tensors in slots.items():
+            views = self.slots[name]
+            if any(tensor is not view for tensor, view in zip(tensors, views, strict=True)):
+                return False
+        return True
 
 
 def _views(flat: torch.Tensor, weights: Tensors) -> Tensors:
@@ -121,7 +127,8 @@ def _flat(tensors: Tensors) -> Tensors | None:
 
 
 def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
-    """Numbers, and the indices of the parameters that have them."""
+    """Group the indices of parameters by the numbers that these have."""
+    # By identity, as `blocks` does: equal numbers of two groups stay apart, which costs a call and no comparison.
     groups: dict[int, tuple[Numbers, list[int]]] = {}
     for index, entry in enumerate(numbers):
         groups.setdefault(id(entry), (entry, []))[1].append(index)
@@ -130,7 +137,7 @@ def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
 
 @cache
 def _kernel(rule: Rule, names: tuple[str, ...], keys: tuple[str, ...]) -> Kernel:
-    """A rule as a compiled function. Numbers come in a tensor: as Python's, each new one would be compiled in."""
+    """Compile a rule. Numbers come in a tensor: as Python's, each new one would be compiled in."""
 
     def step(weights: torch.Tensor, gradients: torch.Tensor, states: Tensors, values: torch.Tensor) -> None:
         slots = {name: [state] for name, state in zip(names, states, strict=True)}

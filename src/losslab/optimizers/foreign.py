@@ -21,7 +21,7 @@ OF_THE_RUN = {
     "weight_decay": "the run's `weight_decay`, or that of its `parameter_groups`, is",
     "params": "the parameters come from the model; `parameter_groups` divides them",
 }
-"""Option -> what takes its place."""
+"""Option -> what counts instead."""
 
 
 def is_foreign(name: str) -> bool:
@@ -59,7 +59,7 @@ class Foreign(Method):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
-        """Options as JSON has them, so that a tuple and a list are the same run."""
+        """Turn options into what JSON has, so that a tuple and a list are the same run."""
         if not isinstance(value, dict):
             return value
         for option, instead in OF_THE_RUN.items():
@@ -69,7 +69,7 @@ class Foreign(Method):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the factory is given beside the groups and lr."""
+        """The arguments of the factory beside the groups and lr."""
         return dict(self.__pydantic_extra__ or {})
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
@@ -100,6 +100,7 @@ class Foreign(Method):
 
 
 def _needs_closure(step: Callable[..., Any]) -> bool:
+    # torch's own `step(closure=None)` may be called without one; LBFGS's closure has no default.
     parameters = inspect.signature(step).parameters.values()
     return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 

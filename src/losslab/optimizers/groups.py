@@ -1,6 +1,7 @@
 """The parameter groups of a network: which weights decay, and which rates they train at."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -17,7 +18,7 @@ Group = dict[str, Any]
 def build_optimizer(
     method: Method, model: nn.Module, *, weight_decay: float = 0.0, parameter_groups: str | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer of a run; its rates are set at each step, by :func:`set_lr`.
+    """Build the optimizer of a run; its rates are set at each step, by :func:`set_lr`.
 
     Args:
         method: what updates the weights.
@@ -31,6 +32,7 @@ def build_optimizer(
         groups = default_groups(model, weight_decay)
     else:
         groups = groups_of(parameter_groups, model, weight_decay)
+    # Any rate will do: `set_lr` sets the schedule's before the first step.
     optimizer = method.build(groups, lr=1.0)
     for group in groups:
         _check_keys(group, optimizer.defaults, method.name)
@@ -44,8 +46,9 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
-    """Weights that decay (two or more dimensions) and those that do not (biases, normalisation scales)."""
+    """Divide weights into those that decay (two or more dimensions) and the rest (biases, normalisation scales)."""
     weights = [p for p in model.parameters() if p.requires_grad]
+    # The usual division: no function becomes simpler when a bias or a scale of a normalisation is pulled towards 0.
     groups: list[Group] = [
         {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
@@ -54,7 +57,7 @@ def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
 
 
 def groups_of(path: str, model: nn.Module, weight_decay: float) -> list[Group]:
-    """The groups that a function gives for a model, each with its weight decay.
+    """Get the groups that a function gives for a model, each with its weight decay.
 
     Raises:
         InvalidInput: no such function, an error within it, or groups that are not a division of the model's weights.
@@ -62,8 +65,8 @@ def groups_of(path: str, model: nn.Module, weight_decay: float) -> list[Group]:
     what = f"`parameter_groups` (={path})"
     function = import_attribute(what, path)
     try:
-        given = [dict(group) for group in function(model)]
-        groups = [{"weight_decay": weight_decay, **group, "params": _listed(group["params"])} for group in given]
+        own = [dict(group) for group in function(model)]
+        groups = [{"weight_decay": weight_decay, **group, "params": _listed(group["params"])} for group in own]
     except Exception as error:  # a stranger's code may raise anything
         message = f"{what} must give a list of groups like torch's, each with `params`: {type(error).__name__}: {error}"
         raise InvalidInput(message) from error
@@ -87,10 +90,10 @@ def _check_numbers(what: str, group: Group) -> None:
 
 
 def _check_division(what: str, groups: list[Group], model: nn.Module) -> None:
-    """Every weight that is trained is in one group, and nothing else is in any."""
+    """Raise InvalidInput unless every weight that is trained is in one group, and nothing else is in any."""
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     seen: set[torch.Tensor] = set()
-    for parameter in (parameter for group in groups for parameter in group["params"]):
+    for parameter in chain.from_iterable(group["params"] for group in groups):
         if not isinstance(parameter, torch.Tensor) or parameter not in names:
             raise InvalidInput(f"{what}: a group holds {_shown(parameter)}, which is no parameter of the model")
         if parameter in seen:

@@ -1,7 +1,8 @@
-"""What every optimizer of losslab says about itself."""
+"""The description of a method: its hyperparameters, equations, differences and reference."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -38,11 +39,11 @@ class Method(Frozen):
     equations: ClassVar[tuple[str, ...]]
     """The update of one step in LaTeX, a line each; g is the gradient, theta the weights, all element-wise."""
     terms: ClassVar[dict[str, str]]
-    """LaTeX symbol -> what it is, one short plain sentence each."""
+    """LaTeX symbol -> what it is, in one short plain sentence."""
     differences: ClassVar[str]
     """Where torch and Keras define or default it differently."""
     versus_rmsprop: ClassVar[str] = ""
-    """What it does otherwise than RMSProp, in words; empty where the two are not relatives."""
+    """How it differs from RMSProp, in words; empty where the two are not relatives."""
     reference: ClassVar[str]
     """The paper or book, with its section."""
     default_lr: ClassVar[float]
@@ -63,11 +64,13 @@ class Method(Frozen):
 
 
 def listed(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups with their parameters in lists, so that both can be read more than once."""
+    """List the groups and their parameters, so that both can be read more than once."""
     return [{**group, "params": list(group["params"])} for group in groups]
 
 
 def fused_on_cpu(groups: list[dict[str, Any]]) -> bool | None:
     """True when every parameter is on the CPU, where one fused pass is fastest; else None, torch's own choice."""
-    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    # torch's default on a CPU is one operation after the other; elsewhere its own default is kept.
+    parameters = chain.from_iterable(group["params"] for group in groups)
+    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     return True if on_cpu else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def at_iterate(optimizer: "torch.optim.Optimizer") -> AbstractContextManager[None]:
-    """A context in which the parameters hold the weights to evaluate; after it they are as before, bit for bit.
+    """Have the parameters hold the weights to evaluate within the context; after it they are as before, bit for bit.
 
     `rmsprop-nesterov` moves them from its look-ahead point to theta. An optimizer with ``train()`` and ``eval()``, such
     as a schedule-free one, is switched. With any other optimizer nothing happens.
@@ -33,10 +34,10 @@ def switch(optimizer: "torch.optim.Optimizer", mode: Literal["train", "eval"]) -
 
 @contextmanager
 def _evaluating(optimizer: "torch.optim.Optimizer") -> Iterator[None]:
-    """Switch there and back; the weights are put back from a copy, since computing them again would round."""
+    """Switch to evaluation and back; weights are restored from a copy, since computing them again would round."""
     import torch
 
-    weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    weights = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
     kept = [parameter.detach().clone() for parameter in weights]
     try:
         switch(optimizer, "eval")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RMSProp(Method):
-    """RMSProp, plain unless told otherwise: with heavy-ball momentum, centred, or both; the rule is torch's."""
+    """RMSProp: plain, with heavy-ball momentum, centred, or both; the rule is torch's."""
 
     title: ClassVar[str] = "RMSProp"
     equations: ClassVar[tuple[str, ...]] = (

@@ -30,6 +30,7 @@ def piecewise(
         raise ValueError(f"`values` (={list(values)}) must be positive")
     if not epochs or fractions:
         return lr.piecewise(horizon, values, epochs=epochs, fractions=fractions)
+    # Steps are not known by epoch beforehand, as a learning rate's are: they follow from these very sizes.
     spans = [end - start for start, end in pairwise([0.0, *epochs])]
     steps = [span * ceil(horizon.images / value) for span, value in zip(spans, values, strict=False)]
     return schedules.piecewise(values, [round(step) for step in accumulate(steps)])
@@ -42,13 +43,16 @@ class Mirrored:
     cycle: Filled
 
     def __call__(self, horizon: Horizon, b_min: float, b_max: float, **options: Any) -> Schedule:
-        """Dips from b_max to b_min over a run."""
+        """The schedule over a run: from b_max down to b_min and back."""
         if not 0 < b_min < b_max:
             raise ValueError(f"`b_max` (={b_max}) must exceed `b_min` (={b_min}), which must be positive")
-        return schedules.mirror(self.cycle(horizon, base_lr=1 / b_max, max_lr=1 / b_min, **options), noise=1.0)
+        # A mirror is noise / lr: with 1 for the noise, the ends of 1/B are those of B.
+        inverse = self.cycle(horizon, base_lr=1 / b_max, max_lr=1 / b_min, **options)
+        return schedules.mirror(inverse, noise=1.0)
 
     @property
     def __signature__(self) -> Signature:
+        # The one source of a policy's options: what checks, positional arguments and the list of policies read.
         names = {"base_lr": "b_min", "max_lr": "b_max"}
         options = self.cycle.__signature__.parameters.values()
         return Signature([option.replace(name=names.get(option.name, option.name)) for option in options])

@@ -1,4 +1,4 @@
-"""One policy after the other, each laid out over its part of the run."""
+"""Policies in sequence, each laid out over its part of the run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,13 +46,13 @@ class Chain:
             )
         ends = [min(boundary, horizon.total_steps) for boundary in boundaries]
         spans = pairwise([0, *ends, horizon.total_steps])
-        found, begins = [], []
+        laid_out, begins = [], []
         for part, (start, end) in zip(parts, spans, strict=True):
             choice = part_of_chain(part, self.kind, self.policies)
             if start < end:  # a part that begins behind the run's end is only checked
-                found.append(self._laid_out(choice, horizon.part(start, end)))
+                laid_out.append(self._laid_out(choice, horizon.part(start, end)))
                 begins.append(start)
-        return schedules.chain(found, begins[1:])
+        return schedules.chain(laid_out, begins[1:])
 
     def _laid_out(self, part: float | Choice, horizon: Horizon) -> Schedule:
         if isinstance(part, Choice):

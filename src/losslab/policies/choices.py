@@ -1,4 +1,4 @@
-"""What a user writes of a policy, as text, table or open schedule, checked and turned into a Choice."""
+"""Check what a user writes as a policy, a text, a table or an open schedule, and turn it into a Choice."""
 
 import inspect
 import re
@@ -19,11 +19,12 @@ _SPECIMEN = {
     "batch": Horizon(1000, images=100, epochs=10.0),
 }
 """The run over which a policy is tried before the real one's length is known."""
+# A rate of 0 trains nothing and harms nothing, at the end of a cosine for instance; a batch of 0 has no mean.
 _LEAST = {"lr": 0, "batch": 1}
 
 
 def number_or_policy(kind: str, policies: Mapping[str, Policy], value: object) -> float | Choice:
-    """What a learning rate or a batch size is given as: a positive number, or a policy.
+    """The value of a learning rate or a batch size: a positive number, or a policy.
 
     Raises:
         ValueError: a number that is not positive, a batch size that is not whole, or as :func:`as_policy`.
@@ -41,7 +42,7 @@ def number_or_policy(kind: str, policies: Mapping[str, Policy], value: object) -
 
 
 def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choice:
-    """The policy that a text, a table or an open schedule stands for, once it is known that its options fit together.
+    """The policy of a text, a table or an open schedule, once its options are known to fit together.
 
     Args:
         kind: ``lr`` or ``batch``.
@@ -51,6 +52,7 @@ def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choic
         ValueError: another form, unknown name, unknown or missing option, impossible values.
     """
     if isinstance(value, str):
+        # "0,1" would be no name of a policy, and the message about that would miss the point.
         _check_decimal_point(value)
         value = parse_choice(value, lambda name: _by_position(kind, policies, name))
     elif isinstance(value, Named):
@@ -61,7 +63,7 @@ def as_policy(kind: str, policies: Mapping[str, Policy], value: object) -> Choic
 
 
 def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> Choice:
-    """The choice, once it is known to be a policy whose options fit together over some run.
+    """Check that a choice is a policy whose options fit together over some run, and return it.
 
     Raises:
         ValueError: unknown option, missing option or impossible values.
@@ -77,6 +79,7 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     _check_complete(choice.name, parameters, options)
     for name, value in options.items():
         _check_value(name, value, parameters[name].annotation)
+    # Only a schedule knows which options fit together: it is built, over a run that is long enough for any.
     specimen = _SPECIMEN[kind]
     schedule = policy(specimen, **options)
     least = min(schedule(step) for step in range(specimen.total_steps))
@@ -139,7 +142,8 @@ def _check_complete(name: str, parameters: Mapping[str, Parameter], options: Map
     required = [option for option, parameter in parameters.items() if parameter.default is Parameter.empty]
     missing = [f"`{option}`" for option in required if option not in options]
     if missing:
-        raise ValueError(f"{name} needs {' and '.join(missing)}: {name}({', '.join(f'{key}=...' for key in required)})")
+        form = ", ".join(f"{option}=..." for option in required)
+        raise ValueError(f"{name} needs {' and '.join(missing)}: {name}({form})")
 
 
 def _check_multiple(value: object) -> None:

@@ -50,6 +50,7 @@ class Filled:
             if parameter.name == "steps":
                 continue
             parameters.append(parameter)
+            # Annotated as a float: whole steps may be half an epoch.
             if parameter.name in IN_STEPS:
                 parameters.append(parameter.replace(name=_in_epochs(parameter.name), annotation=float))
         return Signature(parameters)

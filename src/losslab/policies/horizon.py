@@ -34,7 +34,7 @@ class Horizon:
         return bisect_left(self.seen, round(epoch * self.images))
 
     def mean_steps(self, epochs: float) -> float:
-        """So many epochs in steps; where the batch size varies, epochs are counted on average.
+        """Convert epochs to steps; where the batch size varies, at the run's mean steps an epoch.
 
         Raises:
             ValueError: when the length is not positive, or not known in epochs beforehand.
@@ -73,6 +73,7 @@ class Horizon:
             >>> Horizon(4, images=100, epochs=2.0, seen=(0, 64, 100, 164, 200)).part(2, 4)
             Horizon(total_steps=2, images=100, epochs=1.0, seen=[0, 64, 100])
         """
+        # A batch size decides how many epochs the steps of a part are, and cannot be laid out by them.
         if not self.seen:
             return Horizon(end - start, self.images)
         first = self.seen[start]

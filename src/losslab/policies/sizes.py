@@ -1,4 +1,4 @@
-"""Batch sizes over epochs: every epoch uses every sample once, and its last batch is what is left or is left out."""
+"""Batch sizes over epochs: an epoch uses each sample once, and its last batch is what is left, or is dropped."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -93,4 +93,5 @@ def steps_to_see(wanted: int, sizes_over: Callable[[int], Sequence[int]]) -> int
         wanted: samples.
         sizes_over: number of steps that a policy is laid out over -> the batch sizes by which it sees enough.
     """
+    # From 2, because a ramp needs two steps. Where some number of steps is enough a larger one is, too, so bisect.
     return 2 + bisect_left(range(2, wanted), True, key=lambda steps: len(sizes_over(steps)) <= steps)

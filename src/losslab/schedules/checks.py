@@ -2,6 +2,7 @@
 
 from math import inf
 
+# 0 is no length: where a schedule is built without one by mistake, `check_positive` refuses it.
 LEFT_OPEN = 0
 """Default of `steps`: a schedule called without it is a policy, laid out when the length of the run is known."""
 

@@ -1,4 +1,4 @@
-"""Schedules made of schedules: warmed up, one after the other, mirrored, rounded."""
+"""Schedules of schedules: warmed up, in sequence, mirrored, rounded."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -23,12 +23,13 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
     """
     check_positive(steps=steps)
     value = bare(schedule)
+    # From 1/steps and not from 0, with which the first step would train nothing.
     return lambda step: value(step) * min(1.0, (step + 1) / steps)
 
 
 @named
 def chain(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
-    """One schedule after the other; each counts its own steps from 0.
+    """Schedules in sequence; each counts its own steps from 0.
 
     Args:
         schedules: one more than boundaries.
@@ -51,6 +52,7 @@ def chain(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
     values = [bare(schedule) for schedule in schedules]
 
     def value(step: int) -> float:
+        # To the right: the step of a boundary is the first of the next schedule.
         index = bisect_right(boundaries, step)
         return values[index](step - begins[index])
 

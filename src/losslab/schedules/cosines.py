@@ -106,12 +106,14 @@ def warm_restarts(
         True
     """
     check_positive(steps=steps, cycles=cycles)
+    # The cycles are T_0, growth T_0, growth^2 T_0 ...; as many T_0 as their sum are the run.
     length_in_first_cycles = sum(growth**index for index in range(cycles))
     return restarts(high, low, steps / length_in_first_cycles, growth=growth)
 
 
 def _cycle_at(step: int, first: float, growth: float) -> tuple[float, float]:
     """Where the cycle of a step begins, and how long it is."""
+    # Cycles that grow are few, however long the run is; equal ones may be thousands, and need no loop.
     if growth == 1:
         return step // first * first, first
     begin, length = 0.0, first

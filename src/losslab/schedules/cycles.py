@@ -65,6 +65,7 @@ def halving(half_cycle_steps: float) -> Envelope:
         [1.0, 1.0, 0.5, 0.25]
     """
     check_positive(half_cycle_steps=half_cycle_steps)
+    # By whole cycles: the height is halved at the base, where it is 0, and the value has no jump.
     return lambda step: 0.5 ** floor(step / (2 * half_cycle_steps))
 
 
@@ -253,6 +254,7 @@ def _envelope(envelope: Envelope | Callable[..., Envelope] | None, half_cycle_st
 def _triangle(up: float, down: float) -> Callable[[int], float]:
     """The height of a triangle of height 1, repeated."""
     if up == down:
+        # Smith's formula as it is written: another that is equal on paper has other last bits than torch's CyclicLR.
 
         def even(step: int) -> float:
             halves = step / up

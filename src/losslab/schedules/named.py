@@ -17,7 +17,7 @@ Value = TypeVar("Value", bound=float)
 
 @dataclass(frozen=True)
 class Named:
-    """What a function of this package returns: call it with a step.
+    """A schedule of this package: call it with a step.
 
     Attributes:
         build: the function that built it.
@@ -47,6 +47,7 @@ class Named:
         return isinstance(other, Named) and (self.name, self.arguments) == (other.name, other.arguments)
 
     def __hash__(self) -> int:
+        # Arguments may be lists, which have no hash.
         return hash(repr(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -73,6 +74,7 @@ def named(build: Callable[P, Callable[[int], Value]]) -> Callable[P, Callable[[i
         arguments = signature.bind(*args, **kwargs).arguments
         is_open = "steps" in signature.parameters and "steps" not in arguments
         value = None if is_open else bare(build(*args, **kwargs))
+        # `wrapped` and not `build`: it is what the module holds under this name, which pickling looks up.
         return Named(wrapped, tuple(arguments.items()), value)  # type: ignore[return-value]
 
     return wrapped

@@ -124,6 +124,7 @@ def _two_phases(steps: int, fraction: float, name: str = "up_fraction") -> list[
 
 def _three_phases(steps: int, up_fraction: float) -> list[float]:
     check_fraction(up_fraction=up_fraction)
+    # Two steps early, since each of the two phases ends one step early, as torch has it.
     turn, back, last = up_fraction * steps - 1, 2 * up_fraction * steps - 2, steps - 1
     if not 0 < turn < back < last:
         raise ValueError(f"`steps` (={steps}) with `up_fraction` (={up_fraction}) must leave steps for three phases")
@@ -136,6 +137,7 @@ def _through(values: Sequence[float], ends: Sequence[float], linear: bool) -> Sc
 
     def value(step: int) -> float:
         step = min(step, int(ends[-1]))
+        # To the left: the end of a phase, which need not be a whole step, still belongs to it.
         phase = bisect_left(ends, step)
         start, end = values[phase], values[phase + 1]
         within, length = step - begins[phase], ends[phase] - begins[phase]

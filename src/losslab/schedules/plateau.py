@@ -10,7 +10,7 @@ from losslab.schedules.checks import check_positive
 
 @dataclass(frozen=True)
 class Patience:
-    """When a metric counts as having stopped.
+    """The rule by which a metric counts as having stopped.
 
     Attributes:
         mode: ``min`` where a lower metric is better, else ``max``.
@@ -35,6 +35,7 @@ class Patience:
 
     def is_better(self, metric: float, best: float) -> bool:
         """Whether a metric is better than the best so far by more than the threshold."""
+        # As torch writes it: relative to a best below 0, the threshold asks for less and not for more.
         sign = -1.0 if self.mode == "min" else 1.0
         if self.threshold_mode == "rel":
             return sign * metric > sign * (best * (1.0 + sign * self.threshold))
@@ -51,7 +52,7 @@ class Plateau:
         factor: what it is multiplied by at a plateau.
         limit: the value never passes it.
         rule: when the metric counts as having stopped.
-        least_change: a change that is not larger than this is not made.
+        least_change: the value stays where it would change by this or less.
     """
 
     def __init__(self, value: float, *, factor: float, limit: float, rule: Patience, least_change: float = 0.0) -> None:
@@ -82,12 +83,13 @@ class Plateau:
         return self.value
 
     def state_dict(self) -> dict[str, float]:
-        """What to keep in a checkpoint; `best` is absent before the first metric."""
+        """The state to keep in a checkpoint; `best` is absent before the first metric."""
         state = {
             "value": self.value,
             "without_improvement": self._without_improvement,
             "cooldown_left": self._cooldown_left,
         }
+        # Infinite before the first metric, which JSON cannot say.
         if isfinite(self._best):
             state["best"] = self._best
         return state
@@ -110,6 +112,7 @@ class Plateau:
             self._without_improvement = 0
 
     def _change(self) -> None:
+        # A falling value is bounded from below, a growing one from above.
         bound = max if self.factor < 1 else min
         value = bound(self.value * self.factor, self.limit)
         if abs(value - self.value) > self.least_change:
@@ -139,7 +142,7 @@ def reduce_on_plateau(
         threshold: least improvement that counts.
         threshold_mode: ``rel`` to the best, or ``abs``.
         cooldown: updates after a fall in which nothing is counted.
-        eps: a fall that is not larger is not made.
+        eps: the rate stays where it would fall by this or less.
     Raises:
         ValueError: when a value is out of its bounds.
     Example:

@@ -1,5 +1,6 @@
 """Schedules that go one way: constant, linear, exponential, polynomial, in pieces."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from losslab.schedules.checks import LEFT_OPEN, check_positive
@@ -46,6 +47,7 @@ def exponential_ramp(start: float, end: float, steps: int = LEFT_OPEN) -> Schedu
 
     def value(step: int) -> float:
         part = min(step, last) / last
+        # A product of two powers has both ends exactly, where start * (end / start) ** part would round the last one.
         return float(start ** (1 - part) * end**part)
 
     return value
@@ -85,7 +87,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
     """
     if len(values) != len(boundaries) + 1 or list(boundaries) != sorted(boundaries):
         raise ValueError(f"`values` (={list(values)}) must be one more than the ordered boundaries {list(boundaries)}")
-    return lambda step: values[sum(step >= boundary for boundary in boundaries)]
+    return lambda step: values[bisect_right(boundaries, step)]
 
 
 def _last(steps: int) -> int:

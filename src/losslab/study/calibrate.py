@@ -1,4 +1,4 @@
-"""What a kind of run costs here, measured by training it for a moment."""
+"""Measure what a kind of run costs here by training it for a moment."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -55,7 +55,7 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
 
 
 def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
-    """What a run costs, measured at its smallest and largest batch size, then with copies."""
+    """Measure the cost of a run at its smallest and largest batch size, then with copies."""
     reset_peak_memory()
     began = perf_counter()
     state = new_state(run, dataset, layout=layout)
@@ -74,7 +74,7 @@ def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
 
 
 def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts) -> float:
-    """Seconds of evaluating one sample, by a second pass over some."""
+    """Time the evaluation of one sample, in seconds, by a second pass over some."""
     samples = parts.fit
     if isinstance(dataset, Dataset):
         few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
@@ -88,7 +88,7 @@ def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, p
 
 
 def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset | TaskData, state: TrainState) -> None:
-    """A step of some of a run's batch sizes, in their order: what they leave free between them is memory, too."""
+    """Do a step at some of a run's batch sizes, in order: the memory that is left free between sizes counts, too."""
     stride = -(-len(course) // VARIED_SIZES)
     sizes = course[::stride]
     boundaries = [index / len(sizes) for index in range(1, len(sizes))]
@@ -99,7 +99,7 @@ def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset | TaskData, st
 
 
 def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: TrainState) -> Cost:
-    """The cost of one copy, and of as many more as are quickly measured."""
+    """Add to a cost what copies of images take, measured at as many as are quick."""
     (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
     copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
     peaks = []
@@ -115,7 +115,7 @@ def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: Train
 
 
 def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int) -> float:
-    """The median seconds of a step after the first."""
+    """Time a step: the median, in seconds, of those after the first."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
     for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):

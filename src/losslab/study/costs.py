@@ -83,7 +83,7 @@ def network_of(run: Run) -> str:
 
 
 def kind_of_run(run: Run) -> str:
-    """What the cost of a step depends on: everything but length, data size, learning rate, seed and number of copies.
+    """The fields that decide a step's cost: all but length, data size, learning rate, seed and number of copies.
 
     Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
     """
@@ -202,7 +202,7 @@ def measure_costs(
 def _measure(
     runs: Sequence[Run], layout: Layout | None, *, compare: bool, workers: int, threads: int, engine: Engine
 ) -> dict[str, dict[Layout, Cost]]:
-    """The costs of each kind; for the kind of each network with the fewest copies those of both layouts."""
+    """Measure the cost of each kind; of each network, the kind with the fewest copies is measured in both layouts."""
     # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
     compared = {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}

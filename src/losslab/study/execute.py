@@ -81,7 +81,7 @@ def execute(
     facts: dict[str, Any] | None = None,
     engine: Engine = LOCAL,
 ) -> Iterator[Progress]:
-    """Do what is missing of a plan in its folder and yield the progress; nothing is done before that is asked for.
+    """Do the runs and counts of a plan that its folder lacks, and yield the progress; nothing runs before it is read.
 
     Runs that need what an earlier stage did not find are left out; study.json says why.
 
@@ -175,7 +175,7 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
 
 
 def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
-    """The plan that a study folder was begun with, at the same scale.
+    """Read the plan that a study folder was begun with, at the same scale.
 
     Args:
         folder: the study's.
@@ -245,7 +245,7 @@ def _study_facts(
     skipped: dict[str, str],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """What study.json says; see docs/formats.md."""
+    """The content of study.json; see docs/formats.md."""
     return {
         "study": {"name": plan.study.name, "title": plan.study.title},
         "spec": plan.study.model_dump(mode="json"),
@@ -323,4 +323,6 @@ def _longest(runs: Sequence[Run], unit: str) -> float:
 
 
 def _of(planned: float, full: float, unit: str) -> str:
-    return f"{planned:,g} {unit}" if planned == full else f"{planned:,g} of {full:,g} {unit}"
+    if planned == full:
+        return f"{full:,g} {unit}"
+    return f"{planned:,g} of {full:,g} {unit}"

@@ -12,7 +12,7 @@ Fields = dict[str, Any]
 
 
 def get_field(fields: Fields, path: str) -> Any:
-    """The value at a dotted path, or None."""
+    """Get the value at a dotted path, or None."""
     value: Any = fields
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
@@ -20,7 +20,7 @@ def get_field(fields: Fields, path: str) -> Any:
 
 
 def flat_fields(fields: Fields, prefix: str = "") -> Fields:
-    """The fields by dotted path.
+    """Flatten tables within tables to one by dotted path.
 
     Example:
         >>> flat_fields({"lr": 0.1, "optimizer": {"name": "adam"}})
@@ -36,7 +36,7 @@ def flat_fields(fields: Fields, prefix: str = "") -> Fields:
 
 
 def varying_fields(specs: Sequence[Fields]) -> list[str]:
-    """Dotted paths of the fields in which specs differ, in the order of the spec.
+    """List the dotted paths of the fields in which specs differ, in the order of the spec.
 
     Fields that a sibling `name` implies are left out, as an optimizer's own defaults are, and so are sub-fields of a
     field that is a plain number in another spec.

@@ -1,4 +1,4 @@
-"""What a stage of a study finds in each group of its runs: the best run, a range of learning rates or batch sizes."""
+"""Findings of a stage, one for each group of its runs: the best run, a range of learning rates or of batch sizes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from losslab.study.results import RunResult, done, field_of
 
 
 def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """The spec with the lowest final validation loss in each group, the mean over seeds; all its seeds must have ended.
+    """Find in each group the spec of lowest final validation loss, the mean over its seeds; all must have ended.
 
     Args:
         results: the runs of a stage.
@@ -39,7 +39,7 @@ def _best(results: Sequence[RunResult]) -> RunResult:
 
 
 def _by_spec(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
-    """Runs that differ in their seed alone, together."""
+    """Group runs that differ in their seed alone."""
     specs: dict[str, list[RunResult]] = defaultdict(list)
     for result in results:
         spec = result.run.model_copy(update={"seed": 0})
@@ -54,7 +54,7 @@ def final_validation_loss(result: RunResult) -> float:
 
 
 def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """The spec of each group with `lr_min`, `lr_max` and `suggestion`; a group without a range is left out.
+    """Add `lr_min`, `lr_max` and `suggestion` to the spec of each group; leave out a group without a range.
 
     Args:
         results: ramps of the learning rate, or runs at constant rates, over any number of seeds.
@@ -70,7 +70,7 @@ def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
 
 
 def batch_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """The spec of each group with `b_min` and `b_max`; a group without a range is left out."""
+    """Add `b_min` and `b_max` to the spec of each group; leave out a group without a range."""
     found = []
     for runs in _groups(_conclusive(results), group):
         batch_range = batch_range_of(runs)
@@ -113,7 +113,7 @@ def _trace(result: RunResult) -> Trace:
 
 
 def _groups(results: Sequence[RunResult], group: Sequence[str]) -> list[list[RunResult]]:
-    """Runs that are equal in some fields, together."""
+    """Group runs that are equal in some fields."""
     groups: dict[tuple[str, ...], list[RunResult]] = defaultdict(list)
     for result in results:
         # Values may be lists, which cannot be keys of a dict; their texts can.
@@ -127,6 +127,6 @@ FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]
     "lr_range": lr_ranges,
     "batch_range": batch_ranges,
 }
-"""What a stage can find, by the name that a study's TOML gives."""
+"""The findings of stages by the names that a study's TOML gives."""
 RANGES = ("lr_range", "batch_range")
 """Findings of range tests, in which to diverge is a result."""

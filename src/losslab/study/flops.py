@@ -52,7 +52,7 @@ def _macs(model: Choice, loss: Choice, dataset_name: str) -> float:
 
 
 def _measured_macs(model: nn.Module, loss: Loss, dataset: TaskData) -> float:
-    """By torch's own counter on a few samples: how a batch enters the model only the loss knows."""
+    """Count by torch's own counter on a few samples, since only the loss knows how a batch enters the model."""
     samples = samples_of(dataset.train, "train", None, seed=0, device=torch.device("cpu"), workers=0)
     assert not isinstance(samples, Images)
     batch = first_batch(samples, SAMPLES)

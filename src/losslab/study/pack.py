@@ -56,7 +56,7 @@ def pack(folder: StudyFolder, target: Path) -> list[str]:
 
 
 def damage(folder: Path) -> dict[str, str]:
-    """What is wrong with the files of a packed study: path in the folder -> what; empty for a folder never packed.
+    """Compare a packed study with its manifest: path -> what is wrong; empty for a folder never packed.
 
     Files that were added since, as by a run that went on, are no fault.
     """
@@ -73,7 +73,7 @@ def damage(folder: Path) -> dict[str, str]:
 
 
 def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: int = WHOLE_STEPS) -> list[Record]:
-    """The records of a run, where it is long with means over windows of steps in place of each step's values.
+    """Replace the steps of a long run by means over windows of steps.
 
     Evaluations stay as they are, and no window reaches over one. A loss that is not finite is kept by itself.
 
@@ -104,7 +104,7 @@ def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: in
 
 
 def _in_windows(records: list[Steps], window: int) -> Steps:
-    """Consecutive records as one, an entry for each window of steps."""
+    """Join consecutive records to one with an entry for each window of steps."""
     sizes = list(chain.from_iterable(record.batch_size for record in records))
     rates = list(chain.from_iterable(record.lr for record in records))
     losses = list(chain.from_iterable(record.loss for record in records))
@@ -156,7 +156,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """File of the study -> its sha256; what a report or a lease leaves there is none of it."""
+    """Hash the files of a study: path -> sha256; those of a report or a lease do not belong to it."""
     paths = [folder / "study.json", *folder.glob("runs/*/*.json*"), *folder.glob("counts/*.json")]
     return {
         path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()

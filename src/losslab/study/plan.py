@@ -1,4 +1,4 @@
-"""What a study costs on this machine, and how a budget shrinks it: network, epochs, images, then the grid."""
+"""Plan a study on this machine: predict its cost and shrink it to a budget: network, epochs, images, then the grid."""
 
 import heapq
 from collections.abc import Iterable, Mapping
@@ -127,7 +127,7 @@ def _fastest_plan(
     layout: Layout | None,
     engine: Engine,
 ) -> Plan:
-    """The study at full scale, carried out in the way that was measured to be the fastest."""
+    """Measure the ways to carry out a study and plan it at full scale in the fastest."""
     scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]  # the floor's networks, all of the grid
     runs: list[Run] = []
     for scale in scales:
@@ -176,7 +176,7 @@ def make_plan(
     layouts: Layouts = USUAL,
     budget_seconds: float | None = None,
 ) -> Plan:
-    """The largest scale of a study whose predicted wall time fits the budget; full scale without one.
+    """Lay out a study at the largest scale whose predicted wall time fits the budget; at full scale without one.
 
     Raises:
         InvalidInput: when even the smallest scale that the study allows does not fit.
@@ -234,7 +234,7 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
-    """When the last of these is done, each started in order on the first worker that is free."""
+    """The time until the last of these ends, each started in order on the first worker that is free."""
     free = [0.0] * workers
     for length in seconds:
         heapq.heappush(free, heapq.heappop(free) + length)

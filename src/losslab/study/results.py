@@ -1,4 +1,4 @@
-"""What a study folder holds, read back as values; no torch."""
+"""Read a study folder back as values; no torch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -92,7 +92,7 @@ def read_run(folder: RunFolder) -> RunResult:
 
 
 def read_count(path: Path) -> CountResult:
-    """The count in a file.
+    """Read the count in a file.
 
     Raises:
         StoreError: when it is not what losslab writes.
@@ -105,7 +105,7 @@ def read_count(path: Path) -> CountResult:
 
 
 def study_folders(folder: Path) -> list[StudyFolder]:
-    """The study in a folder, or else those in the folders within: the ones that ship in their order, then others.
+    """Find the study in a folder, or else those in its subfolders: those that ship in their order, then others.
 
     Raises:
         InvalidInput: when there is none.
@@ -121,7 +121,7 @@ def study_folders(folder: Path) -> list[StudyFolder]:
 
 
 def read_results(folder: StudyFolder) -> StudyResults:
-    """All runs of a study folder that have been started and all counts that are done, by stage, in planned order."""
+    """Read all runs of a study folder that have begun and all counts that are done, by stage, in planned order."""
     plan = folder.plan
     stages, counts = {}, {}
     for stage in plan["stages"]:
@@ -138,12 +138,12 @@ def done(results: Sequence[RunResult]) -> list[RunResult]:
 
 
 def field_of(result: RunResult, path: str) -> Any:
-    """A field of the run's spec at a dotted path, or None."""
+    """Get a field of the run's spec at a dotted path, or None."""
     return get_field(result.run.model_dump(mode="json"), path)
 
 
 def read_evaluations(folder: Path | str) -> Any:
-    """A pandas DataFrame with a row for each evaluation of each run of a study folder; needs pandas.
+    """Read the evaluations of a study folder into a pandas DataFrame, a row each; needs pandas.
 
     Its columns are `stage`, `id` and `status`, the run's spec by dotted path (`optimizer.name`, `lr`, `seed`), what was
     measured (`epoch`, `train_loss` ...), and the run's `test_loss` and `test_accuracy`.

@@ -87,7 +87,7 @@ def expand(
     earlier: Sequence[Stage] = (),
     left_out: list[str] | None = None,
 ) -> list[Run]:
-    """The runs of a stage, in order, each once.
+    """Expand a stage into its runs, in order, each once.
 
     Args:
         stage: what to run.
@@ -138,7 +138,7 @@ def _points(stage: Stage, scale: Scale) -> list[Fields]:
 
 
 def _thin(stage: Stage, key: str, values: Any, scale: Scale) -> list[Any]:
-    """The grid values of one field that stay, evenly spread."""
+    """Keep some of the grid values of a field, evenly spread."""
     if not isinstance(values, list):
         return [values]
     least = min(stage.floor.grid.get(key, len(values)), len(values))
@@ -152,7 +152,7 @@ def _share(count: int, least: int, fraction: float) -> int:
 
 
 def _merge(base: Fields, point: Fields) -> Fields:
-    """The base run with a point's values at their dotted paths; texts become the tables they stand for."""
+    """Set a point's values in the base run at their dotted paths; texts become the tables they stand for."""
     fields = _tables(deepcopy(base))
     for path, value in point.items():
         *parents, last = path.split(".")
@@ -164,7 +164,7 @@ def _merge(base: Fields, point: Fields) -> Fields:
 
 
 def _tables(fields: Fields) -> Fields:
-    """Texts that stand for tables as those tables, so that dotted fields and references reach into them."""
+    """Parse texts that stand for tables, so that dotted fields and references reach into them."""
     return {key: as_choice(value) if _is_choice(key, value) else value for key, value in fields.items()}
 
 
@@ -195,7 +195,7 @@ def _assume(_fields: Fields, _findings: Findings, _groups: Mapping[str, Any], re
 
 
 def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], reference: re.Match[str]) -> Any:
-    """The value that the referred stage found for the group this run belongs to."""
+    """Look up the value that a stage found for the group of this run."""
     group = groups[reference["stage"]]
     for found in findings[reference["stage"]]:
         if all(get_field(found, key) == get_field(fields, key) for key in group):
@@ -205,7 +205,7 @@ def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], refe
 
 
 def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
-    """The run at a smaller scale: another model, fewer epochs or steps, fewer images, never below the stage's floor."""
+    """Shrink a run: another model, fewer epochs or steps, fewer images, never below the stage's floor."""
     floor = stage.floor
     changes: Fields = {"model": floor.model or run.model}
     if run.epochs is not None:

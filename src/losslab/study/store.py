@@ -130,7 +130,7 @@ class StudyFolder:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What was planned, for whom and at what scale; its stages list the identities of their runs."""
+        """The content of study.json: the spec, the scale and the stages, which list the identities of their runs."""
         if not (self.path / "study.json").exists():
             raise InvalidInput(f"{self.path}: holds no study (no study.json); give the --out folder of a study")
         plan: dict[str, Any] = read_json(self.path / "study.json")

@@ -45,7 +45,7 @@ def run_in_folder(
 
 
 def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
-    """The state to go on from, how many records belong to it, and why newer checkpoints were passed over."""
+    """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
         layout = folder.environment.get("layout")  # the usual one where the record knows none
@@ -137,7 +137,7 @@ def _goes_on(record: Record) -> bool:
 
 @contextmanager
 def _stop_signal() -> Iterator[list[int]]:
-    """A list that receives the number of SIGINT or SIGTERM instead of an exception in the middle of a step."""
+    """Collect the numbers of SIGINT and SIGTERM in a list, so that none raises in the middle of a step."""
     received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]

@@ -1,4 +1,4 @@
-"""What is trained on and how it is judged: samples, a loss and metrics, each by name or by ``module:factory``.
+"""Tasks: samples to train on, a loss to minimise and metrics to report, each by name or by ``module:factory``.
 
 The names are known here without torch, so that a wrong one is refused in a moment.
 """
@@ -25,7 +25,7 @@ METRICS: dict[str, str] = {
     "r2": "losslab.tasks.metrics:r2",
     "top_k": "losslab.tasks.metrics:top_k",
 }
-"""Name -> the function that makes it; its options are the function's arguments."""
+"""Name -> the function that builds it; its options are the function's arguments."""
 
 USUAL_METRICS: Mapping[str, Sequence[str]] = {
     "bce": ("label_accuracy",),
@@ -37,7 +37,7 @@ USUAL_METRICS: Mapping[str, Sequence[str]] = {
 
 
 def check_name(kind: str, choice: Choice, known: Mapping[str, str]) -> Choice:
-    """The choice itself.
+    """The choice itself, once its name is known.
 
     Raises:
         ValueError: when its name is neither known nor of the form ``module:factory``.

@@ -1,4 +1,4 @@
-"""Losses: from a model and a batch to the mean loss, the outputs that metrics read, and what the mean is over."""
+"""Losses: from a model and a batch to the mean loss, the outputs that metrics read, and the number of its items."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 
 
 class Loss(Protocol):
-    """What a run minimises: a mean over samples, unless it says otherwise."""
+    """A loss that a run minimises: a mean over samples, or over the items that :meth:`weight` counts."""
 
     @abstractmethod
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
@@ -51,7 +51,7 @@ class Loss(Protocol):
 
 
 def build_loss(choice: Choice) -> Loss:
-    """The loss that a choice names.
+    """Build the loss that a choice names.
 
     Raises:
         InvalidInput: an unknown module, attribute or option.
@@ -80,7 +80,7 @@ def predict(model: nn.Module, inputs: Any) -> Any:
 
 
 def samples_in(batch: Any) -> int:
-    """How many samples a batch holds: the length of its first tensor.
+    """Count the samples of a batch: the length of its first tensor.
 
     Raises:
         TypeError: when it holds none.
@@ -133,19 +133,21 @@ class CrossEntropy(Loss):
         """As :class:`Loss` has it."""
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
+        # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
         return Judged(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         targets = inputs_and_targets(batch)[1]
+        # One target a sample, or probabilities: the mean is over samples, and no part of a batch waits for the others.
         if targets.is_floating_point() or targets.ndim == 1:
             return None
         items: torch.Tensor = (targets != IGNORED).sum()
         return items
 
     def total(self, model: nn.Module, batch: Any) -> tuple[Judged, float]:
-        """The sum, taken at once: a mean times its number would round twice."""
+        """Sum at once: a mean times its number would round twice."""
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
         weight = self.weight(batch)
@@ -186,12 +188,14 @@ class CausalLanguageModel(Loss):
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """As :class:`Loss` has it."""
-        inputs = (
-            {key: value for key, value in batch.items() if key != "labels"} if isinstance(batch, Mapping) else batch
-        )
+        inputs = batch
+        if isinstance(batch, Mapping):
+            # A model that is given labels computes a loss of its own beside this one.
+            inputs = {key: value for key, value in batch.items() if key != "labels"}
         targets = _next_tokens(batch)
         logits = predict(model, inputs)[:, :-1]
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        # Metrics take outputs as torch's losses do, with the class (here the token) as the second axis.
         return Judged(loss, logits.transpose(1, 2), targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
@@ -252,14 +256,18 @@ def _targets_or_none(batch: Any) -> Any:
 
 
 def like_targets(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The outputs in the shape of the targets.
+    """Reshape outputs to the shape of the targets.
 
     Broadcasting (n, 1) against (n,) would compare every output with every target, in silence.
 
     Raises:
         ValueError: when the shapes differ by more than axes of length one.
     """
-    shapes = [[length for length in tensor.shape[1:] if length != 1] for tensor in (outputs, targets)]
-    if len(outputs) != len(targets) or shapes[0] != shapes[1]:
+    if len(outputs) != len(targets) or _long_axes(outputs) != _long_axes(targets):
         raise ValueError(f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must be of one shape")
     return outputs.reshape(targets.shape)
+
+
+def _long_axes(tensor: torch.Tensor) -> list[int]:
+    """The lengths of a sample's axes but those of length one."""
+    return [length for length in tensor.shape[1:] if length != 1]

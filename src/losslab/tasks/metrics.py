@@ -21,7 +21,7 @@ Sums = Sequence[float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that tells how good outputs are.
+    """A measure of how good outputs are.
 
     Attributes:
         name: as records and reports have it.
@@ -38,7 +38,7 @@ class Metric:
 
 
 def build_metric(choice: Choice) -> Metric:
-    """The metric that a choice names.
+    """Build the metric that a choice names.
 
     A function of the user's is ``(outputs, targets) -> mean over the samples``; the option `direction`, or its
     attribute of that name, says whether ``lower`` or ``higher`` is better.
@@ -108,6 +108,7 @@ def r2() -> Metric:
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         truth = targets.double().flatten(1) if targets.ndim > 1 else targets.double().unsqueeze(1)
         errors = like_targets(outputs, targets).double().reshape(truth.shape) - truth
+        # By column: count, sum, sum of squares, squared error, of which any division of the samples adds up alike.
         rows = torch.full_like(truth[0], len(truth))
         return torch.cat([rows, truth.sum(0), truth.square().sum(0), errors.square().sum(0)])
 
@@ -133,7 +134,7 @@ def f1() -> Metric:
 
 
 def perplexity() -> Metric:
-    """e to the mean loss: as how many equally likely tokens the model is unsure between."""
+    """e to the mean loss: the number of equally likely tokens among which the model is unsure."""
     return Metric("perplexity", False, None, _exp)
 
 
@@ -152,6 +153,7 @@ def _own_metric(choice: Choice) -> Metric:
         )
 
     def sums(outputs: Any, targets: Any) -> torch.Tensor:
+        # The function gives a mean; times its samples it is a sum, which adds up over batches of unequal size.
         samples = len(targets)
         mean = torch.as_tensor(function(outputs, targets, **options)).double()
         return torch.stack([mean * samples, torch.full_like(mean, samples)])
@@ -180,6 +182,7 @@ def _f1(sums: Sums) -> float:
     values = []
     for index in range(classes):
         right, named, true = sums[index::classes]
+        # A class that neither outputs nor targets name has no precision and no recall, and is left out of the mean.
         if named + true:
             values.append(2 * right / (named + true))
     return sum(values) / len(values) if values else 0.0

@@ -1,4 +1,4 @@
-"""Parts of a user's data: on the device where they are tensors, else read by workers in a stated order."""
+"""Parts of a user's data: on the device where they are tensors, else read by workers in a fixed order."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,7 @@ class Read:
 
 @dataclass(frozen=True)
 class _Keys:
-    """What a DataLoader asks its workers for: lists of (epoch, position in the dataset)."""
+    """The requests of a DataLoader to its workers: lists of (epoch, position in the dataset)."""
 
     positions: NDArray[np.int64]
     selections: Iterable[Selection]
@@ -107,6 +107,7 @@ class _Seeded(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
+        # Users' transforms draw from torch's, Python's or numpy's global state; all three are put back after.
         value = derive_seed(self.seed, f"sample of epoch {epoch}", index)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(value)
@@ -126,7 +127,7 @@ SomeSamples = Images | Tensors | Read
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run trains on, a fixed sample of that, what is held out, and the test set; the last two may be missing."""
+    """The training samples, a fixed sample of these, those held out and the test set; the last two may be missing."""
 
     training: SomeSamples
     fit: SomeSamples
@@ -137,7 +138,7 @@ class Parts:
 def part_positions(
     data: TaskData, *, validation_fraction: float, train_samples: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in `train` of what is trained on and of what is held out, the latter empty where the user gives it.
+    """Divide `train` into positions to train on and to hold out, none of the latter where validation data is given.
 
     Targets that are few classes are held out stratified; else each sample is as likely as another.
 
@@ -163,10 +164,10 @@ def class_labels(part: Any) -> NDArray[np.int64] | None:
 
 
 def count_samples(part: Any, name: str) -> int:
-    """How many samples a part has.
+    """Count the samples of a part.
 
     Raises:
-        InvalidInput: when that cannot be said.
+        InvalidInput: when it is neither tensors of one length nor a dataset that has one.
     """
     dataset = part.dataset if isinstance(part, DataLoader) else part
     if _is_map_style(dataset):
@@ -183,7 +184,7 @@ def count_samples(part: Any, name: str) -> int:
 def samples_of(
     part: Any, name: str, positions: NDArray[np.int64] | None, *, seed: int, device: torch.device, workers: int
 ) -> Tensors | Read:
-    """A part of the data, or some of its positions, ready to give batches.
+    """Get a part of the data, or some of its positions, ready to give batches.
 
     Args:
         part: as in TaskData.

@@ -20,7 +20,7 @@ def leaves(tree: Any) -> Iterator[torch.Tensor]:
 
 
 def mapped(change: Callable[[torch.Tensor], Any], tree: Any) -> Any:
-    """The tree with every tensor changed; what is no tensor stays as it is.
+    """Change every tensor of a tree; other leaves stay as they are.
 
     Example:
         >>> mapped(len, {"ids": torch.zeros(3, 2), "rest": (torch.ones(3),)})
@@ -36,7 +36,7 @@ def mapped(change: Callable[[torch.Tensor], Any], tree: Any) -> Any:
 
 
 def as_tensors(tree: Any) -> Any:
-    """The tree with every numpy array as a tensor.
+    """Turn every numpy array of a tree into a tensor.
 
     Raises:
         TypeError: when a leaf is neither a tensor nor a numeric array.
@@ -53,7 +53,7 @@ def as_tensors(tree: Any) -> Any:
 
 
 def sample_count(tree: Any) -> int:
-    """How many samples a tree holds.
+    """Count the samples of a tree.
 
     Raises:
         ValueError: when it holds no tensor, or its tensors hold different numbers of samples.

@@ -1,1 +1,1 @@
-"""One run: its steps laid out, the loop, its state on disk."""
+"""The training of one run: its timeline, the loop, its state on disk."""

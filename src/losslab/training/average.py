@@ -46,7 +46,7 @@ class Average:
                 self.tensors[name].copy_(tensor)
 
     def _share(self, step: int, total_steps: int) -> float:
-        """How far the average moves towards the newest weights."""
+        """The fraction of the way that the average moves towards the newest weights."""
         if self.choice.name == "ema":
             # Early on, a plain mean: else the initial weights would count for a long time.
             return max(1 - float(self.choice.options["decay"]), 1 / (self.count + 1))
@@ -57,7 +57,7 @@ class Average:
 
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
-        """Within, the model has the average weights; afterwards its own again, bit for bit."""
+        """Give the model the average weights within the context; afterwards it has its own again, bit for bit."""
         own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         model.load_state_dict(self.tensors)
         try:

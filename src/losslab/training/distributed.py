@@ -16,7 +16,7 @@ from losslab.errors import InvalidInput
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Within, this process is one of those that torchrun started; gives its own device."""
+    """Join the processes that torchrun started within the context, which gives this one's device."""
     if not distributed.is_torchelastic_launched():
         yield device
         return
@@ -48,7 +48,7 @@ def share(count: int) -> range:
 
 
 def replicated(model: nn.Module) -> nn.Module:
-    """The network to train by: its gradients are the mean over the processes', its buffers those of the first."""
+    """Wrap a network for several processes: gradients are the mean over them, buffers those of the first."""
     if processes() == 1:
         return model
     device = next(model.parameters()).device
@@ -56,7 +56,7 @@ def replicated(model: nn.Module) -> nn.Module:
 
 
 def accumulating(network: nn.Module) -> AbstractContextManager[None]:
-    """Within, gradients of a network are added up in each process and not exchanged yet."""
+    """Add up a network's gradients in each process within the context, without exchanging them yet."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 

@@ -33,7 +33,7 @@ class Scores:
 def evaluate(
     model: nn.Module, samples: SomeSamples, loss: Loss, metrics: Mapping[str, Metric], precision: Precision = "fp32"
 ) -> Scores:
-    """Mean loss and metrics in evaluation mode; the mode of every module is left as it was."""
+    """Measure mean loss and metrics in evaluation mode; the mode of every module is restored."""
     # By module: a model's own `train` may keep some in evaluation mode, such as frozen normalisation layers.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -69,7 +69,7 @@ def _batches(samples: SomeSamples) -> Iterator[tuple[Any, torch.device]]:
 
 
 def sums_of(metrics: Mapping[str, Metric], judged: Judged, samples: int | None = None) -> dict[str, torch.Tensor]:
-    """The sums of each metric over what a loss judged, or over its first samples.
+    """Sum each metric over the samples that a loss judged, or over the first of them.
 
     Raises:
         TypeError: when there are metrics, but the loss gave no outputs or targets.
@@ -93,7 +93,7 @@ def sums_of(metrics: Mapping[str, Metric], judged: Judged, samples: int | None =
 def metric_values(
     metrics: Mapping[str, Metric], sums: Mapping[str, Sequence[float]], mean_loss: float
 ) -> dict[str, float]:
-    """The number of each metric."""
+    """The value of each metric."""
     return {name: metric.value(mean_loss if metric.sums is None else sums[name]) for name, metric in metrics.items()}
 
 

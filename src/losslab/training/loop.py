@@ -38,7 +38,7 @@ def train(
     data_workers: int = 0,
     flush_steps: int = 10,
 ) -> Iterator[Record]:
-    """Train a run and yield what happens: a Start, then Steps and Evaluations as they come, then a Final.
+    """Train a run and yield its records: a Start, then Steps and Evaluations as they come, then a Final.
 
     The clock stands still while the caller handles a record and while evaluating. Losses stay on the device until
     ``flush_steps`` of them, or an evaluation, are due.
@@ -85,7 +85,7 @@ class _Session:
     timeline: Timeline
 
     def start(self) -> Start:
-        """What the run works on."""
+        """The first record: sizes of the model and the data."""
         return Start(
             parameters=sum(p.numel() for p in self.state.model.parameters()),
             weights_sha256=weights_sha256(self.state.model),
@@ -96,7 +96,7 @@ class _Session:
         )
 
     def steps(self, device: torch.device, flush_steps: int) -> Iterator[Record]:
-        """Train to the end; records of steps and evaluations as they come."""
+        """Train to the end and yield the records of steps and evaluations as they come."""
         run, state = self.run, self.state
         stepper = self._stepper()
         pending = _Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
@@ -176,7 +176,7 @@ class _Session:
         )
 
     def final(self) -> Final:
-        """The end; the test set is read here and nowhere else."""
+        """The last record; the test set is read here and nowhere else."""
         began = perf_counter()
         state = self.state
         tested = self.parts.test if self.run.test else None
@@ -201,7 +201,7 @@ class _Session:
         return None if samples is None else self._measured(samples)
 
     def _measured(self, samples: SomeSamples) -> Scores:
-        """Of the first process, which is the one that writes them; the others wait at the next step."""
+        """Measure in the first process, which writes the records; the others wait at the next step."""
         if distributed.rank():
             return Scores(0.0, {})
         return evaluate(self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision)
@@ -241,7 +241,7 @@ def _others(
 
 
 def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextManager[None]:
-    """Within, what layers such as dropout draw is a function of seed, step and process."""
+    """Make what layers such as dropout draw within the context a function of seed, step and process."""
     rank = distributed.rank()
     # The first process draws as a single one does, so that records of runs before torchrun stay as they were.
     purpose = f"step of process {rank}" if rank else "step"
@@ -293,7 +293,7 @@ class _Pending:
         self.results.append(result)
 
     def flush(self, state: TrainState, began: _Clock) -> Steps:
-        """One record of all pending steps; reading their results waits for the device, so clocks are read after."""
+        """Record all pending steps; reading their results waits for the device, so clocks are read after."""
         # Each process's loss is multiplied by their number (see Stepper), so that the mean of these is the batch's.
         losses = distributed.total(torch.stack([result.loss for result in self.results]))
         loss = _numbers(losses / distributed.processes())

@@ -1,4 +1,4 @@
-"""What a checkpoint holds of an optimizer: tensors and plain values of each parameter, numbers of each group."""
+"""The state of an optimizer in a checkpoint: tensors and plain values of each parameter, numbers of each group."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -60,7 +60,7 @@ def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, torch.Tensor],
 
 
 def _laid_out(value: Any, parameter: torch.Tensor) -> Any:
-    """State of a parameter's shape in that parameter's layout: fused steps read both in the order of memory."""
+    """Bring state of a parameter's shape into that parameter's layout: fused steps read both in the order of memory."""
     if torch.is_tensor(value) and value.shape == parameter.shape:
         return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     return value

@@ -12,7 +12,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Within, products of matrices and convolutions are taken in 16 bits; weights and sums stay float32."""
+    """Take products of matrices and convolutions in 16 bits within the context; weights and sums stay float32."""
     if precision == "fp32":
         return nullcontext()
     context: AbstractContextManager[None] = torch.autocast(device.type, dtype=DTYPES[precision])

@@ -161,7 +161,7 @@ def usual_layout(model: nn.Module) -> Layout:
 
 
 def memory_format(layout: Layout) -> torch.memory_format:
-    """How images and weights lie in memory."""
+    """torch's memory format of a layout."""
     return torch.channels_last if layout == "channels_last" else torch.contiguous_format
 
 
@@ -172,7 +172,7 @@ def prepare(
     device: torch.device | str = "cpu",
     data_workers: int = 0,
 ) -> Parts:
-    """The samples of a run on the device, or where they are read from; the training part is what Timeline counts.
+    """Bring a run's samples to the device, or open what reads them; Timeline counts the training part.
 
     Args:
         run: what is to be trained.

@@ -101,7 +101,7 @@ class Stepper:
     def _weighted(
         self, parts: Iterable[Part], samples: int
     ) -> Iterator[tuple[Part, float | torch.Tensor, bool, torch.Tensor | None]]:
-        """Each part, the fraction that its mean counts in the step's mean, whether it is the last, and all weight.
+        """Yield each part, the weight of its mean in the step's mean, whether it is the last, and the items of all.
 
         Processes average their gradients, which divides by their number; multiplying by it first makes that average the
         mean over the whole batch.
@@ -150,7 +150,7 @@ class Stepper:
         return norm
 
     def _norm(self) -> torch.Tensor:
-        """The gradient's norm; above `clip_norm` the gradient is scaled down to it."""
+        """Measure the gradient's norm; above `clip_norm`, scale the gradient down to it."""
         weights = list(chain.from_iterable(group["params"] for group in self.optimizer.param_groups))
         gradients = [parameter.grad for parameter in weights if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
@@ -179,7 +179,10 @@ def _added(sums: list[Sums]) -> Sums:
     """The sums of several parts, added up."""
     if len(sums) == 1:
         return sums[0]
-    return {name: torch.stack([part[name] for part in sums]).sum(0) for name in sums[0]}
+    added: Sums = {}
+    for name in sums[0]:
+        added[name] = torch.stack([part[name] for part in sums]).sum(0)
+    return added
 
 
 def _device_of(network: nn.Module) -> torch.device:

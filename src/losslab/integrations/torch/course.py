@@ -65,7 +65,7 @@ def lay_out(
         batch: ``64``, ``"exp_range(16, 256)"``, or a schedule.
         dataset_size: samples of an epoch, or the dataset.
         epochs: length of the training.
-        seed: as in :class:`PolicyBatchSampler`, and so are the others.
+        seed: seed of the order, as in :class:`PolicyBatchSampler`.
         drop_last: leave out batches that are short.
         shuffle: whether each epoch has its own random order.
         rank: which replica this is.

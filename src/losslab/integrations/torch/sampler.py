@@ -109,7 +109,7 @@ class PolicyBatchSampler(BatchSampler):
         return len(self._sizes(self._current)) * shares
 
     def set_epoch(self, epoch: int) -> None:
-        """Have the next iteration be this epoch: from its beginning, or, in the epoch of a state put back, from there.
+        """Make the next iteration this epoch, from its beginning or, where a state of it was restored, from there.
 
         Iterations count epochs by themselves; a loop that calls this every epoch changes nothing.
         """
@@ -123,7 +123,7 @@ class PolicyBatchSampler(BatchSampler):
         self._current = self._next = position
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
-        """What to keep in a checkpoint.
+        """The state to keep in a checkpoint.
 
         Args:
             step: batches that the training loop has used, over all epochs; only the loop knows it, because workers

@@ -10,11 +10,11 @@ from losslab.schedules import Schedule
 
 
 def lr_scheduler(optimizer: Optimizer, schedule: Schedule | Sequence[Schedule]) -> LambdaLR:
-    """A torch scheduler under which the lr is the schedule's; call its ``step()`` every batch.
+    """Make a torch scheduler under which the lr is the schedule's; call its ``step()`` every batch.
 
     Args:
         optimizer: whose learning rates it sets.
-        schedule: of the first parameter group; the others keep the ratio to it that they have now. Or one schedule for
+        schedule: of the first parameter group, to which the other groups keep their present ratio; or a schedule for
             each group.
     Raises:
         ValueError: when a group's lr that is scaled is not positive, or there are not as many schedules as groups.
@@ -27,6 +27,7 @@ def lr_scheduler(optimizer: Optimizer, schedule: Schedule | Sequence[Schedule]) 
         [1.0, 0.1]
     """
     groups = optimizer.param_groups
+    # `initial_lr` where a scheduler was here before: `lr` is then already a multiple of it.
     rates = [float(group.get("initial_lr", group["lr"])) for group in groups]
     if not isinstance(schedule, Sequence):
         if not rates[0] > 0:

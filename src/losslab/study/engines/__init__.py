@@ -29,7 +29,7 @@ LOCAL = Engine("local", local.run_tasks, local.slots)
 
 
 def choose_engine(name: EngineName, address: str | None = None) -> Engine:
-    """The engine of a name, ready for tasks.
+    """Get the engine of a name ready for tasks.
 
     Args:
         name: ``local``, or ``ray`` for a cluster.

@@ -118,5 +118,5 @@ def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> 
 
 
 def _versions() -> tuple[str, ...]:
-    """What two machines must have in common to give the same bits."""
+    """The versions that two machines must share to give the same bits."""
     return source_sha256(), version("torch"), version("numpy")
