@@ -58,7 +58,9 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
 class Normalize:
     def __init__(self, dataset: data.Dataset) -> None:
-        self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+        self.mean, self.std = (
+            torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std)
+        )
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         return image.float().div_(255).sub_(self.mean).div_(self.std)
@@ -109,7 +111,11 @@ def contenders(dataset: data.Dataset, copies: int) -> dict[str, Work]:
     pil = [Image.fromarray(image) for image in repeated.permute(0, 2, 3, 1).numpy()]
     generator, normalise = torch.Generator().manual_seed(0), Normalize(dataset)
     ours = compose(
-        repeat(copies), pad_crop(PADDING), flip(), normalize(tuple(dataset.mean), tuple(dataset.std)), cutout(2 * HALF)
+        repeat(copies),
+        pad_crop(PADDING),
+        flip(),
+        normalize(tuple(dataset.mean), tuple(dataset.std)),
+        cutout(2 * HALF),
     )
     on_tensor = pipeline(crop_tensor, flip_tensor, normalise, cutout_tensor)
     on_pil = pipeline(crop_pil, flip_pil, to_tensor, normalise, cutout_tensor)
@@ -117,7 +123,9 @@ def contenders(dataset: data.Dataset, copies: int) -> dict[str, Work]:
         "losslab": lambda: ours(images, generator),
         "transforms, tensors": lambda: torch.stack([on_tensor(image) for image in repeated]),
         "transforms, PIL": lambda: torch.stack([on_pil(image) for image in pil]),
-        "pared-down loop": lambda: torch.stack([pared_down(image, normalise) for image in repeated]),
+        "pared-down loop": lambda: torch.stack(
+            [pared_down(image, normalise) for image in repeated]
+        ),
     }
     if kornia := kornia_pipeline(dataset):
         floats = repeated.float() / 255
@@ -152,7 +160,9 @@ def main() -> None:
     torch.set_num_threads(1)
     tune_memory()
     dataset = data.load("cifar10")
-    print(f"torch {torch.__version__}, 1 thread, median of {rounds} rounds; ratios round by round")
+    print(
+        f"torch {torch.__version__}, 1 thread, median of {rounds} rounds; ratios round by round"
+    )
     for copies in (1, 4, 10):
         compare(contenders(dataset, copies), copies, rounds)
     if kornia_pipeline(dataset) is None:

@@ -57,11 +57,15 @@ def main() -> None:
         for name, run in contenders.items():
             times[name].append(seconds(run))
     ours = statistics.median(times["losslab"])
-    print(f"VGG19, build and count, median of {REPEATS}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"VGG19, build and count, median of {REPEATS}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     for name, each in times.items():
         middle = statistics.median(each)
         spread = f"{min(each):.3f} to {max(each):.3f} s"
-        print(f"{name:10} {middle:7.3f} s ({spread})  {middle / ours:6.1f} x losslab  {macs[name]:,} reported MACs")
+        print(
+            f"{name:10} {middle:7.3f} s ({spread})  {middle / ours:6.1f} x losslab  {macs[name]:,} reported MACs"
+        )
 
 
 if __name__ == "__main__":

@@ -28,14 +28,21 @@ from torch.utils.flop_counter import FlopCounterMode
 try:
     import transformers
 except ImportError:
-    print("transformers is not installed here; its own environment is set up as this script's first lines say")
+    print(
+        "transformers is not installed here; its own environment is set up as this script's first lines say"
+    )
     sys.exit(0)
 
 from losslab.accounting import Ledger, count
 from losslab.errors import LosslabError
 
 LENGTH = 12
-SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
 EXPERTS: dict[str, Any] = {
     "num_key_value_heads": 2,
     "moe_intermediate_size": 24,
@@ -64,14 +71,21 @@ CASES = {
     "BERT": Case("BertModel", "BertConfig", SMALL),
     "RoBERTa": Case("RobertaForSequenceClassification", "RobertaConfig", SMALL),
     "DistilBERT": Case(
-        "DistilBertModel", "DistilBertConfig", {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+        "DistilBertModel",
+        "DistilBertConfig",
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
     ),
     "ALBERT": Case("AlbertModel", "AlbertConfig", {**SMALL, "embedding_size": 16}),
     "ELECTRA": Case("ElectraModel", "ElectraConfig", {**SMALL, "embedding_size": 16}),
     "DeBERTa-v2": Case(
         "DebertaV2Model",
         "DebertaV2Config",
-        {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8},
+        {
+            **SMALL,
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_buckets": 8,
+        },
     ),
     "BART": Case(
         "BartForConditionalGeneration",
@@ -101,7 +115,9 @@ CASES = {
         },
     ),
     "Longformer": Case(
-        "LongformerModel", "LongformerConfig", {**SMALL, "attention_window": 4, "max_position_embeddings": 64}
+        "LongformerModel",
+        "LongformerConfig",
+        {**SMALL, "attention_window": 4, "max_position_embeddings": 64},
     ),
     "T5": Case(
         "T5ForConditionalGeneration",
@@ -110,10 +126,20 @@ CASES = {
         PAIR,
     ),
     "Llama": Case("LlamaForCausalLM", "LlamaConfig", {**SMALL, "num_key_value_heads": 2}),
-    "Mistral": Case("MistralForCausalLM", "MistralConfig", {**SMALL, "num_key_value_heads": 2, "sliding_window": 8}),
+    "Mistral": Case(
+        "MistralForCausalLM",
+        "MistralConfig",
+        {**SMALL, "num_key_value_heads": 2, "sliding_window": 8},
+    ),
     "Qwen2": Case("Qwen2ForCausalLM", "Qwen2Config", {**SMALL, "num_key_value_heads": 2}),
-    "Mixtral": Case("MixtralForCausalLM", "MixtralConfig", {**SMALL, "num_key_value_heads": 2, "num_local_experts": 4}),
-    "Qwen3-MoE": Case("Qwen3MoeForCausalLM", "Qwen3MoeConfig", {**SMALL, **EXPERTS, "head_dim": 8}),
+    "Mixtral": Case(
+        "MixtralForCausalLM",
+        "MixtralConfig",
+        {**SMALL, "num_key_value_heads": 2, "num_local_experts": 4},
+    ),
+    "Qwen3-MoE": Case(
+        "Qwen3MoeForCausalLM", "Qwen3MoeConfig", {**SMALL, **EXPERTS, "head_dim": 8}
+    ),
     "GPT-2": Case("GPT2LMHeadModel", "GPT2Config", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
     "Whisper": Case(
         "WhisperForConditionalGeneration",
@@ -165,7 +191,11 @@ def built(case: Case, attention: str) -> nn.Module:
     options = dict(case.options)
     if case.model.startswith("Detr"):
         options["backbone_config"] = transformers.ResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", out_features=["stage2"]
+            embedding_size=8,
+            hidden_sizes=[8, 16],
+            depths=[1, 1],
+            layer_type="basic",
+            out_features=["stage2"],
         )
     config = getattr(transformers, case.config)(**options)
     config._attn_implementation = attention
@@ -176,7 +206,9 @@ def built(case: Case, attention: str) -> nn.Module:
 
 
 def real(shape: Any) -> Tensor:
-    sizes, _, kind = shape.partition(":") if isinstance(shape, str) else ("x".join(map(str, shape)), "", "")
+    sizes, _, kind = (
+        shape.partition(":") if isinstance(shape, str) else ("x".join(map(str, shape)), "", "")
+    )
     full = (2, *map(int, sizes.split("x")))
     return torch.ones(full, dtype=torch.int64) if kind else torch.randn(full)
 
@@ -227,12 +259,19 @@ def differences(ledger: Ledger, torchs: int, model: nn.Module) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="MODEL", help=f"of {', '.join(CASES)}; all when none is given")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="MODEL",
+        help=f"of {', '.join(CASES)}; all when none is given",
+    )
     names = parser.parse_args().names or list(CASES)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, batch 2")
-    print("| model | attention | mask | MACs | torch's counter | |\n|---|---|---|---:|---:|---|")
+    print(
+        "| model | attention | mask | MACs | torch's counter | |\n|---|---|---|---:|---:|---|"
+    )
     wrong = 0
     for name in names:
         case = CASES[name]
@@ -242,7 +281,9 @@ def main() -> int:
                 ours, torchs, says = outcome(model, {**case.inputs, **mask})
                 wrong += says != "equal"
                 words = "with" if mask else "without"
-                numbers = " | ".join("-" if number is None else f"{number:,}" for number in (ours, torchs))
+                numbers = " | ".join(
+                    "-" if number is None else f"{number:,}" for number in (ours, torchs)
+                )
                 print(f"| {name} | {attention} | {words} | {numbers} | {says} |", flush=True)
     return bool(wrong)
 

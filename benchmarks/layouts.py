@@ -35,14 +35,28 @@ NETWORKS = (
 
 def network(name: str, shape: tuple[int, int, int]) -> nn.Module:
     """A built-in network for ten classes."""
-    run = make_run({"data": "cifar10", "model": name, "optimizer": "adam", "lr": 1e-3, "batch": 1, "steps": 1})
+    run = make_run(
+        {
+            "data": "cifar10",
+            "model": name,
+            "optimizer": "adam",
+            "lr": 1e-3,
+            "batch": 1,
+            "steps": 1,
+        }
+    )
     return build_model(run.model, input_shape=shape, classes=10)
 
 
-def time_steps(model: nn.Module, shape: tuple[int, int, int], batch: int, layout: torch.memory_format) -> list[float]:
+def time_steps(
+    model: nn.Module, shape: tuple[int, int, int], batch: int, layout: torch.memory_format
+) -> list[float]:
     """Seconds of each step."""
     seconds: list[float] = []
-    images, labels = torch.randn(batch, *shape).contiguous(memory_format=layout), torch.randint(0, 10, (batch,))
+    images, labels = (
+        torch.randn(batch, *shape).contiguous(memory_format=layout),
+        torch.randint(0, 10, (batch,)),
+    )
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     while len(seconds) < 4 or sum(seconds[1:]) < SECONDS:
         began = perf_counter()
@@ -55,7 +69,9 @@ def time_steps(model: nn.Module, shape: tuple[int, int, int], batch: int, layout
 
 def main() -> None:
     tune_memory()
-    print(f"{'network':14} {'batch':>5}  {'layout':22} {'1 thread':>9} {f'{CORES} threads':>10}   first step")
+    print(
+        f"{'network':14} {'batch':>5}  {'layout':22} {'1 thread':>9} {f'{CORES} threads':>10}   first step"
+    )
     for name, shape, batch in NETWORKS:
         usual = usual_layout(network(name, shape))
         for layout in ("channels_last", "contiguous") if usual == "channels_last" else (usual,):

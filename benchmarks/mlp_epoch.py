@@ -40,7 +40,9 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.normalize(self.to_tensor(Image.fromarray(self.images[index]))), self.labels[index]
+        return self.normalize(self.to_tensor(Image.fromarray(self.images[index]))), self.labels[
+            index
+        ]
 
     def to_tensor(self, picture: Image.Image) -> torch.Tensor:
         pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True))
@@ -49,7 +51,9 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.clone()
-        mean, std = (torch.as_tensor(values, dtype=pixels.dtype) for values in (self.mean, self.std))
+        mean, std = (
+            torch.as_tensor(values, dtype=pixels.dtype) for values in (self.mean, self.std)
+        )
         if (std == 0).any():
             raise ValueError("a deviation is zero")
         return pixels.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
@@ -72,10 +76,20 @@ def plain(images: PilImages, steps: int) -> float:
 
 def ours(dataset: data.Dataset, steps: int) -> float:
     """Images a second of a losslab run, by its own clock."""
-    fields = {"data": "cifar10", "model": "mlp", "optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-4}
+    fields = {
+        "data": "cifar10",
+        "model": "mlp",
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "weight_decay": 1e-4,
+    }
     run = make_run({**fields, "batch": BATCH, "steps": steps, "evaluate": "end", "test": False})
     records = train(run, dataset=dataset, state=new_state(run, dataset))
-    return steps * BATCH / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+    return (
+        steps
+        * BATCH
+        / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+    )
 
 
 def main() -> None:
@@ -83,10 +97,16 @@ def main() -> None:
     dataset = data.load("cifar10")
     images = PilImages(dataset)
     pairs = [(ours(dataset, steps), plain(images, steps)) for _ in range(REPEATS)]
-    for name, rates in zip(("losslab", "DataLoader over PIL"), zip(*pairs, strict=True), strict=True):
-        print(f"{name:20} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})")
+    for name, rates in zip(
+        ("losslab", "DataLoader over PIL"), zip(*pairs, strict=True), strict=True
+    ):
+        print(
+            f"{name:20} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})"
+        )
     ratios = [a / b for a, b in pairs]
-    print(f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})"
+    )
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
     )

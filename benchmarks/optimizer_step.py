@@ -47,7 +47,9 @@ def steps_of(name: str) -> dict[str, Callable[[], object]]:
     for method in OPTIMIZERS:
         steps[method] = build_optimizer(choose(method), network(name), weight_decay=1e-4).step
     for method, torchs in BEFORE.items():
-        steps[f"{method}, torch's loop"] = torchs(network(name).parameters(), lr=1e-3, weight_decay=1e-4).step
+        steps[f"{method}, torch's loop"] = torchs(
+            network(name).parameters(), lr=1e-3, weight_decay=1e-4
+        ).step
     for method in IN_BLOCKS:
         optimizer = compiled(build_optimizer(choose(method), network(name), weight_decay=1e-4))
         began = time.perf_counter()

@@ -60,11 +60,19 @@ def bare(batches: list[Batch], steps: int) -> int:
 
 def ours(batches: list[Batch], steps: int) -> int:
     model, optimizer = model_and_optimizer()
-    return len(find_lr(model, batches, optimizer, start=START, end=END, steps=steps, seeds=1).curve.lr)
+    return len(
+        find_lr(model, batches, optimizer, start=START, end=END, steps=steps, seeds=1).curve.lr
+    )
 
 
 def as_run(_batches: list[Batch], steps: int) -> int:
-    fields = {"data": "fashion-mnist", "model": "lenet5", "optimizer": "sgd", "batch": BATCH, "steps": steps}
+    fields = {
+        "data": "fashion-mnist",
+        "model": "lenet5",
+        "optimizer": "sgd",
+        "batch": BATCH,
+        "steps": steps,
+    }
     (run,) = lr_runs(fields, start=START, end=END, seeds=1)
     return len(find_lr_range([train_trace(run, data.load("fashion-mnist"))]).curve.lr)
 
@@ -73,17 +81,23 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
     """A PIL image at a time, made a tensor and normalised."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self.images = [Image.fromarray((image[0] * 128 + 128).byte().numpy()) for image in images]
+        self.images = [
+            Image.fromarray((image[0] * 128 + 128).byte().numpy()) for image in images
+        ]
         self.labels = labels.tolist()
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return torch.from_numpy(np.array(self.images[index])).float()[None] / 128 - 1, self.labels[index]
+        return torch.from_numpy(np.array(self.images[index])).float()[
+            None
+        ] / 128 - 1, self.labels[index]
 
 
-def lr_finder(batches: list[Batch], steps: int, source: Callable[..., Any] = TensorDataset) -> int:
+def lr_finder(
+    batches: list[Batch], steps: int, source: Callable[..., Any] = TensorDataset
+) -> int:
     """pytorch-lr-finder as its README uses it."""
     from torch_lr_finder import LRFinder
 
@@ -102,7 +116,11 @@ def main(steps: int = 500, repeats: int = 5) -> None:
     images = torch.from_numpy(dataset.train_images[: 200 * BATCH].copy()).float() / 128 - 1
     labels = torch.from_numpy(dataset.train_labels[: 200 * BATCH].copy())
     batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
-    ways: dict[str, Callable[[list[Batch], int], Any]] = {"bare loop": bare, "find_lr": ours, "losslab find lr": as_run}
+    ways: dict[str, Callable[[list[Batch], int], Any]] = {
+        "bare loop": bare,
+        "find_lr": ours,
+        "losslab find lr": as_run,
+    }
     try:
         import torch_lr_finder  # noqa: F401
 
@@ -124,7 +142,9 @@ def main(steps: int = 500, repeats: int = 5) -> None:
             f"{own} {median(a / b for a, b in zip(seconds[own], taken, strict=True)):.2f}"
             for own in ("find_lr", "losslab find lr")
         ]
-        print(f"{name:24} {median(taken):6.2f} s ({min(taken):.2f} to {max(taken):.2f}); of it: {', '.join(ratios)}")
+        print(
+            f"{name:24} {median(taken):6.2f} s ({min(taken):.2f} to {max(taken):.2f}); of it: {', '.join(ratios)}"
+        )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ UNTIL = "async () => { while (!(%s)) await new Promise(requestAnimationFrame); }
 def write(folder: str) -> tuple[float, Path]:
     """Seconds of `losslab report`, its imports included, and the page."""
     began = perf_counter()
-    subprocess.run([sys.executable, "-m", "losslab", "report", folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "losslab", "report", folder],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return perf_counter() - began, Path(folder).resolve() / "report.html"
 
 
@@ -35,7 +39,9 @@ def main() -> None:
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     times: dict[str, list[float]] = {"loaded": [], "shown": [], "printed": []}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
         for _ in range(repeats):
             page = browser.new_page()
             began = perf_counter()
@@ -43,12 +49,16 @@ def main() -> None:
             times["loaded"].append(perf_counter() - began)
             page.evaluate(UNTIL % SHOWN)
             times["shown"].append(perf_counter() - began)
-            page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # draws what is missing before it returns
+            page.evaluate(
+                "window.dispatchEvent(new Event('beforeprint'))"
+            )  # draws what is missing before it returns
             times["printed"].append(perf_counter() - began)
             page.close()
         browser.close()
     for name, each in times.items():
-        print(f"{name}: median {median(each):.2f} s of {repeats} (from {min(each):.2f} to {max(each):.2f})")
+        print(
+            f"{name}: median {median(each):.2f} s of {repeats} (from {min(each):.2f} to {max(each):.2f})"
+        )
 
 
 if __name__ == "__main__":

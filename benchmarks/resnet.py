@@ -34,7 +34,9 @@ class Transformed(Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, dataset: data.Dataset) -> None:
         self.images = torch.from_numpy(dataset.train_images)
         self.labels = dataset.train_labels.tolist()
-        self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+        self.mean, self.std = (
+            torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std)
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,20 +45,41 @@ class Transformed(Dataset[tuple[torch.Tensor, int]]):
         top, left, row, column = (random.randrange(bound) for bound in (9, 9, 32, 32))
         crop = F.pad(self.images[index], [4] * 4)[:, top : top + 32, left : left + 32]
         pixels = (crop.flip(2) if random.random() < 0.5 else crop).float().div_(255)
-        pixels.sub_(self.mean).div_(self.std)[:, max(0, row - 8) : row + 8, max(0, column - 8) : column + 8] = 0
+        pixels.sub_(self.mean).div_(self.std)[
+            :, max(0, row - 8) : row + 8, max(0, column - 8) : column + 8
+        ] = 0
         return pixels, self.labels[index]
 
 
 def make(model: str, steps: int) -> Run:
     augment = ["pad_crop(padding=4)", "flip", "cutout(size=16)"]
-    fields = {"data": "cifar10", "model": model, "optimizer": "sgd(momentum=0.9)", "lr": LR, "weight_decay": DECAY}
-    return make_run({**fields, "batch": BATCH, "augment": augment, "steps": steps, "evaluate": "end", "test": False})
+    fields = {
+        "data": "cifar10",
+        "model": model,
+        "optimizer": "sgd(momentum=0.9)",
+        "lr": LR,
+        "weight_decay": DECAY,
+    }
+    return make_run(
+        {
+            **fields,
+            "batch": BATCH,
+            "augment": augment,
+            "steps": steps,
+            "evaluate": "end",
+            "test": False,
+        }
+    )
 
 
 def ours(run: Run, dataset: data.Dataset) -> float:
     """Images a second of a losslab run, by its own clock."""
     records = train(run, dataset=dataset, state=new_state(run, dataset))
-    return BATCH * (run.steps or 0) / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+    return (
+        BATCH
+        * (run.steps or 0)
+        / [record for record in records if isinstance(record, Steps)][-1].train_seconds
+    )
 
 
 def plain(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, int]], steps: int) -> float:
@@ -93,10 +116,16 @@ def main() -> None:
     loader = DataLoader(Transformed(dataset), batch_size=BATCH, shuffle=True)
     model = build_model(run.model, input_shape=(3, 32, 32), classes=10)
     pairs = [(ours(run, dataset), plain(model, loader, steps)) for _ in range(REPEATS)]
-    for name, rates in zip(("losslab", "plain loop, DataLoader"), zip(*pairs, strict=True), strict=True):
-        print(f"{name:24} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})")
+    for name, rates in zip(
+        ("losslab", "plain loop, DataLoader"), zip(*pairs, strict=True), strict=True
+    ):
+        print(
+            f"{name:24} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})"
+        )
     ratios = [a / b for a, b in pairs]
-    print(f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})"
+    )
     share = augmenting(run, dataset, model) * median(rate for rate, _ in pairs) / BATCH
     print(f"augmenting takes {share:.2%} of losslab's step")
     print(

@@ -37,7 +37,10 @@ def study(name: str, seeds: int, **fields: Any) -> Plan:
     grid = fields.pop("grid")
     stage = {"name": "only", "seeds": seeds, "base": BASE | fields, "grid": [grid]}
     made = Study.model_validate({"name": name, "title": name, "stages": [stage]})
-    costs = {kind_of_run(run): Cost(((64, 1e-3),), 1e-5, 0.1, 10**8) for run in expand(made.stages[0])}
+    costs = {
+        kind_of_run(run): Cost(((64, 1e-3),), 1e-5, 0.1, 10**8)
+        for run in expand(made.stages[0])
+    }
     return plan_at(made, FULL, costs, WORKERS, 1)
 
 
@@ -53,16 +56,26 @@ def overheads(engine: Engine) -> None:
     tasks = [Task(str(place), "builtins:range", (1,)) for place in range(TASKS)]
     for event in engine.run_tasks(tasks, workers=WORKERS, threads=1):
         ends += [perf_counter()] if isinstance(event, Ended) else []
-    print(f"{engine.name:6} {(TASKS - WORKERS) / (ends[-1] - ends[WORKERS - 1]):8.0f} empty tasks/s")
+    print(
+        f"{engine.name:6} {(TASKS - WORKERS) / (ends[-1] - ends[WORKERS - 1]):8.0f} empty tasks/s"
+    )
     tiny = study("tiny", TINY_RUNS, steps=1, test=False, grid={"optimizer": "adam", "lr": 1e-3})
     with TemporaryDirectory() as folder:
         store = StudyFolder(Path(folder))
         store.prepare()
-        ends = [perf_counter() for event in execute(tiny, store, {}, engine) if isinstance(event, RunEnded)]
+        ends = [
+            perf_counter()
+            for event in execute(tiny, store, {}, engine)
+            if isinstance(event, RunEnded)
+        ]
         finals = [result.final for result in read_results(store).stages["only"]][WORKERS:]
-    worked = sum(final.train_seconds + final.eval_seconds for final in finals if final) / WORKERS
+    worked = (
+        sum(final.train_seconds + final.eval_seconds for final in finals if final) / WORKERS
+    )
     beyond = (ends[-1] - ends[WORKERS - 1] - worked) / len(finals)
-    print(f"{engine.name:6} {beyond * WORKERS:8.3f} s of a worker for a run beyond its training and evaluation")
+    print(
+        f"{engine.name:6} {beyond * WORKERS:8.3f} s of a worker for a run beyond its training and evaluation"
+    )
 
 
 def fill(store: StudyFolder, plan: Plan) -> None:
@@ -89,8 +102,12 @@ def large(runs: int) -> None:
         print(f"{seconds_of(lambda: fill(store, plan)):8.1f} s to write the run folders")
         files = [path for path in (store.path / "runs").rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        print(f"{len(files) / runs:8.1f} files and {size / runs:,.0f} bytes a run, checkpoints aside")
-        print(f"{seconds_of(lambda: list(execute(plan, store, {}))):8.1f} s to find that nothing is left to do")
+        print(
+            f"{len(files) / runs:8.1f} files and {size / runs:,.0f} bytes a run, checkpoints aside"
+        )
+        print(
+            f"{seconds_of(lambda: list(execute(plan, store, {}))):8.1f} s to find that nothing is left to do"
+        )
         print(f"{(store.path / 'study.json').stat().st_size:8,} bytes of study.json")
         print(f"{seconds_of(lambda: read_results(store)):8.1f} s to read the results")
         print(f"{seconds_of(lambda: report(store.path)):8.1f} s to write the report")

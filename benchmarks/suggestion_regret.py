@@ -84,22 +84,33 @@ def validation_loss(optimizer: str, lr: float, images: int) -> float:
 
 def suggestions(traces: Sequence[Trace]) -> dict[str, list[float]]:
     """What every rule suggests for each seed."""
-    ours = {rule: [seed.suggestion for seed in find_lr_range(traces, rule=rule).seeds if seed] for rule in RULES}
+    ours = {
+        rule: [seed.suggestion for seed in find_lr_range(traces, rule=rule).seeds if seed]
+        for rule in RULES
+    }
     finite = [trace for trace in traces if np.isfinite(trace.loss).all()]
     return ours | {name: [rule(trace) for trace in finite] for name, rule in PEERS.items()}
 
 
-def print_regrets(rates: Sequence[float], grids: dict[str, list[float]], ramps: dict[str, list[Trace]]) -> None:
+def print_regrets(
+    rates: Sequence[float], grids: dict[str, list[float]], ramps: dict[str, list[Trace]]
+) -> None:
     """A row for each rule: median and worst regret over the optimizers, median and worst spread."""
     suggested = {optimizer: suggestions(traces) for optimizer, traces in ramps.items()}
-    print(f"{'rule':18} {'regret: median':>15} {'worst':>6} {'spread: median':>15} {'worst':>6}")
+    print(
+        f"{'rule':18} {'regret: median':>15} {'worst':>6} {'spread: median':>15} {'worst':>6}"
+    )
     for rule in (*RULES, *PEERS):
         regrets, spreads = [], []
         for optimizer, losses in grids.items():
             lrs = np.log10(suggested[optimizer][rule])
-            regrets.append(float(np.interp(np.median(lrs), np.log10(rates), losses)) - min(losses))
+            regrets.append(
+                float(np.interp(np.median(lrs), np.log10(rates), losses)) - min(losses)
+            )
             spreads.append(float(np.ptp(lrs)))
-        print(f"{rule:18} {median(regrets):15.3f} {max(regrets):6.3f} {median(spreads):15.2f} {max(spreads):6.2f}")
+        print(
+            f"{rule:18} {median(regrets):15.3f} {max(regrets):6.3f} {median(spreads):15.2f} {max(spreads):6.2f}"
+        )
 
 
 def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
@@ -108,7 +119,9 @@ def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
     grids = {name: [validation_loss(name, lr, images) for lr in rates] for name in OPTIMIZERS}
     ramps = {}
     for name in OPTIMIZERS:
-        runs = lr_runs({**FIELDS, "optimizer": name, "steps": STEPS}, start=1e-9, end=10.0, seeds=seeds)
+        runs = lr_runs(
+            {**FIELDS, "optimizer": name, "steps": STEPS}, start=1e-9, end=10.0, seeds=seeds
+        )
         ramps[name] = [train_trace(run, data.load("fashion-mnist")) for run in runs]
     print_regrets(rates, grids, ramps)
 

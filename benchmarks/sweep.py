@@ -31,7 +31,13 @@ Times = tuple[float, float]
 def spec(lr: float, steps: int) -> Any:
     from losslab.spec import make_run
 
-    fields = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam", "batch": 64, "test": False}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "lenet5",
+        "optimizer": "adam",
+        "batch": 64,
+        "test": False,
+    }
     return make_run({**fields, "lr": lr, "steps": steps, "evaluate": "end"})
 
 
@@ -63,7 +69,10 @@ def losslab(lrs: list[float], steps: int) -> list[Times]:
     from losslab.study.engines.local import Task, Yielded, run_tasks
 
     with tempfile.TemporaryDirectory() as folder:
-        tasks = [Task(str(lr), "sweep:recorded_run", (lr, steps, Path(folder) / str(lr))) for lr in lrs]
+        tasks = [
+            Task(str(lr), "sweep:recorded_run", (lr, steps, Path(folder) / str(lr)))
+            for lr in lrs
+        ]
         events = run_tasks(tasks, workers=WORKERS, threads=1)
         return [event.value for event in events if isinstance(event, Yielded)]
 
@@ -77,8 +86,16 @@ def ray_tune(lrs: list[float], steps: int) -> list[Times]:
         tune.report({"began": began, "ended": ended})
 
     if not ray.is_initialized():
-        os.environ |= {"RAY_worker_niceness": "0", "RAY_AIR_NEW_OUTPUT": "0"}  # the same priority for all; quiet
-        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        os.environ |= {
+            "RAY_worker_niceness": "0",
+            "RAY_AIR_NEW_OUTPUT": "0",
+        }  # the same priority for all; quiet
+        ray.init(
+            num_cpus=WORKERS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+        )
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(trial, {"cpu": 1}),
@@ -150,11 +167,17 @@ def main() -> None:
         ratios, totals, means = zip(*rows, strict=True)
         against = median(total / our for total, our in zip(totals, ours, strict=True))
         spread = f"{median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
-        print(f"{name:15} sweep / (sum of runs / {WORKERS}): {spread}   a run: {median(means):.2f} s")
-        print(f"{'':15} in all, start-up too: {median(totals):.1f} s, {against:.2f} times losslab's")
+        print(
+            f"{name:15} sweep / (sum of runs / {WORKERS}): {spread}   a run: {median(means):.2f} s"
+        )
+        print(
+            f"{'':15} in all, start-up too: {median(totals):.1f} s, {against:.2f} times losslab's"
+        )
     import torch
 
-    print(f"torch {torch.__version__}, {runs} runs of {steps} steps, {WORKERS} workers of 1 thread, {REPEATS} repeats")
+    print(
+        f"torch {torch.__version__}, {runs} runs of {steps} steps, {WORKERS} workers of 1 thread, {REPEATS} repeats"
+    )
 
 
 if __name__ == "__main__":

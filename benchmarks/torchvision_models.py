@@ -16,7 +16,9 @@ import warnings
 try:
     from torchvision import models
 except ImportError:
-    print("torchvision is not installed here; its own environment is set up as this script's first lines say")
+    print(
+        "torchvision is not installed here; its own environment is set up as this script's first lines say"
+    )
     sys.exit(0)
 
 from losslab.accounting import Ledger, count
@@ -46,7 +48,11 @@ def faults(name: str) -> list[str]:
 
 
 def parameters(name: str, ledger: Ledger) -> int:
-    left_out = [row for row in ledger.rows if row.status == "not run"] if name in WITHOUT_AUXILIARY else []
+    left_out = (
+        [row for row in ledger.rows if row.status == "not run"]
+        if name in WITHOUT_AUXILIARY
+        else []
+    )
     return ledger.parameters - sum(int(row.parameters) for row in left_out)
 
 

@@ -22,7 +22,9 @@ python_use_unqualified_type_names = True
 def _append_help(_app, page: str, text: list[str]) -> None:
     """The program's own help, at the end of the page on the command line."""
     if page == "command-line":
-        _, _, help_of_commands = command_line.generate_docs(usage_name="losslab").partition("## Table of Contents")
+        _, _, help_of_commands = command_line.generate_docs(usage_name="losslab").partition(
+            "## Table of Contents"
+        )
         text[0] += help_of_commands
 
 

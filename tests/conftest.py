@@ -11,8 +11,12 @@ import pytest
 from fault_rows import ROWS
 from hypothesis import settings
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell begins what it runs in the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the programs that tests start are to know Ctrl-C
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell begins what it runs in the background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # the programs that tests start are to know Ctrl-C
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist already uses every core
 # A busy machine is no fault, and the same commit gets the same verdict everywhere.
 settings.register_profile("losslab", deadline=None, derandomize=True)
@@ -20,7 +24,11 @@ settings.load_profile("losslab")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full-faults", action="store_true", help="full counts of the fault rows, and their table")
+    parser.addoption(
+        "--full-faults",
+        action="store_true",
+        help="full counts of the fault rows, and their table",
+    )
 
 
 @pytest.fixture
@@ -41,7 +49,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("full_faults") and not all(passed for *_, passed in _table(session.config)):
+    if session.config.getoption("full_faults") and not all(
+        passed for *_, passed in _table(session.config)
+    ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -50,7 +60,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("faults")
         for number, fault, wanted, measured, passed in _table(config):
             terminalreporter.write_line(f"{number:>2}  {'pass' if passed else 'FAIL'}  {fault}")
-            terminalreporter.write_line(f"          wanted: {wanted}\n          measured: {measured}")
+            terminalreporter.write_line(
+                f"          wanted: {wanted}\n          measured: {measured}"
+            )
 
 
 def _table(config: pytest.Config) -> Iterator[tuple[int, str, str, str, bool]]:
@@ -66,5 +78,13 @@ def _table(config: pytest.Config) -> Iterator[tuple[int, str, str, str, bool]]:
                     figures[row] += [value for key, value in properties if key == "measured"]
     for number, (fault, wanted) in ROWS.items():
         good = outcomes[number].count("passed")
-        counted = f"{good} of {len(outcomes[number])} tests passed" if outcomes[number] else "not run"
-        yield number, fault, wanted, "; ".join([*figures[number], counted]), 0 < good == len(outcomes[number])
+        counted = (
+            f"{good} of {len(outcomes[number])} tests passed" if outcomes[number] else "not run"
+        )
+        yield (
+            number,
+            fault,
+            wanted,
+            "; ".join([*figures[number], counted]),
+            0 < good == len(outcomes[number]),
+        )

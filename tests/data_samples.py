@@ -37,7 +37,9 @@ GZIPPED = {f"{name}.gz": gzip.compress(content) for name, content in FILES.items
 
 def tiny_entry(*urls: str, npm: str = "", debian: str = "") -> Entry:
     """Fashion-MNIST's entry, cut down to the tiny files and to the given places."""
-    files = tuple(File(name, len(content), md5(content).hexdigest()) for name, content in FILES.items())
+    files = tuple(
+        File(name, len(content), md5(content).hexdigest()) for name, content in FILES.items()
+    )
     parts = {"train_files": files[:2], "test_files": files[2:]}
     return replace(CATALOG["fashion-mnist"], **parts, urls=urls, npm=npm, debian=debian)
 
@@ -65,7 +67,9 @@ def whole(request: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 @contextmanager
-def host(contents: Mapping[str, bytes], answer: Answer = whole) -> Iterator[tuple[list[str], list[str]]]:
+def host(
+    contents: Mapping[str, bytes], answer: Answer = whole
+) -> Iterator[tuple[list[str], list[str]]]:
     """A host on this machine: the addresses of its files, and the list of requests that it gets."""
     requests: list[str] = []
 
@@ -81,7 +85,10 @@ def host(contents: Mapping[str, bytes], answer: Answer = whole) -> Iterator[tupl
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield [f"http://127.0.0.1:{server.server_port}/{name}" for name in contents], requests
+            yield (
+                [f"http://127.0.0.1:{server.server_port}/{name}" for name in contents],
+                requests,
+            )
         finally:
             server.shutdown()
             thread.join()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Block:
     def commands(self) -> list[list[str]]:
         """The words of each command."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+        return [
+            words for words in (shlex.split(line, comments=True) for line in lines) if words
+        ]
 
 
 def blocks(page: Path) -> list[Block]:

@@ -21,16 +21,37 @@ SMALL = Scale(length=0.03, images=2000)
 def synthetic(run: Run) -> list[Record]:
     """Records of a run whose validation error falls faster and whose epochs take longer with more copies."""
     epochs, images = int(run.epochs or 0), run.data.train_images or 45_000
-    steps, seconds, floor = -(-images // 64), run.repeats * 10.0, 0.05 if run.augment[-1].name == "cutout" else 0.08
+    steps, seconds, floor = (
+        -(-images // 64),
+        run.repeats * 10.0,
+        0.05 if run.augment[-1].name == "cutout" else 0.08,
+    )
     rows: list[Record] = [Start(661_338, "0" * 64, images, 5_000, 10_000, steps * epochs)]
     error = 0.9
     for epoch in range(1, epochs + 1):
         error = floor + 0.85 * exp(-0.02 * epoch * (1 + run.repeats / 8)) + 0.001 * run.seed
         times = (seconds * epoch, 1.0 * epoch)
         rows.append(
-            Evaluation(steps * epoch, epoch, images * epoch, error, 0.5, 0.0, error, 0.5, error, 1 - error, *times)
+            Evaluation(
+                steps * epoch,
+                epoch,
+                images * epoch,
+                error,
+                0.5,
+                0.0,
+                error,
+                0.5,
+                error,
+                1 - error,
+                *times,
+            )
         )
-    return [*rows, Final(steps * epochs, "1" * 64, error, 1 - error - 0.01, seconds * epochs, 1.0 * epochs)]
+    return [
+        *rows,
+        Final(
+            steps * epochs, "1" * 64, error, 1 - error - 0.01, seconds * epochs, 1.0 * epochs
+        ),
+    ]
 
 
 def part_four(
@@ -53,8 +74,15 @@ def part_four(
         for run in runs:
             if not skip(run):
                 write_run(folder, run, change(run, synthetic(run)))
-    facts: dict[str, Any] = {"study": {"name": STUDY.name, "title": STUDY.title}, "stages": stages, "workers": 2}
-    facts |= {"command": "losslab study run batch-augmentation --budget 15m", "ended": "2026-01-02T03:11:40+00:00"}
+    facts: dict[str, Any] = {
+        "study": {"name": STUDY.name, "title": STUDY.title},
+        "stages": stages,
+        "workers": 2,
+    }
+    facts |= {
+        "command": "losslab study run batch-augmentation --budget 15m",
+        "ended": "2026-01-02T03:11:40+00:00",
+    }
     folder.write_plan(facts | plan)
     return folder
 

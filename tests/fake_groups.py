@@ -9,12 +9,16 @@ from losslab.study.results import RunResult, StudyResults
 
 def plain(results: StudyResults) -> Groups:
     """Optimizer -> its runs without dropout."""
-    return group_runs(where(results.stages["compare"], "model.hidden_dropout", 0.0), ["optimizer.name"])
+    return group_runs(
+        where(results.stages["compare"], "model.hidden_dropout", 0.0), ["optimizer.name"]
+    )
 
 
 def dropped(results: StudyResults) -> Groups:
     """Optimizer -> its runs with dropout."""
-    return group_runs(where(results.stages["compare"], "model.hidden_dropout", 0.5), ["optimizer.name"])
+    return group_runs(
+        where(results.stages["compare"], "model.hidden_dropout", 0.5), ["optimizer.name"]
+    )
 
 
 def ended(result: RunResult, status: str, message: str) -> RunResult:

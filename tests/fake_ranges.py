@@ -42,7 +42,18 @@ def evaluation(epoch: int, accuracy: float) -> Evaluation:
     """The end of an epoch."""
     loss = 0.4 + exp(-epoch)
     return Evaluation(
-        50 * epoch, epoch, 54_000 * epoch, loss, 0.8, 0.0, loss, 0.8, loss + 0.1, accuracy, 9.0 * epoch, 1
+        50 * epoch,
+        epoch,
+        54_000 * epoch,
+        loss,
+        0.8,
+        0.0,
+        loss,
+        0.8,
+        loss + 0.1,
+        accuracy,
+        9.0 * epoch,
+        1,
     )
 
 
@@ -52,17 +63,34 @@ def synthetic(run: Run) -> list[Record]:
     size = run.batch if isinstance(run.batch, int) else 64
     if isinstance(run.lr, Choice) and run.lr.name == "exponential_ramp":
         lrs = [10 ** (-9 + 10 * place / (STEPS - 1)) for place in range(STEPS)]
-        return [start, steps(lrs, [64] * STEPS, [lr_loss(lr) for lr in lrs]), evaluation(1, 0.1)]
+        return [
+            start,
+            steps(lrs, [64] * STEPS, [lr_loss(lr) for lr in lrs]),
+            evaluation(1, 0.1),
+        ]
     if run.evaluate == "end":
         lr = float(str(run.lr))
         end = batch_loss(size) if run.steps else lr_loss(lr)
-        return [start, steps([lr] * STEPS, [size] * STEPS, [end + 0.01 * run.seed] * STEPS), evaluation(1, 0.5)]
+        return [
+            start,
+            steps([lr] * STEPS, [size] * STEPS, [end + 0.01 * run.seed] * STEPS),
+            evaluation(1, 0.5),
+        ]
     best = 0.91 if isinstance(run.lr, Choice) else 0.88 if run.lr == 0.03 else 0.84
     accuracies = [best - 0.05, best + 0.001 * run.seed]
-    sizes = [1024 - 2 * place for place in range(STEPS)] if isinstance(run.batch, Choice) else [size] * STEPS
+    sizes = (
+        [1024 - 2 * place for place in range(STEPS)]
+        if isinstance(run.batch, Choice)
+        else [size] * STEPS
+    )
     course = steps([1e-3] * STEPS, sizes, [0.5] * STEPS)
     final = Final(100, "1" * 64, 0.4, accuracies[-1] - 0.01, 18.0, 2.0)
-    return [start, course, *(evaluation(epoch, each) for epoch, each in enumerate(accuracies, 1)), final]
+    return [
+        start,
+        course,
+        *(evaluation(epoch, each) for epoch, each in enumerate(accuracies, 1)),
+        final,
+    ]
 
 
 def part_two(

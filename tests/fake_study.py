@@ -11,7 +11,13 @@ from losslab.spec import Run, Stage, Study
 from losslab.study.stages import expand, load_study
 from losslab.study.store import StudyFolder
 
-SPEED = {"adagrad": 0.10, "rmsprop": 0.16, "rmsprop-nesterov": 0.20, "adadelta": 0.13, "adam": 0.24}
+SPEED = {
+    "adagrad": 0.10,
+    "rmsprop": 0.16,
+    "rmsprop-nesterov": 0.20,
+    "adadelta": 0.13,
+    "adam": 0.24,
+}
 """How fast the synthetic loss of a method falls."""
 ENVIRONMENT = {
     "losslab": "0.1.0", "torch": "2.9.0", "python": "3.11.2", "platform": "Linux", "processor": "Test CPU",
@@ -52,7 +58,16 @@ def synthetic(run: Run, epochs: int) -> list[Record]:
             )
         )
     accuracy = 0.48 + 0.2 * speed + (0.03 if dropout else 0.0)
-    rows.append(Final(352 * epochs, "1" * 64, 1.4, accuracy if run.test else None, seconds * epochs, float(epochs)))
+    rows.append(
+        Final(
+            352 * epochs,
+            "1" * 64,
+            1.4,
+            accuracy if run.test else None,
+            seconds * epochs,
+            float(epochs),
+        )
+    )
     return rows
 
 
@@ -60,7 +75,9 @@ def middle_lrs(study: Study) -> dict[str, float]:
     """Method -> the middle one of its candidates, which the synthetic records make its best."""
     best: dict[str, float] = {}
     for grid in study.stages[0].grid:
-        names = grid["optimizer"] if isinstance(grid["optimizer"], list) else [grid["optimizer"]]
+        names = (
+            grid["optimizer"] if isinstance(grid["optimizer"], list) else [grid["optimizer"]]
+        )
         best |= dict.fromkeys(names, sorted(grid["lr"])[len(grid["lr"]) // 2])
     return best
 
@@ -76,7 +93,11 @@ def distance(run: Run) -> float:
 
 
 def write_run(
-    folder: StudyFolder, run: Run, records: Sequence[Record], status: str = "done", message: str = ""
+    folder: StudyFolder,
+    run: Run,
+    records: Sequence[Record],
+    status: str = "done",
+    message: str = "",
 ) -> None:
     """One run folder."""
     place = folder.run_folder(run.id)
@@ -96,7 +117,12 @@ def stage_facts(stage: Stage, runs: Sequence[Run], epochs: int) -> dict[str, Any
         "group": list(stage.group),
         "runs": [run.id for run in runs],
         "asked": {"epochs": stage.base.get("epochs"), "steps": None, "seeds": stage.seeds},
-        "planned": {"epochs": epochs, "steps": None, "seeds": len({run.seed for run in runs}), "train_images": 45_000},
+        "planned": {
+            "epochs": epochs,
+            "steps": None,
+            "seeds": len({run.seed for run in runs}),
+            "train_images": 45_000,
+        },
     }
 
 
@@ -151,6 +177,9 @@ def with_loss(loss: float) -> Change:
     """Records whose training losses are all this one."""
 
     def change(_run: Run, records: list[Record]) -> list[Record]:
-        return [replace(each, train_loss=loss) if isinstance(each, Evaluation) else each for each in records]
+        return [
+            replace(each, train_loss=loss) if isinstance(each, Evaluation) else each
+            for each in records
+        ]
 
     return change

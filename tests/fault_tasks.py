@@ -23,8 +23,15 @@ STEPS = 52
 
 def spec(optimizer: str = "adam") -> Run:
     """A run with batch norm, dropout and augmentation, so that all that is random takes part."""
-    fields = {"data": "samples:tiny_data", "model": "samples:conv_net", "optimizer": optimizer, "lr": 0.01}
-    return make_run({**fields, "batch": 16, "steps": STEPS, "weight_decay": 0.01, "augment": ["flip"]})
+    fields = {
+        "data": "samples:tiny_data",
+        "model": "samples:conv_net",
+        "optimizer": optimizer,
+        "lr": 0.01,
+    }
+    return make_run(
+        {**fields, "batch": 16, "steps": STEPS, "weight_decay": 0.01, "augment": ["flip"]}
+    )
 
 
 def save_and_die(folder: Path, boundary: int) -> None:

@@ -19,9 +19,24 @@ from safetensors import safe_open
 
 from losslab.spec import Run
 
-CONTEXT = get_context("forkserver")  # a child has torch from the start, and no thread of the test's process
-CONTEXT.set_forkserver_preload(["torch._dynamo", "pydantic", "safetensors.torch", "cyclopts", "rich.console", "psutil"])
-CHANGES = {"open", "write", "flush", "fsync", "mkdir", "rename", "replace", "rmdir", "unlink", "ftruncate"}
+CONTEXT = get_context(
+    "forkserver"
+)  # a child has torch from the start, and no thread of the test's process
+CONTEXT.set_forkserver_preload(
+    ["torch._dynamo", "pydantic", "safetensors.torch", "cyclopts", "rich.console", "psutil"]
+)
+CHANGES = {
+    "open",
+    "write",
+    "flush",
+    "fsync",
+    "mkdir",
+    "rename",
+    "replace",
+    "rmdir",
+    "unlink",
+    "ftruncate",
+}
 """Calls into the system that change files, by the names of the C functions that make them."""
 Prepare = tuple[Callable[..., object], tuple[Any, ...]]
 
@@ -57,7 +72,11 @@ def before_change(number: int, act: Callable[[], object]) -> Iterator[None]:
 
 
 def _is_system(function: BuiltinMethodType) -> bool:
-    return function.__self__ in (posix, io) or isinstance(function.__self__, io.IOBase) or function is io.open
+    return (
+        function.__self__ in (posix, io)
+        or isinstance(function.__self__, io.IOBase)
+        or function is io.open
+    )
 
 
 def die() -> None:
@@ -87,7 +106,11 @@ def train_in(run: Run, folder: Path, die_at: int | None = None, after: bool = Fa
             if left < 0:
                 die()
 
-    hook = optimizer.register_optimizer_step_post_hook if after else optimizer.register_optimizer_step_pre_hook
+    hook = (
+        optimizer.register_optimizer_step_post_hook
+        if after
+        else optimizer.register_optimizer_step_pre_hook
+    )
     hook(count)
     checkpoint_often()
     for _ in run_in_folder(run, RunFolder(folder)):
@@ -134,4 +157,6 @@ def left_behind(folder: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     with safe_open(newest / "state.safetensors", "np") as file:
         tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
     times = ("train_seconds", "train_processor_seconds", "eval_seconds")
-    return [{key: value for key, value in row.items() if key not in times} for row in rows], tensors
+    return [
+        {key: value for key, value in row.items() if key not in times} for row in rows
+    ], tensors

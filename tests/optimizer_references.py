@@ -12,7 +12,9 @@ Array = np.ndarray
 Gradient = Callable[[Array, int], Array]
 
 
-def adagrad(grad: Gradient, w: Array, lr: float, wd: float, *, eps=1e-10, initial_accumulator_value=0.0):
+def adagrad(
+    grad: Gradient, w: Array, lr: float, wd: float, *, eps=1e-10, initial_accumulator_value=0.0
+):
     total = np.full_like(w, initial_accumulator_value)
     for t in range(1, 10**9):
         g = grad(w, t) + wd * w
@@ -21,7 +23,17 @@ def adagrad(grad: Gradient, w: Array, lr: float, wd: float, *, eps=1e-10, initia
         yield w
 
 
-def rmsprop(grad: Gradient, w: Array, lr: float, wd: float, *, rho=0.99, eps=1e-8, momentum=0.0, centered=False):
+def rmsprop(
+    grad: Gradient,
+    w: Array,
+    lr: float,
+    wd: float,
+    *,
+    rho=0.99,
+    eps=1e-8,
+    momentum=0.0,
+    centered=False,
+):
     """With momentum, a heavy ball of quotients; centred, a moving variance about the moving mean in place of v."""
     v, mean, ball = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
@@ -63,7 +75,16 @@ def adadelta(grad: Gradient, w: Array, lr: float, wd: float, *, rho=0.9, eps=1e-
         yield w
 
 
-def adam(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+def adam(
+    grad: Gradient,
+    w: Array,
+    lr: float,
+    wd: float,
+    *,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    amsgrad=False,
+):
     m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
         g = grad(w, t) + wd * w
@@ -75,7 +96,16 @@ def adam(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), 
         yield w
 
 
-def adamw(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+def adamw(
+    grad: Gradient,
+    w: Array,
+    lr: float,
+    wd: float,
+    *,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    amsgrad=False,
+):
     m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 10**9):
         g = grad(w, t)
@@ -87,7 +117,16 @@ def adamw(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999),
         yield w
 
 
-def nadam(grad: Gradient, w: Array, lr: float, wd: float, *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3):
+def nadam(
+    grad: Gradient,
+    w: Array,
+    lr: float,
+    wd: float,
+    *,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    momentum_decay=4e-3,
+):
     m, v, product = np.zeros_like(w), np.zeros_like(w), 1.0
     for t in range(1, 10**9):
         mu, mu_next = (betas[0] * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))

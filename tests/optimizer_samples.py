@@ -15,7 +15,13 @@ SHAPES = [(900, 701), (33,), (64, 32, 3, 3), (513, 700), (7, 5), (1,), (), (2, 2
 class Lion(torch.optim.Optimizer):
     """Chen et al. 2023, arXiv:2302.06675, Algorithm 2, as a user writes it."""
 
-    def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float] = (0.9, 0.99), weight_decay=0.0):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay=0.0,
+    ):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -24,7 +30,9 @@ class Lion(torch.optim.Optimizer):
             for p in (p for p in group["params"] if p.grad is not None):
                 average = self.state[p].setdefault("average", torch.zeros_like(p))
                 direction = average.lerp(p.grad, 1 - group["betas"][0]).sign_()
-                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction, alpha=group["lr"])
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(
+                    direction, alpha=group["lr"]
+                )
                 average.lerp_(p.grad, 1 - group["betas"][1])
 
 
@@ -35,13 +43,19 @@ class ScheduleFree(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float, beta: float = 0.9) -> None:
-        super().__init__(params, {"lr": lr, "beta": beta, "steps": 0, "training": False, "weight_decay": 0.0})
+        super().__init__(
+            params, {"lr": lr, "beta": beta, "steps": 0, "training": False, "weight_decay": 0.0}
+        )
 
     def _switch(self, training: bool) -> None:
         for group in self.param_groups:
-            for p in (p for p in group["params"] if group["training"] != training and p in self.state):
+            for p in (
+                p for p in group["params"] if group["training"] != training and p in self.state
+            ):
                 state = self.state[p]
-                p.data.copy_(state["x"].lerp(state["z"], 1 - group["beta"]) if training else state["x"])
+                p.data.copy_(
+                    state["x"].lerp(state["z"], 1 - group["beta"]) if training else state["x"]
+                )
             group["training"] = training
 
     def train(self) -> None:
@@ -78,16 +92,30 @@ class Exact(torch.optim.Optimizer):
             for p in (p for p in group["params"] if p.grad is not None):
                 state = self.state[p]
                 if not state:
-                    state |= {"sum": torch.zeros_like(p, dtype=torch.float64), "count": torch.tensor(2**40 + 1)}
-                    state |= {"half": 0.0, "phase": "odd", "mask": torch.zeros_like(p, dtype=torch.bool)}
+                    state |= {
+                        "sum": torch.zeros_like(p, dtype=torch.float64),
+                        "count": torch.tensor(2**40 + 1),
+                    }
+                    state |= {
+                        "half": 0.0,
+                        "phase": "odd",
+                        "mask": torch.zeros_like(p, dtype=torch.bool),
+                    }
                 state["sum"] += p.grad.double() / 3
                 state["count"] += 1
                 state["half"] += float(p.grad.double().sum()) / 7
                 state["phase"] = "even" if state["phase"] == "odd" else "odd"
                 state["mask"] ^= p.grad > 0
                 factor = 1.0 if state["phase"] == "odd" else 0.5
-                p.sub_((state["sum"] * factor * group["lr"] * (1 + int(state["count"]) % 2)).to(p.dtype))
-                p.sub_(state["mask"].to(p.dtype), alpha=1e-4 * (1 + state["half"] * 1e-3 + group["total"]))
+                p.sub_(
+                    (state["sum"] * factor * group["lr"] * (1 + int(state["count"]) % 2)).to(
+                        p.dtype
+                    )
+                )
+                p.sub_(
+                    state["mask"].to(p.dtype),
+                    alpha=1e-4 * (1 + state["half"] * 1e-3 + group["total"]),
+                )
 
 
 class Nested(torch.optim.SGD):
@@ -116,7 +144,10 @@ def layerwise(model: nn.Module) -> list[dict[str, Any]]:
     """Half the rate for each layer further from the output; the last one does not decay."""
     layers = [list(module.parameters(recurse=False)) for module in model.modules()]
     layers = [parameters for parameters in layers if parameters]
-    groups = [{"params": layer, "lr_scale": 0.5**depth} for depth, layer in enumerate(reversed(layers))]
+    groups = [
+        {"params": layer, "lr_scale": 0.5**depth}
+        for depth, layer in enumerate(reversed(layers))
+    ]
     groups[0]["weight_decay"] = 0.0
     return groups
 

@@ -12,12 +12,18 @@ from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 
 FOLDERS = (Path(__file__).parent, Path(package.__file__).parents[1])
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)),
+    "OMP_NUM_THREADS": "1",
+}
 
 
 def losslab(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "losslab", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=240)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=240
+    )
 
 
 def rows(out: Path) -> dict[str, list[dict[str, Any]]]:

@@ -70,7 +70,9 @@ class Spoiled(nn.Module):
         self.left -= self.training
         if self.left == -1 and self.kind == "gradient":
             logits.register_hook(lambda gradient: gradient * self.value)
-        elif self.left == -1:  # a class whose logit is -inf, where an image is of it, has an infinite loss
+        elif (
+            self.left == -1
+        ):  # a class whose logit is -inf, where an image is of it, has an infinite loss
             logits = logits - torch.tensor([self.value, 0.0, 0.0])
         return logits
 
@@ -126,7 +128,9 @@ class Doubled(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(96, 3)).double()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(96, 3)
+        ).double()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.layers(images.double())
@@ -199,7 +203,9 @@ def table(rows: int = 400, seed: int = 0) -> TaskData:
     """Eight numbers a row, whose noisy sum of squares is the target."""
     generator = np.random.default_rng(seed)
     inputs = generator.standard_normal((rows, 8)).astype("float32")
-    targets = (np.square(inputs).sum(1) + 0.1 * generator.standard_normal(rows)).astype("float32")
+    targets = (np.square(inputs).sum(1) + 0.1 * generator.standard_normal(rows)).astype(
+        "float32"
+    )
     cut = rows * 3 // 4
     return TaskData(train=(inputs[:cut], targets[:cut]), test=(inputs[cut:], targets[cut:]))
 
@@ -208,7 +214,9 @@ class Rows(Dataset[Any]):
     """The same table, read row by row; with noise, each reading draws its own."""
 
     def __init__(self, noise: bool, part: slice) -> None:
-        inputs, targets = (np.concatenate(column) for column in zip(table().train, table().test, strict=True))
+        inputs, targets = (
+            np.concatenate(column) for column in zip(table().train, table().test, strict=True)
+        )
         self.inputs, self.targets = inputs[part], targets[part]
         self.noise = noise
 
@@ -253,7 +261,9 @@ class Reader(nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         length = input_ids.shape[1]
         future = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).triu(1)
-        hidden = self.layers(self.embedding(input_ids), mask=future, src_key_padding_mask=attention_mask == 0)
+        hidden = self.layers(
+            self.embedding(input_ids), mask=future, src_key_padding_mask=attention_mask == 0
+        )
         return self.head(hidden)
 
 
@@ -264,7 +274,9 @@ def reader() -> nn.Module:
 class Lion(torch.optim.Optimizer):
     """Chen et al. 2023, arXiv:2302.06675, Algorithm 2."""
 
-    def __init__(self, params: Any, lr: float = 1e-4, betas: Any = (0.9, 0.99), weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Any, lr: float = 1e-4, betas: Any = (0.9, 0.99), weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -274,7 +286,9 @@ class Lion(torch.optim.Optimizer):
                 momentum = self.state[weights].setdefault("momentum", torch.zeros_like(weights))
                 first, second = group["betas"]
                 weights.mul_(1 - group["lr"] * group["weight_decay"])
-                weights.add_(torch.lerp(weights.grad, momentum, first).sign_(), alpha=-group["lr"])
+                weights.add_(
+                    torch.lerp(weights.grad, momentum, first).sign_(), alpha=-group["lr"]
+                )
                 momentum.lerp_(weights.grad, 1 - second)
 
 
@@ -317,4 +331,6 @@ def cannot_be_built() -> nn.Module:
 
 
 def loaded_rows() -> TaskData:
-    return TaskData(train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=2))
+    return TaskData(
+        train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=2)
+    )

@@ -19,7 +19,10 @@ TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
 def wilson(part: float, count: int) -> tuple[float, float]:
     """The interval as its textbook has it."""
     z = 1.959964
-    middle, half = part + z * z / (2 * count), z * sqrt(part * (1 - part) / count + z * z / (4 * count * count))
+    middle, half = (
+        part + z * z / (2 * count),
+        z * sqrt(part * (1 - part) / count + z * z / (4 * count * count)),
+    )
     return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
 
 
@@ -33,12 +36,26 @@ def test_resnet_20_reaches_what_is_said() -> None:
     accuracy = final.test_accuracy or 0.0
     assert accuracy >= 0.88
     low, high = wilson(accuracy, start.test_images)
-    said = [f"{100 * accuracy:.2f} %", f"{final.train_seconds:,.0f} s", f"{100 * low:.1f} % to {100 * high:.1f} %"]
-    said += [f"{images:,}" for images in (start.training_images, start.validation_images, start.test_images)]
+    said = [
+        f"{100 * accuracy:.2f} %",
+        f"{final.train_seconds:,.0f} s",
+        f"{100 * low:.1f} % to {100 * high:.1f} %",
+    ]
+    said += [
+        f"{images:,}"
+        for images in (start.training_images, start.validation_images, start.test_images)
+    ]
     assert [part for part in said if part not in TEXT] == []
-    steps = [step for record in result.steps for step in range(record.first_step, record.first_step + len(record.loss))]
+    steps = [
+        step
+        for record in result.steps
+        for step in range(record.first_step, record.first_step + len(record.loss))
+    ]
     assert steps == list(range(start.total_steps)) == list(range(24 * 750))
-    assert all(before.train_seconds < after.train_seconds for before, after in pairwise(result.evaluations))
+    assert all(
+        before.train_seconds < after.train_seconds
+        for before, after in pairwise(result.evaluations)
+    )
 
 
 def test_the_command_makes_the_run_that_is_kept() -> None:
@@ -47,7 +64,10 @@ def test_the_command_makes_the_run_that_is_kept() -> None:
     for option, value in batched(shlex.split(line)[2:]):
         given.setdefault(option.removeprefix("--").replace("-", "_"), []).append(value)
     fields: dict[str, Any] = {key: values[0] for key, values in given.items()}
-    fields["data"] = {"name": fields["data"], "validation_fraction": float(fields.pop("validation_fraction"))}
+    fields["data"] = {
+        "name": fields["data"],
+        "validation_fraction": float(fields.pop("validation_fraction")),
+    }
     fields["augment"] = given["augment"]
     for name in ("threads", "out", "figure"):
         del fields[name]

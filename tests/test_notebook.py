@@ -31,7 +31,9 @@ def batch_range() -> losslab.BatchRange:
     sizes = [16, 32, 64, 128]
 
     def train(size: int) -> list[Trace]:
-        return [Trace([0.1] * 40, [1 / size] * 40, [], [size] * 40, seed, 1.0) for seed in range(2)]
+        return [
+            Trace([0.1] * 40, [1 / size] * 40, [], [size] * 40, seed, 1.0) for seed in range(2)
+        ]
 
     return find_batch_range(sizes, train)
 
@@ -42,7 +44,9 @@ def ledger() -> object:
 
 def cells(page: str) -> list[list[str]]:
     rows = re.findall("<tr>(.*?)</tr>", page)
-    return [[unescape(cell) for cell in re.findall("<t[dh]>(.*?)</t[dh]>", row)] for row in rows]
+    return [
+        [unescape(cell) for cell in re.findall("<t[dh]>(.*?)</t[dh]>", row)] for row in rows
+    ]
 
 
 @pytest.mark.parametrize("make", [lr_range, batch_range, ledger])
@@ -77,7 +81,9 @@ def test_the_html_of_a_ledger_has_its_rows_and_totals() -> None:
 def test_the_figure_of_a_ledger_has_a_bar_for_each_layer_that_costs() -> None:
     counted = losslab.count("lenet5")
     macs, parameters = counted.plot().axes
-    assert [bar.get_width() for bar in macs.patches] == [int(row.macs) for row in counted.rows if int(row.macs)]
+    assert [bar.get_width() for bar in macs.patches] == [
+        int(row.macs) for row in counted.rows if int(row.macs)
+    ]
     costly = [int(row.parameters) for row in counted.rows if int(row.parameters)]
     assert [bar.get_width() for bar in parameters.patches] == costly
 
@@ -96,10 +102,16 @@ def test_text_of_a_user_is_escaped() -> None:
 def test_the_data_frame_of_a_study_has_a_row_for_each_evaluation(tmp_path: Path) -> None:
     results = read_results(part_one(tmp_path, epochs=3))
     frame = losslab.read_evaluations(tmp_path)
-    evaluations = [e for runs in results.stages.values() for run in runs for e in run.evaluations]
+    evaluations = [
+        e for runs in results.stages.values() for run in runs for e in run.evaluations
+    ]
     assert frame["train_loss"].tolist() == [e.train_loss for e in evaluations]
     assert {field.name for field in fields(Evaluation)} <= set(frame.columns)
-    last = frame[(frame["stage"] == "compare") & (frame["optimizer.name"] == "adam") & (frame["epoch"] == 3)]
+    last = frame[
+        (frame["stage"] == "compare")
+        & (frame["optimizer.name"] == "adam")
+        & (frame["epoch"] == 3)
+    ]
     assert sorted(last["model.hidden_dropout"]) == [0.0, 0.5]
     finals = {run.run.id: run.final.test_accuracy for run in results.stages["compare"]}
     assert last["test_accuracy"].tolist() == [finals[name] for name in last["id"]]
@@ -111,7 +123,9 @@ def test_a_study_without_runs_is_an_empty_data_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lr_range, batch_range, ledger])
-def test_without_pandas_one_line_says_so(make: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_one_line_says_so(
+    make: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = make()
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):

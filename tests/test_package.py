@@ -32,8 +32,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str],
         return names, {name.partition("/")[2] for name in file.getnames()}, said
 
 
-def test_the_wheel_holds_every_file_of_the_source(built: tuple[set[str], set[str], str]) -> None:
-    files = [path for path in SOURCE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+def test_the_wheel_holds_every_file_of_the_source(
+    built: tuple[set[str], set[str], str],
+) -> None:
+    files = [
+        path for path in SOURCE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
     needed = {f"losslab/{path.relative_to(SOURCE).as_posix()}" for path in files}
     kinds = {path.suffix or path.name for path in files}
     assert {".py", ".toml", ".jinja", ".safetensors"} <= kinds
@@ -42,7 +46,10 @@ def test_the_wheel_holds_every_file_of_the_source(built: tuple[set[str], set[str
 
 
 def test_the_wheel_holds_nothing_else(built: tuple[set[str], set[str], str]) -> None:
-    assert {name.partition("/")[0] for name in built[0]} == {"losslab", f"losslab-{losslab.__version__}.dist-info"}
+    assert {name.partition("/")[0] for name in built[0]} == {
+        "losslab",
+        f"losslab-{losslab.__version__}.dist-info",
+    }
 
 
 def test_the_metadata_is_that_of_this_version(built: tuple[set[str], set[str], str]) -> None:
@@ -51,7 +58,9 @@ def test_the_metadata_is_that_of_this_version(built: tuple[set[str], set[str], s
     assert f"version: {losslab.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_the_source_archive_holds_what_builds_tests_and_documents_it(built: tuple[set[str], set[str], str]) -> None:
+def test_the_source_archive_holds_what_builds_tests_and_documents_it(
+    built: tuple[set[str], set[str], str],
+) -> None:
     needed = [
         "pyproject.toml",
         "Makefile",

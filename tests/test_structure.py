@@ -62,7 +62,11 @@ def imported(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("losslab."):
             names.add((node.module or "").split(".")[1])
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("losslab.")}
+            names |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("losslab.")
+            }
     return {name for name in names if not name.startswith("__version")}
 
 
@@ -85,7 +89,11 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["from losslab.cli import main", "from losslab import reports", "import losslab.study.plan"],
+    [
+        "from losslab.cli import main",
+        "from losslab import reports",
+        "import losslab.study.plan",
+    ],
 )
 def test_an_import_that_points_upwards_is_found_wherever_it_stands(line: str) -> None:
     assert imports_upwards([("training/loop.py", line)]) != []
@@ -104,7 +112,14 @@ def test_public_names_are_sorted_and_documented() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["losslab", "losslab.cli", "losslab.cli.study", "losslab.cli.report", "losslab.cli.export", "losslab.reports"],
+    [
+        "losslab",
+        "losslab.cli",
+        "losslab.cli.study",
+        "losslab.cli.report",
+        "losslab.cli.export",
+        "losslab.reports",
+    ],
 )
 def test_torch_is_not_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -20,7 +20,11 @@ def sources() -> list[tuple[Path, str]]:
 
 
 def is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -36,7 +40,14 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
 def code_lines(text: str) -> int:
     """Lines that hold code; of docstrings, comments and blank lines none counts."""
     lines: set[int] = set()
-    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    silent = (
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in silent:
             lines |= set(range(token.start[0], token.end[0] + 1))
@@ -57,7 +68,10 @@ def nested_comprehensions(tree: ast.AST) -> int:
     """Comprehensions within others, and those over several sequences."""
     outer = [node for node in ast.walk(tree) if isinstance(node, COMPREHENSIONS)]
     inner = {
-        id(node) for one in outer for node in ast.walk(one) if node is not one and isinstance(node, COMPREHENSIONS)
+        id(node)
+        for one in outer
+        for node in ast.walk(one)
+        if node is not one and isinstance(node, COMPREHENSIONS)
     }
     return len(inner) + sum(len(node.generators) > 1 for node in outer if id(node) not in inner)
 
@@ -83,7 +97,11 @@ def test_no_variable_is_a_participle() -> None:
     named = []
     for path, text in sources():
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in PARTICIPLES:
+            if (
+                isinstance(node, ast.Name)
+                and isinstance(node.ctx, ast.Store)
+                and node.id in PARTICIPLES
+            ):
                 named.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.id}")
             elif isinstance(node, ast.arg) and node.arg in PARTICIPLES:
                 named.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.arg}")
@@ -91,7 +109,11 @@ def test_no_variable_is_a_participle() -> None:
 
 
 def test_nothing_speaks_of_a_mission() -> None:
-    paths = [path for path in ROOT.rglob("*") if path.suffix in {".py", ".jinja", ".toml", ".js", ".css"}]
+    paths = [
+        path
+        for path in ROOT.rglob("*")
+        if path.suffix in {".py", ".jinja", ".toml", ".js", ".css"}
+    ]
     word = re.compile(r"\b(mission|(?<!ignore\[)assignment)\b", re.IGNORECASE)
     assert [path for path in paths if word.search(path.read_text(encoding="utf-8"))] == []
 

@@ -23,12 +23,15 @@ from losslab.text import cell, count, duration, loss, measured, names, number, s
         (None, "–"),
     ],
 )
-def test_a_number_has_four_digits_or_all_of_its_whole_ones(value: float | None, text: str) -> None:
+def test_a_number_has_four_digits_or_all_of_its_whole_ones(
+    value: float | None, text: str
+) -> None:
     assert number(value) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.5, "0.5000"), (999.94, "999.9"), (999.97, "1,000"), (1e16, "1.000e+16"), (None, "–")]
+    ("value", "text"),
+    [(0.5, "0.5000"), (999.94, "999.9"), (999.97, "1,000"), (1e16, "1.000e+16"), (None, "–")],
 )
 def test_a_measured_number_keeps_its_trailing_zeros(value: float | None, text: str) -> None:
     assert measured(value) == text
@@ -53,7 +56,13 @@ def test_a_duration_has_the_two_units_that_matter(seconds: float | None, text: s
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "0.0 kB"), (999_999, "1000.0 kB"), (1_000_000, "1.0 MB"), (1e9, "1.0 GB"), (1.5e12, "1,500.0 GB")],
+    [
+        (0, "0.0 kB"),
+        (999_999, "1000.0 kB"),
+        (1_000_000, "1.0 MB"),
+        (1e9, "1.0 GB"),
+        (1.5e12, "1,500.0 GB"),
+    ],
 )
 def test_a_size_has_the_largest_unit_that_it_fills(amount: float, text: str) -> None:
     assert size(amount).replace("\N{NO-BREAK SPACE}", " ") == text
@@ -61,16 +70,37 @@ def test_a_size_has_the_largest_unit_that_it_fills(amount: float, text: str) -> 
 
 def test_a_cell_of_any_kind_is_short() -> None:
     values = (1234.56, 1234567, True, None, "valley", [1, 2])
-    assert [cell(value) for value in values] == ["1,235", "1,234,567", "True", "–", "valley", "[1, 2]"]
+    assert [cell(value) for value in values] == [
+        "1,235",
+        "1,234,567",
+        "True",
+        "–",
+        "valley",
+        "[1, 2]",
+    ]
 
 
 def test_losses_stand_under_each_other_unless_they_are_out_of_proportion() -> None:
-    assert [loss(value) for value in (0.12345, 12.0, 1.1e15, float("nan"))] == ["0.1235", "12.0000", "1.1e+15", "nan"]
+    assert [loss(value) for value in (0.12345, 12.0, 1.1e15, float("nan"))] == [
+        "0.1235",
+        "12.0000",
+        "1.1e+15",
+        "nan",
+    ]
 
 
 def test_lists_read_as_sentences() -> None:
-    assert [names(list("abc")[:length]) for length in range(4)] == ["", "a", "a and b", "a, b and c"]
-    assert [count(amount, "run") for amount in (0, 1, 2000)] == ["0 runs", "1 run", "2,000 runs"]
+    assert [names(list("abc")[:length]) for length in range(4)] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+    assert [count(amount, "run") for amount in (0, 1, 2000)] == [
+        "0 runs",
+        "1 run",
+        "2,000 runs",
+    ]
 
 
 def test_a_spread_is_said_where_there_is_one() -> None:

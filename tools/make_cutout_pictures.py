@@ -30,19 +30,28 @@ def main() -> None:
     normal = normalize(data.mean, data.std)
     generator = torch.Generator().manual_seed(SEED)
     erased = compose(normal, cutout(16))(images, generator)
-    copies = compose(repeat(COPIES), pad_crop(4), flip(), normal, cutout(16))(images[:1], generator)
+    copies = compose(repeat(COPIES), pad_crop(4), flip(), normal, cutout(16))(
+        images[:1], generator
+    )
     names = list(IMAGES.values())
     columns = {
         "before": _pictures(normal(images), names),
-        "after": _pictures(erased, [f"{name}, {_erased(image)}" for name, image in zip(names, erased, strict=True)]),
-        "copies": _pictures(copies, [f"{names[0]}, shifted, {_erased(image)}" for image in copies]),
+        "after": _pictures(
+            erased,
+            [f"{name}, {_erased(image)}" for name, image in zip(names, erased, strict=True)],
+        ),
+        "copies": _pictures(
+            copies, [f"{names[0]}, shifted, {_erased(image)}" for image in copies]
+        ),
     }
     PICTURES.write_text(json.dumps(columns, indent=1) + "\n")
     print(PICTURES, f"{PICTURES.stat().st_size:,} bytes")
 
 
 def _pictures(images: torch.Tensor, words: list[str]) -> list[dict[str, str]]:
-    return [{"words": text, "png": _png(image)} for text, image in zip(words, images, strict=True)]
+    return [
+        {"words": text, "png": _png(image)} for text, image in zip(words, images, strict=True)
+    ]
 
 
 def _png(image: torch.Tensor) -> str:

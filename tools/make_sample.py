@@ -22,7 +22,11 @@ def main() -> None:
         "test_images": whole.test_images[test],
         "test_labels": whole.test_labels[test],
     }
-    facts = {"name": SAMPLE.name, "source": "embedded in losslab", "licence": "MIT, copyright 2017 Zalando SE"}
+    facts = {
+        "name": SAMPLE.name,
+        "source": "embedded in losslab",
+        "licence": "MIT, copyright 2017 Zalando SE",
+    }
     write_arrays(stored_path(SAMPLE), arrays, facts)
     print(stored_path(SAMPLE), f"{stored_path(SAMPLE).stat().st_size:,} bytes")
 

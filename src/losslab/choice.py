@@ -23,7 +23,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None) -> dict[str, Any]:
+def parse_choice(
+    text: str, order: Callable[[str], Sequence[str]] | None = None
+) -> dict[str, Any]:
     """Parse the name and options in a text of the form ``name`` or ``name(key=literal, ...)``.
 
     Args:
@@ -44,7 +46,9 @@ def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None)
     try:
         # Python's own grammar of calls, under a name of no meaning; literal_eval below runs no code.
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or any(k.arg in (None, "name") for k in call.keywords):
+        if not isinstance(call, ast.Call) or any(
+            k.arg in (None, "name") for k in call.keywords
+        ):
             raise ValueError
         values = [ast.literal_eval(value) for value in call.args]
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
@@ -56,15 +60,21 @@ def parse_choice(text: str, order: Callable[[str], Sequence[str]] | None = None)
     return {"name": name, **_by_position(name, values, keys, options), **options}
 
 
-def _by_position(name: str, values: Sequence[Any], keys: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def _by_position(
+    name: str, values: Sequence[Any], keys: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """The options that are given without their key."""
     if len(values) > len(keys):
         named = f"{name}({', '.join(keys)})"
-        raise ValueError(f"{name} has {len(values)} options without a name, of {len(keys)} in {named}; name the others")
+        raise ValueError(
+            f"{name} has {len(values)} options without a name, of {len(keys)} in {named}; name the others"
+        )
     found = dict(zip(keys, values, strict=False))
     for key in found:
         if key in options:
-            raise ValueError(f"`{key}` of {name} is given twice: without its name (={found[key]!r}) and with it")
+            raise ValueError(
+                f"`{key}` of {name} is given twice: without its name (={found[key]!r}) and with it"
+            )
     return found
 
 
@@ -93,7 +103,9 @@ def as_choice(value: object) -> object:
     return parse_choice(value) if isinstance(value, str) else value
 
 
-def check_options(kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
+def check_options(
+    kind: str, name: str, factory: Callable[..., object], options: Mapping[str, object]
+) -> None:
     """Raise ValueError when ``factory`` has no such keyword, naming the nearest."""
     parameters = inspect.signature(factory).parameters
     # A factory with **options passes them on, and only what it calls knows their names.
@@ -116,12 +128,16 @@ def import_attribute(what: str, path: str) -> Any:
         InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.
     """
     module, _, attribute = path.partition(":")
-    if str(Path.cwd()) not in sys.path:  # an installed command does not look for modules where it is called
+    if (
+        str(Path.cwd()) not in sys.path
+    ):  # an installed command does not look for modules where it is called
         sys.path.append(str(Path.cwd()))
     try:
         home = importlib.import_module(module)
     except Exception as error:
-        raise InvalidInput(f"{what}: cannot import {module} ({error}); is it installed?") from error
+        raise InvalidInput(
+            f"{what}: cannot import {module} ({error}); is it installed?"
+        ) from error
     if not hasattr(home, attribute):
         raise InvalidInput(f"{what}: {module} has no '{attribute}'")
     return getattr(home, attribute)

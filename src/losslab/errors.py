@@ -44,7 +44,9 @@ class Diverged(LosslabError):  # noqa: N818
     """
 
     def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"the loss became {loss} at step {step}; a smaller `lr` is the usual cure")
+        super().__init__(
+            f"the loss became {loss} at step {step}; a smaller `lr` is the usual cure"
+        )
         self.step = step
         self.loss = loss
 

@@ -67,7 +67,9 @@ def complete_lines(path: Path) -> list[bytes]:
     """Read the lines of a file that end in a newline; a line that a crash tore is left out."""
     if not path.exists():
         return []
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return [
+        line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+    ]
 
 
 @contextmanager
@@ -83,7 +85,9 @@ def locked(path: Path, wait_seconds: float) -> Iterator[None]:
         while not _try_lock(file):
             if monotonic() > until:
                 file.seek(0)
-                raise StoreError(f"{path.parent}: in use by {file.read().strip() or 'another process'}")
+                raise StoreError(
+                    f"{path.parent}: in use by {file.read().strip() or 'another process'}"
+                )
             sleep(0.1)
         # Opened to append and emptied here: opening it to write would erase the holder's name while another holds it.
         file.seek(0)

@@ -71,7 +71,9 @@ def reset_peak_memory() -> None:
     """Return freed memory to the system and, on Linux, count the peak anew."""
     release_memory()
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): reset the peak resident set size
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="ascii"
+        )  # proc(5): reset the peak resident set size
 
 
 def release_memory() -> None:
@@ -117,7 +119,9 @@ def tune_memory() -> None:
     Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
     arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
     """
-    if platform.machine() in X86:  # elsewhere torch's own number is another, and this one was not measured
+    if (
+        platform.machine() in X86
+    ):  # elsewhere torch's own number is another, and this one was not measured
         for cache in CACHES:
             os.environ.setdefault(cache, str(CACHED_OPERATIONS))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -182,7 +186,9 @@ def describe() -> dict[str, Any]:
         **environment(),
         "memory_bytes": memory.total,
         "available_memory_bytes": memory.available,
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "gpus": [
+            torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+        ],
         "optional": {name: installed(name) for name in OPTIONAL},
         "data": stored_data(),
         "ceilings": ceilings(),
@@ -193,5 +199,7 @@ def stored_data() -> list[dict[str, Any]]:
     """Name, size and path of each data set that is stored here."""
     paths = {name: stored_path(entry) for name, entry in CATALOG.items()}
     return [
-        {"name": name, "bytes": path.stat().st_size, "path": str(path)} for name, path in paths.items() if path.exists()
+        {"name": name, "bytes": path.stat().st_size, "path": str(path)}
+        for name, path in paths.items()
+        if path.exists()
     ]

@@ -47,7 +47,9 @@ def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 @contextmanager
-def seeded(seed: int, purpose: str, index: int = 0, device: torch.device | None = None) -> Iterator[None]:
+def seeded(
+    seed: int, purpose: str, index: int = 0, device: torch.device | None = None
+) -> Iterator[None]:
     """Set torch's own random state within the context for one use; outside it stays as it was.
 
     For code that draws from the global state and takes no generator: layers' initial weights, dropout.

@@ -109,7 +109,9 @@ def _field_names(kind: type[Record]) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
-_KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in (Start, Steps, Evaluation, Final)}
+_KINDS: dict[str, type[Record]] = {
+    kind.kind: kind for kind in (Start, Steps, Evaluation, Final)
+}
 _FIELDS = {kind: _field_names(kind) for kind in _KINDS.values()}
 _ADDED_LATER = {"train_processor_seconds", "gradient_norm", "count", "metrics"}
 """Fields that rows of earlier versions lack, and rows in which they are None."""
@@ -123,7 +125,9 @@ def to_row(record: Record) -> dict[str, Any]:
         [None]
     """
     values = {key: _strict(value) for key, value in asdict(record).items()}
-    return {"kind": record.kind} | {key: value for key, value in values.items() if _is_written(key, value)}
+    return {"kind": record.kind} | {
+        key: value for key, value in values.items() if _is_written(key, value)
+    }
 
 
 def from_row(row: dict[str, Any]) -> Record:
@@ -134,7 +138,10 @@ def from_row(row: dict[str, Any]) -> Record:
     """
     kind = _KINDS.get(row.get("kind", ""))
     # Rows of versions before a field lack it; one of a later version has a field that this one would lose.
-    if kind is None or not _FIELDS[kind] - _ADDED_LATER <= row.keys() - {"kind"} <= _FIELDS[kind]:
+    if (
+        kind is None
+        or not _FIELDS[kind] - _ADDED_LATER <= row.keys() - {"kind"} <= _FIELDS[kind]
+    ):
         raise ValueError(f"not a record: {str(row)[:80]}")
     values = {key: value for key, value in row.items() if key != "kind"}
     # Strict JSON has no NaN: a run that diverged ends with a loss of null.

@@ -105,8 +105,14 @@ def _average(value: object) -> object:
     options = AVERAGES[choice.name] | choice.options
     for key, number in options.items():
         if key not in AVERAGES[choice.name]:
-            raise ValueError(unknown_name(f"option of {choice.name}", key, AVERAGES[choice.name]))
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
+            raise ValueError(
+                unknown_name(f"option of {choice.name}", key, AVERAGES[choice.name])
+            )
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not 0 <= number < 1
+        ):
             raise ValueError(f"`{key}` (={number}) must be a number from 0 to below 1")
     # With its default filled in, so that `ema` and `ema(decay=0.999)` are the same run.
     return Choice(name=choice.name, **options)
@@ -114,9 +120,15 @@ def _average(value: object) -> object:
 
 CROSS_ENTROPY = Choice(name="cross_entropy")
 Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
-Loss = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "loss", LOSSES))]
-Metric = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))]
-Augmentation = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_augmentation)]
+Loss = Annotated[
+    Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "loss", LOSSES))
+]
+Metric = Annotated[
+    Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))
+]
+Augmentation = Annotated[
+    Choice, BeforeValidator(as_choice), AfterValidator(_known_augmentation)
+]
 
 
 class Run(Frozen):
@@ -127,7 +139,9 @@ class Run(Frozen):
     optimizer: Optimizer
     lr: Annotated[float | Choice, BeforeValidator(partial(number_or_policy, "lr", LR_POLICIES))]
     """A number, or a policy: `exp_range(base_lr=1e-4, max_lr=1e-2)`; losslab.policies lists them."""
-    batch: Annotated[int | Choice, BeforeValidator(partial(number_or_policy, "batch", BATCH_POLICIES))]
+    batch: Annotated[
+        int | Choice, BeforeValidator(partial(number_or_policy, "batch", BATCH_POLICIES))
+    ]
     """A number of images, or a policy: `exp_range(b_min=64, b_max=1024)`."""
     augment: Annotated[tuple[Augmentation, ...], AfterValidator(_in_order)] = ()
     """Augmentations of training images: `["pad_crop", "flip", "cutout(size=16)"]`; losslab.augment lists them."""
@@ -150,7 +164,14 @@ class Run(Frozen):
     loss: Loss = CROSS_ENTROPY
     """The loss: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, or `module:function`."""
     metrics: (
-        tuple[Annotated[Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))], ...]
+        tuple[
+            Annotated[
+                Choice,
+                BeforeValidator(as_choice),
+                AfterValidator(partial(_known, "metric", METRICS)),
+            ],
+            ...,
+        ]
         | None
     ) = None
     """Metrics beside the loss: `["accuracy", "top_k(k=5)"]`; the usual ones of the loss when None."""
@@ -258,11 +279,15 @@ class Stage(Frozen):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if bool(self.base) == bool(self.count):
-            raise ValueError("give exactly one of `base` (runs to train) and `count` (networks to count)")
+            raise ValueError(
+                "give exactly one of `base` (runs to train) and `count` (networks to count)"
+            )
         fields = ("grid", "seeds", "finding", "group", "floor")
         changed = [name for name in fields if getattr(self, name) != _default(name)]
         if self.count and changed:
-            raise ValueError(f"a stage with `count` trains nothing; leave out {', '.join(changed)}")
+            raise ValueError(
+                f"a stage with `count` trains nothing; leave out {', '.join(changed)}"
+            )
         return self
 
 
@@ -331,7 +356,13 @@ def faults(error: ValidationError) -> str:
 
 def _keys(title: str, location: tuple[int | str, ...]) -> Iterable[str]:
     """The keys of the table that a fault lies in."""
-    tables: dict[str, type[Frozen]] = {"stages": Stage, "floor": Floor, "count": Count, "data": Data, **OPTIMIZERS}
+    tables: dict[str, type[Frozen]] = {
+        "stages": Stage,
+        "floor": Floor,
+        "count": Count,
+        "data": Data,
+        **OPTIMIZERS,
+    }
     within = [part for part in location[:-1] if isinstance(part, str)]
     if within:
         return tables[within[-1]].model_fields

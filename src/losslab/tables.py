@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-_TO_THE_RIGHT = frozenset({"activations", "parameters", "MACs", "operations", "bytes", "saved", "ratio"})
+_TO_THE_RIGHT = frozenset(
+    {"activations", "parameters", "MACs", "operations", "bytes", "saved", "ratio"}
+)
 """Words of a heading below which numbers stand."""
 
 
@@ -79,7 +81,15 @@ class Table:
         """As a LaTeX tabular."""
         columns = "".join("r" if self.is_number(heading) else "l" for heading in self.headings)
         lines = [_latex_line(row) for row in (self.headings, *self.rows)]
-        return "\n".join([rf"\begin{{tabular}}{{{columns}}}", lines[0], r"\hline", *lines[1:], r"\end{tabular}"])
+        return "\n".join(
+            [
+                rf"\begin{{tabular}}{{{columns}}}",
+                lines[0],
+                r"\hline",
+                *lines[1:],
+                r"\end{tabular}",
+            ]
+        )
 
     def csv(self) -> str:
         """As comma-separated values, without thousands separators where a cell is a number."""
@@ -117,7 +127,9 @@ def frame(columns: Mapping[str, Sequence[object]]) -> Any:
     try:
         from pandas import DataFrame
     except ImportError as error:
-        raise ImportError("to_pandas() needs pandas, which losslab does not: pip install pandas") from error
+        raise ImportError(
+            "to_pandas() needs pandas, which losslab does not: pip install pandas"
+        ) from error
     return DataFrame(dict(columns))
 
 

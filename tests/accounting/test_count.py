@@ -74,8 +74,17 @@ def test_the_printed_cells_of_the_assignments_table_are_reproduced():
     assert rows[1] == ("CONV3-64", "224*224*64=3.2M", "(3*3*3)*64 = 1,728")
     assert rows[2] == ("CONV3-64", "224*224*64=3.2M", "(3*3*64)*64 = 36,864")
     blocks = [("64", 2), ("128", 2), ("256", 4), ("512", 4), ("512", 4)]
-    layers = [label for width, layers in blocks for label in (*[f"CONV3-{width}"] * layers, "POOL2")]
-    assert [row[0] for row in rows] == ["Input", *layers, "FC 4096", "FC 4096", "FC 1000", "TOTAL"]
+    layers = [
+        label for width, layers in blocks for label in (*[f"CONV3-{width}"] * layers, "POOL2")
+    ]
+    assert [row[0] for row in rows] == [
+        "Input",
+        *layers,
+        "FC 4096",
+        "FC 4096",
+        "FC 1000",
+        "TOTAL",
+    ]
     assert rows[-4] == ("FC 4096", "4096", "(7*7*512)*4096 = 102,760,448")
     assert rows[-1] == ("TOTAL", "16.5M", "143,652,544")
 
@@ -84,7 +93,9 @@ def test_vgg19s_receptive_fields_follow_the_recurrence():
     size, jump = 1, 1
     for row in count("vgg19").rows:
         if row.kind in ("conv", "pool"):
-            size, jump = (size + 2 * jump, jump) if row.kind == "conv" else (size + jump, 2 * jump)
+            size, jump = (
+                (size + 2 * jump, jump) if row.kind == "conv" else (size + jump, 2 * jump)
+            )
             assert [(seen.size, seen.stride) for _, seen in row.fields] == [(size, jump)] * 2
     assert size == 268
 
@@ -92,7 +103,10 @@ def test_vgg19s_receptive_fields_follow_the_recurrence():
 def test_inception_by_branch_and_what_reduction_saves():
     naive, reduced = count("inception-naive"), count("inception-reduced")
     pixels = 32 * 32
-    branches = {group.name: (group.macs, group.other_macs) for group in Comparison(naive, reduced).groups}
+    branches = {
+        group.name: (group.macs, group.other_macs)
+        for group in Comparison(naive, reduced).groups
+    }
     assert branches == {
         "1x1": (pixels * 128 * 256, pixels * 128 * 256),
         "3x3": (pixels * 192 * 9 * 256, pixels * (128 * 256 + 192 * 9 * 128)),
@@ -106,7 +120,14 @@ def test_inception_by_branch_and_what_reduction_saves():
 def test_resnet44_has_the_papers_parameters_with_either_shortcut():
     counts = [count(f"resnet-44(shortcut='{shortcut}')").parameters for shortcut in "AB"]
     by_hand = (
-        27 * 16 + 32 + 14 * (2304 + 32) + (4608 + 64) + 13 * (9216 + 64) + (18432 + 128) + 13 * (36864 + 128) + 650
+        27 * 16
+        + 32
+        + 14 * (2304 + 32)
+        + (4608 + 64)
+        + 13 * (9216 + 64)
+        + (18432 + 128)
+        + 13 * (36864 + 128)
+        + 650
     )
     assert counts == [by_hand, by_hand + 16 * 32 + 64 + 32 * 64 + 128]
 
@@ -135,7 +156,9 @@ def test_the_json_contract(capsys):
 
 
 def test_the_json_of_a_comparison(capsys):
-    _, out = printed(capsys, "inception-naive", "--compare", "inception-reduced", "--format", "json")
+    _, out = printed(
+        capsys, "inception-naive", "--compare", "inception-reduced", "--format", "json"
+    )
     compared = json.loads(out.out)["compare"]
     one, two = compared["model"], compared["other"]
     assert (one["output_shape"], two["output_shape"]) == ([672, 32, 32], [480, 32, 32])
@@ -145,7 +168,9 @@ def test_the_json_of_a_comparison(capsys):
 
 
 def test_the_json_of_training_memory(capsys):
-    _, out = printed(capsys, "lenet5", "--training", "--optimizer", "adam", "--batch-size", "8", "--json")
+    _, out = printed(
+        capsys, "lenet5", "--training", "--optimizer", "adam", "--batch-size", "8", "--json"
+    )
     memory = json.loads(out.out)["memory"]
     assert memory["gradient_bytes"] == memory["parameter_bytes"] == 4 * 61706
     assert memory["optimizer_bytes"] == 2 * memory["parameter_bytes"]
@@ -153,7 +178,9 @@ def test_the_json_of_training_memory(capsys):
 
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv"])
 def test_every_table_prints_every_layer(capsys, form):
-    code, out = printed(capsys, "alexnet", "--show-work", "--training", "--compare", "lenet5", "--format", form)
+    code, out = printed(
+        capsys, "alexnet", "--show-work", "--training", "--compare", "lenet5", "--format", form
+    )
     assert code == 0
     for row in count("alexnet").rows:
         assert row.name in out.out
@@ -232,7 +259,9 @@ def net():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_clear_line_and_status_2(arguments, says, capsys, tmp_path, monkeypatch):
+def test_bad_input_is_one_clear_line_and_status_2(
+    arguments, says, capsys, tmp_path, monkeypatch
+):
     (tmp_path / "broken.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken", raising=False)
@@ -269,7 +298,9 @@ class Stateful(nn.Module):
 def test_the_model_is_untouched_and_counting_twice_gives_the_same():
     model = Stateful().train()
     seen = []
-    hook = model.conv.register_forward_hook(lambda module, *_: seen.append(module.weight.device.type))
+    hook = model.conv.register_forward_hook(
+        lambda module, *_: seen.append(module.weight.device.type)
+    )
     before = {key: value.clone() for key, value in model.state_dict().items()}
     attributes = dict(vars(model))
     first, second = count(model, (3, 8, 8)), count(model, (3, 8, 8))
@@ -297,7 +328,9 @@ class Dictionary(nn.Module):
         self.embed, self.fc = nn.Embedding(9, 4), nn.Linear(4, 4)
 
     def forward(self, batch):
-        return {"out": self.fc(self.embed(batch["tokens"]).mean(1)) + batch["image"].mean((1, 2))}
+        return {
+            "out": self.fc(self.embed(batch["tokens"]).mean(1)) + batch["image"].mean((1, 2))
+        }
 
 
 class Keywords(Dictionary):
@@ -324,7 +357,9 @@ def test_dictionary_inputs_on_the_command_line(capsys, tmp_path, monkeypatch):
         "    def forward(self, tokens, rest):\n"
         "        return self.a(tokens).sum(1) + self.b(rest)\n"
     )
-    _, out = printed(capsys, "two_inputs:Net", "--input", "tokens=4:int64", "--input", "rest=3", "--json")
+    _, out = printed(
+        capsys, "two_inputs:Net", "--input", "tokens=4:int64", "--input", "rest=3", "--json"
+    )
     assert json.loads(out.out)["totals"]["macs"] == 6
     _, out = printed(capsys, "two_inputs:Net", "--input", "4:int64", "--input", "3", "--json")
     assert json.loads(out.out)["totals"]["macs"] == 6
@@ -361,7 +396,12 @@ def test_elementwise_work_is_apart_from_macs_and_from_activations():
 
 def test_normalisation_is_a_row_with_parameters_and_without_macs():
     row = count(nn.BatchNorm2d(3), (3, 4, 4)).rows[1]
-    assert (row.kind, int(row.parameters), int(row.macs), int(row.operations)) == ("norm", 6, 0, 48)
+    assert (row.kind, int(row.parameters), int(row.macs), int(row.operations)) == (
+        "norm",
+        6,
+        0,
+        48,
+    )
 
 
 def test_a_user_can_count_a_function_that_builds_with_values():
@@ -445,7 +485,9 @@ print(ledger.status, ledger.parameters, resource.getrusage(resource.RUSAGE_SELF)
 
 
 def test_seventy_billion_parameters_count_in_less_than_a_gigabyte():
-    done = subprocess.run([sys.executable, "-c", SEVENTY_BILLION], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SEVENTY_BILLION], capture_output=True, text=True, check=True
+    )
     status, parameters, peak_bytes = done.stdout.split()
     layer = 8192 * (8192 + 1024 + 1024 + 8192 + 3 * 28672) + 2 * 8192
     assert status == "complete"

@@ -35,7 +35,9 @@ def step_of(draw, size):
         "flip": lambda x: x.flip(-1),
         "join": lambda x: torch.cat([x[..., 1:], x[..., :1]], -1),
         "skip": lambda x: x + x.roll(1, -1),
-        "nearest": lambda x: F.interpolate(x, scale_factor=2, mode="nearest") if x.dim() == 3 else x,
+        "nearest": lambda x: (
+            F.interpolate(x, scale_factor=2, mode="nearest") if x.dim() == 3 else x
+        ),
         "transposed": lambda x: transposed(x) if x.dim() == 3 else x,
         "pool": lambda x: F.avg_pool1d(x, 2) if x.dim() == 3 else x,
         "strided": lambda x: mixed(x, 3, padding=1, stride=(2, 1)[-1:] if x.dim() == 4 else 2),

@@ -23,7 +23,9 @@ class Timestep(nn.Module):
         return self.conv(x) + self.embed(t)[:, :, None, None]
 
 
-@pytest.mark.parametrize("t", [(), "", "()", "int64", ":int64", "():int64", torch.int64, torch.tensor([3])])
+@pytest.mark.parametrize(
+    "t", [(), "", "()", "int64", ":int64", "():int64", torch.int64, torch.tensor([3])]
+)
 def test_one_number_a_sample(t):
     assert count(Timestep(), {"x": (3, 8, 8), "t": t}).macs == 4 * 27 * 8 * 8
 
@@ -53,7 +55,9 @@ def test_a_linear_layer_counts_whatever_form_its_input_has(shape):
 def test_an_example_tensor_brings_its_batch():
     ledger = count("lenet5", torch.zeros(3, 1, 28, 28))
     assert (ledger.batch_size, ledger.macs) == (3, 3 * count("lenet5").macs)
-    with pytest.raises(InvalidInput, match=r"`batch_size` \(=2\) is not that of the example tensor \(=3\)"):
+    with pytest.raises(
+        InvalidInput, match=r"`batch_size` \(=2\) is not that of the example tensor \(=3\)"
+    ):
         count("lenet5", torch.zeros(3, 1, 28, 28), batch_size=2)
 
 
@@ -75,7 +79,13 @@ class Nested(nn.Module):
 def test_inputs_nest_and_other_values_pass_through(part):
     features = {"x": part, "rest": [part, part]}
     assert count(Nested(), [features]).macs == 3 * 32
-    values = {"features": features, "twice": False, "scale": 0.5, "extra": None, "mode": "'mean'"}
+    values = {
+        "features": features,
+        "twice": False,
+        "scale": 0.5,
+        "extra": None,
+        "mode": "'mean'",
+    }
     assert count(Nested(), values).macs == 2 * 32
 
 
@@ -134,7 +144,11 @@ def test_a_model_without_an_input_runs_and_a_container_is_its_parameters():
     assert (count(Prompt()).macs, count(Prompt()).parameters) == (36, 12)
     assert count(nn.ModuleList([nn.Linear(3, 4)])).parameters == 16
     alone = count(nn.Linear(3, 4), "none")
-    assert (alone.macs, alone.parameters, {row.status for row in alone.rows}) == (0, 16, {"not run"})
+    assert (alone.macs, alone.parameters, {row.status for row in alone.rows}) == (
+        0,
+        16,
+        {"not run"},
+    )
     with pytest.raises(InvalidInput, match="`input` is missing"):
         count(nn.Linear(3, 4))
 
@@ -151,7 +165,9 @@ def traced():
 
 def quantised():
     with warnings.catch_warnings(action="ignore"):
-        return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 4)), {nn.Linear})[0]
+        return torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(nn.Linear(3, 4)), {nn.Linear}
+        )[0]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +181,19 @@ def test_what_cannot_be_copied_is_named_by_its_layer(part, says):
 
 
 @pytest.mark.parametrize(
-    "shape", ["abc", "3x", "3xx4", "3x0", (3, -1), (3, 1.5), "3:float31", {"input": "3x"}, torch.zeros(0, 3)], ids=repr
+    "shape",
+    [
+        "abc",
+        "3x",
+        "3xx4",
+        "3x0",
+        (3, -1),
+        (3, 1.5),
+        "3:float31",
+        {"input": "3x"},
+        torch.zeros(0, 3),
+    ],
+    ids=repr,
 )
 def test_a_shape_that_is_none_is_one_line(shape):
     with pytest.raises(InvalidInput, match="`input`"):
@@ -179,7 +207,11 @@ class Devices(nn.Module):
 
     def forward(self, x):
         device = "cuda:0"
-        return self.layer(x.to(device).cuda() + torch.zeros(8, device=device) + torch.ones(8, device="cpu").cpu())
+        return self.layer(
+            x.to(device).cuda()
+            + torch.zeros(8, device=device)
+            + torch.ones(8, device="cpu").cpu()
+        )
 
 
 def test_a_device_that_a_forward_names_does_not_matter():

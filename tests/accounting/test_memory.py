@@ -31,7 +31,12 @@ def measured_peak(name, shape, batch_size, optimizer):
         rule.zero_grad()
 
     step()
-    state = [value for values in rule.state.values() for value in values.values() if isinstance(value, torch.Tensor)]
+    state = [
+        value
+        for values in rule.state.values()
+        for value in values.values()
+        if isinstance(value, torch.Tensor)
+    ]
     there = size([*model.parameters(), *model.buffers(), images, *state])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
@@ -49,9 +54,15 @@ def measured_peak(name, shape, batch_size, optimizer):
         ("resnet-44", (3, 32, 32), 4, "sgd-momentum"),
     ],
 )
-def test_the_predicted_peak_is_within_a_tenth_of_the_measured(name, shape, batch_size, optimizer):
-    predicted = training_memory(name, shape, batch_size=batch_size, optimizer=optimizer).peak_bytes
-    assert predicted == pytest.approx(measured_peak(name, shape, batch_size, optimizer), rel=0.1)
+def test_the_predicted_peak_is_within_a_tenth_of_the_measured(
+    name, shape, batch_size, optimizer
+):
+    predicted = training_memory(
+        name, shape, batch_size=batch_size, optimizer=optimizer
+    ).peak_bytes
+    assert predicted == pytest.approx(
+        measured_peak(name, shape, batch_size, optimizer), rel=0.1
+    )
 
 
 class Recurrent(nn.LSTM):
@@ -71,7 +82,9 @@ class Recurrent(nn.LSTM):
 )
 def test_the_peak_with_fused_kernels_is_within_a_tenth_of_the_measured(model, shape):
     predicted = training_memory(model, shape, batch_size=4).peak_bytes
-    assert predicted == pytest.approx(measured_step(model.train(), torch.randn(4, *shape)), rel=0.1)
+    assert predicted == pytest.approx(
+        measured_step(model.train(), torch.randn(4, *shape)), rel=0.1
+    )
 
 
 def measured_step(model, x):
@@ -104,18 +117,28 @@ def test_optimizer_state_is_what_torch_allocates(optimizer):
     rule = build_optimizer(optimizer, model.parameters())
     model(torch.ones(1, 7)).sum().backward()
     rule.step()
-    kept = [t for state in rule.state.values() for t in state.values() if isinstance(t, torch.Tensor) and t.dim()]
+    kept = [
+        t
+        for state in rule.state.values()
+        for t in state.values()
+        if isinstance(t, torch.Tensor) and t.dim()
+    ]
     assert training_memory(model, (7,), optimizer=optimizer).optimizer_bytes == size(kept)
 
 
 def test_saved_activations_are_those_of_the_backward_pass_by_hand():
-    memory = training_memory(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), (3,), batch_size=5)
+    memory = training_memory(
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), (3,), batch_size=5
+    )
     assert memory.saved_bytes == 4 * (5 * 3 + 5 * 4)
     assert memory.parameter_bytes == memory.gradient_bytes == 4 * (3 * 4 + 4 + 4 * 2 + 2)
 
 
 def test_half_precision_halves_the_bytes():
-    whole, half = (training_memory("mlp", batch_size=8, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    whole, half = (
+        training_memory("mlp", batch_size=8, dtype=dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
     assert half.parameter_bytes * 2 == whole.parameter_bytes
     assert half.saved_bytes * 2 == whole.saved_bytes
 
@@ -156,6 +179,10 @@ def test_an_optimizer_that_is_none_is_refused_by_name_and_by_study(optimizer, sa
 
 
 def test_momentum_is_a_hyperparameter_as_everywhere():
-    named, short = (training_memory("mlp", optimizer=text) for text in ("sgd(momentum=0.9)", "sgd-momentum"))
+    named, short = (
+        training_memory("mlp", optimizer=text) for text in ("sgd(momentum=0.9)", "sgd-momentum")
+    )
     assert named.optimizer_bytes == short.optimizer_bytes == named.parameter_bytes
-    assert training_memory("mlp", optimizer="nadam").optimizer_bytes == 2 * named.parameter_bytes
+    assert (
+        training_memory("mlp", optimizer="nadam").optimizer_bytes == 2 * named.parameter_bytes
+    )

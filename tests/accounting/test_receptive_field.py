@@ -9,7 +9,9 @@ from torch import nn
 from losslab.accounting import Field, count, stack_receptive_field
 
 windows = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
-steps = st.lists(st.tuples(st.sampled_from(["windowed", "transposed"]), windows), min_size=1, max_size=4)
+steps = st.lists(
+    st.tuples(st.sampled_from(["windowed", "transposed"]), windows), min_size=1, max_size=4
+)
 
 
 def read_by(kind, unit, kernel, stride, padding, dilation):
@@ -45,7 +47,9 @@ def test_merged_fields_hold_both(one, two, unit):
         assert merged.span(unit) == ((min(seen), max(seen)) if seen else None)
 
 
-@pytest.mark.parametrize(("kernel", "layers"), [(3, 1), (3, 2), (3, 3), (5, 3), (7, 2), (1, 4), (2, 5)])
+@pytest.mark.parametrize(
+    ("kernel", "layers"), [(3, 1), (3, 2), (3, 3), (5, 3), (7, 2), (1, 4), (2, 5)]
+)
 def test_stacked_convolutions_see_nf_minus_n_plus_1(kernel, layers):
     expected = stack_receptive_field(kernel, layers)
     side = 2 * expected + 1
@@ -59,7 +63,9 @@ def test_stacked_convolutions_see_nf_minus_n_plus_1(kernel, layers):
     seen = image.grad[0, 0] != 0
     assert seen.any(0).sum() == seen.any(1).sum() == expected
     assert seen.sum() == expected**2
-    assert [field.size for _, field in count(stack, (1, side, side)).output_fields[0]] == [expected] * 2
+    assert [field.size for _, field in count(stack, (1, side, side)).output_fields[0]] == [
+        expected
+    ] * 2
 
 
 def test_three_layers_of_5x5_see_13x13():
@@ -74,4 +80,9 @@ def test_a_stack_needs_a_kernel_and_a_layer(kernel, layers):
 
 def test_stride_padding_and_centre_of_a_strided_layer():
     field = Field().windowed(3, 2, 1).windowed(5, 2, 2)
-    assert (field.size, field.stride, field.padding, field.centre) == (3 + 4 * 2, 4, 1 + 2 * 2, 0.0)
+    assert (field.size, field.stride, field.padding, field.centre) == (
+        3 + 4 * 2,
+        4,
+        1 + 2 * 2,
+        0.0,
+    )

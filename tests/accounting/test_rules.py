@@ -57,12 +57,16 @@ def test_grouped_products_of_other_shapes():
 
 def test_a_product_of_integers():
     weights = torch.zeros(16, 8, dtype=torch.int8)
-    assert count(Calls(lambda x: torch._int_mm(x[0], weights)), "32x16:int8").macs == loop(32, 16, 8)
+    assert count(Calls(lambda x: torch._int_mm(x[0], weights)), "32x16:int8").macs == loop(
+        32, 16, 8
+    )
 
 
 def test_a_product_of_eight_bit_floats():
     weights, scale = torch.zeros(16, 16).to(torch.float8_e4m3fn).t(), torch.ones(())
-    model = Calls(lambda x: torch._scaled_mm(x[0], weights, scale, scale, out_dtype=torch.bfloat16))
+    model = Calls(
+        lambda x: torch._scaled_mm(x[0], weights, scale, scale, out_dtype=torch.bfloat16)
+    )
     ledger = count(model, "32x16:float8_e4m3fn")
     assert (ledger.status, ledger.macs) == ("complete", loop(32, 16, 16))
 
@@ -72,11 +76,17 @@ def butterflies(size):
     return 0 if size == 1 else 2 * butterflies(size // 2) + size
 
 
-@pytest.mark.parametrize("transform", [torch.fft.fft, torch.fft.rfft, torch.fft.ifft], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "transform", [torch.fft.fft, torch.fft.rfft, torch.fft.ifft], ids=lambda f: f.__name__
+)
 def test_a_fourier_transform_is_no_product_and_combines_its_elements_log_n_times(transform):
     ledger = count(Calls(transform), (64,))
     rows = [row for row in ledger.rows if row.kind == "fft"]
-    assert (ledger.status, ledger.macs, [int(row.operations) for row in rows]) == ("complete", 0, [butterflies(64)])
+    assert (ledger.status, ledger.macs, [int(row.operations) for row in rows]) == (
+        "complete",
+        0,
+        [butterflies(64)],
+    )
 
 
 def test_flex_attention_is_its_two_products():
@@ -92,8 +102,14 @@ def test_operations_of_torchvision():
     model = Calls(lambda x, offset: ops.deform_conv2d(x, offset, weight, padding=1))
     assert count(model, [(3, 8, 8), (18, 8, 8)]).macs == loop(4, 8, 8, 3, 3, 3)
     boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
-    pooled = count(Calls(lambda x: ops.roi_align(x, boxes, (2, 2), sampling_ratio=2)), (3, 8, 8))
-    assert (pooled.status, pooled.macs, int(pooled.rows[-1].operations)) == ("complete", 0, loop(3, 2, 2, 2, 2))
+    pooled = count(
+        Calls(lambda x: ops.roi_align(x, boxes, (2, 2), sampling_ratio=2)), (3, 8, 8)
+    )
+    assert (pooled.status, pooled.macs, int(pooled.rows[-1].operations)) == (
+        "complete",
+        0,
+        loop(3, 2, 2, 2, 2),
+    )
 
 
 ENCODER = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
@@ -114,7 +130,13 @@ class Causal(nn.Module):
     [
         (ENCODER, (5, 8)),
         (ENCODER, {"src": (5, 8), "src_key_padding_mask": "5:bool"}),
-        (ENCODER, {"src": (5, 8), "src_key_padding_mask": torch.tensor([[False, False, False, True, True]])}),
+        (
+            ENCODER,
+            {
+                "src": (5, 8),
+                "src_key_padding_mask": torch.tensor([[False, False, False, True, True]]),
+            },
+        ),
         (Causal(), (5, 8)),
     ],
     ids=["no mask", "padding", "padding given", "causal"],
@@ -151,7 +173,10 @@ class Routed(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.router, self.experts = nn.Linear(4, 3), nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.router, self.experts = (
+            nn.Linear(4, 3),
+            nn.ModuleList(nn.Linear(4, 4) for _ in range(3)),
+        )
 
     def forward(self, x):
         x = x.flatten(0, 1)
@@ -178,7 +203,9 @@ class Branches(nn.Module):
 
 
 def test_control_flow_that_needs_data_names_the_line_that_reads_it():
-    with pytest.raises(InvalidInput, match=r"test_rules\.py:\d+ \(forward\) reads the values .* leave out"):
+    with pytest.raises(
+        InvalidInput, match=r"test_rules\.py:\d+ \(forward\) reads the values .* leave out"
+    ):
         count(Branches(), (3,))
 
 

@@ -146,7 +146,9 @@ def test_what_torch_refuses_for_its_dtypes_is_refused(model, shape):
 
 
 def sizes_and_dtype(shape):
-    text, _, kind = shape.partition(":") if isinstance(shape, str) else ("x".join(map(str, shape)), "", "")
+    text, _, kind = (
+        shape.partition(":") if isinstance(shape, str) else ("x".join(map(str, shape)), "", "")
+    )
     return tuple(map(int, text.split("x"))), getattr(torch, kind or "float32")
 
 
@@ -188,7 +190,11 @@ class Attention(nn.Module):
 
     def forward(self, x):
         tokens = x.flatten(2).transpose(1, 2)
-        return self.attend(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2).unflatten(2, x.shape[2:])
+        return (
+            self.attend(tokens, tokens, tokens, need_weights=False)[0]
+            .transpose(1, 2)
+            .unflatten(2, x.shape[2:])
+        )
 
 
 class Scale(nn.Module):
@@ -201,7 +207,9 @@ class Scale(nn.Module):
 
 
 @given(
-    kinds=st.lists(st.tuples(st.sampled_from(sorted(LAYERS)), st.integers(1, 5)), min_size=1, max_size=6),
+    kinds=st.lists(
+        st.tuples(st.sampled_from(sorted(LAYERS)), st.integers(1, 5)), min_size=1, max_size=6
+    ),
     batch=st.integers(1, 3),
 )
 @settings(max_examples=60, deadline=None)

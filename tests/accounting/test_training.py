@@ -19,12 +19,21 @@ from losslab.errors import InvalidInput
 class Attention(nn.Module):
     def __init__(self, *, causal=False, masked=False, dropout=0.0):
         super().__init__()
-        self.project, self.causal, self.masked, self.dropout = nn.Linear(64, 192), causal, masked, dropout
+        self.project, self.causal, self.masked, self.dropout = (
+            nn.Linear(64, 192),
+            causal,
+            masked,
+            dropout,
+        )
 
     def forward(self, x):
         q, k, v = self.project(x).unflatten(-1, (3, 4, 16)).permute(2, 0, 3, 1, 4)
-        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril() if self.masked else None
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal, dropout_p=self.dropout)
+        mask = (
+            torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril() if self.masked else None
+        )
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=self.causal, dropout_p=self.dropout
+        )
 
 
 class Recurrent(nn.Module):
@@ -48,7 +57,9 @@ class UNet(nn.Module):
 
 
 def block(inputs, outputs):
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
 
 
 def kept_bytes(model, x):
@@ -60,9 +71,15 @@ def kept_bytes(model, x):
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with hooks, warnings.catch_warnings(action="ignore"):  # projections have no kernel of oneDNN
+    with (
+        hooks,
+        warnings.catch_warnings(action="ignore"),
+    ):  # projections have no kernel of oneDNN
         output = model.train()(x)
-    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    own = {
+        tensor.untyped_storage().data_ptr()
+        for tensor in [*model.parameters(), *model.buffers()]
+    }
     del output
     return sum(storage.nbytes() for key, storage in seen.items() if key not in own)
 
@@ -75,13 +92,19 @@ MODELS = {
     "attention with dropout": (lambda: Attention(dropout=0.1), (64, 64)),
     "lstm": (lambda: Recurrent(nn.LSTM), (40, 32)),
     "long lstm": (lambda: Recurrent(nn.LSTM), (150, 32)),
-    "lstm of two layers, both ways": (lambda: Recurrent(nn.LSTM, num_layers=2, bidirectional=True), (60, 32)),
+    "lstm of two layers, both ways": (
+        lambda: Recurrent(nn.LSTM, num_layers=2, bidirectional=True),
+        (60, 32),
+    ),
     "lstm with a projection": (lambda: Recurrent(nn.LSTM, proj_size=8), (20, 32)),
     "gru": (lambda: Recurrent(nn.GRU), (40, 32)),
     "long gru": (lambda: Recurrent(nn.GRU, num_layers=2), (90, 32)),
     "u-net": (UNet, (3, 16, 16)),
     "large u-net": (UNet, (3, 32, 32)),
-    "encoder layer": (lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (24, 32)),
+    "encoder layer": (
+        lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True),
+        (24, 32),
+    ),
 }
 
 
@@ -131,7 +154,9 @@ class LowRank(nn.Module):
 def test_low_rank_adapters_train_few_parameters():
     memory = training_memory(nn.Sequential(LowRank(), LowRank()), (8,), optimizer="adam")
     assert (memory.trainable_parameters, memory.frozen_parameters) == (2 * 32, 2 * 64)
-    through = 64 + 16 + 16  # the second's gradient reaches the first through its base and its adapter
+    through = (
+        64 + 16 + 16
+    )  # the second's gradient reaches the first through its base and its adapter
     assert memory.backward_macs == 2 * (16 + 16) + 16 + (through - 16) + 16
     assert memory.optimizer_bytes == 2 * 4 * 64
 
@@ -139,14 +164,24 @@ def test_low_rank_adapters_train_few_parameters():
 class Checkpointed(nn.Module):
     def __init__(self, *, recompute):
         super().__init__()
-        self.layers, self.recompute = nn.Sequential(nn.Linear(8, 64), nn.GELU(), nn.Linear(64, 8)), recompute
+        self.layers, self.recompute = (
+            nn.Sequential(nn.Linear(8, 64), nn.GELU(), nn.Linear(64, 8)),
+            recompute,
+        )
 
     def forward(self, x):
-        return checkpoint(self.layers, x, use_reentrant=False) if self.recompute else self.layers(x)
+        return (
+            checkpoint(self.layers, x, use_reentrant=False)
+            if self.recompute
+            else self.layers(x)
+        )
 
 
 def test_checkpointing_keeps_less_and_computes_once_more():
-    kept, recomputed = (training_memory(Checkpointed(recompute=flag), (8,), batch_size=5) for flag in (False, True))
+    kept, recomputed = (
+        training_memory(Checkpointed(recompute=flag), (8,), batch_size=5)
+        for flag in (False, True)
+    )
     assert recomputed.saved_bytes < kept.saved_bytes
     assert recomputed.backward_macs > kept.backward_macs
     assert recomputed.forward_macs == kept.forward_macs
@@ -178,7 +213,10 @@ def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
 
 
 def test_fused_attention_of_cuda_keeps_no_matrix_of_scores():
-    lengths = [training_memory(Attention(), (length, 64), device="cuda").saved_bytes for length in (256, 512, 1024)]
+    lengths = [
+        training_memory(Attention(), (length, 64), device="cuda").saved_bytes
+        for length in (256, 512, 1024)
+    ]
     assert lengths[2] - lengths[1] == pytest.approx(2 * (lengths[1] - lengths[0]), rel=0.02)
 
 
@@ -204,7 +242,10 @@ def test_a_sparse_gradient_counts_as_a_dense_one():
     assert memory.gradient_bytes == memory.parameter_bytes
 
 
-@pytest.mark.parametrize(("options", "says"), [({"precision": "int8"}, "`precision`"), ({"device": "tpu"}, "`device`")])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"precision": "int8"}, "`precision`"), ({"device": "tpu"}, "`device`")],
+)
 def test_an_unknown_precision_or_device_is_one_line(options, says):
     with pytest.raises(InvalidInput, match=says):
         training_memory("mlp", **options)

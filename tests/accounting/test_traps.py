@@ -45,7 +45,9 @@ def attention(self, x):
 
 
 def heads(self, x):
-    q, k, v = (part(x).unflatten(-1, (2, 4)).transpose(1, 2) for part in (self.q, self.k, self.v))
+    q, k, v = (
+        part(x).unflatten(-1, (2, 4)).transpose(1, 2) for part in (self.q, self.k, self.v)
+    )
     return (F.softmax(q @ k.transpose(-1, -2), dim=-1) @ v).transpose(1, 2).flatten(2)
 
 
@@ -407,7 +409,11 @@ def test_multiplications_equal_the_loops_that_count_them(trap):
 def test_parameters_are_those_of_the_model_and_rows_sum_to_totals(trap):
     _, model, shape, *_ = trap
     ledger = count(model, shape)
-    initialised = model if not any(map(nn.parameter.is_lazy, model.parameters())) else materialised(model, shape)
+    initialised = (
+        model
+        if not any(map(nn.parameter.is_lazy, model.parameters()))
+        else materialised(model, shape)
+    )
     assert ledger.parameters == sum(p.numel() for p in initialised.parameters())
     for number in ("parameters", "macs", "activations"):
         assert sum(int(getattr(row, number)) for row in ledger.rows) == getattr(ledger, number)
@@ -458,7 +464,9 @@ def gradient_support(model, shape):
     output = output if isinstance(output, Tensor) else output[0]
     space = output.shape[2:] if output.dim() > 2 else ()
     middle = tuple(size // 2 for size in space)
-    (gradient,) = torch.autograd.grad(output[(slice(None), slice(None), *middle)].pow(2).sum(), images)
+    (gradient,) = torch.autograd.grad(
+        output[(slice(None), slice(None), *middle)].pow(2).sum(), images
+    )
     touched = gradient.abs().sum((0, 1)) if gradient.dim() > 2 else gradient.abs().sum(0)
     places = touched.nonzero()
     return middle, touched.shape, places.min(0).values.tolist(), places.max(0).values.tolist()

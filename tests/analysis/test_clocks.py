@@ -18,25 +18,36 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, ...]:
 
 def changed(result: RunResult, change: Callable[[Evaluation], Evaluation]) -> RunResult:
     """The run with other evaluations."""
-    records = [change(record) if isinstance(record, Evaluation) else record for record in result.records]
+    records = [
+        change(record) if isinstance(record, Evaluation) else record
+        for record in result.records
+    ]
     return replace(result, records=tuple(records))
 
 
 def with_processor_time(runs: Sequence[RunResult]) -> list[RunResult]:
     """Runs that needed half of their time."""
-    return [changed(run, lambda each: replace(each, train_processor_seconds=each.train_seconds / 2)) for run in runs]
+    return [
+        changed(run, lambda each: replace(each, train_processor_seconds=each.train_seconds / 2))
+        for run in runs
+    ]
 
 
 def slowed(runs: Sequence[RunResult]) -> list[RunResult]:
     """Runs beside which other work began after two epochs: it doubles the time of each epoch, and no processor time."""
 
     def change(each: Evaluation) -> Evaluation:
-        return replace(each, train_seconds=each.train_seconds * (1.0 if each.epoch <= 2 else 2 - 2 / each.epoch))
+        return replace(
+            each,
+            train_seconds=each.train_seconds * (1.0 if each.epoch <= 2 else 2 - 2 / each.epoch),
+        )
 
     return [changed(run, change) for run in runs]
 
 
-def test_runs_beside_each_other_are_compared_by_processor_time_where_all_have_it(runs: Sequence[RunResult]) -> None:
+def test_runs_beside_each_other_are_compared_by_processor_time_where_all_have_it(
+    runs: Sequence[RunResult],
+) -> None:
     measured = with_processor_time(runs)
     assert clock_for(measured, workers=2) is PROCESSOR
     assert clock_for([*measured[1:], runs[0]], workers=2) is WALL
@@ -47,7 +58,9 @@ def test_a_run_alone_on_a_quiet_machine_is_timed_by_the_wall(runs: Sequence[RunR
     assert clock_for(with_processor_time(runs), workers=1) is WALL
 
 
-def test_other_work_shows_in_the_pace_and_then_processor_time_counts(runs: Sequence[RunResult]) -> None:
+def test_other_work_shows_in_the_pace_and_then_processor_time_counts(
+    runs: Sequence[RunResult],
+) -> None:
     measured = slowed(with_processor_time(runs))
     assert WALL.drift(measured[0]) == pytest.approx(1.0)
     assert PROCESSOR.drift(measured[0]) == pytest.approx(0.0)

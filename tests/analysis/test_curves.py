@@ -32,7 +32,10 @@ def test_curves_have_a_band_over_seeds_and_none_with_one(results: StudyResults) 
     assert band.epochs == (1.0, 2.0, 3.0, 4.0)
     assert band.low is not None
     assert band.high is not None
-    assert all(low < mean < high for low, mean, high in zip(band.low, band.mean, band.high, strict=True))
+    assert all(
+        low < mean < high
+        for low, mean, high in zip(band.low, band.mean, band.high, strict=True)
+    )
     assert (alone.low, alone.high) == (None, None)
 
 
@@ -45,11 +48,16 @@ def test_search_agrees_with_the_finding_that_the_engine_used(results: StudyResul
     assert list(found["adam"].tried) == sorted(found["adam"].tried)
 
 
-def test_search_warns_at_its_edge_and_not_where_the_neighbour_diverged(results: StudyResults) -> None:
+def test_search_warns_at_its_edge_and_not_where_the_neighbour_diverged(
+    results: StudyResults,
+) -> None:
     runs = where(results.stages["search"], "optimizer.name", "adam")
     low = [result for result in runs if result.run.lr <= MIDDLE["adam"]]
     assert searches({"adam": low}, "lr")["adam"].edge == "highest"
-    with_diverged = [*low, *(ended(result, "diverged", "") for result in runs if result.run.lr > MIDDLE["adam"])]
+    with_diverged = [
+        *low,
+        *(ended(result, "diverged", "") for result in runs if result.run.lr > MIDDLE["adam"]),
+    ]
     assert searches({"adam": with_diverged}, "lr")["adam"].edge is None
 
 
@@ -64,5 +72,7 @@ def test_altered_records_change_the_winner(tmp_path_factory: pytest.TempPathFact
     def adagrad_wins(run, records):  # type: ignore[no-untyped-def]
         return with_loss(0.001)(run, records) if run.optimizer.name == "adagrad" else records
 
-    changed = read_results(part_one(tmp_path_factory.mktemp("changed"), epochs=3, change=adagrad_wins))
+    changed = read_results(
+        part_one(tmp_path_factory.mktemp("changed"), epochs=3, change=adagrad_wins)
+    )
     assert rank(estimates(plain(changed), lowest("train_loss"))).leaders == ("adagrad",)

@@ -19,7 +19,12 @@ def test_one_seed_has_no_spread_and_no_interval() -> None:
 
 @pytest.mark.parametrize(
     ("fraction", "count", "expected"),
-    [(0.5, 10_000, (0.4902, 0.5098)), (0.0, 10, (0.0, 0.2775)), (1.0, 10, (0.7225, 1.0)), (0.1, 50, (0.0435, 0.2136))],
+    [
+        (0.5, 10_000, (0.4902, 0.5098)),
+        (0.0, 10, (0.0, 0.2775)),
+        (1.0, 10, (0.7225, 1.0)),
+        (0.1, 50, (0.0435, 0.2136)),
+    ],
     ids=["half", "none", "all", "few"],
 )
 def test_wilson_interval_agrees_with_published_values(
@@ -29,7 +34,10 @@ def test_wilson_interval_agrees_with_published_values(
 
 
 def test_the_wider_of_the_seeds_and_the_images_interval_counts() -> None:
-    few_images, many_seeds = Estimate((0.5, 0.5), images=100), Estimate((0.4, 0.6), images=100_000)
+    few_images, many_seeds = (
+        Estimate((0.5, 0.5), images=100),
+        Estimate((0.4, 0.6), images=100_000),
+    )
     assert few_images.interval == wilson(0.5, 100)
     assert many_seeds.interval is not None
     assert many_seeds.interval[0] < 0.4
@@ -45,8 +53,17 @@ def test_the_wider_of_the_seeds_and_the_images_interval_counts() -> None:
         (Estimate((0.50,), 10_000), Estimate((0.51,), 10_000), False),
         (Estimate((0.50,), 10_000), Estimate((0.52,), 10_000), True),
     ],
-    ids=["same digits", "one seed", "seeds overlap", "seeds apart", "few images", "enough images"],
+    ids=[
+        "same digits",
+        "one seed",
+        "seeds overlap",
+        "seeds apart",
+        "few images",
+        "enough images",
+    ],
 )
-def test_estimates_differ_only_beyond_what_chance_explains(one: Estimate, other: Estimate, expected: bool) -> None:
+def test_estimates_differ_only_beyond_what_chance_explains(
+    one: Estimate, other: Estimate, expected: bool
+) -> None:
     assert differ(one, other) is expected
     assert differ(other, one) is expected

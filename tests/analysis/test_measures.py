@@ -66,7 +66,10 @@ def test_a_ratio_needs_both_sides(results: StudyResults) -> None:
 
 @pytest.mark.row(10)
 def test_diverged_runs_count_nowhere_and_are_named(results: StudyResults) -> None:
-    runs = [ended(result, "diverged", str(Diverged(7, float("inf")))) for result in plain(results)["adam"]]
+    runs = [
+        ended(result, "diverged", str(Diverged(7, float("inf"))))
+        for result in plain(results)["adam"]
+    ]
     changed = StudyResults(results.plan, {**results.stages, "compare": tuple(runs)})
     assert estimates({"adam": runs}, final("train_loss")) == {}
     named = [each for each in failed_runs(changed) if each.status == "diverged"]
@@ -106,7 +109,9 @@ def test_a_miss_is_a_miss_with_the_best_and_its_time() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.01, 1))
-def test_it_is_reached_exactly_when_the_best_is_at_the_target(accuracies: list[float], target: float) -> None:
+def test_it_is_reached_exactly_when_the_best_is_at_the_target(
+    accuracies: list[float], target: float
+) -> None:
     found = time_to_target(evaluations(accuracies), accuracy=target)
     assert found.best_accuracy == max(accuracies)
     assert found.reached == (found.best_accuracy >= target)

@@ -16,7 +16,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
 
 
 def test_groups_are_labelled_by_their_fields_and_names(results: StudyResults) -> None:
-    groups = group_runs(results.stages["compare"], ["optimizer.name", "model.hidden_dropout"], METHODS)
+    groups = group_runs(
+        results.stages["compare"], ["optimizer.name", "model.hidden_dropout"], METHODS
+    )
     assert list(groups)[:2] == ["AdaGrad, hidden_dropout 0.0", "rmsprop, hidden_dropout 0.0"]
     assert {len(runs) for runs in groups.values()} == {3}
 
@@ -28,13 +30,27 @@ def test_varying_fields_leave_out_what_follows_from_a_name(results: StudyResults
 
 
 def test_runs_with_a_number_and_with_a_policy_are_told_apart() -> None:
-    fields = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam", "batch": 64, "epochs": 1}
-    runs = [make_run({**fields, "lr": lr}) for lr in (0.01, "triangular(base_lr=0.001, max_lr=0.02)")]
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "lenet5",
+        "optimizer": "adam",
+        "batch": 64,
+        "epochs": 1,
+    }
+    runs = [
+        make_run({**fields, "lr": lr})
+        for lr in (0.01, "triangular(base_lr=0.001, max_lr=0.02)")
+    ]
     results = [RunResult(run, "done", "", {}, ()) for run in runs]
     assert varying_fields(results) == ["lr"]
-    assert list(group_runs(results, ["lr"])) == ["lr 0.01", "triangular(base_lr=0.001, max_lr=0.02)"]
+    assert list(group_runs(results, ["lr"])) == [
+        "lr 0.01",
+        "triangular(base_lr=0.001, max_lr=0.02)",
+    ]
 
 
 def test_runs_that_never_began_are_named(results: StudyResults) -> None:
     missing = failed_runs(StudyResults(results.plan, {"search": results.stages["search"]}))
-    assert {(each.stage, each.status, each.run) for each in missing} == {("compare", "not begun", None)}
+    assert {(each.stage, each.status, each.run) for each in missing} == {
+        ("compare", "not begun", None)
+    }

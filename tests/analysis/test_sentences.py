@@ -13,7 +13,10 @@ from losslab.text import percent
         ({}, "No run that belongs here has ended yet, so there is no answer."),
         ({"a": 0.5}, "Only a has ended; its highest score is 50.0 %."),
         ({"a": 0.5, "b": 0.7}, "b reached the highest score, 70.0 %, ahead of a with 50.0 %."),
-        ({"a": 0.5, "b": 0.5}, "a and b share the highest score, 50.0 %: what was measured does not tell them apart."),
+        (
+            {"a": 0.5, "b": 0.5},
+            "a and b share the highest score, 50.0 %: what was measured does not tell them apart.",
+        ),
     ],
     ids=["none", "one", "two", "tie"],
 )
@@ -25,7 +28,9 @@ def test_the_lead_names_who_is_first(found: dict[str, float], expected: str) -> 
 def test_groups_that_chance_does_not_tell_apart_share_the_lead_with_both_their_values() -> None:
     close = {"a": Estimate((0.500,), 100), "b": Estimate((0.502,), 100)}
     sentence = " ".join(lead(close, "score", percent, highest=True).split())
-    assert sentence.startswith("b and a share the highest score, 50.2 % for the first and 50.0 % for the last of them")
+    assert sentence.startswith(
+        "b and a share the highest score, 50.2 % for the first and 50.0 % for the last of them"
+    )
 
 
 def test_equal_ends_are_one_value() -> None:
@@ -43,7 +48,9 @@ def test_equal_ends_are_one_value() -> None:
     ],
     ids=["none", "one", "two", "some"],
 )
-def test_certainty_follows_from_the_number_of_seeds(seeds: tuple[int, ...], expected: str) -> None:
+def test_certainty_follows_from_the_number_of_seeds(
+    seeds: tuple[int, ...], expected: str
+) -> None:
     found = {str(index): Estimate((1.0,) * number) for index, number in enumerate(seeds)}
     sentence = certainty(found)
     assert sentence.startswith(expected)

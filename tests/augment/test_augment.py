@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from losslab.augment import Augmentation, choose, compose, cutout, flip, normalize, pad_crop, repeat
+from losslab.augment import (
+    Augmentation,
+    choose,
+    compose,
+    cutout,
+    flip,
+    normalize,
+    pad_crop,
+    repeat,
+)
 from losslab.choice import Choice, parse_choice
 from losslab.randomness import generator
 
@@ -23,15 +32,21 @@ EVERY = [pad_crop(2), flip(), cutout(3), cutout(4, mode="inside"), repeat(3)]
 NORMALIZE = normalize(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
 
 
-def images(count: int = 7, channels: int = 3, height: int = 8, width: int = 6, dtype: Any = torch.uint8) -> Tensor:
+def images(
+    count: int = 7, channels: int = 3, height: int = 8, width: int = 6, dtype: Any = torch.uint8
+) -> Tensor:
     """No pixel is 0, so that what was erased or padded can be told."""
-    return torch.randint(1, 256, (count, channels, height, width), generator=generator(0, "pixels")).to(dtype)
+    return torch.randint(
+        1, 256, (count, channels, height, width), generator=generator(0, "pixels")
+    ).to(dtype)
 
 
 def by_reference(augment: Augmentation, batch: Tensor, drawn: Tensor) -> Tensor:
     options = vars(augment)
     one = getattr(reference, type(augment).__name__)
-    return torch.stack([one(image, row, **options) for image, row in zip(batch, drawn.tolist(), strict=True)])
+    return torch.stack(
+        [one(image, row, **options) for image, row in zip(batch, drawn.tolist(), strict=True)]
+    )
 
 
 def chi_square(counts: Tensor) -> float:
@@ -46,20 +61,36 @@ def chi_square(counts: Tensor) -> float:
     augment=st.one_of(
         st.builds(pad_crop, st.integers(1, 9)),
         st.just(flip()),
-        st.builds(cutout, st.integers(1, 5), st.sampled_from(["clipped", "inside"]), st.sampled_from([0, 7])),
+        st.builds(
+            cutout,
+            st.integers(1, 5),
+            st.sampled_from(["clipped", "inside"]),
+            st.sampled_from([0, 7]),
+        ),
     ),
     count=st.integers(1, 9),
     channels=st.sampled_from([1, 3, 4]),
     height=st.integers(5, 12),
     width=st.integers(5, 12),
-    dtype=st.sampled_from([torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+    dtype=st.sampled_from(
+        [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]
+    ),
     layout=st.sampled_from(sorted(LAYOUTS)),
     seed=st.integers(0, 2**31),
 )
 def test_each_equals_a_loop_over_images_to_the_bit(
-    augment: Augmentation, count: int, channels: int, height: int, width: int, dtype: Any, layout: str, seed: int
+    augment: Augmentation,
+    count: int,
+    channels: int,
+    height: int,
+    width: int,
+    dtype: Any,
+    layout: str,
+    seed: int,
 ) -> None:
-    batch = images(count, channels, height, width, dtype).contiguous(memory_format=LAYOUTS[layout])
+    batch = images(count, channels, height, width, dtype).contiguous(
+        memory_format=LAYOUTS[layout]
+    )
     if dtype.is_floating_point:
         batch[0, 0, 0, :2] = torch.tensor([-0.0, float("inf")])
     kept = batch.clone()
@@ -72,8 +103,12 @@ def test_each_equals_a_loop_over_images_to_the_bit(
 
 
 @pytest.mark.parametrize("number", [0.0, 1 - 2**-53])
-def test_the_ends_of_the_draws_are_within_bounds(number: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, number, dtype=torch.float64))
+def test_the_ends_of_the_draws_are_within_bounds(
+    number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, **_: torch.full(shape, number, dtype=torch.float64)
+    )
     for side in range(1, 400):
         drawn = cutout(1).draw(1, torch.empty(1, 1, side, side))
         assert drawn.tolist() == [[0, 0] if number == 0 else [side - 1, side - 1]]
@@ -102,7 +137,9 @@ def test_images_that_are_a_view_are_augmented_like_their_copy(augment: Augmentat
     assert torch.equal(augment.apply(view, drawn), augment.apply(view.contiguous(), drawn))
 
 
-def erased(augment: cutout, height: int, width: int, channels: int = 2) -> tuple[Tensor, Tensor]:
+def erased(
+    augment: cutout, height: int, width: int, channels: int = 2
+) -> tuple[Tensor, Tensor]:
     """Over many draws: which pixels were erased, and the numbers that said so."""
     ones = torch.ones(DRAWS, channels, height, width)
     drawn = augment.draw(DRAWS, ones, generator(3, "augment"))
@@ -145,7 +182,10 @@ def test_the_erased_area_is_distributed_as_the_theory_says() -> None:
     for centre in range(32):
         likely[min(centre + 8, 32) - max(centre - 8, 0)] += 1 / 32
     area = np.outer(np.arange(17), np.arange(17))
-    expected = np.bincount(area.ravel(), weights=np.outer(likely, likely).ravel(), minlength=257) * DRAWS
+    expected = (
+        np.bincount(area.ravel(), weights=np.outer(likely, likely).ravel(), minlength=257)
+        * DRAWS
+    )
     seen = np.bincount(gone.sum(dim=(1, 2)).numpy(), minlength=257)
     possible = expected > 0
     assert (seen[~possible] == 0).all()
@@ -157,7 +197,8 @@ def test_the_erased_area_is_distributed_as_the_theory_says() -> None:
 def test_each_image_of_a_batch_is_augmented_on_its_own() -> None:
     batch = images(1, 3, 32, 32).expand(64, -1, -1, -1)
     different = [
-        len(augment(batch, generator(0, "augment")).unique(dim=0)) for augment in (pad_crop(), flip(), cutout())
+        len(augment(batch, generator(0, "augment")).unique(dim=0))
+        for augment in (pad_crop(), flip(), cutout())
     ]
     assert different[0] > 40
     assert different[1] == 2
@@ -201,17 +242,26 @@ def test_a_composition_is_its_steps_on_its_numbers() -> None:
     expected = cutout(16).apply(NORMALIZE(expected), drawn[:, 3:])
     assert torch.equal(FULL.apply(batch, drawn), expected)
     assert torch.equal(
-        compose(compose(repeat(4), pad_crop(4), flip()), NORMALIZE, cutout(16)).apply(batch, drawn), expected
+        compose(compose(repeat(4), pad_crop(4), flip()), NORMALIZE, cutout(16)).apply(
+            batch, drawn
+        ),
+        expected,
     )
 
 
 def test_normalize_is_its_formula() -> None:
     batch = images()
-    mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (NORMALIZE.mean, NORMALIZE.std))
-    np.testing.assert_allclose(NORMALIZE(batch).numpy(), (batch.numpy() / 255 - mean) / std, rtol=1e-5, atol=1e-6)
+    mean, std = (
+        np.array(values).reshape(1, 3, 1, 1) for values in (NORMALIZE.mean, NORMALIZE.std)
+    )
+    np.testing.assert_allclose(
+        NORMALIZE(batch).numpy(), (batch.numpy() / 255 - mean) / std, rtol=1e-5, atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("text", ["pad_crop(padding=2)", "flip", "cutout(size=3, mode='inside')"])
+@pytest.mark.parametrize(
+    "text", ["pad_crop(padding=2)", "flip", "cutout(size=3, mode='inside')"]
+)
 def test_a_choice_is_the_augmentation_that_prints_like_it(text: str) -> None:
     augment = choose(Choice.model_validate(parse_choice(text)))
     assert choose(Choice.model_validate(parse_choice(str(augment)))) == augment
@@ -221,34 +271,66 @@ def test_a_choice_is_the_augmentation_that_prints_like_it(text: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: repeat(0), r"`copies` \(=0\) must be a whole number of at least 1; 1 trains on every image once"),
+        (
+            lambda: repeat(0),
+            r"`copies` \(=0\) must be a whole number of at least 1; 1 trains on every image once",
+        ),
         (lambda: repeat(2.0), r"`copies` \(=2\.0\) must be a whole number"),  # type: ignore[arg-type]
         (lambda: pad_crop(0), r"`padding` \(=0\) must be a whole number of at least 1"),
         (lambda: pad_crop(True), r"`padding` \(=True\) must be a whole number"),
         (lambda: cutout(-1), r"`size` \(=-1\) must be a whole number of at least 1"),
-        (lambda: cutout(mode="outside"), r"`mode` \(='outside'\) must be 'clipped' or 'inside'"),  # type: ignore[arg-type]
+        (
+            lambda: cutout(mode="outside"),
+            r"`mode` \(='outside'\) must be 'clipped' or 'inside'",
+        ),  # type: ignore[arg-type]
         (lambda: cutout(fill="mean"), r"`fill` \(='mean'\) must be a number"),  # type: ignore[arg-type]
-        (lambda: cutout(9)(images()), r"`size` \(=9\) must not exceed the images' 8x6 pixels; half a side, 3"),
-        (lambda: cutout(3, fill=0.5)(images()), r"`fill` \(=0\.5\) must be one of 0 \.\.\. 255 for uint8"),
-        (lambda: normalize((0.5,), (0.0,)), r"`std` \(=\(0\.0,\)\) must be positive, one for each of `mean`"),
-        (lambda: normalize((0.5, 0.5), (0.2,)), r"`std` \(=\(0\.2,\)\) must be positive, one for each of `mean`"),
-        (lambda: NORMALIZE(images(dtype=torch.float32)), r"`images` \(=torch\.float32 of 3 channels\) must be uint8"),
+        (
+            lambda: cutout(9)(images()),
+            r"`size` \(=9\) must not exceed the images' 8x6 pixels; half a side, 3",
+        ),
+        (
+            lambda: cutout(3, fill=0.5)(images()),
+            r"`fill` \(=0\.5\) must be one of 0 \.\.\. 255 for uint8",
+        ),
+        (
+            lambda: normalize((0.5,), (0.0,)),
+            r"`std` \(=\(0\.0,\)\) must be positive, one for each of `mean`",
+        ),
+        (
+            lambda: normalize((0.5, 0.5), (0.2,)),
+            r"`std` \(=\(0\.2,\)\) must be positive, one for each of `mean`",
+        ),
+        (
+            lambda: NORMALIZE(images(dtype=torch.float32)),
+            r"`images` \(=torch\.float32 of 3 channels\) must be uint8",
+        ),
         (lambda: NORMALIZE(images(channels=1)), r"of 1 channels\) must be uint8 of 3 channels"),
-        (lambda: compose(cutout(), flip()), r"`flip\(\)` must come before `cutout.*the order is repeat, then pad_crop"),
-        (lambda: compose(flip(), repeat(2)), r"`repeat\(copies=2\)` must come before `flip\(\)`"),
+        (
+            lambda: compose(cutout(), flip()),
+            r"`flip\(\)` must come before `cutout.*the order is repeat, then pad_crop",
+        ),
+        (
+            lambda: compose(flip(), repeat(2)),
+            r"`repeat\(copies=2\)` must come before `flip\(\)`",
+        ),
         (lambda: compose(cutout(), NORMALIZE), r"`normalize.* must come before `cutout"),
         (
             lambda: flip()(images()[0]),
             r"of shape \(3, 8, 6\)\) must be \(batch, channel, height, width\).*images\[None\]",
         ),
         (lambda: flip()(images()[:0]), r"of shape \(0, 3, 8, 6\)\) must be .* with no size 0"),
-        (lambda: flip()(images(dtype=torch.int64)), r"=torch\.int64 of .* must be uint8 or floating"),
+        (
+            lambda: flip()(images(dtype=torch.int64)),
+            r"=torch\.int64 of .* must be uint8 or floating",
+        ),
         (lambda: FULL(images().numpy()), r"`images` \(a ndarray\) must be a tensor"),  # type: ignore[arg-type]
         (lambda: choose(Choice(name="cutot")), "did you mean 'cutout'"),
         (lambda: choose(Choice(name="cutout", sise=3)), "did you mean 'size'"),  # type: ignore[call-arg]
     ],
 )
-def test_misuse_is_refused_with_argument_value_rule_and_next_step(make: Any, message: str) -> None:
+def test_misuse_is_refused_with_argument_value_rule_and_next_step(
+    make: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -15,12 +15,16 @@ AUGMENT = compose(repeat(3), flip())
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_collates_with_it_and_labels_stay_with_their_images(workers: int) -> None:
     samples = [(torch.full((3, 8, 8), label, dtype=torch.uint8), label) for label in range(20)]
-    loader = DataLoader(samples, batch_size=8, shuffle=True, num_workers=workers, collate_fn=AUGMENT.collate)  # type: ignore[arg-type]
+    loader = DataLoader(
+        samples, batch_size=8, shuffle=True, num_workers=workers, collate_fn=AUGMENT.collate
+    )  # type: ignore[arg-type]
     batches = list(loader)
     assert [len(labels) for _, labels in batches] == [24, 24, 12]
     for pixels, labels in batches:
         assert torch.equal(pixels[:, 0, 0, 0].to(torch.int64), labels)
-    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == sorted([*range(20)] * 3)
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == sorted(
+        [*range(20)] * 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +50,9 @@ def test_numbers_probabilities_and_flags_are_labels(label: Any) -> None:
     ids=["mask", "box", "boxes", "target of a detector", "list", "text"],
 )
 def test_what_would_have_to_move_with_the_pixels_is_refused(label: Any, described: str) -> None:
-    with pytest.raises(ValueError, match=rf"labels are {described}: masks, boxes and points would") as caught:
+    with pytest.raises(
+        ValueError, match=rf"labels are {described}: masks, boxes and points would"
+    ) as caught:
         AUGMENT.collate([(IMAGE, label), (IMAGE, label)])
     assert "\n" not in str(caught.value)
 

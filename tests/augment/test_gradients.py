@@ -32,7 +32,9 @@ def test_gradients_are_those_of_finite_differences(augment: Augmentation) -> Non
 
 @pytest.mark.parametrize("augment", EVERY, ids=str)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_images_with_and_without_gradient_are_the_same_bits(augment: Augmentation, layout: str) -> None:
+def test_images_with_and_without_gradient_are_the_same_bits(
+    augment: Augmentation, layout: str
+) -> None:
     batch = images(LAYOUTS[layout])
     with_gradient = augment(batch, generator(2, "augment"))
     without = augment(batch.detach(), generator(2, "augment"))

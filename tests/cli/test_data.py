@@ -51,7 +51,9 @@ def test_fetch_from_a_path_says_what_is_where(
 ) -> None:
     (folder / "mine.tar.gz").write_bytes(tar(FILES))
     monkeypatch.setitem(CATALOG, "fashion-mnist", tiny_entry())
-    status, out, err = losslab(capsys, "data", "fetch", "fashion-mnist", "--source", "mine.tar.gz")
+    status, out, err = losslab(
+        capsys, "data", "fetch", "fashion-mnist", "--source", "mine.tar.gz"
+    )
     assert (status, err) == (0, "fashion-mnist from mine.tar.gz\n")
     assert "40 training and 10 test images" in out
     facts = losslab_json(capsys, "data", "fetch", "fashion-mnist")
@@ -59,17 +61,26 @@ def test_fetch_from_a_path_says_what_is_where(
     assert Path(facts["path"]).parent == folder / "cache"
 
 
-def test_show_gives_sizes_classes_and_images_per_class(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_show_gives_sizes_classes_and_images_per_class(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
     facts = losslab_json(capsys, "data", "show", SAMPLE)
     assert facts["sizes"] == {"train": 5000, "training": 4500, "validation": 500, "test": 1000}
-    assert facts["images_per_class"]["bag"] == {"train": 500, "training": 450, "validation": 50, "test": 100}
+    assert facts["images_per_class"]["bag"] == {
+        "train": 500,
+        "training": 450,
+        "validation": 50,
+        "test": 100,
+    }
     assert list(facts["images_per_class"]) == facts["classes"]
     assert facts["sample"]
     assert "sample" in facts["title"]
     assert [path.name for path in folder.iterdir()] == []
 
 
-def test_show_draws_three_images_of_each_class(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_show_draws_three_images_of_each_class(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
     status, out, _ = losslab(capsys, "data", "show", SAMPLE)
     assert status == 0
     assert "trouser" in out
@@ -108,7 +119,11 @@ def test_a_picture_of_unknown_format_is_refused(tmp_path: Path) -> None:
         (["fetch", "cifar"], 2, "did you mean 'cifar10'"),
         (["fetch", "cifar10", "--source", "debian"], 2, "does not have cifar10"),
         (["show", "cifar"], 2, "did you mean 'cifar10'"),
-        (["show", SAMPLE, "--picture", "missing/x.png"], 2, "--picture missing/x.png: there is no folder missing"),
+        (
+            ["show", SAMPLE, "--picture", "missing/x.png"],
+            2,
+            "--picture missing/x.png: there is no folder missing",
+        ),
         (["show", SAMPLE, "--picture", "x.exe"], 2, "must end in"),
         (["show"], 2, ""),
     ],
@@ -130,7 +145,10 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: str) -
 def test_show_counts_the_validation_images_that_a_data_set_names(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    images, labels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8), np.arange(40) % 2
+    images, labels = (
+        np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8),
+        np.arange(40) % 2,
+    )
     parts = {"train": slice(0, 20), "val": slice(20, 30), "test": slice(30, 40)}
     arrays = {}
     for part, some in parts.items():

@@ -41,7 +41,14 @@ Curves = dict[str, list[tuple[int, float, float]]]
 
 
 def a_run(folder: Path) -> RunFolder:
-    fields = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam", "lr": 0.1, "batch": 4, "steps": 3}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "lenet5",
+        "optimizer": "adam",
+        "lr": 0.1,
+        "batch": 4,
+        "steps": 3,
+    }
     run_folder = RunFolder(folder)
     run_folder.create(make_run(fields), {})
     with run_folder.appending() as writer:
@@ -71,11 +78,20 @@ def test_tensorboard_reads_what_was_recorded(tmp_path: Path) -> None:
         assert found[name] == [pytest.approx(point, rel=1e-6, nan_ok=True) for point in points]
 
 
-def test_mlflow_reads_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_reads_what_was_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # what the export sets goes with the test
+    monkeypatch.setenv(
+        "MLFLOW_ALLOW_FILE_STORE", "true"
+    )  # what the export sets goes with the test
     run_folder = a_run(tmp_path / "mine")
-    assert run_command(["export", str(tmp_path / "mine"), "--to", "mlflow", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        run_command(
+            ["export", str(tmp_path / "mine"), "--to", "mlflow", "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
     client = mlflow.MlflowClient(tracking_uri=(tmp_path / "out").as_uri())
     (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
     assert run.info.status == "FINISHED"
@@ -83,7 +99,10 @@ def test_mlflow_reads_what_was_recorded(tmp_path: Path, monkeypatch: pytest.Monk
     assert (run.data.params["optimizer.name"], run.data.params["lr"]) == ("adam", "0.1")
     assert run.data.metrics.keys() == EXPECTED.keys()
     for name, points in EXPECTED.items():
-        found = [(m.step, m.timestamp / 1000, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+        found = [
+            (m.step, m.timestamp / 1000, m.value)
+            for m in client.get_metric_history(run.info.run_id, name)
+        ]
         assert found == [pytest.approx(point, nan_ok=True) for point in points]
 
 
@@ -97,12 +116,14 @@ def test_every_run_of_a_study_is_exported_under_a_name_of_its_own(tmp_path: Path
     assert {path.name.split()[-1] for path in exported} == {result.run.id for result in results}
     assert len(exported) == len(results)
     last = next(path for path in exported if path.name.endswith(results[-1].run.id))
-    assert [value for *_, value in from_tensorboard(last)["evaluation/train_loss"]] == pytest.approx(
-        [each.train_loss for each in results[-1].evaluations], rel=1e-6
-    )
+    assert [
+        value for *_, value in from_tensorboard(last)["evaluation/train_loss"]
+    ] == pytest.approx([each.train_loss for each in results[-1].evaluations], rel=1e-6)
 
 
-def test_an_export_that_exists_is_not_added_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_that_exists_is_not_added_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a_run(tmp_path)
     (tmp_path / "mlflow").mkdir()
     assert run_command(["export", str(tmp_path), "--to", "mlflow"]) == 2
@@ -111,14 +132,20 @@ def test_an_export_that_exists_is_not_added_to(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "mlflow"])
 def test_a_tracker_that_is_not_installed_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tracker: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tracker: str,
 ) -> None:
     a_run(tmp_path)
     for name in [name for name in sys.modules if name.split(".")[0] == tracker]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [_Without(tracker), *sys.meta_path])
     assert run_command(["export", str(tmp_path), "--to", tracker]) == 2
-    assert f"{tracker} is not installed; pip install 'losslab[{tracker}]'" in capsys.readouterr().err
+    assert (
+        f"{tracker} is not installed; pip install 'losslab[{tracker}]'"
+        in capsys.readouterr().err
+    )
 
 
 class _Without:

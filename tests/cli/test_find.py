@@ -9,7 +9,9 @@ from losslab.cli import run_command
 
 
 class Done:
-    def __init__(self, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self.returncode = run_command([str(argument) for argument in arguments])
         self.stdout, self.stderr = capsys.readouterr()
 
@@ -24,13 +26,31 @@ TINY = ("--data", "samples:tiny_data", "--model", "mlp(hidden=[16])")
 
 def test_find_lr_prints_its_finding_as_json(find: Callable[..., Done]) -> None:
     done = find(
-        "lr", *TINY, "--optimizer", "sgd", "--momentum", 0.9, "--batch", 16, "--steps", 200, "--seeds", 2, "--json"
+        "lr",
+        *TINY,
+        "--optimizer",
+        "sgd",
+        "--momentum",
+        0.9,
+        "--batch",
+        16,
+        "--steps",
+        200,
+        "--seeds",
+        2,
+        "--json",
     )
     found = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert found["lr_min"] < found["suggestion"] <= found["lr_max"]
     assert (found["rule"], found["found"]) == ("valley", True)
-    stated = {"loss": "cross_entropy", "lrs": [1e-9, 10.0], "steps": 200, "seeds": 2, "batch_sizes": [16]}
+    stated = {
+        "loss": "cross_entropy",
+        "lrs": [1e-9, 10.0],
+        "steps": 200,
+        "seeds": 2,
+        "batch_sizes": [16],
+    }
     assert stated.items() <= found["setting"].items()
     assert found["spread_decades"] < 1
     steps = {len(found["curve"][key]) for key in ("lr", "loss", "smoothed_loss", "accuracy")}
@@ -38,7 +58,19 @@ def test_find_lr_prints_its_finding_as_json(find: Callable[..., Done]) -> None:
 
 
 def test_find_batch_prints_its_finding_as_json(find: Callable[..., Done]) -> None:
-    arguments = ("batch", *TINY, "--optimizer", "sgd", "--lr", 0.03, "--sizes", "8,32,128", "--steps", 40, "--json")
+    arguments = (
+        "batch",
+        *TINY,
+        "--optimizer",
+        "sgd",
+        "--lr",
+        0.03,
+        "--sizes",
+        "8,32,128",
+        "--steps",
+        40,
+        "--json",
+    )
     found = json.loads(find(*arguments).stdout)
     assert {"b_min", "b_max", "noise_scale", "rule", "reason"} <= found.keys()
     assert len(set(found["weights_sha256"])) == 3
@@ -47,18 +79,25 @@ def test_find_batch_prints_its_finding_as_json(find: Callable[..., Done]) -> Non
 
 
 def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:
-    done = find("lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--mode", "ramp")
+    done = find(
+        "lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--mode", "ramp"
+    )
     assert "suggestion" in done.stdout
     assert "^" in done.stdout
     assert "training 1 of 1" in done.stderr
     assert "cross_entropy, batches of 64, 100 steps, 1 seed" in done.stdout
     done = find("batch", *TINY, "--lr", 0.03, "--sizes", "8,32", "--steps", 20, "--seeds", 1)
     assert "samples/s" in done.stdout
-    assert "tested with sgd(momentum=0.9, nesterov=False), cross_entropy, lr 0.03, 20 steps, 1 seed" in done.stdout
+    assert (
+        "tested with sgd(momentum=0.9, nesterov=False), cross_entropy, lr 0.03, 20 steps, 1 seed"
+        in done.stdout
+    )
 
 
 def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
-    done = find("lr", "--data", "samples:tiny_data", "--model", "samples:nan_after(steps=0)", "--json")
+    done = find(
+        "lr", "--data", "samples:tiny_data", "--model", "samples:nan_after(steps=0)", "--json"
+    )
     found = json.loads(done.stdout)
     assert (done.returncode, found["found"], found["lr_min"]) == (0, False, None)
     assert found["reason"] == "no range found, because the loss is nan at the first step"
@@ -74,7 +113,10 @@ def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
         (("lr", "--optimizer", "adm"), "did you mean 'adam'"),
         (("lr", "--optimizer", "adam", "--momentum", 0.9), "momentum"),
         (("batch", "--lr", 0.1, "--sizes", "64,4096"), "4096 exceeds the 207 training images"),
-        (("lr", "--optimizer", "adam", "--batch", 4096), "`batch` (=4096) exceeds the 207 training samples"),
+        (
+            ("lr", "--optimizer", "adam", "--batch", 4096),
+            "`batch` (=4096) exceeds the 207 training samples",
+        ),
         (("batch", "--lr", 0.1, "--sizes", "64"), "two or more increasing"),
         (("batch", "--lr", 0.1, "--sizes", "many"), "two or more increasing"),
         (("batch", "--lr", -0.1, "--sizes", "8,16"), "greater than 0"),

@@ -13,14 +13,24 @@ from losslab.spec import Count, Run, make_run
 from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
 from losslab.study.results import RunResult
 
-BASE = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "optimizer": "sgd", "batch": 23, "epochs": 2}
+BASE = {
+    "data": "samples:tiny_data",
+    "model": "mlp(hidden=[8])",
+    "optimizer": "sgd",
+    "batch": 23,
+    "epochs": 2,
+}
 RUNS = tuple(make_run({**BASE, "lr": lr}) for lr in (0.1, 0.2))
 START = Start(1, "", 207, 23, 60, 18)
 
 
 def steps(run: Run, first: int) -> RunRecorded:
     count = 3
-    return RunRecorded("only", run, Steps(first, [0.1] * count, [23] * count, [0.5, 1.0, 1.5], [11.5] * count, 1.0))
+    return RunRecorded(
+        "only",
+        run,
+        Steps(first, [0.1] * count, [23] * count, [0.5, 1.0, 1.5], [11.5] * count, 1.0),
+    )
 
 
 def shown(board: Board) -> str:
@@ -29,7 +39,9 @@ def shown(board: Board) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_each_run_at_work_has_a_row_and_the_stage_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_at_work_has_a_row_and_the_stage_a_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [100.0]
     monkeypatch.setattr("losslab.cli.live.monotonic", lambda: now[0])
     board = Board()
@@ -39,7 +51,14 @@ def test_each_run_at_work_has_a_row_and_the_stage_a_bar(monkeypatch: pytest.Monk
     board.record(steps(RUNS[1], 3))  # goes on from its checkpoint
     first, second = (line for line in shown(board).splitlines() if "lr=" in line)
     assert first.split() == ["lr=0.1", "0.00", "of", "2"]
-    assert second.split() == ["lr=0.2", "0.67", "of", "2", "1.0000", "50.0%"]  # its pace is not known yet
+    assert second.split() == [
+        "lr=0.2",
+        "0.67",
+        "of",
+        "2",
+        "1.0000",
+        "50.0%",
+    ]  # its pace is not known yet
     now[0] += 2.0
     board.record(steps(RUNS[1], 6))  # 3 steps in 2 seconds; 9 of 18 are left
     (second,) = (line for line in shown(board).splitlines() if "lr=0.2" in line)
@@ -66,7 +85,9 @@ def test_a_terminal_shows_the_table_and_other_places_plain_lines(is_terminal: bo
         yield RunEnded("only", RUNS[0], RunResult(RUNS[0], "failed", "no luck", {}, ()))
 
     file = io.StringIO()
-    show_progress(progress(), Console(file=file, force_terminal=is_terminal, width=100, highlight=False))
+    show_progress(
+        progress(), Console(file=file, force_terminal=is_terminal, width=100, highlight=False)
+    )
     said = file.getvalue()
     assert "  lr=0.1: failed: no luck" in said
     assert ("lr=0.2" in said) == is_terminal

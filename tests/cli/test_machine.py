@@ -41,7 +41,9 @@ def test_data_that_is_not_in_the_cache_is_not_listed(
 ) -> None:
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path))
     run_command(["machine", "--json"])
-    assert [one["name"] for one in json.loads(capsys.readouterr().out)["data"]] == ["fashion-mnist-sample"]
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["data"]] == [
+        "fashion-mnist-sample"
+    ]
 
 
 def test_a_rate_is_work_over_the_fastest_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +51,11 @@ def test_a_rate_is_work_over_the_fastest_time(monkeypatch: pytest.MonkeyPatch) -
     now = iter(range(10**6))
     monkeypatch.setattr("losslab.process.perf_counter", lambda: next(now) / 4)
     found = ceilings()
-    assert found["gemm_gflops_1_thread"] == found["gemm_gflops"] == pytest.approx(2 * 1024**3 / 1e9 / 0.25)
+    assert (
+        found["gemm_gflops_1_thread"]
+        == found["gemm_gflops"]
+        == pytest.approx(2 * 1024**3 / 1e9 / 0.25)
+    )
     assert found["copy_gb_per_second"] == pytest.approx(2 * 128 * 2**20 / 1e9 / 0.25)
 
 
@@ -62,12 +68,25 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
 def test_the_table_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["machine"]) == 0
     said = capsys.readouterr().out
-    for name in ("losslab", "torch", "python", "cores", "memory", "GFLOP/s", "GB/s", "data fashion-mnist-sample"):
+    for name in (
+        "losslab",
+        "torch",
+        "python",
+        "cores",
+        "memory",
+        "GFLOP/s",
+        "GB/s",
+        "data fashion-mnist-sample",
+    ):
         assert name in said
     assert str(stored_path(CATALOG["fashion-mnist-sample"])) in "".join(said.split())
 
 
-def test_version_says_what_a_report_of_a_fault_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_says_what_a_report_of_a_fault_needs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run_command(["--version"]) == 0
     said = capsys.readouterr().out.strip()
-    assert said == (f"losslab {losslab.__version__}, torch {torch.__version__}, Python {platform.python_version()}")
+    assert said == (
+        f"losslab {losslab.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    )

@@ -13,7 +13,16 @@ from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Event, Task, Yielded
 
 RUNS = [
-    make_run({"data": "samples:tiny_data", "model": "mlp", "optimizer": name, "lr": 0.1, "batch": 8, "epochs": 1})
+    make_run(
+        {
+            "data": "samples:tiny_data",
+            "model": "mlp",
+            "optimizer": name,
+            "lr": 0.1,
+            "batch": 8,
+            "epochs": 1,
+        }
+    )
     for name in ("sgd", "adam", "adagrad")
 ]
 TASKS = [Task(run.optimizer.name, "no:where", (run, None, False)) for run in RUNS]
@@ -31,13 +40,18 @@ def engine(closed: list[bool] | None = None) -> Engine:
     return replace(LOCAL, run_tasks=run_tasks)
 
 
-def test_each_measurement_is_named_before_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_measurement_is_named_before_it_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     events = watched(engine(), None).run_tasks(iter(TASKS), workers=1, threads=1)
     assert next(events) == EVENTS[0]
     out, err = capsys.readouterr()
     assert (out, err) == ("", "measuring mlp with sgd on samples:tiny_data (1 of 3)\n")
     assert list(events) == EVENTS[1:]
-    assert [line.split()[3] for line in capsys.readouterr().err.splitlines()] == ["adam", "adagrad"]
+    assert [line.split()[3] for line in capsys.readouterr().err.splitlines()] == [
+        "adam",
+        "adagrad",
+    ]
 
 
 def test_quiet_names_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,14 +59,18 @@ def test_quiet_names_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_budget_that_is_used_up_ends_the_measuring_and_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_that_is_used_up_ends_the_measuring_and_its_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = iter([0.0, 10.5])  # when the plan begins and when the first measurement has ended
     monkeypatch.setattr("losslab.cli.measuring.monotonic", lambda: next(now))
     closed: list[bool] = []
     events = watched(engine(closed), 10.0).run_tasks(TASKS)
     assert next(events) == EVENTS[0]
     assert next(events) == EVENTS[1]
-    with pytest.raises(InvalidInput, match=r"the budget \(=10\.0 s\) is over before all steps are measured"):
+    with pytest.raises(
+        InvalidInput, match=r"the budget \(=10\.0 s\) is over before all steps are measured"
+    ):
         next(events)
     assert closed == [True]
 

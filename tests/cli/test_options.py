@@ -6,7 +6,9 @@ from losslab.cli.options import check_machine, parse_duration
 from losslab.errors import InvalidInput
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5m", 90), ("1h30m", 5400), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1.5m", 90), ("1h30m", 5400), ("1d", 86400)]
+)
 def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 

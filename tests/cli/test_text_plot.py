@@ -18,7 +18,10 @@ def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dots_of(plot: str) -> np.ndarray:
     """The dots of the picture, read from the Unicode names of its characters: 1 2 3 7 on the left, 4 5 6 8 right."""
-    lines = [line[MARGIN:].ljust(COLUMNS - MARGIN, "\u2800") for line in plot.split("\n")[1 : 1 + ROWS]]
+    lines = [
+        line[MARGIN:].ljust(COLUMNS - MARGIN, "\u2800")
+        for line in plot.split("\n")[1 : 1 + ROWS]
+    ]
     dots = np.zeros((4 * ROWS, 2 * (COLUMNS - MARGIN)), bool)
     for row, line in enumerate(lines):
         for column, sign in enumerate(line):
@@ -60,12 +63,16 @@ def test_axes_tell_the_lowest_and_highest_values() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 200])
-def test_a_curve_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+def test_a_curve_is_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert max(map(len, text_plot(range(500), range(500), names=NAMES).split("\n"))) == columns
 
 
-def test_a_few_points_are_all_on_the_axis_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_points_are_all_on_the_axis_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COLUMNS", "90")
     sizes = [64, 128, 256, 512, 1024]
     lines = text_plot(sizes, [5.0, 4, 3, 2, 1], names=NAMES, log=True).split("\n")
@@ -73,7 +80,9 @@ def test_a_few_points_are_all_on_the_axis_where_there_is_room(monkeypatch: pytes
     assert (lines[-2].index("64"), lines[-2].rindex("4")) == (MARGIN, 89)
 
 
-def test_many_points_have_powers_of_ten_on_a_logarithmic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_points_have_powers_of_ten_on_a_logarithmic_axis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     rates = np.logspace(-4, 0, 100)
     lines = text_plot(rates.tolist(), rates.tolist(), names=NAMES, log=True).split("\n")
@@ -89,7 +98,9 @@ def test_numbers_of_the_vertical_axis_never_push_the_curve() -> None:
 def test_marks_stand_under_their_values() -> None:
     wide = COLUMNS - MARGIN
     marks = {"low": 1e-4, "middle": 1e-2, "high": 1.0, "none": None}
-    lines = text_plot([1e-4, 1e-2, 1.0], [3.0, 2.0, 1.0], names=NAMES, log=True, marks=marks).split("\n")
+    lines = text_plot(
+        [1e-4, 1e-2, 1.0], [3.0, 2.0, 1.0], names=NAMES, log=True, marks=marks
+    ).split("\n")
     arrows, named = lines[ROWS + 1], lines[ROWS + 2]
     columns = [0, (wide - 1) // 2, wide - 1]
     assert [column - MARGIN for column, sign in enumerate(arrows) if sign == "^"] == columns
@@ -102,16 +113,24 @@ def test_marks_stand_under_their_values() -> None:
 def test_names_of_marks_that_are_close_stand_in_lines_of_their_own() -> None:
     marks = {"lr_min": 0.5, "suggestion": 0.52, "lr_max": 0.54}
     lines = text_plot([0.0, 1.0], [3.0, 1.0], names=NAMES, marks=marks).split("\n")
-    assert [line.strip() for line in lines[ROWS + 2 : ROWS + 5]] == ["lr_min", "suggestion", "lr_max"]
+    assert [line.strip() for line in lines[ROWS + 2 : ROWS + 5]] == [
+        "lr_min",
+        "suggestion",
+        "lr_max",
+    ]
 
 
 def test_values_that_are_no_numbers_are_left_out() -> None:
     nan, inf = float("nan"), float("inf")
     plain = text_plot([1, 2, 3], [1.0, 2.0, 0.5], names=NAMES)
-    assert text_plot([1, 1.5, 2, 3, 4, 5], [1.0, None, 2.0, 0.5, nan, inf], names=NAMES) == plain
+    assert (
+        text_plot([1, 1.5, 2, 3, 4, 5], [1.0, None, 2.0, 0.5, nan, inf], names=NAMES) == plain
+    )
 
 
-@pytest.mark.parametrize("y", [[], [1.0], [float("nan"), 1.0]], ids=["none", "one", "one that is finite"])
+@pytest.mark.parametrize(
+    "y", [[], [1.0], [float("nan"), 1.0]], ids=["none", "one", "one that is finite"]
+)
 def test_fewer_than_two_points_are_no_curve(y: list[float]) -> None:
     assert text_plot(range(len(y)), y, names=NAMES) == ""
 

@@ -17,7 +17,9 @@ TRAIN = [
 class Done:
     """What a command printed and its exit code."""
 
-    def __init__(self, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self.returncode = run_command([str(argument) for argument in arguments])
         self.stdout, self.stderr = capsys.readouterr()
 
@@ -36,8 +38,14 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--lr=-0.1"], "`lr` (='-0.1'): must be a number greater than 0"),
         (["--batch", "0"], "`batch` (='0'): must be a number greater than 0"),
         (["--batch", "many"], "batch"),
-        (["--batch", "10000"], "`batch` (=10000) exceeds the 207 training samples of samples:tiny_data; give at most"),
-        (["--batch", "10000", "--dry-run"], "`batch` (=10000) exceeds the 207 training samples"),
+        (
+            ["--batch", "10000"],
+            "`batch` (=10000) exceeds the 207 training samples of samples:tiny_data; give at most",
+        ),
+        (
+            ["--batch", "10000", "--dry-run"],
+            "`batch` (=10000) exceeds the 207 training samples",
+        ),
         (["--epochs", "nan"], "epochs"),
         (["--steps", "3"], "give exactly one of `epochs` and `steps`"),
         (["--model", "mlp(hiden=[3])"], "did you mean 'hidden'"),
@@ -47,13 +55,18 @@ def losslab(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         (["--model", "samples:nothing"], "has no 'nothing'"),
         (["--model", "samples:counting(count=3)"], "not a torch.nn.Module"),
         (["--learning", "3"], "learning"),
-        (["--lr", "one_cycle(max_lr=1, up_fraction=0.1)"], "over 4 steps: `steps` (=4) with `up_fraction` (=0.1)"),
+        (
+            ["--lr", "one_cycle(max_lr=1, up_fraction=0.1)"],
+            "over 4 steps: `steps` (=4) with `up_fraction` (=0.1)",
+        ),
         (["--lr", "triangular(base_lr=1)"], "triangular needs `max_lr`"),
         (["--figure", "run.gif"], "--figure run.gif: must end in one of .pdf, .png, .svg"),
         (["--figure", "nowhere/run.png"], "there is no folder nowhere"),
     ],
 )
-def test_wrong_input_ends_in_one_line_and_code_2(losslab: Callable[..., Done], change: list[str], message: str) -> None:
+def test_wrong_input_ends_in_one_line_and_code_2(
+    losslab: Callable[..., Done], change: list[str], message: str
+) -> None:
     changed = {word.partition("=")[0] for word in change}
     kept = [
         word
@@ -74,7 +87,9 @@ def test_divergence_ends_in_one_line_and_code_1(losslab: Callable[..., Done]) ->
     assert "the loss became nan at step 3; a smaller `lr` is the usual cure" in done.stderr
 
 
-def test_a_loss_that_ends_far_above_its_start_is_said_to_diverge(losslab: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_loss_that_ends_far_above_its_start_is_said_to_diverge(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
     arguments = ["100" if word == "0.01" else word for word in TRAIN]
     for _ in range(2):  # trained, then read from the folder
         done = losslab(*arguments, "--out", tmp_path / "run")
@@ -88,19 +103,43 @@ def test_records_come_as_json_lines(losslab: Callable[..., Done]) -> None:
     assert kinds == ["start", "steps", "evaluation", "final"]
 
 
-def test_a_run_in_a_folder_is_kept_and_not_repeated(losslab: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_run_in_a_folder_is_kept_and_not_repeated(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
     assert "test loss" in losslab(*TRAIN, "--out", tmp_path).stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "records.jsonl", "status.json", "lease"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run.json",
+        "records.jsonl",
+        "status.json",
+        "lease",
+    }
     assert losslab(*TRAIN, "--out", tmp_path).stdout == ""
     other = losslab(*TRAIN, "--seed", 5, "--out", tmp_path)
     assert (other.returncode, "holds another run" in other.stderr) == (2, True)
 
 
-CYCLES = ["--lr", "exp_range(base_lr=1e-3, max_lr=1e-2)", "--batch", "exp_range(b_min=8, b_max=64)", "--epochs", "4"]
+CYCLES = [
+    "--lr",
+    "exp_range(base_lr=1e-3, max_lr=1e-2)",
+    "--batch",
+    "exp_range(b_min=8, b_max=64)",
+    "--epochs",
+    "4",
+]
 
 
-def test_a_dry_run_prints_the_timeline_and_trains_nothing(losslab: Callable[..., Done], tmp_path: Path) -> None:
-    done = losslab(*TRAIN[:7], *CYCLES, "--dry-run", "--out", tmp_path / "run", "--figure", tmp_path / "plan.png")
+def test_a_dry_run_prints_the_timeline_and_trains_nothing(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
+    done = losslab(
+        *TRAIN[:7],
+        *CYCLES,
+        "--dry-run",
+        "--out",
+        tmp_path / "run",
+        "--figure",
+        tmp_path / "plan.png",
+    )
     lines = done.stdout.splitlines()
     assert lines[0] == "207 training images; 26 steps, 4 epochs, 828 images seen, 4 evaluations"
     assert lines[1].startswith("batch size 11 to 64, learning rate 0.001 to")
@@ -108,13 +147,20 @@ def test_a_dry_run_prints_the_timeline_and_trains_nothing(losslab: Callable[...,
     assert lines[3].split() == ["0", "0.00", "64", "0.001"]
     table, curves = lines[3:20], lines[20:]
     assert all(len(line.split()) == 4 for line in table)
-    assert [line for line in curves if line in ("learning rate", "batch size")] == ["learning rate", "batch size"]
+    assert [line for line in curves if line in ("learning rate", "batch size")] == [
+        "learning rate",
+        "batch size",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["plan.png"]
 
 
 def test_a_dry_run_draws_no_curve_of_a_number(losslab: Callable[..., Done]) -> None:
-    lines = losslab(*TRAIN[:7], "--lr", "cosine(1e-2)", "--batch", 8, "--epochs", 1, "--dry-run").stdout.splitlines()
-    assert [line for line in lines if line in ("learning rate", "batch size")] == ["learning rate"]
+    lines = losslab(
+        *TRAIN[:7], "--lr", "cosine(1e-2)", "--batch", 8, "--epochs", 1, "--dry-run"
+    ).stdout.splitlines()
+    assert [line for line in lines if line in ("learning rate", "batch size")] == [
+        "learning rate"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,14 +170,22 @@ def test_a_dry_run_draws_no_curve_of_a_number(losslab: Callable[..., Done]) -> N
         ("0,001", "`lr` (='0,001'): is no number; write it with a point (=0.001)"),
     ],
 )
-def test_a_learning_rate_that_cannot_be_meant_is_one_line(losslab: Callable[..., Done], lr: str, message: str) -> None:
+def test_a_learning_rate_that_cannot_be_meant_is_one_line(
+    losslab: Callable[..., Done], lr: str, message: str
+) -> None:
     done = losslab(*TRAIN[:7], "--lr", lr, "--epochs", 1, "--dry-run")
-    assert (done.returncode, message in done.stderr, len(done.stderr.splitlines())) == (2, True, 1)
+    assert (done.returncode, message in done.stderr, len(done.stderr.splitlines())) == (
+        2,
+        True,
+        1,
+    )
 
 
 def test_a_dry_run_as_json_is_what_the_run_then_does(losslab: Callable[..., Done]) -> None:
     planned = json.loads(losslab(*TRAIN[:7], *CYCLES, "--dry-run", "--json").stdout)
-    rows = [json.loads(line) for line in losslab(*TRAIN[:7], *CYCLES, "--json").stdout.splitlines()]
+    rows = [
+        json.loads(line) for line in losslab(*TRAIN[:7], *CYCLES, "--json").stdout.splitlines()
+    ]
     steps = [row for row in rows if row["kind"] == "steps"]
     for field in ("lr", "batch_size"):
         assert planned[field] == [value for row in steps for value in row[field]]
@@ -146,12 +200,20 @@ def test_a_run_is_drawn(losslab: Callable[..., Done], tmp_path: Path, suffix: st
     starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert picture.read_bytes().startswith(starts[suffix])
     if suffix == ".svg":
-        assert all(f"<!-- {label} -->" in picture.read_text() for label in ("validation", "learning rate", "loss"))
+        assert all(
+            f"<!-- {label} -->" in picture.read_text()
+            for label in ("validation", "learning rate", "loss")
+        )
 
 
-def test_a_run_in_a_folder_is_drawn_from_all_its_records(losslab: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_run_in_a_folder_is_drawn_from_all_its_records(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
     assert losslab(*TRAIN, "--out", tmp_path / "run").returncode == 0
-    assert losslab(*TRAIN, "--out", tmp_path / "run", "--figure", tmp_path / "run.png").returncode == 0
+    assert (
+        losslab(*TRAIN, "--out", tmp_path / "run", "--figure", tmp_path / "run.png").returncode
+        == 0
+    )
     assert (tmp_path / "run.png").exists()
 
 
@@ -161,7 +223,9 @@ def test_a_run_that_diverged_is_drawn_too(losslab: Callable[..., Done], tmp_path
     assert (tmp_path / "run.png").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(losslab: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     done = losslab(*TRAIN, "--out", tmp_path / "file" / "run")
     assert (done.returncode, done.stderr.count("\n")) in [(1, 1), (2, 1)]

@@ -10,7 +10,20 @@ DATA = ("--data", "samples:tiny_data")
 MODEL = ("--model", "mlp(hidden=[8])")
 TRAIN = ("train", *DATA, *MODEL, "--optimizer", "adam", "--lr", "0.01", "--epochs", "1")
 FIND_LR = ("find", "lr", *DATA, *MODEL, "--steps", "20", "--seeds", "1")
-FIND_BATCH = ("find", "batch", *DATA, *MODEL, "--lr", "0.1", "--sizes", "8,16", "--steps", "3", "--seeds", "1")
+FIND_BATCH = (
+    "find",
+    "batch",
+    *DATA,
+    *MODEL,
+    "--lr",
+    "0.1",
+    "--sizes",
+    "8,16",
+    "--steps",
+    "3",
+    "--seeds",
+    "1",
+)
 SAMPLE = "fashion-mnist-sample"
 
 WRONG = [
@@ -33,7 +46,11 @@ WRONG = [
     (TRAIN, ("--validation-fraction", "1.5"), "validation_fraction"),
     (TRAIN, ("--layout", "nchw"), '"contiguous", "channels_last"'),
     (TRAIN, ("--figure", "missing/run.png"), "there is no folder missing"),
-    (("train", *DATA, *MODEL), ("--learning-rate", "0.1"), "unknown option --learning-rate; did you mean --lr?"),
+    (
+        ("train", *DATA, *MODEL),
+        ("--learning-rate", "0.1"),
+        "unknown option --learning-rate; did you mean --lr?",
+    ),
     (("train",), (), "requires an argument"),
     (("trane",), (), 'Did you mean "train"?'),
     (FIND_LR, ("--min", "1e-6"), "unknown option --min; did you mean --start?"),
@@ -66,8 +83,16 @@ WRONG = [
     (("data", "shwo"), (), 'Did you mean "show"?'),
     (("study", "run", "nothing"), (), "unknown study 'nothing'"),
     (("study", "run", "none.toml"), (), "none.toml"),
-    (("study", "plan", "adaptive-optimizers"), ("--budget", "1s"), "--budget (=1s) must be at least 5.0 s"),
-    (("study", "plan", "adaptive-optimizers"), ("--budget", "10"), "must be a duration above zero"),
+    (
+        ("study", "plan", "adaptive-optimizers"),
+        ("--budget", "1s"),
+        "--budget (=1s) must be at least 5.0 s",
+    ),
+    (
+        ("study", "plan", "adaptive-optimizers"),
+        ("--budget", "10"),
+        "must be a duration above zero",
+    ),
     (("study", "plan", "architectures"), ("--seeds", "3"), "trains nothing"),
     (("study", "plan", "architectures"), ("--device-tflops", "0"), "must be above 0"),
     (("study", "plan", "architectures"), ("--engine", "slurm"), '"local", "ray"'),
@@ -81,7 +106,9 @@ WRONG = [
 
 @pytest.mark.row(24)
 @pytest.mark.parametrize(
-    ("call", "change", "message"), WRONG, ids=[" ".join([*call[:2], *change])[:60] for call, change, _ in WRONG]
+    ("call", "change", "message"),
+    WRONG,
+    ids=[" ".join([*call[:2], *change])[:60] for call, change, _ in WRONG],
 )
 def test_a_wrong_call_is_one_line_and_changes_nothing(
     call: tuple[str, ...],
@@ -93,7 +120,11 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     options = {word for word in change if word.startswith("--")}
-    kept = [word for before, word in zip(("", *call), call, strict=False) if not {before, word} & options]
+    kept = [
+        word
+        for before, word in zip(("", *call), call, strict=False)
+        if not {before, word} & options
+    ]
     status = run_command([*kept, *change])
     out, err = capsys.readouterr()
     assert (status, out) == (2, "")

@@ -42,7 +42,10 @@ def test_paths_within_an_archive_write_nothing(tmp_path: Path, name: str, form: 
     assert listing(tmp_path) == before
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE],
+)
 def test_links_and_devices_are_passed_over(tmp_path: Path, kind: bytes) -> None:
     path = tmp_path / "archive.tar"
     member = tarfile.TarInfo("good")
@@ -72,14 +75,18 @@ def test_a_zip_bomb_stops_at_the_expected_size(tmp_path: Path) -> None:
         read_members(tmp_path / "bomb", WANTED)
 
 
-def test_an_archive_of_endless_junk_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_of_endless_junk_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archives, "_ALLOWANCE_BYTES", 1_000_000)
     (tmp_path / "junk").write_bytes(tar({"junk": b"0" * 2_000_000, "good": b"content"}))
     with pytest.raises(DataCorrupt, match="far more than the expected files"):
         read_members(tmp_path / "junk", WANTED)
 
 
-def test_a_header_that_claims_to_be_huge_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_claims_to_be_huge_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archives, "_ALLOWANCE_BYTES", 1_000_000)
     member = tarfile.TarInfo("pax")
     member.type, member.size = tarfile.XHDTYPE, 1 << 40
@@ -94,10 +101,14 @@ def test_the_first_of_two_members_of_one_name_counts(tmp_path: Path) -> None:
     assert read_members(path, WANTED) == {"good": b"first"}
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>" * 100, b"\x1f\x8b\x08 no gzip", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>not found</html>" * 100, b"\x1f\x8b\x08 no gzip", b"PK\x03\x04"]
+)
 def test_what_is_no_archive_is_corrupt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "page").write_bytes(content)
-    with pytest.raises(DataCorrupt, match=r"page cannot be read as a folder, .tar, .tar.gz or .zip"):
+    with pytest.raises(
+        DataCorrupt, match=r"page cannot be read as a folder, .tar, .tar.gz or .zip"
+    ):
         read_members(tmp_path / "page", WANTED)
 
 
@@ -137,7 +148,9 @@ class Bomb:
         return os.mkdir, ("executed",)
 
 
-def test_a_pickle_in_place_of_a_file_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_in_place_of_a_file_is_never_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in FILES:
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()))

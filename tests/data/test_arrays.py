@@ -15,7 +15,12 @@ from losslab.errors import InvalidInput
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (30, 3, 8, 8), dtype=np.uint8)
 LABELS = np.arange(30) % 3
-PARTS = {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES[:6], "test_labels": LABELS[:6]}
+PARTS = {
+    "train_images": IMAGES,
+    "train_labels": LABELS,
+    "test_images": IMAGES[:6],
+    "test_labels": LABELS[:6],
+}
 SEVERAL = RANDOM.integers(0, 2, (30, 14), dtype=np.uint8)
 
 
@@ -40,7 +45,11 @@ def test_an_upper_case_suffix_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("images", "shape"),
-    [(IMAGES[:, 0], (1, 8, 8)), (IMAGES.transpose(0, 2, 3, 1), (3, 8, 8)), (IMAGES[:, :1], (1, 8, 8))],
+    [
+        (IMAGES[:, 0], (1, 8, 8)),
+        (IMAGES.transpose(0, 2, 3, 1), (3, 8, 8)),
+        (IMAGES[:, :1], (1, 8, 8)),
+    ],
     ids=["no channel axis", "channels last", "one channel"],
 )
 def test_keras_names_and_other_axes_are_understood(
@@ -66,7 +75,9 @@ def test_keras_names_and_other_axes_are_understood(
     ids=["float16", "float32", "float64", "int64", "uint16"],
 )
 def test_bytes_in_another_type_are_the_same_bytes(tmp_path: Path, images: NDArray[Any]) -> None:
-    assert np.array_equal(load(save(tmp_path, **PARTS | {"train_images": images})).train_images, IMAGES)
+    assert np.array_equal(
+        load(save(tmp_path, **PARTS | {"train_images": images})).train_images, IMAGES
+    )
 
 
 def test_masks_of_true_and_false_are_black_and_white(tmp_path: Path) -> None:
@@ -75,7 +86,9 @@ def test_masks_of_true_and_false_are_black_and_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pair", [("val_images", "val_labels"), ("x_val", "y_val")])
-def test_own_validation_images_are_those_that_are_validated_on(tmp_path: Path, pair: tuple[str, str]) -> None:
+def test_own_validation_images_are_those_that_are_validated_on(
+    tmp_path: Path, pair: tuple[str, str]
+) -> None:
     arrays = PARTS | {pair[0]: IMAGES[:9] // 2, pair[1]: LABELS[:9]}
     dataset = load(save(tmp_path, **arrays))
     training, validation = dataset.split()
@@ -85,9 +98,17 @@ def test_own_validation_images_are_those_that_are_validated_on(tmp_path: Path, p
     assert np.array_equal(dataset.at(validation)[1], LABELS[:9])
 
 
-def test_validation_images_without_test_images_are_the_test_images_and_the_title_says_so(tmp_path: Path) -> None:
+def test_validation_images_without_test_images_are_the_test_images_and_the_title_says_so(
+    tmp_path: Path,
+) -> None:
     dataset = load(
-        save(tmp_path, train_images=IMAGES, train_labels=LABELS, val_images=IMAGES[:9], val_labels=LABELS[:9])
+        save(
+            tmp_path,
+            train_images=IMAGES,
+            train_labels=LABELS,
+            val_images=IMAGES[:9],
+            val_labels=LABELS[:9],
+        )
     )
     assert np.array_equal(dataset.train_labels, LABELS)
     assert np.array_equal(dataset.test_images, IMAGES[:9])
@@ -95,7 +116,9 @@ def test_validation_images_without_test_images_are_the_test_images_and_the_title
     assert dataset.own_validation == 0
 
 
-def test_a_channel_that_never_changes_becomes_zero_and_the_others_are_normalised(tmp_path: Path) -> None:
+def test_a_channel_that_never_changes_becomes_zero_and_the_others_are_normalised(
+    tmp_path: Path,
+) -> None:
     images = IMAGES.copy()
     images[:, 2] = 7
     dataset = load(save(tmp_path, **PARTS | {"train_images": images}))
@@ -114,7 +137,11 @@ def test_grey_and_coloured_parts_are_all_coloured(tmp_path: Path) -> None:
 
 
 def test_classes_named_as_bytes_are_text(tmp_path: Path) -> None:
-    assert load(save(tmp_path, **PARTS, classes=np.array([b"a", b"b", b"c"]))).classes == ("a", "b", "c")
+    assert load(save(tmp_path, **PARTS, classes=np.array([b"a", b"b", b"c"]))).classes == (
+        "a",
+        "b",
+        "c",
+    )
 
 
 FLOATS = RANDOM.random((30, 8, 8))
@@ -123,30 +150,69 @@ FLOATS = RANDOM.random((30, 8, 8))
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (dict.fromkeys(PARTS) | {"images": IMAGES}, "it must hold train_images and train_labels .*; it holds images"),
-        (dict.fromkeys(PARTS) | {"x_train": IMAGES}, "it must hold x_train and y_train; it holds x_train"),
+        (
+            dict.fromkeys(PARTS) | {"images": IMAGES},
+            "it must hold train_images and train_labels .*; it holds images",
+        ),
+        (
+            dict.fromkeys(PARTS) | {"x_train": IMAGES},
+            "it must hold x_train and y_train; it holds x_train",
+        ),
         (
             {"test_images": None},
             "it must hold test_images and test_labels; it holds train_images, train_labels, test_l",
         ),
-        ({"train_images": FLOATS}, r"float64 \(30, 8, 8\), .* must be uint8.*np.rint\(255 \* train_images\)"),
-        ({"train_images": FLOATS * 255}, r"must be uint8, 0 to 255; store np.rint\(train_images\).astype"),
-        ({"train_images": FLOATS - 0.5}, "must be uint8, 0 to 255; store the pixels as they were before.*normalises"),
+        (
+            {"train_images": FLOATS},
+            r"float64 \(30, 8, 8\), .* must be uint8.*np.rint\(255 \* train_images\)",
+        ),
+        (
+            {"train_images": FLOATS * 255},
+            r"must be uint8, 0 to 255; store np.rint\(train_images\).astype",
+        ),
+        (
+            {"train_images": FLOATS - 0.5},
+            "must be uint8, 0 to 255; store the pixels as they were before.*normalises",
+        ),
         ({"train_images": FLOATS * np.nan}, "nan to nan. must be uint8"),
-        ({"train_images": IMAGES.astype(np.int64) * 257}, "must be uint8, 0 to 255; store the pixels as they were"),
+        (
+            {"train_images": IMAGES.astype(np.int64) * 257},
+            "must be uint8, 0 to 255; store the pixels as they were",
+        ),
         ({"train_images": IMAGES.astype(np.int8)}, "-128 to 127. must be uint8"),
-        ({"train_images": IMAGES[:, [0, 1]]}, "must have 1 or 3 channels, on axis 1 or 3; leave the others out"),
-        ({"train_images": IMAGES.reshape(30, -1)}, r"must have 3 or 4 axes.*train_images.reshape\(-1, height, width\)"),
-        ({"train_images": IMAGES[:0], "train_labels": LABELS[:0]}, r"train_images .* holds no images"),
+        (
+            {"train_images": IMAGES[:, [0, 1]]},
+            "must have 1 or 3 channels, on axis 1 or 3; leave the others out",
+        ),
+        (
+            {"train_images": IMAGES.reshape(30, -1)},
+            r"must have 3 or 4 axes.*train_images.reshape\(-1, height, width\)",
+        ),
+        (
+            {"train_images": IMAGES[:0], "train_labels": LABELS[:0]},
+            r"train_images .* holds no images",
+        ),
         ({"train_images": IMAGES * 0}, "every pixel of its training images is the same"),
-        ({"test_images": IMAGES[:6, :, :4]}, r"test images \(3, 4, 8\) must have the shape of training"),
+        (
+            {"test_images": IMAGES[:6, :, :4]},
+            r"test images \(3, 4, 8\) must have the shape of training",
+        ),
         (
             {"train_labels": LABELS / 2},
             r"train_labels .=float64 .30,.. must be integers; store np.unique\(train_labels",
         ),
-        ({"train_labels": LABELS.astype(str)}, "train_labels .=<U21 .30,.. must be integers; store np.unique"),
-        ({"train_labels": LABELS[:7]}, r"train_labels .=int64 \(7,\). must be one for each of 30 images"),
-        ({"train_labels": np.arange(60) % 3}, r"train_labels .=int64 \(60,\). must be one for each of 30 images"),
+        (
+            {"train_labels": LABELS.astype(str)},
+            "train_labels .=<U21 .30,.. must be integers; store np.unique",
+        ),
+        (
+            {"train_labels": LABELS[:7]},
+            r"train_labels .=int64 \(7,\). must be one for each of 30 images",
+        ),
+        (
+            {"train_labels": np.arange(60) % 3},
+            r"train_labels .=int64 \(60,\). must be one for each of 30 images",
+        ),
         (
             {"train_labels": np.eye(3)[LABELS]},
             r"\(30, 3\). must be one class a image.*one-hot: store train_labels.argmax",
@@ -162,18 +228,40 @@ FLOATS = RANDOM.random((30, 8, 8))
             {"train_labels": LABELS + 1},
             "train_labels .=1 to 3. must lie from 0 to 2.*; subtract 1 from the labels of ev",
         ),
-        ({"train_labels": LABELS * 10**9}, "=0 to 2000000000. must lie from 0 to 2.*np.searchsorted.*array `classes`"),
-        ({"train_labels": LABELS.astype(np.uint64) + 2**63}, "must number the classes from 0"),
-        ({"train_labels": LABELS * 0, "test_labels": LABELS[:6] * 0}, "it has 1 class and needs two or more"),
-        ({"test_labels": LABELS[:6] + 5}, "test_labels .=5 to 7. must lie from 0 to 2, as there are 3 classes"),
-        ({"val_images": IMAGES[:4], "val_labels": LABELS[:4] + 5}, "validation_labels .=5 to 7. must lie"),
-        ({"val_images": IMAGES[:4]}, "it must hold val_images and val_labels"),
-        ({"classes": np.array(["a", "b"])}, "train_labels .=0 to 2. must lie from 0 to 1, as there are 2 classes"),
         (
-            {"classes": np.array(["a", "b", "c"]), "train_labels": LABELS + 1, "test_labels": LABELS[:6] + 1},
+            {"train_labels": LABELS * 10**9},
+            "=0 to 2000000000. must lie from 0 to 2.*np.searchsorted.*array `classes`",
+        ),
+        ({"train_labels": LABELS.astype(np.uint64) + 2**63}, "must number the classes from 0"),
+        (
+            {"train_labels": LABELS * 0, "test_labels": LABELS[:6] * 0},
+            "it has 1 class and needs two or more",
+        ),
+        (
+            {"test_labels": LABELS[:6] + 5},
+            "test_labels .=5 to 7. must lie from 0 to 2, as there are 3 classes",
+        ),
+        (
+            {"val_images": IMAGES[:4], "val_labels": LABELS[:4] + 5},
+            "validation_labels .=5 to 7. must lie",
+        ),
+        ({"val_images": IMAGES[:4]}, "it must hold val_images and val_labels"),
+        (
+            {"classes": np.array(["a", "b"])},
+            "train_labels .=0 to 2. must lie from 0 to 1, as there are 2 classes",
+        ),
+        (
+            {
+                "classes": np.array(["a", "b", "c"]),
+                "train_labels": LABELS + 1,
+                "test_labels": LABELS[:6] + 1,
+            },
             "train_labels .=1 to 3. must lie from 0 to 2, as there are 3 classes; subtract 1",
         ),
-        ({"classes": np.array([["a", "b", "c"]])}, r"classes .of shape \(1, 3\). must be a list of different names"),
+        (
+            {"classes": np.array([["a", "b", "c"]])},
+            r"classes .of shape \(1, 3\). must be a list of different names",
+        ),
         ({"classes": np.array(["a", "a", "c"])}, "must be a list of different names"),
         (
             {"classes": np.array(["a", "b", "c"]), "train_labels": LABELS % 2},
@@ -181,7 +269,9 @@ FLOATS = RANDOM.random((30, 8, 8))
         ),
     ],
 )
-def test_an_unusable_npz_file_is_one_line_with_the_remedy(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+def test_an_unusable_npz_file_is_one_line_with_the_remedy(
+    tmp_path: Path, arrays: dict[str, Any], message: str
+) -> None:
     given = {name: array for name, array in (PARTS | arrays).items() if array is not None}
     with pytest.raises(InvalidInput, match=message) as caught:
         load(save(tmp_path, **given))
@@ -205,7 +295,9 @@ def test_another_file_named_npz_is_refused_and_never_executed(
     assert not Path("executed").exists()
 
 
-def test_objects_in_an_npz_file_are_refused_and_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_in_an_npz_file_are_refused_and_never_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     save(tmp_path, train_images=np.array([Bomb()], dtype=object), train_labels=LABELS)
     with pytest.raises(InvalidInput, match="allow_pickle=False"):
@@ -220,5 +312,8 @@ def test_arrays_that_are_no_part_of_the_data_set_are_not_read(tmp_path: Path) ->
 
 def test_a_single_array_is_refused_with_the_remedy(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
-    with pytest.raises(InvalidInput, match=r"images.npy' is no .npz file; store images and labels in one by np.savez"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"images.npy' is no .npz file; store images and labels in one by np.savez",
+    ):
         load(str(tmp_path / "images.npy"))

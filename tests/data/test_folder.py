@@ -16,7 +16,9 @@ LABELS = np.arange(30) % 3
 ORDER = np.argsort(LABELS, kind="stable")
 
 
-def write_images(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], mode: str = "RGB") -> None:
+def write_images(
+    folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], mode: str = "RGB"
+) -> None:
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         (folder / f"class {label}").mkdir(parents=True, exist_ok=True)
         pixels = Image.fromarray(image.transpose(1, 2, 0)).convert(mode)
@@ -49,11 +51,18 @@ def test_a_folder_of_images_by_class_is_a_data_set(tmp_path: Path) -> None:
 
 def test_class_folders_alone_get_held_out_test_images(tmp_path: Path) -> None:
     write_images(tmp_path, IMAGES, LABELS, "L")
-    assert summary(load(str(tmp_path)))["sizes"] == {"train": 24, "training": 22, "validation": 2, "test": 6}
+    assert summary(load(str(tmp_path)))["sizes"] == {
+        "train": 24,
+        "training": 22,
+        "validation": 2,
+        "test": 6,
+    }
     assert load(str(tmp_path)).train_images.shape == (24, 1, 8, 8)
 
 
-def test_the_folder_one_is_in_has_its_name_as_title(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_one_is_in_has_its_name_as_title(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(photos)
     assert load(".").title.startswith("photos, ")
 
@@ -68,7 +77,12 @@ def test_train_val_and_test_folders_are_used_as_such(tmp_path: Path) -> None:
     assert np.array_equal(dataset.at(training)[0], IMAGES[ORDER])
     assert np.array_equal(dataset.at(validation)[0], IMAGES[:9][order] // 2)
     assert len(dataset.test_labels) == 6
-    assert summary(dataset)["sizes"] == {"train": 30, "training": 30, "validation": 9, "test": 6}
+    assert summary(dataset)["sizes"] == {
+        "train": 30,
+        "training": 30,
+        "validation": 9,
+        "test": 6,
+    }
 
 
 def test_train_and_val_folders_alone_are_training_and_test_images(tmp_path: Path) -> None:
@@ -76,7 +90,9 @@ def test_train_and_val_folders_alone_are_training_and_test_images(tmp_path: Path
     write_images(tmp_path / "val", IMAGES[:9] // 2, LABELS[:9])
     dataset = load(str(tmp_path))
     assert len(dataset.train_labels) == 30
-    assert np.array_equal(np.sort(dataset.test_images, axis=None), np.sort(IMAGES[:9] // 2, axis=None))
+    assert np.array_equal(
+        np.sort(dataset.test_images, axis=None), np.sort(IMAGES[:9] // 2, axis=None)
+    )
     assert dataset.title.endswith(", its validation images as test images")
 
 
@@ -104,7 +120,9 @@ def test_suffixes_are_read_in_upper_case_too(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(("train", "test"), [("RGB", "L"), ("L", "RGB")])
-def test_grey_and_coloured_parts_are_all_coloured(tmp_path: Path, train: str, test: str) -> None:
+def test_grey_and_coloured_parts_are_all_coloured(
+    tmp_path: Path, train: str, test: str
+) -> None:
     write_images(tmp_path / "train", IMAGES, LABELS, train)
     write_images(tmp_path / "test", IMAGES[:6], LABELS[:6], test)
     dataset = load(str(tmp_path))
@@ -114,7 +132,10 @@ def test_grey_and_coloured_parts_are_all_coloured(tmp_path: Path, train: str, te
 
 
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "holds no folder of images for each class; move the images of each class into one")
+    refused(
+        tmp_path,
+        "holds no folder of images for each class; move the images of each class into one",
+    )
 
 
 def test_images_without_a_class_are_refused(photos: Path) -> None:
@@ -123,7 +144,9 @@ def test_images_without_a_class_are_refused(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
-def test_train_and_test_folders_of_images_alone_are_no_two_classes(tmp_path: Path, part: str) -> None:
+def test_train_and_test_folders_of_images_alone_are_no_two_classes(
+    tmp_path: Path, part: str
+) -> None:
     for name in ("train", part):
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
@@ -137,20 +160,32 @@ def test_a_class_without_images_is_refused(photos: Path) -> None:
 
 
 def test_the_folder_above_the_data_is_refused(photos: Path) -> None:
-    refused(photos.parent, r"holds one class, 'photos', and needs two; are the classes in .*photos\?")
+    refused(
+        photos.parent,
+        r"holds one class, 'photos', and needs two; are the classes in .*photos\?",
+    )
 
 
-@pytest.mark.parametrize(("having", "lacking"), [("test", "train"), ("train", "test"), ("val", "train")])
-def test_a_class_of_one_part_alone_is_refused(tmp_path: Path, having: str, lacking: str) -> None:
+@pytest.mark.parametrize(
+    ("having", "lacking"), [("test", "train"), ("train", "test"), ("val", "train")]
+)
+def test_a_class_of_one_part_alone_is_refused(
+    tmp_path: Path, having: str, lacking: str
+) -> None:
     for part in {"train", having, lacking}:
         write_images(tmp_path / part, IMAGES[:6], LABELS[:6])
     write_images(tmp_path / having, IMAGES[:2], np.array([7, 7]))
-    refused(tmp_path, rf"class 'class 7' is in \S*{having} and not in \S*{lacking}; every part needs")
+    refused(
+        tmp_path,
+        rf"class 'class 7' is in \S*{having} and not in \S*{lacking}; every part needs",
+    )
 
 
 def test_folders_within_a_class_are_refused(photos: Path) -> None:
     (photos / "class 1" / "small").mkdir()
-    refused(photos, r"class 1/small is a folder within a class; move its images into \S+class 1$")
+    refused(
+        photos, r"class 1/small is a folder within a class; move its images into \S+class 1$"
+    )
 
 
 def test_two_folders_for_one_part_are_refused(tmp_path: Path) -> None:
@@ -159,7 +194,9 @@ def test_two_folders_for_one_part_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, r"val and \S+valid are both its validation images; leave one")
 
 
-def test_images_in_a_folder_that_is_no_part_are_refused_and_other_folders_are_not(tmp_path: Path) -> None:
+def test_images_in_a_folder_that_is_no_part_are_refused_and_other_folders_are_not(
+    tmp_path: Path,
+) -> None:
     write_images(tmp_path / "train", IMAGES, LABELS)
     (tmp_path / "annotations").mkdir()
     assert len(load(str(tmp_path)).classes) == 3

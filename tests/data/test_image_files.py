@@ -29,7 +29,9 @@ def test_images_are_in_the_order_of_their_paths(tmp_path: Path) -> None:
     assert np.array_equal(read_images(paths[::-1]), PIXELS[::-1].transpose(0, 3, 1, 2))
 
 
-def test_grey_images_have_one_channel_and_one_coloured_image_makes_all_coloured(tmp_path: Path) -> None:
+def test_grey_images_have_one_channel_and_one_coloured_image_makes_all_coloured(
+    tmp_path: Path,
+) -> None:
     paths = write(tmp_path, mode="L")
     grey = np.stack([np.asarray(Image.fromarray(pixels).convert("L")) for pixels in PIXELS])
     assert np.array_equal(read_images(paths), grey[:, np.newaxis])
@@ -44,7 +46,9 @@ def test_every_mode_of_eight_bits_is_read(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "image.tif"
     Image.fromarray(PIXELS[0]).convert(mode).save(path)
     with Image.open(path) as image:
-        expected = np.atleast_3d(np.asarray(image.convert("L" if mode == "1" else "RGB"))).transpose(2, 0, 1)
+        expected = np.atleast_3d(
+            np.asarray(image.convert("L" if mode == "1" else "RGB"))
+        ).transpose(2, 0, 1)
     assert np.array_equal(read_images([path])[0], expected)
 
 
@@ -63,7 +67,9 @@ TURNS = {
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_images_are_upright_as_their_exif_data_says(tmp_path: Path, orientation: int, suffix: str) -> None:
+def test_images_are_upright_as_their_exif_data_says(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
     stored = Image.fromarray(PIXELS[0])
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -78,7 +84,9 @@ def test_a_photo_on_its_side_has_another_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     Image.fromarray(PIXELS[1]).save(paths[1], exif=exif)
-    with pytest.raises(ValueError, match=r"001.png .6x9 pixels. must be 9 pixels wide and 6 high"):
+    with pytest.raises(
+        ValueError, match=r"001.png .6x9 pixels. must be 9 pixels wide and 6 high"
+    ):
         read_images(paths)
 
 
@@ -94,7 +102,9 @@ def test_the_first_image_of_another_size_is_named_with_the_remedy(tmp_path: Path
 def test_images_of_sixteen_bits_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path, 3)
     Image.new("I;16", (9, 6)).save(paths[1])
-    with pytest.raises(ValueError, match=r"001.png has mode I;16; images must have 8 bits a channel"):
+    with pytest.raises(
+        ValueError, match=r"001.png has mode I;16; images must have 8 bits a channel"
+    ):
         read_images(paths)
 
 
@@ -115,10 +125,15 @@ def test_an_image_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         read_images(paths)
 
 
-def test_images_larger_than_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_larger_than_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = psutil.virtual_memory()._replace(total=20 * 6 * 9 * 3 - 1)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
-    with pytest.raises(ValueError, match=r"20 images of 9x6 pixels take 0 GB, more than the memory of 0 GB; resize"):
+    with pytest.raises(
+        ValueError,
+        match=r"20 images of 9x6 pixels take 0 GB, more than the memory of 0 GB; resize",
+    ):
         read_images(write(tmp_path))
 
 
@@ -137,6 +152,8 @@ def test_progress_is_shown_on_a_terminal_alone(
     paths = write(tmp_path)
     read_images(paths)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr("rich.console.Console", lambda **options: Console(force_terminal=True, **options))
+    monkeypatch.setattr(
+        "rich.console.Console", lambda **options: Console(force_terminal=True, **options)
+    )
     read_images(paths)
     assert "reading images" in capsys.readouterr().err

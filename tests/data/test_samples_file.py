@@ -21,7 +21,13 @@ def saved(path: Path, **arrays: np.ndarray) -> str:
 
 
 def test_inputs_and_targets_are_a_pair(tmp_path: Path) -> None:
-    name = saved(tmp_path, train_inputs=ROWS, train_targets=TRUTH, test_inputs=ROWS[:2], test_targets=TRUTH[:2])
+    name = saved(
+        tmp_path,
+        train_inputs=ROWS,
+        train_targets=TRUTH,
+        test_inputs=ROWS[:2],
+        test_targets=TRUTH[:2],
+    )
     found = data.load(name)
     assert isinstance(found, TaskData)
     assert [array.shape for array in found.train] == [(6, 3), (6,)]
@@ -30,18 +36,29 @@ def test_inputs_and_targets_are_a_pair(tmp_path: Path) -> None:
 
 
 def test_several_inputs_are_keywords(tmp_path: Path) -> None:
-    found = data.load(saved(tmp_path, train_inputs_left=ROWS, train_inputs_right=ROWS, train_targets=TRUTH))
+    found = data.load(
+        saved(tmp_path, train_inputs_left=ROWS, train_inputs_right=ROWS, train_targets=TRUTH)
+    )
     inputs, targets = found.train
     assert (list(inputs), targets.shape) == (["left", "right"], (6,))
 
 
 def test_inputs_alone_are_what_a_language_model_reads(tmp_path: Path) -> None:
-    assert data.load(saved(tmp_path, train_inputs=np.zeros((4, 5), "int64"))).train.shape == (4, 5)
+    assert data.load(saved(tmp_path, train_inputs=np.zeros((4, 5), "int64"))).train.shape == (
+        4,
+        5,
+    )
 
 
 def test_a_run_trains_on_a_file(tmp_path: Path) -> None:
     name = saved(tmp_path, train_inputs=np.tile(ROWS, (5, 1)), train_targets=np.tile(TRUTH, 5))
-    fields = {"data": name, "model": "mlp(hidden=[4])", "loss": "mse", "optimizer": "adam", "lr": 0.01}
+    fields = {
+        "data": name,
+        "model": "mlp(hidden=[4])",
+        "loss": "mse",
+        "optimizer": "adam",
+        "lr": 0.01,
+    }
     *_, final = train(make_run({**fields, "batch": 8, "steps": 2}))
     assert isinstance(final, Final)
     assert final.test_loss is None
@@ -50,8 +67,14 @@ def test_a_run_trains_on_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"train_inputs": ROWS, "train_target": TRUTH}, "it holds train_target; name arrays train_inputs"),
-        ({"train_inputs": ROWS, "train_targets": TRUTH[:4]}, r"one entry for each sample; they have \[4, 6\]"),
+        (
+            {"train_inputs": ROWS, "train_target": TRUTH},
+            "it holds train_target; name arrays train_inputs",
+        ),
+        (
+            {"train_inputs": ROWS, "train_targets": TRUTH[:4]},
+            r"one entry for each sample; they have \[4, 6\]",
+        ),
         ({"train_inputs": ROWS, "test_targets": TRUTH}, "test_targets without test_inputs"),
     ],
 )

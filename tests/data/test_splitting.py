@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 from losslab.data import split
 from losslab.errors import InvalidInput
 
-LABELS = st.lists(st.integers(0, 6), min_size=20, max_size=300).map(lambda values: np.array(values, np.int64))
+LABELS = st.lists(st.integers(0, 6), min_size=20, max_size=300).map(
+    lambda values: np.array(values, np.int64)
+)
 FRACTIONS = st.floats(0.05, 0.9)
 SEEDS = st.integers(0, 2**63)
 
 
 @given(LABELS, FRACTIONS, SEEDS)
-def test_parts_are_sorted_disjoint_and_complete(labels: NDArray[np.int64], fraction: float, seed: int) -> None:
+def test_parts_are_sorted_disjoint_and_complete(
+    labels: NDArray[np.int64], fraction: float, seed: int
+) -> None:
     training, validation = split(labels, validation_fraction=fraction, seed=seed)
     assert np.all(np.diff(training) > 0)
     assert np.all(np.diff(validation) > 0)
@@ -24,7 +28,9 @@ def test_parts_are_sorted_disjoint_and_complete(labels: NDArray[np.int64], fract
 
 
 @given(LABELS, FRACTIONS, SEEDS, st.data())
-def test_every_part_is_stratified(labels: NDArray[np.int64], fraction: float, seed: int, data: st.DataObject) -> None:
+def test_every_part_is_stratified(
+    labels: NDArray[np.int64], fraction: float, seed: int, data: st.DataObject
+) -> None:
     rest = len(labels) - round(fraction * len(labels))
     taken = data.draw(st.integers(1, rest))
     for part in split(labels, validation_fraction=fraction, train_images=taken, seed=seed):
@@ -56,7 +62,9 @@ def test_smaller_training_parts_nest_and_leave_validation_alone(
 
 
 def test_the_split_of_given_labels_never_changes() -> None:
-    training, validation = split(np.arange(20) % 4, validation_fraction=0.2, train_images=6, seed=3)
+    training, validation = split(
+        np.arange(20) % 4, validation_fraction=0.2, train_images=6, seed=3
+    )
     assert training.tolist() == [1, 4, 5, 6, 16, 19]
     assert validation.tolist() == [0, 7, 9, 10]
 
@@ -76,12 +84,18 @@ def test_no_fraction_holds_out_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"validation_fraction": 1.0}, r"validation_fraction \(=1.0\) must be at least 0 and below 1"),
+        (
+            {"validation_fraction": 1.0},
+            r"validation_fraction \(=1.0\) must be at least 0 and below 1",
+        ),
         ({"validation_fraction": -0.1}, "validation_fraction"),
         ({"validation_fraction": float("nan")}, "validation_fraction"),
         ({"validation_fraction": 0.01}, "leaves 20 to train on and 0 to validate with"),
         ({"validation_fraction": 0.99}, "leaves 0 to train on"),
-        ({"validation_fraction": 0.5, "train_images": 11}, r"train_images \(=11\) must be from 1 to 10"),
+        (
+            {"validation_fraction": 0.5, "train_images": 11},
+            r"train_images \(=11\) must be from 1 to 10",
+        ),
         ({"validation_fraction": 0.5, "train_images": 0}, "train_images"),
         ({"validation_fraction": 0.5, "seed": -1}, "seed"),
     ],

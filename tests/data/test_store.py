@@ -46,7 +46,9 @@ def test_the_same_arrays_give_the_same_bytes(stored: Path, tmp_path: Path) -> No
     assert (tmp_path / "again").read_bytes() == stored.read_bytes()
 
 
-def test_arrays_are_mapped_and_torch_takes_them_without_a_copy_or_a_warning(stored: Path) -> None:
+def test_arrays_are_mapped_and_torch_takes_them_without_a_copy_or_a_warning(
+    stored: Path,
+) -> None:
     images = open_arrays(stored)[0]["images"]
     assert isinstance(images, np.memmap)
     with warnings.catch_warnings(action="error"):
@@ -76,7 +78,9 @@ def test_a_file_with_any_byte_of_data_changed_is_corrupt(
 
 
 @given(st.data())
-def test_a_changed_header_is_corrupt_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_changed_header_is_corrupt_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.getbasetemp() / f"set-{os.getpid()}"
     write_arrays(path, ARRAYS, {})
     content = bytearray(path.read_bytes())
@@ -92,11 +96,15 @@ def test_a_file_cut_anywhere_is_corrupt(stored: Path) -> None:
     content = stored.read_bytes()
     for length in range(0, len(content), 13):
         stored.write_bytes(content[:length])
-        with pytest.raises(DataCorrupt, match=r"is corrupt .*; delete it and run `losslab data fetch`"):
+        with pytest.raises(
+            DataCorrupt, match=r"is corrupt .*; delete it and run `losslab data fetch`"
+        ):
             open_arrays(stored)
 
 
-@pytest.mark.parametrize("content", [b"<html>" * 50, save({"x": LABELS})], ids=["html", "no checksums"])
+@pytest.mark.parametrize(
+    "content", [b"<html>" * 50, save({"x": LABELS})], ids=["html", "no checksums"]
+)
 def test_another_file_is_corrupt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(DataCorrupt):
@@ -113,14 +121,17 @@ def test_a_failed_write_leaves_nothing_and_the_old_file_as_it_was(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        InvalidInput, match=r"cannot be written .No space left on device.; free some space or set LOSSLAB_CACHE"
+        InvalidInput,
+        match=r"cannot be written .No space left on device.; free some space or set LOSSLAB_CACHE",
     ):
         write_arrays(stored, {"images": IMAGES + 1}, {})
     assert stored.read_bytes() == before
     assert list(stored.parent.iterdir()) == [stored]
 
 
-def test_an_interrupted_write_leaves_nothing(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_nothing(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -140,10 +151,15 @@ for _ in range(50):
 """
 
 
-def test_two_writers_at_once_never_show_a_reader_anything_but_a_whole_file(tmp_path: Path) -> None:
+def test_two_writers_at_once_never_show_a_reader_anything_but_a_whole_file(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "set"
     write_arrays(path, {"images": np.full((9, 999), 1, np.uint8)}, {})
-    writers = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(path), str(value)]) for value in (1, 2)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(path), str(value)])
+        for value in (1, 2)
+    ]
     while any(writer.poll() is None for writer in writers):
         images = open_arrays(path)[0]["images"]
         assert images.min() == images.max()
@@ -151,15 +167,22 @@ def test_two_writers_at_once_never_show_a_reader_anything_but_a_whole_file(tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_cache_folder_is_the_environments_or_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_is_the_environments_or_the_users(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.delenv("LOSSLAB_CACHE")
     assert cache_folder() == Path.home() / ".cache" / "losslab"
 
 
-def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(InvalidInput, match=r"file/cache cannot be written .Not a directory."), workspace("x", print):
+    with (
+        pytest.raises(InvalidInput, match=r"file/cache cannot be written .Not a directory."),
+        workspace("x", print),
+    ):
         pass

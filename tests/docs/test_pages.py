@@ -42,13 +42,17 @@ epochs = 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_block_of_a_page_runs_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_a_page_runs_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if block.file:
-            monkeypatch.delitem(sys.modules, Path(block.file).stem, raising=False)  # of another page
+            monkeypatch.delitem(
+                sys.modules, Path(block.file).stem, raising=False
+            )  # of another page
             Path(block.file).write_text(block.text, encoding="utf-8")
         if block.language == "python" and not block.file:
             exec(compile(block.text, str(page), "exec"), names)
@@ -76,7 +80,9 @@ def check_study(text: str) -> None:
     """What is a part of a study or of a run is completed first."""
     table = tomllib.loads(text)
     head = "" if "name" in table else 'name = "completed"\ntitle = "Completed"\n'
-    Path("block.toml").write_text(head + ("" if "stages" in table else COMPLETE) + text, encoding="utf-8")
+    Path("block.toml").write_text(
+        head + ("" if "stages" in table else COMPLETE) + text, encoding="utf-8"
+    )
     assert load_study("block.toml").stages
 
 
@@ -84,21 +90,36 @@ def test_no_block_escapes() -> None:
     for page in PAGES:
         for block in blocks(page):
             assert block.language in LANGUAGES, (page.name, block.language)
-            assert block.runs or block.note.removeprefix("parsed only: ") in WHY_NOT, (page.name, block.note)
-            assert block.language or not re.search(r"^(losslab|make|\$) ", block.text, re.M), (page.name, block.text)
+            assert block.runs or block.note.removeprefix("parsed only: ") in WHY_NOT, (
+                page.name,
+                block.note,
+            )
+            assert block.language or not re.search(r"^(losslab|make|\$) ", block.text, re.M), (
+                page.name,
+                block.text,
+            )
         outside = re.sub(r"```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-        assert not re.search(r"^    (losslab|make|\$) ", outside, re.M), f"{page.name}: an indented command"
+        assert not re.search(r"^    (losslab|make|\$) ", outside, re.M), (
+            f"{page.name}: an indented command"
+        )
 
 
 def test_most_commands_run() -> None:
-    commands = [(block.runs, words) for page in PAGES for block in blocks(page) for words in block.commands]
+    commands = [
+        (block.runs, words)
+        for page in PAGES
+        for block in blocks(page)
+        for words in block.commands
+    ]
     commands = [(runs, words) for runs, words in commands if words[0] == "losslab"]
     assert sum(runs for runs, _ in commands) > len(commands) / 2
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        for target in re.findall(
+            r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")
+        ):
             assert (page.parent / target).exists(), (page.name, target)
 
 
@@ -110,7 +131,9 @@ def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^\| (?:``(.+?)``|`(.+?)`) +\|", page.partition("## What is no error")[0], re.M)
+    cells = re.findall(
+        r"^\| (?:``(.+?)``|`(.+?)`) +\|", page.partition("## What is no error")[0], re.M
+    )
     parts = [part.strip() for cell in cells for part in "".join(cell).split("…")]
     assert len(cells) > 30
     assert [part for part in parts if part not in said] == []

@@ -33,7 +33,13 @@ from losslab.training.loop import train
 from losslab.training.state import new_state
 
 DATA = tiny_data()
-OPTIONS = {"data": "samples:tiny_data", "model": "mlp(hidden=[200])", "optimizer": "adam", "lr": 0.01, "steps": 40}
+OPTIONS = {
+    "data": "samples:tiny_data",
+    "model": "mlp(hidden=[200])",
+    "optimizer": "adam",
+    "lr": 0.01,
+    "steps": 40,
+}
 RUN = make_run({**OPTIONS, "batch": 64})
 TRAIN = ["train", *(f"--{key}={value}" for key, value in OPTIONS.items())]
 Measured = Callable[[str], None]
@@ -54,7 +60,9 @@ def begun(tmp_path: Path) -> Path:
     return folder
 
 
-def fails_and_recovers(folder: Path, unbroken: Path, *prepare: Prepare, free: Callable[[], object]) -> str:
+def fails_and_recovers(
+    folder: Path, unbroken: Path, *prepare: Prepare, free: Callable[[], object]
+) -> str:
     """Go on with a run on a bad disk, check what is left, mend the disk and go on; what the command said."""
     arguments, errors = [*TRAIN, "--out", str(folder)], folder.parents[1] / "errors"
     before = newest_rows(folder)
@@ -95,7 +103,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own of 2 MB, where the machine lets us mount one."""
     (tmp_path / "disk").mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path / "disk")], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path / "disk")],
+        check=False,
+        capture_output=True,
     )
     yield tmp_path / "disk"
     if mounted.returncode == 0:
@@ -104,13 +114,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.row(8)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
-def test_a_run_on_a_full_disk_goes_on_when_space_is_freed(small_disk: Path, unbroken: Path, measured: Measured) -> None:
+def test_a_run_on_a_full_disk_goes_on_when_space_is_freed(
+    small_disk: Path, unbroken: Path, measured: Measured
+) -> None:
     if not small_disk.is_mount():
         pytest.skip("this machine lets root mount nothing")
     assert in_child(train_in, RUN, small_disk / "run", 13) == -signal.SIGKILL
     filler = small_disk / "filler"
     filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 40_000))
-    assert "No space left on device" in fails_and_recovers(small_disk / "run", unbroken, free=filler.unlink)
+    assert "No space left on device" in fails_and_recovers(
+        small_disk / "run", unbroken, free=filler.unlink
+    )
     measured("tmpfs of 2 MB")
 
 
@@ -148,8 +162,12 @@ def test_a_save_that_fails_at_any_system_call_leaves_a_valid_checkpoint(
 
 @pytest.mark.row(9)
 @pytest.mark.parametrize("closed", [".", "checkpoints"])
-def test_a_run_in_a_read_only_folder_fails_and_saves_nothing(begun: Path, measured: Measured, closed: str) -> None:
-    before = {path: path.read_bytes() for path in (begun / "checkpoints").rglob("*") if path.is_file()}
+def test_a_run_in_a_read_only_folder_fails_and_saves_nothing(
+    begun: Path, measured: Measured, closed: str
+) -> None:
+    before = {
+        path: path.read_bytes() for path in (begun / "checkpoints").rglob("*") if path.is_file()
+    }
     (begun / closed).chmod(0o555)
     errors = begun.parents[1] / "errors"
     arguments = [*TRAIN, "--out", str(begun)]
@@ -160,15 +178,22 @@ def test_a_run_in_a_read_only_folder_fails_and_saves_nothing(begun: Path, measur
     assert errors.read_text().count("\n") == 1
     status = json.loads((begun / "status.json").read_text())["status"]
     assert status == {".": "running", "checkpoints": "failed"}[closed]
-    assert {path: path.read_bytes() for path in (begun / "checkpoints").rglob("*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in (begun / "checkpoints").rglob("*") if path.is_file()
+    } == before
     measured(f"{closed}: exit 1, {status}")
 
 
 @pytest.mark.row(9)
-def test_a_study_in_a_read_only_folder_is_refused_at_once(tmp_path: Path, measured: Measured) -> None:
+def test_a_study_in_a_read_only_folder_is_refused_at_once(
+    tmp_path: Path, measured: Measured
+) -> None:
     (tmp_path / "out").mkdir(mode=0o555)
     arguments = ["study", "run", "architectures", "--out", str(tmp_path / "out")]
     assert in_child(command, arguments, tmp_path / "errors", (drop_capabilities, ())) == 2
-    assert "cannot be written (Permission denied); choose another" in (tmp_path / "errors").read_text()
+    assert (
+        "cannot be written (Permission denied); choose another"
+        in (tmp_path / "errors").read_text()
+    )
     assert list((tmp_path / "out").iterdir()) == []
     measured("study: exit 2")

@@ -33,7 +33,9 @@ def schedules(draw: st.DrawFn) -> tuple[Callable[[int], float], float, float]:
     kind = draw(st.sampled_from(["cycle", "linear", "exponential", "cosine"]))
     if kind == "cycle":
         half = draw(st.floats(1, 300))
-        envelope = draw(st.sampled_from([triangular(), triangular2(half), exp_range(gamma_for(0.1, steps))]))
+        envelope = draw(
+            st.sampled_from([triangular(), triangular2(half), exp_range(gamma_for(0.1, steps))])
+        )
         return cycle(low, high, half, envelope), low, high
     if kind == "cosine":
         return cosine(high, low, steps), low, high
@@ -50,7 +52,11 @@ def check_schedule(drawn: tuple[Callable[[int], float], float, float], step: int
 
 
 def check_sampler(
-    drawn: tuple[Callable[[int], float], float, float], images: int, seed: int, stop: int, shuffle: bool
+    drawn: tuple[Callable[[int], float], float, float],
+    images: int,
+    seed: int,
+    stop: int,
+    shuffle: bool,
 ) -> None:
     def made() -> PolicyBatchSampler:
         return PolicyBatchSampler(images, drawn[0], seed=seed, shuffle=shuffle)
@@ -75,9 +81,13 @@ def check_sampler(
 
 @pytest.mark.row(15)
 @pytest.mark.timeout(1200)
-def test_any_schedule_is_finite_and_within_its_bounds(trials: Trials, measured: Callable[[str], None]) -> None:
+def test_any_schedule_is_finite_and_within_its_bounds(
+    trials: Trials, measured: Callable[[str], None]
+) -> None:
     cases = trials(100, 5000)
-    settings(max_examples=cases)(given(drawn=schedules(), step=st.integers(0, 10**6))(check_schedule))()
+    settings(max_examples=cases)(
+        given(drawn=schedules(), step=st.integers(0, 10**6))(check_schedule)
+    )()
     measured(f"{cases:,} schedules")
 
 

@@ -88,7 +88,9 @@ def test_of_two_processes_one_fetches_and_the_other_waits(
     for _ in range(trials(1, 10)):
         asked, released = threading.Event(), threading.Event()
 
-        def held_back(request: BaseHTTPRequestHandler, content: bytes, asked=asked, released=released) -> None:
+        def held_back(
+            request: BaseHTTPRequestHandler, content: bytes, asked=asked, released=released
+        ) -> None:
             asked.set()
             released.wait(60)
             whole_or_gone(request, content)
@@ -97,7 +99,10 @@ def test_of_two_processes_one_fetches_and_the_other_waits(
             first = start_fetch(*urls)
             assert asked.wait(60)
             second = start_fetch(*urls)
-            wait_for_line(second, f"{NAME} is being fetched, waiting for it ({cache}: in use by process {first.pid} on")
+            wait_for_line(
+                second,
+                f"{NAME} is being fetched, waiting for it ({cache}: in use by process {first.pid} on",
+            )
             if killed:
                 first.kill()
             released.set()
@@ -126,7 +131,10 @@ def test_a_cache_removed_while_a_set_is_fetched_is_one_clear_line_and_the_next_f
 
     with host(ARCHIVE, removing) as (urls, requests):
         monkeypatch.setitem(CATALOG, NAME, tiny_entry(*urls))
-        with pytest.raises(InvalidInput, match=r"cannot be written .No such file or directory.; .* LOSSLAB_CACHE"):
+        with pytest.raises(
+            InvalidInput,
+            match=r"cannot be written .No such file or directory.; .* LOSSLAB_CACHE",
+        ):
             fetch(NAME, progress=lambda _: None)
         assert len(requests) == 1
     assert not cache.exists()
@@ -137,7 +145,9 @@ def test_a_cache_removed_while_a_set_is_fetched_is_one_clear_line_and_the_next_f
 
 
 @pytest.mark.row(25)
-def test_a_cache_removed_after_the_download_is_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_removed_after_the_download_is_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from losslab.data import loading
 
     read_official = loading.read_official
@@ -168,7 +178,9 @@ def test_a_full_cache_is_one_clear_line_and_leaves_nothing_partial(
             process = start_fetch(*urls, str(limit))
             *_, last = errors(process).splitlines()
             assert process.wait(60) == 1
-            assert last.startswith(f"InvalidInput: the cache folder {cache} cannot be written (File too large); free")
+            assert last.startswith(
+                f"InvalidInput: the cache folder {cache} cannot be written (File too large); free"
+            )
             assert [path.name for path in cache.iterdir()] == [f".{NAME}.lock"]
         assert len(requests) == len(limits)  # no attempt is repeated, since none would help
         process = start_fetch(*urls)

@@ -32,7 +32,9 @@ Measured = Callable[[str], None]
 
 
 @pytest.mark.row(1)
-def test_a_run_killed_at_any_step_resumes_to_the_same_bits(tmp_path: Path, trials: Trials, measured: Measured) -> None:
+def test_a_run_killed_at_any_step_resumes_to_the_same_bits(
+    tmp_path: Path, trials: Trials, measured: Measured
+) -> None:
     runs = [spec("adam"), spec("rmsprop-nesterov")]
     for place, run in enumerate(runs):
         assert in_child(train_in, run, tmp_path / f"unbroken-{place}") == 0
@@ -40,7 +42,10 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(tmp_path: Path, trial
     random, resumed, steps = Random(0), 0, set()
     for trial in range(trials(2, 50)):
         folder, step, place = tmp_path / str(trial), random.randrange(STEPS), trial % 2
-        assert in_child(train_in, runs[place], folder, step, random.random() < 0.5) == -signal.SIGKILL
+        assert (
+            in_child(train_in, runs[place], folder, step, random.random() < 0.5)
+            == -signal.SIGKILL
+        )
         assert json.loads((folder / "status.json").read_text())["status"] == "running"
         assert in_child(train_in, runs[place], folder) == 0
         assert left_behind(folder) == unbroken[place]
@@ -50,7 +55,9 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(tmp_path: Path, trial
 
 
 @pytest.mark.row(2)
-@pytest.mark.parametrize("damaged", [False, True], ids=["a new place", "the place of a damaged one"])
+@pytest.mark.parametrize(
+    "damaged", [False, True], ids=["a new place", "the place of a damaged one"]
+)
 def test_a_save_killed_before_any_system_call_leaves_a_valid_checkpoint(
     tmp_path: Path, trials: Trials, measured: Measured, damaged: bool
 ) -> None:
@@ -76,7 +83,9 @@ def test_a_save_killed_before_any_system_call_leaves_a_valid_checkpoint(
         fresh = new_state(spec(), DATA)
         outcomes.append(load_newest(tmp_path, fresh)[0])
         assert outcomes[-1] in (3, 9)
-        save_checkpoint(tmp_path, fresh, rows=11)  # what the dead process left is in nobody's way
+        save_checkpoint(
+            tmp_path, fresh, rows=11
+        )  # what the dead process left is in nobody's way
         assert {path.name[:5] for path in tmp_path.iterdir()} == {"step-"}
         if code == 0:
             break
@@ -84,11 +93,15 @@ def test_a_save_killed_before_any_system_call_leaves_a_valid_checkpoint(
     assert outcomes[0] == 3
     assert outcomes[-1] == 9
     assert outcomes == sorted(outcomes)
-    measured(f"{len(outcomes) - 1} calls, {outcomes.count(3)} times the previous state, never none")
+    measured(
+        f"{len(outcomes) - 1} calls, {outcomes.count(3)} times the previous state, never none"
+    )
 
 
 @pytest.mark.row(2)
-def test_a_file_whose_writer_is_killed_is_old_or_new(tmp_path: Path, measured: Measured) -> None:
+def test_a_file_whose_writer_is_killed_is_old_or_new(
+    tmp_path: Path, measured: Measured
+) -> None:
     texts = []
     for boundary in count(1):
         write_text(tmp_path / "status.json", "old")
@@ -120,7 +133,13 @@ lr = [0.01, 0.001]
 """
 
 
-SLOW = {"data": "samples:tiny_data", "model": "samples:slow_net", "optimizer": "adam", "lr": 0.01, "epochs": 500}
+SLOW = {
+    "data": "samples:tiny_data",
+    "model": "samples:slow_net",
+    "optimizer": "adam",
+    "lr": 0.01,
+    "epochs": 500,
+}
 
 
 @cache
@@ -142,7 +161,9 @@ def test_a_study_whose_supervisor_is_killed_does_each_run_once(
     finished: dict[Path, int] = {}
     orphans = 0
     for kill in range(kills):
-        supervisor = CONTEXT.Process(target=command, args=(begin if kill == 0 else resume, tmp_path / "errors"))
+        supervisor = CONTEXT.Process(
+            target=command, args=(begin if kill == 0 else resume, tmp_path / "errors")
+        )
         supervisor.start()
         wanted = 1 + kill * (RUNS - 4) // kills
         while len(done := ended(out)) < wanted or not running(out):
@@ -164,7 +185,9 @@ def test_a_study_whose_supervisor_is_killed_does_each_run_once(
     for run_id in ids:
         run_folder = folder.run_folder(run_id)
         assert run_folder.status["status"] == "done"
-        assert [deterministic(record) for record in run_folder.records()] == alone(run_folder.run)
+        assert [deterministic(record) for record in run_folder.records()] == alone(
+            run_folder.run
+        )
     assert orphans == 0
     unbroken = tmp_path / "unbroken"
     assert in_child(command, [*begin[:-1], str(unbroken)], tmp_path / "errors") == 0
@@ -185,7 +208,8 @@ def findings(folder: Path) -> tuple[list[str], dict[str, Figure]]:
 
 def statuses(out: Path) -> dict[Path, str]:
     return {
-        path.with_name("records.jsonl"): json.loads(path.read_text())["status"] for path in out.rglob("status.json")
+        path.with_name("records.jsonl"): json.loads(path.read_text())["status"]
+        for path in out.rglob("status.json")
     }
 
 
@@ -194,20 +218,30 @@ def ended(out: Path) -> list[Path]:
 
 
 def running(out: Path) -> bool:
-    return any(status == "running" and path.exists() and path.stat().st_size for path, status in statuses(out).items())
+    return any(
+        status == "running" and path.exists() and path.stat().st_size
+        for path, status in statuses(out).items()
+    )
 
 
 @pytest.mark.row(4)
-def test_a_stopped_run_is_saved_and_says_how_to_go_on(tmp_path: Path, trials: Trials, measured: Measured) -> None:
+def test_a_stopped_run_is_saved_and_says_how_to_go_on(
+    tmp_path: Path, trials: Trials, measured: Measured
+) -> None:
     random, slowest, number = Random(0), 0.0, trials(2, 20)
     for trial in range(number):
         sent, code = [(signal.SIGINT, 130), (signal.SIGTERM, 143)][trial % 2]
         out, errors = tmp_path / str(trial), tmp_path / f"errors-{trial}"
         options = [f"--{key}={value}" for key, value in SLOW.items()]
-        process = CONTEXT.Process(target=command, args=(["train", *options, "--out", str(out)], errors))
+        process = CONTEXT.Process(
+            target=command, args=(["train", *options, "--out", str(out)], errors)
+        )
         process.start()
         least = random.randrange(200, 4000)
-        while not (out / "records.jsonl").exists() or (out / "records.jsonl").stat().st_size < least:
+        while (
+            not (out / "records.jsonl").exists()
+            or (out / "records.jsonl").stat().st_size < least
+        ):
             assert process.is_alive()
             time.sleep(0.01)
         assert process.pid is not None
@@ -218,7 +252,10 @@ def test_a_stopped_run_is_saved_and_says_how_to_go_on(tmp_path: Path, trials: Tr
         assert process.exitcode == code
         status = json.loads((out / "status.json").read_text())
         assert status["status"] == "interrupted"
-        assert errors.read_text() == f"losslab: stopped at step {status['step']}; run the same command again to go on\n"
+        assert (
+            errors.read_text()
+            == f"losslab: stopped at step {status['step']}; run the same command again to go on\n"
+        )
         assert int(max((out / "checkpoints").iterdir()).name[5:14]) == status["step"] > 0
     assert slowest < trials(300, 10)  # the quick suite may share its machine
     measured(f"{number} of {number}, the slowest in {slowest:.1f} s")

@@ -23,7 +23,11 @@ MUTATIONS = {
         "temporary.rename(place)",
         "shutil.copytree(temporary, place); shutil.rmtree(temporary)",
     ),
-    "sha256 not checked": (CHECKPOINT, 'if sha256(content).hexdigest() != manifest["sha256"]', "if False"),
+    "sha256 not checked": (
+        CHECKPOINT,
+        'if sha256(content).hexdigest() != manifest["sha256"]',
+        "if False",
+    ),
     "not read back": (CHECKPOINT, "    _verified(place)\n    for", "    for"),
     "old removed first": (
         CHECKPOINT,
@@ -44,7 +48,10 @@ MUTATIONS = {
 @pytest.mark.row(2)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_without_a_safeguard_a_test_fails(
-    tmp_path: Path, trials: Callable[[int, int], int], measured: Callable[[str], None], name: str
+    tmp_path: Path,
+    trials: Callable[[int, int], int],
+    measured: Callable[[str], None],
+    name: str,
 ) -> None:
     if not trials(0, 1):
         pytest.skip("part of `make faults`")

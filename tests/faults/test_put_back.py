@@ -67,7 +67,13 @@ class Tied(nn.Module):
 
 
 def deep() -> nn.Sequential:
-    layers = [nn.Linear(FEATURES, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.2), nn.Linear(5, CLASSES)]
+    layers = [
+        nn.Linear(FEATURES, 5),
+        nn.BatchNorm1d(5),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(5, CLASSES),
+    ]
     return nn.Sequential(*layers)
 
 
@@ -79,7 +85,9 @@ def partly_frozen() -> nn.Module:
 
 
 def lazy() -> nn.Module:
-    return nn.Sequential(nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(CLASSES))
+    return nn.Sequential(
+        nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(CLASSES)
+    )
 
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -104,7 +112,10 @@ class Growing(Sampler[list[int]]):
         self.own.shuffle(self.order)
         for start in range(0, SAMPLES, BATCH):
             self.given += next(self.tickets) % 2
-            yield [int(self.order[(start + offset + self.given) % SAMPLES]) for offset in range(BATCH)]
+            yield [
+                int(self.order[(start + offset + self.given) % SAMPLES])
+                for offset in range(BATCH)
+            ]
 
 
 class Stream(IterableDataset[Any]):
@@ -142,8 +153,12 @@ def dataset() -> TensorDataset:
 
 LOADERS: dict[str, Callable[[], Any]] = {
     "shuffled": lambda: DataLoader(dataset(), batch_size=BATCH, shuffle=True),
-    "own generator": lambda: DataLoader(dataset(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(9)),
-    "policy": lambda: DataLoader(dataset(), batch_sampler=PolicyBatchSampler(SAMPLES, lambda step: BATCH)),
+    "own generator": lambda: DataLoader(
+        dataset(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(9)
+    ),
+    "policy": lambda: DataLoader(
+        dataset(), batch_sampler=PolicyBatchSampler(SAMPLES, lambda step: BATCH)
+    ),
     "growing": lambda: DataLoader(dataset(), batch_sampler=Growing()),
     "stream": lambda: DataLoader(Stream(), batch_size=BATCH),
     "list": lambda: [[x, y] for x, y in DataLoader(dataset(), batch_size=BATCH)],
@@ -166,9 +181,13 @@ def warmed_up(model: nn.Module) -> torch.optim.Optimizer:
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], Any]] = {
     "named": lambda model: "adam",
-    "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True),
+    "sgd": lambda model: torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=0.9, nesterov=True
+    ),
     "adam": lambda model: torch.optim.Adam(two_groups(model), amsgrad=True),
-    "rate in a tensor": lambda model: torch.optim.Adam(model.parameters(), lr=torch.tensor(0.01), foreach=False),
+    "rate in a tensor": lambda model: torch.optim.Adam(
+        model.parameters(), lr=torch.tensor(0.01), foreach=False
+    ),
     "rmsprop": lambda model: torch.optim.RMSprop(model.parameters(), lr=0.01, centered=True),
     "warm-up": warmed_up,
 }
@@ -183,7 +202,9 @@ class Criterion(nn.Module):
         self.register_buffer("average", torch.zeros(CLASSES))
 
     def forward(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        inputs, labels = (batch[0], batch[1]) if isinstance(batch, list | tuple) else fields(batch)
+        inputs, labels = (
+            (batch[0], batch[1]) if isinstance(batch, list | tuple) else fields(batch)
+        )
         outputs = model(inputs)
         self.average = 0.9 * self.average + 0.1 * outputs.detach().mean(0)
         loss = F.cross_entropy(outputs - self.average, labels)
@@ -210,7 +231,9 @@ class World:
         optimizer = self.optimizer
         if isinstance(optimizer, str):
             optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
-        for batch in itertools.islice(itertools.chain.from_iterable(itertools.repeat(self.data)), steps):
+        for batch in itertools.islice(
+            itertools.chain.from_iterable(itertools.repeat(self.data)), steps
+        ):
             optimizer.zero_grad()
             loss = self.criterion(self.model, batch)
             loss.backward()
@@ -233,7 +256,9 @@ def fingerprint(here: World) -> list[Any]:
     """Bits of everything, read without losslab."""
     seen: list[Any] = []
     for module in here.model.modules():
-        attributes = {key: str(value) for key, value in vars(module).items() if not key.startswith("_")}
+        attributes = {
+            key: str(value) for key, value in vars(module).items() if not key.startswith("_")
+        }
         seen.append((type(module).__name__, module.training, sorted(attributes.items())))
     for name, tensor in [*here.model.named_parameters(), *here.model.named_buffers()]:
         is_lazy = torch.nn.parameter.is_lazy(tensor)
@@ -241,7 +266,10 @@ def fingerprint(here: World) -> list[Any]:
         seen.append(None if is_lazy or tensor.grad is None else bits(tensor.grad))
     if not isinstance(here.optimizer, str):
         states = list(here.optimizer.state.values())
-        seen += [sorted((key, bits(torch.as_tensor(value))) for key, value in state.items()) for state in states]
+        seen += [
+            sorted((key, bits(torch.as_tensor(value))) for key, value in state.items())
+            for state in states
+        ]
         seen += [
             sorted((key, str(value)) for key, value in group.items() if key != "params")
             for group in here.optimizer.param_groups
@@ -252,7 +280,11 @@ def fingerprint(here: World) -> list[Any]:
 
 
 def bits(tensor: torch.Tensor) -> tuple[Any, ...]:
-    return tuple(tensor.shape), tuple(tensor.stride()), tensor.detach().clone().numpy().tobytes()
+    return (
+        tuple(tensor.shape),
+        tuple(tensor.stride()),
+        tensor.detach().clone().numpy().tobytes(),
+    )
 
 
 class Stop(Exception):  # noqa: N818
@@ -316,7 +348,11 @@ def run_finder(here: World, pick: random.Random, interruption: Interruption) -> 
 def check_case(case: int) -> str:
     """One case; how the finder ended."""
     pick = random.Random(case)
-    names = (pick.choice(list(MODELS)), pick.choice(list(LOADERS)), pick.choice(list(OPTIMIZERS)))
+    names = (
+        pick.choice(list(MODELS)),
+        pick.choice(list(LOADERS)),
+        pick.choice(list(OPTIMIZERS)),
+    )
     if names[0] == "lazy" and names[2] in ("adam", "warm-up"):
         names = (names[0], names[1], "sgd")  # groups by number of axes need shapes
     warm = 0 if names[0] == "lazy" else pick.choice([0, 3])
@@ -334,7 +370,9 @@ def check_case(case: int) -> str:
 
 
 @pytest.mark.row(21)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ctrl-C while a generator is cleared
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # Ctrl-C while a generator is cleared
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
 def test_everything_is_put_back_whatever_was_tested_and_however_it_ended(
     trials: Trials, measured: Callable[[str], None]

@@ -21,7 +21,15 @@ for path in sys.argv[1:]:
     print(json.dumps([code, said.getvalue(), "torch" in sys.modules]))
 """
 NAMES = {"data": "fashion-mnist-sample", "model": "lenet5", "optimizer": "adam"}
-NUMBERS = {"lr": 0.01, "batch": 32, "epochs": 2, "weight_decay": 0.1, "repeats": 2, "seed": 1, "max_micro_batch": 8}
+NUMBERS = {
+    "lr": 0.01,
+    "batch": 32,
+    "epochs": 2,
+    "weight_decay": 0.1,
+    "repeats": 2,
+    "seed": 1,
+    "max_micro_batch": 8,
+}
 WRONG = {
     "not a number": ["nan", "inf", "-inf", "-1", "'many'", "[]", "{}", "true"],
     "path": ["'../../etc/passwd'", "'/etc/passwd:x'", "'../up:net'", "'~/x'", "'a/../../b'"],
@@ -33,7 +41,11 @@ def changed(text: str, random: Random) -> str:
     """A key with a letter too few, too many or other than it was."""
     at, letter = random.randrange(1, len(text)), random.choice("aeiqxz")
     return random.choice(
-        [text[:at] + text[at + 1 :], text[:at] + letter + text[at:], text[:at] + letter + text[at + 1 :]]
+        [
+            text[:at] + text[at + 1 :],
+            text[:at] + letter + text[at:],
+            text[:at] + letter + text[at + 1 :],
+        ]
     )
 
 
@@ -41,7 +53,10 @@ def bad_spec(random: Random) -> tuple[str, str, str]:
     """The text of a study with one fault, its key, and what the message must suggest."""
     fields = {key: repr(value) for key, value in {**NAMES, **NUMBERS}.items()}
     head = {"name": "'bad'", "title": "'Bad'"}
-    kind, hint = random.choice(["unknown key", "unknown name", "not a number", "path", "word", "name"]), ""
+    kind, hint = (
+        random.choice(["unknown key", "unknown name", "not a number", "path", "word", "name"]),
+        "",
+    )
     if kind == "unknown key":
         right = random.choice([key for key in fields if len(key) > 4])
         while (key := changed(right, random)) in fields:
@@ -56,12 +71,19 @@ def bad_spec(random: Random) -> tuple[str, str, str]:
         hint = f"did you mean '{NAMES[key]}'"
     elif kind == "name":
         key = "name"
-        head["name"] = random.choice(["'../up'", "'/tmp/x'", "'a/b'", "''", "'A b'", "3", "nan", "'.'"])
+        head["name"] = random.choice(
+            ["'../up'", "'/tmp/x'", "'a/b'", "''", "'A b'", "3", "nan", "'.'"]
+        )
     else:
         key = random.choice(list(NUMBERS if kind == "not a number" else NAMES))
         fields[key] = random.choice(WRONG[kind])
     lines = [f"{name} = {value}" for name, value in head.items()]
-    lines += ["[[stages]]", "name = 'all'", "[stages.base]", *(f"{name} = {value}" for name, value in fields.items())]
+    lines += [
+        "[[stages]]",
+        "name = 'all'",
+        "[stages.base]",
+        *(f"{name} = {value}" for name, value in fields.items()),
+    ]
     return "\n".join(lines), f"`{key}", hint
 
 
@@ -71,7 +93,10 @@ def test_bad_specs_are_refused_before_torch_with_key_and_suggestion(
 ) -> None:
     random, number = Random(0), trials(60, 300)
     specs = [bad_spec(random) for _ in range(number - 2)]
-    specs += [("#" * 10_000_000, "larger than 1,000,000 bytes", ""), ("name = '\0'", "not valid TOML", "")]
+    specs += [
+        ("#" * 10_000_000, "larger than 1,000,000 bytes", ""),
+        ("name = '\0'", "not valid TOML", ""),
+    ]
     paths = [tmp_path / f"{place}.toml" for place in range(number)]
     for path, (text, _, _) in zip(paths, specs, strict=True):
         path.write_text(text)

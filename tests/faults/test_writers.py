@@ -47,9 +47,17 @@ def test_no_row_of_many_writers_is_lost_or_mixed(
 
 
 @pytest.mark.row(20)
-def test_many_runs_leave_nothing_behind(tmp_path: Path, trials: Trials, measured: Measured) -> None:
+def test_many_runs_leave_nothing_behind(
+    tmp_path: Path, trials: Trials, measured: Measured
+) -> None:
     number = trials(12, 500)
-    fields = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "optimizer": "adam", "lr": 0.01, "batch": 64}
+    fields = {
+        "data": "samples:tiny_data",
+        "model": "mlp(hidden=[8])",
+        "optimizer": "adam",
+        "lr": 0.01,
+        "batch": 64,
+    }
     runs = [make_run({**fields, "steps": 3, "seed": seed}) for seed in range(number)]
     study, this = StudyFolder(tmp_path), psutil.Process()
     descriptors, children = this.num_fds(), set(this.children(recursive=True))
@@ -61,7 +69,10 @@ def test_many_runs_leave_nothing_behind(tmp_path: Path, trials: Trials, measured
         if isinstance(event, Ended):
             assert event.error is None
             ended += 1
-            for process in [this, *(child for child in this.children() if child not in children)]:
+            for process in [
+                this,
+                *(child for child in this.children() if child not in children),
+            ]:
                 memory[process.pid].append((ended, process.memory_info().rss / 1e6))
                 files[process.pid].add(process.num_fds())
     done = [run for run in runs if study.run_folder(run.id).status["status"] == "done"]
@@ -71,7 +82,11 @@ def test_many_runs_leave_nothing_behind(tmp_path: Path, trials: Trials, measured
     assert len(memory) == 3  # the same two workers to the end
     assert all(max(counts) - min(counts) <= 5 for counts in files.values())
     settled = {pid: points[number // 5 :] for pid, points in memory.items()}
-    slopes = [100 * linear_regression(*zip(*points, strict=True)).slope for points in settled.values()]
+    slopes = [
+        100 * linear_regression(*zip(*points, strict=True)).slope for points in settled.values()
+    ]
     assert max(slopes) < trials(10_000, 1)  # a dozen runs tell no slope
     shown = ", ".join(f"{slope:+.3f}" for slope in slopes)
-    measured(f"{len(done)} of {number}; MB per 100 runs: {shown} (supervisor, workers); no file or process leaked")
+    measured(
+        f"{len(done)} of {number}; MB per 100 runs: {shown} (supervisor, workers); no file or process leaked"
+    )

@@ -23,14 +23,31 @@ def batches_of(course: Course, epochs: int) -> list[int]:
     return [len(batch) for _ in range(epochs) for batch in course.batch_sampler]
 
 
-@pytest.mark.parametrize("lr", ["exp_range(1e-3, 0.1, cycles=3)", "piecewise([0.1, 0.01], epochs=[2])", 0.1])
-@pytest.mark.parametrize("batch", ["exp_range(8, 64)", "one_cycle(32, 8, 64)", "chain([8, 32], fractions=[0.5])", 24])
-def test_a_loop_of_ones_own_takes_the_steps_of_losslabs_own_training(lr: str | float, batch: str | int) -> None:
+@pytest.mark.parametrize(
+    "lr", ["exp_range(1e-3, 0.1, cycles=3)", "piecewise([0.1, 0.01], epochs=[2])", 0.1]
+)
+@pytest.mark.parametrize(
+    "batch", ["exp_range(8, 64)", "one_cycle(32, 8, 64)", "chain([8, 32], fractions=[0.5])", 24]
+)
+def test_a_loop_of_ones_own_takes_the_steps_of_losslabs_own_training(
+    lr: str | float, batch: str | int
+) -> None:
     course = losslab.lay_out(lr=lr, batch=batch, dataset_size=SAMPLES, epochs=4)
-    fields = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": lr, "batch": batch, "epochs": 4}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "mlp",
+        "optimizer": "sgd",
+        "lr": lr,
+        "batch": batch,
+        "epochs": 4,
+    }
     steps = list(Timeline(make_run(fields), SAMPLES).steps())
-    assert list(course.batch_sizes) == [step.batch_size for step in steps] == batches_of(course, 4)
-    assert [course.lr(step) for step in range(course.total_steps)] == [step.lr for step in steps]
+    assert (
+        list(course.batch_sizes) == [step.batch_size for step in steps] == batches_of(course, 4)
+    )
+    assert [course.lr(step) for step in range(course.total_steps)] == [
+        step.lr for step in steps
+    ]
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
@@ -86,7 +103,9 @@ def test_schedules_with_a_length_of_their_own_are_taken_as_they_are() -> None:
 
 def test_a_training_of_ones_own_follows_both_to_its_end() -> None:
     dataset = TensorDataset(torch.randn(SAMPLES, 4), torch.randn(SAMPLES, 1))
-    course = losslab.lay_out(lr="triangular(0.01, 0.1)", batch="exp_range(8, 64)", dataset_size=dataset, epochs=2)
+    course = losslab.lay_out(
+        lr="triangular(0.01, 0.1)", batch="exp_range(8, 64)", dataset_size=dataset, epochs=2
+    )
     model = torch.nn.Linear(4, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     scheduler = course.lr_scheduler(optimizer)
@@ -98,12 +117,19 @@ def test_a_training_of_ones_own_follows_both_to_its_end() -> None:
             torch.nn.functional.mse_loss(model(inputs), targets).backward()
             optimizer.step()
             scheduler.step()
-    assert rates == pytest.approx([course.lr(step) for step in range(course.total_steps)], rel=1e-12)
+    assert rates == pytest.approx(
+        [course.lr(step) for step in range(course.total_steps)], rel=1e-12
+    )
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01, rel=1e-12)
 
 
 def test_replicas_share_what_is_laid_out() -> None:
-    options: dict[str, Any] = {"lr": 0.1, "batch": "exp_range(8, 64)", "dataset_size": SAMPLES, "epochs": 2}
+    options: dict[str, Any] = {
+        "lr": 0.1,
+        "batch": "exp_range(8, 64)",
+        "dataset_size": SAMPLES,
+        "epochs": 2,
+    }
     alone = losslab.lay_out(**options)
     ranks = [losslab.lay_out(**options, rank=rank, replicas=2) for rank in range(2)]
     sizes = [batches_of(course, 2) for course in ranks]
@@ -111,7 +137,9 @@ def test_replicas_share_what_is_laid_out() -> None:
 
 
 def test_what_is_laid_out_can_be_pickled() -> None:
-    course = losslab.lay_out(lr=cosine(0.1), batch=linear_ramp(4, 64), dataset_size=SAMPLES, epochs=2)
+    course = losslab.lay_out(
+        lr=cosine(0.1), batch=linear_ramp(4, 64), dataset_size=SAMPLES, epochs=2
+    )
     copy = pickle.loads(pickle.dumps(course))
     assert (copy.lr, copy.batch_sizes) == (course.lr, course.batch_sizes)
     assert list(copy.batch_sampler) == list(course.batch_sampler)
@@ -126,9 +154,14 @@ def test_what_is_laid_out_can_be_pickled() -> None:
         ({"batch": 1.5}, r"`batch` \(=1.5\): must be a whole number of images"),
         ({"batch": "exp_range(64, 8)"}, r"`b_max` \(=8\) must exceed `b_min` \(=64\)"),
         ({"epochs": 0}, r"`epochs` \(=0\) and `dataset_size` \(=1000\) must be positive"),
-        ({"batch": 2000, "drop_last": True}, r"`batch_size` \(=2000\) at step 0 exceeds `dataset_size` \(=1000\)"),
+        (
+            {"batch": 2000, "drop_last": True},
+            r"`batch_size` \(=2000\) at step 0 exceeds `dataset_size` \(=1000\)",
+        ),
     ],
 )
 def test_what_cannot_be_laid_out_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        losslab.lay_out(**{"lr": 0.1, "batch": 8, "dataset_size": SAMPLES, "epochs": 1, **changes})
+        losslab.lay_out(
+            **{"lr": 0.1, "batch": 8, "dataset_size": SAMPLES, "epochs": 1, **changes}
+        )

@@ -10,7 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    RandomSampler,
+    TensorDataset,
+)
 
 import losslab
 from losslab.integrations.torch import PolicyBatchSampler
@@ -45,7 +51,8 @@ def test_replicas_take_equally_many_steps_and_share_each_batch_evenly(
     schedule = piecewise(sizes, list(range(3, 3 * len(sizes), 3)))
     alone = PolicyBatchSampler(samples, schedule, drop_last, seed=seed)
     ranks = [
-        PolicyBatchSampler(samples, schedule, drop_last, seed=seed, rank=r, replicas=replicas) for r in range(replicas)
+        PolicyBatchSampler(samples, schedule, drop_last, seed=seed, rank=r, replicas=replicas)
+        for r in range(replicas)
     ]
     for _ in range(3):
         assert len({len(sampler) for sampler in (alone, *ranks)}) == 1
@@ -96,7 +103,8 @@ def test_accelerate_deals_the_shares_out_to_their_ranks() -> None:
     shard = pytest.importorskip("accelerate.data_loader").BatchSamplerShard
     in_turn = [PolicyBatchSampler(SAMPLES, SCHEDULE, replicas=2) for _ in range(2)]
     dealt = [
-        shard(sampler, num_processes=2, process_index=rank, even_batches=False) for rank, sampler in enumerate(in_turn)
+        shard(sampler, num_processes=2, process_index=rank, even_batches=False)
+        for rank, sampler in enumerate(in_turn)
     ]
     ranks = [PolicyBatchSampler(SAMPLES, SCHEDULE, rank=rank, replicas=2) for rank in range(2)]
     for _ in range(3):
@@ -105,7 +113,9 @@ def test_accelerate_deals_the_shares_out_to_their_ranks() -> None:
 
 @pytest.mark.parametrize("epochs", [[0, 1, 2, 3], [2, 3], [1, 1, 0, 5]])
 @pytest.mark.parametrize("drop_last", [False, True])
-def test_an_epoch_that_is_set_is_the_one_that_comes(epochs: Sequence[int], drop_last: bool) -> None:
+def test_an_epoch_that_is_set_is_the_one_that_comes(
+    epochs: Sequence[int], drop_last: bool
+) -> None:
     expected = epochs_of(PolicyBatchSampler(SAMPLES, SCHEDULE, drop_last), 6)
     sampler = PolicyBatchSampler(SAMPLES, SCHEDULE, drop_last)
     for epoch in epochs:
@@ -115,7 +125,11 @@ def test_an_epoch_that_is_set_is_the_one_that_comes(epochs: Sequence[int], drop_
 
 
 def test_setting_the_epoch_of_a_state_put_back_goes_on_within_it() -> None:
-    everything = [batch for epoch in epochs_of(PolicyBatchSampler(SAMPLES, SCHEDULE), 3) for batch in epoch]
+    everything = [
+        batch
+        for epoch in epochs_of(PolicyBatchSampler(SAMPLES, SCHEDULE), 3)
+        for batch in epoch
+    ]
     used = len(PolicyBatchSampler(SAMPLES, SCHEDULE)) + 3
     sampler = PolicyBatchSampler(SAMPLES, SCHEDULE)
     sampler.load_state_dict({"step": used})
@@ -125,7 +139,9 @@ def test_setting_the_epoch_of_a_state_put_back_goes_on_within_it() -> None:
 
 
 @given(steps=st.integers(0, 60), more=st.integers(0, 60))
-def test_its_own_state_puts_it_back_where_it_was_amid_an_epoch_too(steps: int, more: int) -> None:
+def test_its_own_state_puts_it_back_where_it_was_amid_an_epoch_too(
+    steps: int, more: int
+) -> None:
     sampler, twin = (PolicyBatchSampler(SAMPLES, SCHEDULE) for _ in range(2))
     draw(sampler, steps)
     draw(twin, steps)
@@ -159,7 +175,9 @@ def test_a_range_test_leaves_it_where_it_was() -> None:
 
     def loader() -> DataLoader[tuple[torch.Tensor, ...]]:
         dataset = TensorDataset(torch.randn(64, 20), torch.arange(64) % 5)
-        return DataLoader(dataset, batch_sampler=PolicyBatchSampler(dataset, lambda step: 4 + step))
+        return DataLoader(
+            dataset, batch_sampler=PolicyBatchSampler(dataset, lambda step: 4 + step)
+        )
 
     tested, untouched = loader(), loader()
     losslab.find_lr(model, tested, "adam", steps=30, seeds=1)
@@ -183,7 +201,11 @@ def test_impossible_replicas_are_refused(arguments: dict[str, int], message: str
 @pytest.mark.parametrize(
     ("sampler", "batch_size", "message"),
     [
-        (RandomSampler(DATASET), 8, r"`sampler` \(=RandomSampler\) has an order of its own; give the dataset"),
+        (
+            RandomSampler(DATASET),
+            8,
+            r"`sampler` \(=RandomSampler\) has an order of its own; give the dataset",
+        ),
         (iter([1, 2]), 8, r"`sampler` \(=list_iterator\) has no length"),
         (
             DATASET,
@@ -192,7 +214,9 @@ def test_impossible_replicas_are_refused(arguments: dict[str, int], message: str
         ),
     ],
 )
-def test_what_is_no_dataset_and_no_size_is_refused(sampler: Any, batch_size: Any, message: str) -> None:
+def test_what_is_no_dataset_and_no_size_is_refused(
+    sampler: Any, batch_size: Any, message: str
+) -> None:
     with pytest.raises(TypeError, match=message):
         PolicyBatchSampler(sampler, batch_size)
 
@@ -206,7 +230,9 @@ def train_one_of_two(rank: int, store: str, results: Any) -> None:
     torch.distributed.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
     torch.manual_seed(0)
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
-    sizes = train(model, PolicyBatchSampler(SAMPLES, EVEN, drop_last=True, rank=rank, replicas=2))
+    sizes = train(
+        model, PolicyBatchSampler(SAMPLES, EVEN, drop_last=True, rank=rank, replicas=2)
+    )
     results.put((rank, sizes, model.module.weight.item()))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

@@ -15,7 +15,16 @@ from torch.utils.data import DataLoader
 
 from losslab.integrations.torch import PolicyBatchSampler, lr_scheduler
 from losslab.randomness import epoch_order
-from losslab.schedules import Schedule, constant, cycle, exp_range, linear_ramp, mirror, piecewise, whole
+from losslab.schedules import (
+    Schedule,
+    constant,
+    cycle,
+    exp_range,
+    linear_ramp,
+    mirror,
+    piecewise,
+    whole,
+)
 from losslab.spec import make_run
 from losslab.training.timeline import Timeline
 
@@ -34,7 +43,9 @@ class Numbers(torch.utils.data.Dataset[int]):
         return index
 
 
-def scheduled(schedule: Schedule, images: int, epochs: int, *, drop_last: bool) -> list[list[int]]:
+def scheduled(
+    schedule: Schedule, images: int, epochs: int, *, drop_last: bool
+) -> list[list[int]]:
     """The sizes in each epoch, written out from the rule."""
     step, found = 0, []
     for _ in range(epochs):
@@ -55,9 +66,13 @@ def epochs_of(loader: DataLoader[int], epochs: int) -> Iterator[list[list[int]]]
 
 @pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
 @pytest.mark.parametrize("drop_last", [False, True])
-def test_a_data_loader_gives_the_scheduled_sizes(workers: int, drop_last: bool, persistent: bool) -> None:
+def test_a_data_loader_gives_the_scheduled_sizes(
+    workers: int, drop_last: bool, persistent: bool
+) -> None:
     sampler = PolicyBatchSampler(IMAGES, SCHEDULE, seed=3, drop_last=drop_last)
-    loader = DataLoader(Numbers(), batch_sampler=sampler, num_workers=workers, persistent_workers=persistent)
+    loader = DataLoader(
+        Numbers(), batch_sampler=sampler, num_workers=workers, persistent_workers=persistent
+    )
     expected = scheduled(SCHEDULE, IMAGES, 3, drop_last=drop_last)
     for epoch, batches in enumerate(epochs_of(loader, 3)):
         assert [len(batch) for batch in batches] == expected[epoch]
@@ -69,7 +84,9 @@ def test_a_data_loader_gives_the_scheduled_sizes(workers: int, drop_last: bool, 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("consumed", [0, 5, 30])
-def test_it_goes_on_after_the_batches_that_were_consumed(workers: int, drop_last: bool, consumed: int) -> None:
+def test_it_goes_on_after_the_batches_that_were_consumed(
+    workers: int, drop_last: bool, consumed: int
+) -> None:
     def loader() -> tuple[PolicyBatchSampler, DataLoader[int]]:
         sampler = PolicyBatchSampler(IMAGES, SCHEDULE, drop_last=drop_last)
         return sampler, DataLoader(Numbers(), batch_sampler=sampler, num_workers=workers)
@@ -123,10 +140,19 @@ def test_sizes_epochs_lengths_and_resumption_agree(
 def test_sizes_and_order_are_those_of_losslabs_own_training() -> None:
     policy = "exp_range(b_min=3, b_max=24, cycles=2)"
     spec = make_run(
-        {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 1, "batch": policy, "epochs": 3}
+        {
+            "data": "fashion-mnist-sample",
+            "model": "mlp",
+            "optimizer": "sgd",
+            "lr": 1,
+            "batch": policy,
+            "epochs": 3,
+        }
     )
     steps = list(Timeline(spec, IMAGES).steps())
-    sampler = PolicyBatchSampler(IMAGES, lambda step: steps[min(step, len(steps) - 1)].batch_size, seed=spec.seed)
+    sampler = PolicyBatchSampler(
+        IMAGES, lambda step: steps[min(step, len(steps) - 1)].batch_size, seed=spec.seed
+    )
     batches = [batch for _ in range(3) for batch in sampler]
     orders = [epoch_order(IMAGES, spec.seed, epoch).tolist() for epoch in range(3)]
     assert batches == [orders[s.epoch][s.offset : s.offset + s.batch_size] for s in steps]
@@ -153,7 +179,10 @@ def test_without_shuffling_the_order_is_that_of_the_data_set() -> None:
             lambda: list(PolicyBatchSampler(5, constant(8), drop_last=True)),
             r"`batch_size` \(=8\) at step 0 exceeds `dataset_size` \(=5\)",
         ),
-        (lambda: PolicyBatchSampler(5, 2).load_state_dict({"step": -1}), r"`step` \(=-1\) must not be negative"),
+        (
+            lambda: PolicyBatchSampler(5, 2).load_state_dict({"step": -1}),
+            r"`step` \(=-1\) must not be negative",
+        ),
         (
             lambda: lr_scheduler(torch.optim.SGD([torch.zeros(1)], lr=0.0), constant(1)),
             r"`lr` \(=0.0\) of the first parameter group must be positive",
@@ -175,7 +204,9 @@ def test_impossible_values_are_refused(use: object, message: str) -> None:
 
 def optimizer() -> torch.optim.Optimizer:
     weights = [torch.zeros(1, requires_grad=True) for _ in range(2)]
-    return torch.optim.SGD([{"params": [weights[0]], "lr": 0.2}, {"params": [weights[1]], "lr": 0.02}])
+    return torch.optim.SGD(
+        [{"params": [weights[0]], "lr": 0.2}, {"params": [weights[1]], "lr": 0.02}]
+    )
 
 
 def test_the_lr_follows_the_schedule_and_groups_keep_their_ratio() -> None:
@@ -227,5 +258,7 @@ def test_the_lr_goes_on_from_a_saved_state() -> None:
 
 
 def test_the_package_does_not_import_torch() -> None:
-    code = "import sys, losslab.integrations, losslab.schedules; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, losslab.integrations, losslab.schedules; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,9 @@ from losslab.spec import make_run
 
 
 def small(channels: int, classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+    )
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
     def resnet9(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> nn.Module:
         return small(3, kwargs.get("num_classes", 1000))
 
-    timm, torchvision, models = (ModuleType(name) for name in ("timm", "torchvision", "torchvision.models"))
+    timm, torchvision, models = (
+        ModuleType(name) for name in ("timm", "torchvision", "torchvision.models")
+    )
     timm.create_model = create_model  # type: ignore[attr-defined]
     models.resnet9 = resnet9  # type: ignore[attr-defined]
     torchvision.models = models  # type: ignore[attr-defined]
@@ -71,17 +75,25 @@ def test_a_network_is_counted_for_the_channels_of_its_input() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [load_factory, count, lambda name: make_run({"model": name})], ids=["factory", "count", "run"]
+    "call",
+    [load_factory, count, lambda name: make_run({"model": name})],
+    ids=["factory", "count", "run"],
 )
 def test_an_unknown_name_says_where_else_to_look(call: Any) -> None:
     with pytest.raises(
-        InvalidInput, match=r"unknown model 'resnet50'; .* or torchvision/resnet50, timm/resnet50 where"
+        InvalidInput,
+        match=r"unknown model 'resnet50'; .* or torchvision/resnet50, timm/resnet50 where",
     ):
         call("resnet50")
 
 
 def test_a_name_is_judged_by_its_form_alone() -> None:
-    assert all(map(is_model, ("lenet5", "resnet-8", "timm/any", "torchvision/any", "package.module:factory")))
+    assert all(
+        map(
+            is_model,
+            ("lenet5", "resnet-8", "timm/any", "torchvision/any", "package.module:factory"),
+        )
+    )
     assert not any(map(is_model, ("resnet50", "timm", "package.module")))
 
 

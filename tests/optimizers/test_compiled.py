@@ -11,8 +11,12 @@ from optimizer_samples import give_gradients, in_groups, parameters
 from losslab.optimizers import choose
 from losslab.optimizers.compiled import compiled
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +35,9 @@ RULES = [
 ]
 
 
-def train(optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], steps: range) -> None:
+def train(
+    optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], steps: range
+) -> None:
     """Steps at rates that change; gradients that depend on the step alone, so that rounding does not grow."""
     for step in steps:
         for group in optimizer.param_groups:

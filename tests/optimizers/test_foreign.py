@@ -18,11 +18,18 @@ from losslab.spec import make_run
 from losslab.training.loop import train
 
 DATA = tiny_data()
-FIELDS: dict[str, Any] = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "lr": 0.01, "batch": 32}
+FIELDS: dict[str, Any] = {
+    "data": "fashion-mnist-sample",
+    "model": "samples:conv_net",
+    "lr": 0.01,
+    "batch": 32,
+}
 
 
 def built(text: str) -> torch.optim.Optimizer:
-    return choose(text).build([{"params": [torch.nn.Parameter(torch.ones(2))], "weight_decay": 0.0}], 0.1)
+    return choose(text).build(
+        [{"params": [torch.nn.Parameter(torch.ones(2))], "weight_decay": 0.0}], 0.1
+    )
 
 
 def final_hash(**changes: Any) -> str:
@@ -52,13 +59,18 @@ def test_a_run_with_torchs_optimizer_has_the_bits_of_ours(ours: str, torchs: str
 
 
 def test_a_users_optimizer_in_fifteen_lines_trains() -> None:
-    assert final_hash(optimizer="optimizer_samples:Lion(betas=(0.95, 0.98))") != final_hash(optimizer="adam")
+    assert final_hash(optimizer="optimizer_samples:Lion(betas=(0.95, 0.98))") != final_hash(
+        optimizer="adam"
+    )
 
 
 def test_a_range_test_of_a_users_module_takes_it() -> None:
     generator = torch.Generator().manual_seed(0)
     model = torch.nn.Linear(4, 3)
-    data = [(torch.randn(8, 4, generator=generator), torch.randint(3, (8,), generator=generator)) for _ in range(5)]
+    data = [
+        (torch.randn(8, 4, generator=generator), torch.randint(3, (8,), generator=generator))
+        for _ in range(5)
+    ]
     before = model.weight.detach().clone()
     found = find_lr(model, data, "torch.optim/RAdam(betas=[0.9, 0.99])", steps=20, seeds=1)
     assert len(found.curve.lr) == 20
@@ -71,7 +83,10 @@ def test_a_range_test_of_a_users_module_takes_it() -> None:
         ("torch.optim/", "unknown optimizer 'torch.optim/'"),
         ("torch.optim/a.b", "unknown optimizer"),
         ("a.b:c(lr=0.1)", "`lr` is no option here: the run's `lr` is what counts"),
-        ("torch.optim/Adam(weight_decay=0.1)", "`weight_decay` is no option here: the run's `weight_decay`"),
+        (
+            "torch.optim/Adam(weight_decay=0.1)",
+            "`weight_decay` is no option here: the run's `weight_decay`",
+        ),
         ("torch.optim/Adam(betas={1, 2})", "valid JSON"),
     ],
 )
@@ -85,7 +100,10 @@ def test_what_the_text_alone_shows_is_refused_at_once(text: str, message: str) -
     [
         ("torch.optim/RAdm", "torch.optim has no 'RAdm'"),
         ("no_such_module:Lion", "cannot import no_such_module"),
-        ("torch.optim/RAdam(bets=[0.9, 0.99])", "unknown option .* 'bets'; did you mean 'betas'"),
+        (
+            "torch.optim/RAdam(bets=[0.9, 0.99])",
+            "unknown option .* 'bets'; did you mean 'betas'",
+        ),
         ("torch.optim/RAdam(betas=3)", "TypeError: 'int' object is not subscriptable"),
         ("torch.optim/RAdam(betas=[0.9, 2.0])", "Invalid beta parameter at index 1: 2.0"),
         ("torch.optim/LBFGS", "evaluates the loss within a step"),
@@ -102,13 +120,17 @@ def test_what_only_its_code_shows_is_one_line_when_it_is_built(text: str, messag
 
 def test_l2_that_the_optimizer_would_not_read_is_refused() -> None:
     model = torch.nn.Linear(2, 2)
-    with pytest.raises(InvalidInput, match=r"`weight_decay` \(=0.1\): torch.optim/Rprop has none; leave it out"):
+    with pytest.raises(
+        InvalidInput, match=r"`weight_decay` \(=0.1\): torch.optim/Rprop has none; leave it out"
+    ):
         build_optimizer(choose("torch.optim/Rprop"), model, weight_decay=0.1)
     assert build_optimizer(choose("torch.optim/Rprop"), model).param_groups
 
 
 def test_a_default_of_its_own_gives_way_to_the_runs_weight_decay() -> None:
-    optimizer = build_optimizer(choose("torch.optim/AdamW"), torch.nn.Linear(2, 2), weight_decay=0.3)
+    optimizer = build_optimizer(
+        choose("torch.optim/AdamW"), torch.nn.Linear(2, 2), weight_decay=0.3
+    )
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
 
 

@@ -23,11 +23,22 @@ def network() -> nn.Module:
 
 
 def optimizer_of(path: str, method: str = "adam") -> torch.optim.Optimizer:
-    return build_optimizer(choose(method), network(), weight_decay=0.1, parameter_groups=f"optimizer_samples:{path}")
+    return build_optimizer(
+        choose(method),
+        network(),
+        weight_decay=0.1,
+        parameter_groups=f"optimizer_samples:{path}",
+    )
 
 
 def final_hash(**changes: Any) -> str:
-    fields = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "optimizer": "sgd", "lr": 0.05, "batch": 32}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "samples:conv_net",
+        "optimizer": "sgd",
+        "lr": 0.05,
+        "batch": 32,
+    }
     spec = make_run({**fields, "steps": 4, "weight_decay": 0.01, **changes})
     final = [record for record in train(spec, dataset=DATA) if isinstance(record, Final)]
     return final[0].weights_sha256
@@ -42,7 +53,9 @@ def test_biases_do_not_decay() -> None:
 
 
 @pytest.mark.parametrize("method", ["adam", "rmsprop", "rmsprop-nesterov", "torch.optim/RAdam"])
-def test_each_layer_trains_at_its_part_of_the_schedule_and_decays_as_its_group_says(method: str) -> None:
+def test_each_layer_trains_at_its_part_of_the_schedule_and_decays_as_its_group_says(
+    method: str,
+) -> None:
     optimizer = optimizer_of("layerwise", method)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.1]
     for lr in (0.1, 0.02):
@@ -67,7 +80,10 @@ def test_a_run_trains_in_its_groups() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("with_unknown_option", "unknown option of a group of adam 'beta'; did you mean 'betas'"),
+        (
+            "with_unknown_option",
+            "unknown option of a group of adam 'beta'; did you mean 'betas'",
+        ),
         ("with_lr", r"group 0: `lr` \(=0.1\) is the schedule's; give `lr_scale`"),
         ("with_negative_scale", r"`lr_scale` \(=-1.0\) must be a number of at least 0"),
         ("one_forgotten", "'0.weight' in no group"),
@@ -84,5 +100,7 @@ def test_groups_that_do_not_fit_are_one_line(path: str, message: str) -> None:
 
 
 def test_a_field_of_another_form_is_refused_with_the_spec() -> None:
-    with pytest.raises(InvalidInput, match=r"`parameter_groups` \(='layerwise'\): must be of the form"):
+    with pytest.raises(
+        InvalidInput, match=r"`parameter_groups` \(='layerwise'\): must be of the form"
+    ):
         final_hash(parameter_groups="layerwise")

@@ -59,7 +59,9 @@ def float64():
 
 def gradient(point: np.ndarray, step: int) -> np.ndarray:
     """A gradient that depends on the point and changes each step."""
-    return 0.7 * point + np.cos(2 * point + step * np.arange(1, point.size + 1).reshape(point.shape))
+    return 0.7 * point + np.cos(
+        2 * point + step * np.arange(1, point.size + 1).reshape(point.shape)
+    )
 
 
 def starts() -> list[list[np.ndarray]]:
@@ -67,9 +69,15 @@ def starts() -> list[list[np.ndarray]]:
     return [[rng.normal(size=shape) for shape in group] for group in SHAPES]
 
 
-def built(method: Method, weights: list[list[np.ndarray]], decays: tuple[float, float]) -> torch.optim.Optimizer:
+def built(
+    method: Method, weights: list[list[np.ndarray]], decays: tuple[float, float]
+) -> torch.optim.Optimizer:
     groups = [
-        {"params": [torch.nn.Parameter(torch.tensor(w)) for w in group], "lr": lr, "weight_decay": decay}
+        {
+            "params": [torch.nn.Parameter(torch.tensor(w)) for w in group],
+            "lr": lr,
+            "weight_decay": decay,
+        }
         for group, lr, decay in zip(weights, GROUP_LRS, decays, strict=True)
     ]
     return method.build(groups, 1.0)
@@ -91,7 +99,9 @@ def error(actual: torch.Tensor, expected: np.ndarray) -> float:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("decays", [(0.0, 0.0), (0.1, 0.1), (0.1, 0.0)], ids=["no L2", "L2", "L2 in one group"])
+@pytest.mark.parametrize(
+    "decays", [(0.0, 0.0), (0.1, 0.1), (0.1, 0.0)], ids=["no L2", "L2", "L2 in one group"]
+)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_follows_its_equation_step_by_step(setting, decays):
     method = choose(setting)
@@ -116,7 +126,9 @@ def test_one_point_form_equals_algorithm_8_6_with_two_points(momentum, decay):
     optimizer = choose({"name": "rmsprop-nesterov", "momentum": momentum, "eps": 1e-300}).build(
         [{"params": [p], "weight_decay": decay}], 0.02
     )
-    literal = rmsprop_nesterov_iterates(gradient, start, 0.02, decay, momentum=momentum, eps=0.0)
+    literal = rmsprop_nesterov_iterates(
+        gradient, start, 0.02, decay, momentum=momentum, eps=0.0
+    )
     for step, (theta, look_ahead) in zip(range(1, STEPS + 1), literal, strict=False):
         advance(optimizer, step)
         assert error(p, look_ahead) <= 1e-12
@@ -125,7 +137,10 @@ def test_one_point_form_equals_algorithm_8_6_with_two_points(momentum, decay):
 
 
 def test_rmsprop_nesterov_without_momentum_is_rmsprop():
-    twins = [built(choose(text), starts(), (0.1, 0.0)) for text in ("rmsprop-nesterov(momentum=0.0)", "rmsprop")]
+    twins = [
+        built(choose(text), starts(), (0.1, 0.0))
+        for text in ("rmsprop-nesterov(momentum=0.0)", "rmsprop")
+    ]
     for step, twin in itertools.product(range(1, STEPS + 1), twins):
         advance(twin, step)
     for ours, torchs in zip(*map(parameters, twins), strict=True):
@@ -137,7 +152,9 @@ def test_iterate_stays_known_when_lr_and_momentum_change():
     for step in range(1, 11):
         with at_iterate(optimizer):
             before = [p.detach().clone() for p in parameters(optimizer)]
-        shifted = [(p.detach() - theta) for p, theta in zip(parameters(optimizer), before, strict=True)]
+        shifted = [
+            (p.detach() - theta) for p, theta in zip(parameters(optimizer), before, strict=True)
+        ]
         for group in optimizer.param_groups:
             group["lr"], group["momentum"] = 0.1 / step, 0.9 - 0.05 * step
         advance(optimizer, step)
@@ -156,7 +173,10 @@ def test_at_iterate_restores_every_bit_even_after_an_error():
 
     def evaluate() -> None:
         with at_iterate(optimizer):
-            assert all(not torch.equal(p, b) for p, b in zip(parameters(optimizer), before, strict=True))
+            assert all(
+                not torch.equal(p, b)
+                for p, b in zip(parameters(optimizer), before, strict=True)
+            )
             raise RuntimeError("evaluation failed")
 
     with pytest.raises(RuntimeError, match="evaluation failed"):
@@ -169,7 +189,9 @@ def test_at_iterate_changes_nothing_for_other_methods():
     advance(optimizer, 1)
     before = [p.detach().clone() for p in parameters(optimizer)]
     with at_iterate(optimizer):
-        assert all(torch.equal(p, b) for p, b in zip(parameters(optimizer), before, strict=True))
+        assert all(
+            torch.equal(p, b) for p, b in zip(parameters(optimizer), before, strict=True)
+        )
 
 
 def test_first_steps_of_adam_and_rmsprop_are_as_long_as_their_texts_say():
@@ -206,14 +228,21 @@ def minimum_found(text: str, loss, start: list[float], lr: float, steps: int) ->
         return loss(p).item()
 
 
-@pytest.mark.parametrize(("text", "lr", "steps"), [c[:3] for c in CONVERGENCE], ids=[c[0] for c in CONVERGENCE])
+@pytest.mark.parametrize(
+    ("text", "lr", "steps"), [c[:3] for c in CONVERGENCE], ids=[c[0] for c in CONVERGENCE]
+)
 def test_minimises_a_quadratic(text, lr, steps):
     scales = torch.tensor([10.0, 3.0, 1.0], dtype=torch.float64)
-    assert minimum_found(text, lambda p: (scales * p**2).sum() / 2, [1.0, -2.0, 1.5], lr, steps) < 1e-4
+    assert (
+        minimum_found(text, lambda p: (scales * p**2).sum() / 2, [1.0, -2.0, 1.5], lr, steps)
+        < 1e-4
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "lr", "steps"), [(c[0], *c[3:]) for c in CONVERGENCE], ids=[c[0] for c in CONVERGENCE]
+    ("text", "lr", "steps"),
+    [(c[0], *c[3:]) for c in CONVERGENCE],
+    ids=[c[0] for c in CONVERGENCE],
 )
 def test_descends_rosenbrocks_valley(text, lr, steps):
     def rosenbrock(p):
@@ -224,15 +253,21 @@ def test_descends_rosenbrocks_valley(text, lr, steps):
 
 @every_method
 def test_state_dict_round_trip_continues_bit_equal(name):
-    first = built(choose(name), [[w.astype(np.float32) for w in group] for group in starts()], (0.1, 0.0))
+    first = built(
+        choose(name), [[w.astype(np.float32) for w in group] for group in starts()], (0.1, 0.0)
+    )
     for step in range(1, 11):
         advance(first, step)
-    weights = [[p.detach().numpy().copy() for p in group["params"]] for group in first.param_groups]
+    weights = [
+        [p.detach().numpy().copy() for p in group["params"]] for group in first.param_groups
+    ]
     second = built(choose(name), weights, (0.0, 0.0))
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for step, optimizer in itertools.product(range(11, 21), (first, second)):
         advance(optimizer, step)
-    assert all(torch.equal(a, b) for a, b in zip(parameters(first), parameters(second), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(parameters(first), parameters(second), strict=True)
+    )
 
 
 @every_method
@@ -294,7 +329,11 @@ def test_negative_lr_is_refused(name):
 
 def test_one_fused_pass_on_the_cpu_where_torch_has_one():
     group = {"params": [torch.nn.Parameter(torch.ones(1))]}
-    fused = {name for name in OPTIMIZERS if choose(name).build([dict(group)], 0.1).defaults.get("fused")}
+    fused = {
+        name
+        for name in OPTIMIZERS
+        if choose(name).build([dict(group)], 0.1).defaults.get("fused")
+    }
     assert fused == {"adagrad", "adam", "adamw", "sgd"}
 
 
@@ -344,7 +383,9 @@ def test_a_hyperparameter_out_of_bounds_is_refused_at_its_path(choice, path):
 
 
 def test_nesterov_without_momentum_says_what_to_do():
-    with pytest.raises(ValidationError, match=r"`nesterov` \(=True\) needs `momentum` \(=0.0\) above 0"):
+    with pytest.raises(
+        ValidationError, match=r"`nesterov` \(=True\) needs `momentum` \(=0.0\) above 0"
+    ):
         choose("sgd(nesterov=True)")
 
 
@@ -361,9 +402,9 @@ def test_text_table_and_method_are_one_choice():
 
 
 def test_names_are_the_keys_of_the_dict():
-    assert {name: method.model_fields["name"].default for name, method in OPTIMIZERS.items()} == {
-        n: n for n in OPTIMIZERS
-    }
+    assert {
+        name: method.model_fields["name"].default for name, method in OPTIMIZERS.items()
+    } == {n: n for n in OPTIMIZERS}
 
 
 @every_method

@@ -29,7 +29,13 @@ def stepped(steps: int = 3) -> tuple[torch.optim.Optimizer, torch.nn.Parameter]:
 
 
 def records(**changes: Any) -> list[Any]:
-    fields = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "optimizer": NAME, "lr": 0.1, "batch": 32}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "samples:conv_net",
+        "optimizer": NAME,
+        "lr": 0.1,
+        "batch": 32,
+    }
     return list(train(make_run({**fields, "epochs": 2, **changes}), dataset=DATA))
 
 
@@ -68,14 +74,19 @@ def test_evaluating_more_often_changes_nothing_of_the_training() -> None:
     often, once = records(), records(evaluate="end")
     assert len([r for r in often if isinstance(r, Evaluation)]) == 2
     assert len([r for r in once if isinstance(r, Evaluation)]) == 1
-    finals = [next(r for r in run if isinstance(r, Final)).weights_sha256 for run in (often, once)]
+    finals = [
+        next(r for r in run if isinstance(r, Final)).weights_sha256 for run in (often, once)
+    ]
     assert finals[0] == finals[1]
 
 
 def test_a_range_test_leaves_a_users_schedule_free_optimizer_as_it_was() -> None:
     generator = torch.Generator().manual_seed(0)
     model = torch.nn.Linear(4, 3)
-    data = [(torch.randn(8, 4, generator=generator), torch.randint(3, (8,), generator=generator)) for _ in range(5)]
+    data = [
+        (torch.randn(8, 4, generator=generator), torch.randint(3, (8,), generator=generator))
+        for _ in range(5)
+    ]
     optimizer = ScheduleFree(model.parameters(), lr=0.1)
     before = copy.deepcopy((optimizer.state_dict(), model.state_dict()))
     find_lr(model, data, optimizer, steps=10, seeds=1)

@@ -27,8 +27,13 @@ def test_bars_and_growth_draw_both_ways(tmp_path: Path) -> None:
 
 
 def lr_range(seeds: int, points: int = 4) -> SimpleNamespace:
-    rates, losses = [10.0**place for place in range(-points, 0)], [float(place) for place in range(points)]
-    curve = SimpleNamespace(lr=rates, smoothed_loss=losses, loss_low=losses, loss_high=[loss + 1 for loss in losses])
+    rates, losses = (
+        [10.0**place for place in range(-points, 0)],
+        [float(place) for place in range(points)],
+    )
+    curve = SimpleNamespace(
+        lr=rates, smoothed_loss=losses, loss_low=losses, loss_high=[loss + 1 for loss in losses]
+    )
     ends = {"lr_min": 1e-3, "suggestion": 5e-3, "lr_max": None}
     return SimpleNamespace(mode="ramp", seeds=[None] * seeds, curve=curve, **ends)
 
@@ -46,20 +51,30 @@ def test_several_seeds_give_a_band() -> None:
 
 def test_sizes_that_diverged_are_left_out() -> None:
     curve = SimpleNamespace(
-        batch_size=[8, 16, 32], loss=[None, 2.0, 1.0], loss_low=[None, 1.5, 1.0], loss_high=[None, 2.5, 1.0]
+        batch_size=[8, 16, 32],
+        loss=[None, 2.0, 1.0],
+        loss_low=[None, 1.5, 1.0],
+        loss_high=[None, 2.5, 1.0],
     )
     figure = batch_figure("f", "t", SimpleNamespace(b_min=16, b_max=None, curve=curve))
-    assert figure.series == (Series("loss", (16.0, 32.0), (2.0, 1.0), (1.5, 1.0), (2.5, 1.0), style="both"),)
+    assert figure.series == (
+        Series("loss", (16.0, 32.0), (2.0, 1.0), (1.5, 1.0), (2.5, 1.0), style="both"),
+    )
     assert figure.marks == (Mark("b_min 16", x=16),)
 
 
 def test_a_batch_range_without_any_size_is_an_empty_figure() -> None:
     curve = SimpleNamespace(batch_size=[8], loss=[None], loss_low=[None], loss_high=[None])
-    assert batch_figure("f", "t", SimpleNamespace(b_min=None, b_max=None, curve=curve)).series == ()
+    assert (
+        batch_figure("f", "t", SimpleNamespace(b_min=None, b_max=None, curve=curve)).series
+        == ()
+    )
 
 
 def test_long_runs_are_drawn_by_medians_of_neighbours() -> None:
-    run = SimpleNamespace(steps=[SimpleNamespace(lr=[1.0, 9.0, 2.0] * 200), SimpleNamespace(lr=[5.0] * 300)])
+    run = SimpleNamespace(
+        steps=[SimpleNamespace(lr=[1.0, 9.0, 2.0] * 200), SimpleNamespace(lr=[5.0] * 300)]
+    )
     (series,) = by_step("f", "t", {"a": run}, "lr", "learning rate").series
     assert len(series.y) == 300
     assert series.y[0] == 2.0
@@ -72,6 +87,8 @@ def test_points_that_are_no_numbers_are_left_out_of_lines() -> None:
     assert (series.x, series.y, series.faint) == ((0.0, 3.0), (2.0, 1.0), True)
 
 
-@pytest.mark.parametrize(("values", "is_log"), [([1.0, 29.0], False), ([1.0, 31.0], True), ([0.0, 31.0], False)])
+@pytest.mark.parametrize(
+    ("values", "is_log"), [([1.0, 29.0], False), ([1.0, 31.0], True), ([0.0, 31.0], False)]
+)
 def test_values_far_apart_go_on_a_logarithmic_axis(values: list[float], is_log: bool) -> None:
     assert lines("f", "t", {"a": ([0, 1], values)}, "loss").y_log == is_log

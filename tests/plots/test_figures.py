@@ -20,7 +20,9 @@ def test_figure_names_are_safe_for_pages_and_files(name: str) -> None:
     ],
     ids=["ten decades", "two", "half of one"],
 )
-def test_log_axes_are_labelled_sparsely(ends: tuple[float, float], expected: list[float]) -> None:
+def test_log_axes_are_labelled_sparsely(
+    ends: tuple[float, float], expected: list[float]
+) -> None:
     assert log_ticks(ends) == pytest.approx(expected)
 
 

@@ -22,7 +22,9 @@ LINE = Figure("line", "t", "x", "y", (Series("a", (1.0, 2.0), (1.0, 2.0)),))
 def test_hostile_labels_are_drawn_as_they_are(tmp_path: Path) -> None:
     label = r"$\frac{$ <b> 汉字 --> ]]>"
     series = tuple(Series(label + str(i), (1.0, 2.0), (1.0, 2.0 + i), slot=i) for i in range(2))
-    write_files(Figure("hostile", label, label, label, series, marks=(Mark(label, x=1.5),)), tmp_path)
+    write_files(
+        Figure("hostile", label, label, label, series, marks=(Mark(label, x=1.5),)), tmp_path
+    )
     assert (tmp_path / "hostile.png").read_bytes().startswith(b"\x89PNG")
     assert "<b>" not in (tmp_path / "hostile.svg").read_text(encoding="utf-8")
 
@@ -68,7 +70,8 @@ def test_the_same_figure_gives_the_same_svg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("a.gif", "must end in one of"), ("missing/a.png", "there is no folder missing")]
+    ("path", "reason"),
+    [("a.gif", "must end in one of"), ("missing/a.png", "there is no folder missing")],
 )
 def test_a_picture_that_could_not_be_written_is_refused(path: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=f"--figure {path}: {reason}"):

@@ -15,7 +15,9 @@ def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
     assert all(upper - lower > 15 for lower, upper in pairwise(ends))
 
 
-def drawn(labels: list[MarkLabel], figure: Figure, width: float, character: float) -> list[tuple[int, float, float]]:
+def drawn(
+    labels: list[MarkLabel], figure: Figure, width: float, character: float
+) -> list[tuple[int, float, float]]:
     """Row and both ends of each label; the line of a mark at x is at the fraction x of the width."""
     low, high = figure.series[0].x
     ends = []
@@ -34,7 +36,9 @@ def drawn(labels: list[MarkLabel], figure: Figure, width: float, character: floa
     [(0.5, 0.52, 0.54), (0.0, 0.01, 1.0), (0.9, 0.95, 1.0), (0.0, 0.0, 0.0), (0.1, 0.5, 0.9)],
     ids=["close", "left edge", "right edge", "equal", "apart"],
 )
-def test_labels_of_marks_lie_inside_and_never_on_each_other(values: tuple[float, ...], width: float) -> None:
+def test_labels_of_marks_lie_inside_and_never_on_each_other(
+    values: tuple[float, ...], width: float
+) -> None:
     names = ("lr_min 0.00135", "suggestion 0.105", "lr_max 0.311")
     marks = tuple(Mark(name, x=value) for name, value in zip(names, values, strict=True))
     figure = Figure("f", "t", "x", "y", (Series("a", (0.0, 1.0), (0.0, 1.0)),), marks=marks)
@@ -49,12 +53,17 @@ def test_labels_of_marks_lie_inside_and_never_on_each_other(values: tuple[float,
 def test_marks_that_are_apart_share_a_row() -> None:
     marks = (Mark("lr_min", x=0.4), Mark("lr_max", x=0.6))
     figure = Figure("f", "t", "x", "y", (Series("a", (0.0, 1.0), (0.0, 1.0)),), marks=marks)
-    assert [(label.row, label.anchor) for label in mark_labels(figure, 240, 7.0)] == [(0, "right"), (0, "left")]
+    assert [(label.row, label.anchor) for label in mark_labels(figure, 240, 7.0)] == [
+        (0, "right"),
+        (0, "left"),
+    ]
 
 
 def test_a_line_runs_up_where_its_axis_runs_right() -> None:
     series = (Series("a", (0.0,), (2.0,), style="points"),)
     named = Figure("f", "t", "x", "y", series, x_names=("one",), marks=(Mark("equal", y=2.0),))
     assert [label.mark.label for label in mark_labels(named, 240, 7.0)] == ["equal"]
-    plain = Figure("f", "t", "x", "y", series, marks=(Mark("equal", y=2.0), Mark("ring", 0.0, 2.0)))
+    plain = Figure(
+        "f", "t", "x", "y", series, marks=(Mark("equal", y=2.0), Mark("ring", 0.0, 2.0))
+    )
     assert mark_labels(plain, 240, 7.0) == []

@@ -12,14 +12,26 @@ from losslab.training.timeline import Timeline
 
 
 def run(**changes: Any) -> Run:
-    fields = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch": 4, "epochs": 1}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "mlp",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "batch": 4,
+        "epochs": 1,
+    }
     return make_run({**fields, **changes})
 
 
 SAME: dict[str, tuple[str, list[object]]] = {
     "cosine": (
         "cosine(high=0.001)",
-        ["cosine(0.001)", "cosine( 1e-3 )", {"name": "cosine", "high": 0.001}, schedules.cosine(1e-3)],
+        [
+            "cosine(0.001)",
+            "cosine( 1e-3 )",
+            {"name": "cosine", "high": 0.001},
+            schedules.cosine(1e-3),
+        ],
     ),
     "exp_range": (
         "exp_range(base_lr=0.001, max_lr=0.1, cycles=3)",
@@ -30,13 +42,18 @@ SAME: dict[str, tuple[str, list[object]]] = {
             schedules.exp_range(1e-3, 0.1, cycles=3),
         ],
     ),
-    "piecewise": ("piecewise(values=[0.1, 0.01], epochs=[1])", ["piecewise([0.1, 0.01], epochs=[1])"]),
+    "piecewise": (
+        "piecewise(values=[0.1, 0.01], epochs=[1])",
+        ["piecewise([0.1, 0.01], epochs=[1])"],
+    ),
     "constant": ("constant(value=0.1)", ["constant(0.1)"]),
 }
 
 
 @pytest.mark.parametrize(("text", "others"), SAME.values(), ids=SAME)
-def test_one_policy_has_one_identity_however_it_is_written(text: str, others: list[object]) -> None:
+def test_one_policy_has_one_identity_however_it_is_written(
+    text: str, others: list[object]
+) -> None:
     expected = run(lr=text)
     assert str(expected.lr) == text
     for other in others:
@@ -61,37 +78,83 @@ def test_so_does_a_batch_size(text: str, other: object) -> None:
     [
         ("lr", "cosine()", "cosine needs `high`: cosine(high=...)"),
         ("lr", "cosine", "cosine needs `high`: cosine(high=...)"),
-        ("lr", "exp_range", "exp_range needs `base_lr` and `max_lr`: exp_range(base_lr=..., max_lr=...)"),
+        (
+            "lr",
+            "exp_range",
+            "exp_range needs `base_lr` and `max_lr`: exp_range(base_lr=..., max_lr=...)",
+        ),
         ("lr", "exp_range(0.001)", "exp_range needs `max_lr`"),
         (
             "lr",
             "exp_range(0.001, 0.1, 3)",
             "3 options without a name, of 2 in exp_range(base_lr, max_lr); name the oth",
         ),
-        ("lr", "exp_range(0.001, base_lr=0.1)", "`base_lr` of exp_range is given twice: without its name (=0.001) and"),
+        (
+            "lr",
+            "exp_range(0.001, base_lr=0.1)",
+            "`base_lr` of exp_range is given twice: without its name (=0.001) and",
+        ),
         ("lr", "cosin(0.1)", "unknown lr policy 'cosin'; did you mean 'cosine'"),
         ("lr", "0,001", "is no number; write it with a point (=0.001)"),
         ("lr", "1,5e-3", "write it with a point (=1.5e-3)"),
         ("batch", "1,024", "is no number; write it with a point (=1.024) and no other marks"),
         ("lr", "cosine(high=0.1, horizon=3)", "unknown option of lr policy cosine 'horizon'"),
-        ("lr", "cosine(high=0.1, steps=3)", "unknown option of lr policy cosine 'steps'; did you mean 'warmup_steps'"),
-        ("lr", "cosine(0.1, warmup_epochs=1, warmup_steps=3)", "give `warmup_epochs` (=1) or `warmup_steps` (=3)"),
+        (
+            "lr",
+            "cosine(high=0.1, steps=3)",
+            "unknown option of lr policy cosine 'steps'; did you mean 'warmup_steps'",
+        ),
+        (
+            "lr",
+            "cosine(0.1, warmup_epochs=1, warmup_steps=3)",
+            "give `warmup_epochs` (=1) or `warmup_steps` (=3)",
+        ),
         ("lr", "one_cycle(0.1, linear=1)", "`linear` (=1) must be true or false"),
         ("lr", "warm_restarts(0.1, cycles=2.5)", "`cycles` (=2.5) must be a whole number"),
-        ("lr", "triangular(0.1, 1, half_cycle_epochs=-1)", "a length in epochs (=-1) must be positive"),
+        (
+            "lr",
+            "triangular(0.1, 1, half_cycle_epochs=-1)",
+            "a length in epochs (=-1) must be positive",
+        ),
         ("lr", None, "must be a number, or a policy such as 'cosine(0.1)'"),
         ("lr", [0.1], "must be a number, or a policy such as 'cosine(0.1)'"),
-        ("lr", schedules.cosine(0.1, 0, 100), "has a length of its own; leave out `steps`, which the run gives"),
-        ("lr", "chain(['cosine(0.1)', 'cosin(0.1)'], fractions=[0.5])", "unknown lr policy 'cosin'"),
-        ("lr", "chain(['cosine(0.1)'], fractions=[0.5])", "`parts` (=1 of them) must be one more than"),
-        ("lr", "chain([1, 2, 3], fractions=[0.5, 0.2])", "one more than the ordered `epochs` or `fractions`"),
+        (
+            "lr",
+            schedules.cosine(0.1, 0, 100),
+            "has a length of its own; leave out `steps`, which the run gives",
+        ),
+        (
+            "lr",
+            "chain(['cosine(0.1)', 'cosin(0.1)'], fractions=[0.5])",
+            "unknown lr policy 'cosin'",
+        ),
+        (
+            "lr",
+            "chain(['cosine(0.1)'], fractions=[0.5])",
+            "`parts` (=1 of them) must be one more than",
+        ),
+        (
+            "lr",
+            "chain([1, 2, 3], fractions=[0.5, 0.2])",
+            "one more than the ordered `epochs` or `fractions`",
+        ),
         ("lr", "chain([0.1, 0.2])", "give `epochs` (=[]) or `fractions` (=[]), and not both"),
-        ("lr", "chain('cosine(0.1)', fractions=[0.5])", "must be a list of numbers and policies"),
-        ("batch", "chain([8, 16], epochs=[1])", "of a chain of batch sizes depend on them; give `fractions`"),
+        (
+            "lr",
+            "chain('cosine(0.1)', fractions=[0.5])",
+            "must be a list of numbers and policies",
+        ),
+        (
+            "batch",
+            "chain([8, 16], epochs=[1])",
+            "of a chain of batch sizes depend on them; give `fractions`",
+        ),
         ("batch", "chain([8, 'constant(0.2)'], fractions=[0.5])", "its values go down to 0.2"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line_that_says_what_to_write(field: str, value: object, message: str) -> None:
+def test_what_cannot_be_meant_is_one_line_that_says_what_to_write(
+    field: str, value: object, message: str
+) -> None:
     with pytest.raises(InvalidInput) as caught:
         run(**{field: value})
     assert message in str(caught.value)

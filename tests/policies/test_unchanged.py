@@ -19,12 +19,19 @@ RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "d14e7a7c969c",
     ),
     "exp_range of both": (
-        {"lr": "exp_range(base_lr=1e-3, max_lr=0.1)", "batch": "exp_range(b_min=8, b_max=64, cycles=2)", "epochs": 4},
+        {
+            "lr": "exp_range(base_lr=1e-3, max_lr=0.1)",
+            "batch": "exp_range(b_min=8, b_max=64, cycles=2)",
+            "epochs": 4,
+        },
         "e45accff3278",
         "209534f3806d",
     ),
     "a table": (
-        {"lr": {"name": "exp_range", "base_lr": 0.001, "max_lr": 0.1, "cycles": 3}, "epochs": 4},
+        {
+            "lr": {"name": "exp_range", "base_lr": 0.001, "max_lr": 0.1, "cycles": 3},
+            "epochs": 4,
+        },
         "27ade0f329f1",
         "f54bf8131687",
     ),
@@ -39,7 +46,10 @@ RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "44b0278ef09a",
     ),
     "triangular by epochs, in multiples": (
-        {"batch": "triangular(b_min=16, b_max=256, half_cycle_epochs=1, multiple=8)", "epochs": 6},
+        {
+            "batch": "triangular(b_min=16, b_max=256, half_cycle_epochs=1, multiple=8)",
+            "epochs": 6,
+        },
         "c8790dd3c2d3",
         "2f451b757ccf",
     ),
@@ -53,12 +63,20 @@ RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "8544a3661430",
     ),
     "ramps": (
-        {"lr": "linear_ramp(start=0.1, end=0.2)", "batch": "linear_ramp(start=4, end=400)", "epochs": 3},
+        {
+            "lr": "linear_ramp(start=0.1, end=0.2)",
+            "batch": "linear_ramp(start=4, end=400)",
+            "epochs": 3,
+        },
         "7bd52d915399",
         "48e275ae28bb",
     ),
     "exponential ramps": (
-        {"lr": "exponential_ramp(start=1e-9, end=10)", "batch": "exponential_ramp(start=4, end=400)", "steps": 90},
+        {
+            "lr": "exponential_ramp(start=1e-9, end=10)",
+            "batch": "exponential_ramp(start=4, end=400)",
+            "steps": 90,
+        },
         "20dd9f40d994",
         "d1c6cdcab735",
     ),
@@ -72,7 +90,11 @@ RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         "fa364589f580",
     ),
     "cosine and a constant": (
-        {"lr": "cosine(high=0.3, warmup_epochs=1)", "batch": "constant(value=48, multiple=32)", "epochs": 3},
+        {
+            "lr": "cosine(high=0.3, warmup_epochs=1)",
+            "batch": "constant(value=48, multiple=32)",
+            "epochs": 3,
+        },
         "4b1c2f4cee87",
         "617d35d90ce2",
     ),
@@ -86,7 +108,13 @@ RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 def timeline_of(fields: dict[str, Any]) -> Timeline:
-    base = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch": 50}
+    base = {
+        "data": "fashion-mnist-sample",
+        "model": "mlp",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "batch": 50,
+    }
     return Timeline(make_run({**base, **fields}), IMAGES)
 
 
@@ -119,14 +147,18 @@ def triangle(t: int, half: float) -> float:
 
 LR: dict[str, Callable[[int, int], float]] = {
     "linear_ramp(start=0.1, end=3)": lambda t, n: 0.1 + (3 - 0.1) * (t / (n - 1)),
-    "exponential_ramp(start=1e-9, end=10)": lambda t, n: 1e-9 ** (1 - t / (n - 1)) * 10 ** (t / (n - 1)),
+    "exponential_ramp(start=1e-9, end=10)": lambda t, n: (
+        1e-9 ** (1 - t / (n - 1)) * 10 ** (t / (n - 1))
+    ),
     "cosine(high=0.3)": lambda t, n: 0.0 + (0.3 - 0.0) * (1 + cos(pi * t / n)) / 2,
     "cosine(high=0.3, low=0.1, warmup_epochs=1)": lambda t, n: (
         (0.1 + (0.3 - 0.1) * (1 + cos(pi * t / n)) / 2) * min(1.0, (t + 1) / 20)
     ),
     "one_cycle(max_lr=0.7)": lambda t, n: one_cycle(t, n, 0.7, 0.3),
     "one_cycle(max_lr=0.7, up_fraction=0.45)": lambda t, n: one_cycle(t, n, 0.7, 0.45),
-    "triangular(base_lr=1e-3, max_lr=0.1)": lambda t, n: 1e-3 + (0.1 - 1e-3) * triangle(t, n / 8) * 1.0,
+    "triangular(base_lr=1e-3, max_lr=0.1)": lambda t, n: (
+        1e-3 + (0.1 - 1e-3) * triangle(t, n / 8) * 1.0
+    ),
     "triangular(base_lr=1e-3, max_lr=0.1, half_cycle_epochs=0.7)": lambda t, n: (
         1e-3 + (0.1 - 1e-3) * triangle(t, 0.7 * n / 7) * 1.0
     ),

@@ -34,7 +34,10 @@ def relative(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def two_groups(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    groups = [{"params": list(model[1].parameters()), "lr": lr}, {"params": list(model[3].parameters())}]
+    groups = [
+        {"params": list(model[1].parameters()), "lr": lr},
+        {"params": list(model[3].parameters())},
+    ]
     return torch.optim.SGD(groups, lr=0.1)
 
 
@@ -43,10 +46,19 @@ def only_frozen(model: nn.Module) -> torch.optim.Optimizer:
 
 
 WRONG: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
-    "optimizer class": (lambda m: {"optimizer": torch.optim.Adam}, r"give `Adam\(model.parameters\(\)\)`"),
-    "partial": (lambda m: {"optimizer": functools.partial(torch.optim.SGD, lr=1)}, "is a function"),
+    "optimizer class": (
+        lambda m: {"optimizer": torch.optim.Adam},
+        r"give `Adam\(model.parameters\(\)\)`",
+    ),
+    "partial": (
+        lambda m: {"optimizer": functools.partial(torch.optim.SGD, lr=1)},
+        "is a function",
+    ),
     "function": (lambda m: {"optimizer": lambda p: torch.optim.SGD(p)}, "is a function"),
-    "two optimizers": (lambda m: {"optimizer": [torch.optim.Adam(m.parameters())] * 2}, "is a list of 2"),
+    "two optimizers": (
+        lambda m: {"optimizer": [torch.optim.Adam(m.parameters())] * 2},
+        "is a list of 2",
+    ),
     "typo": (lambda m: {"optimizer": "adamax"}, "did you mean 'adam'"),
     "unknown option": (lambda m: {"optimizer": "adam(beta=0.9)"}, "beta"),
     "bad option": (lambda m: {"optimizer": "sgd(momentum=2)"}, "momentum"),
@@ -56,15 +68,30 @@ WRONG: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
     "None": (lambda m: {"optimizer": None}, "is a NoneType"),
     "LBFGS": (lambda m: {"optimizer": torch.optim.LBFGS(m.parameters())}, "needs a closure"),
     "closure": (lambda m: {"optimizer": Sharp(m.parameters(), lr=0.1)}, "needs a closure"),
-    "another model's": (lambda m: {"optimizer": torch.optim.SGD(plain().parameters())}, "no parameter of `model`"),
-    "frozen ones": (lambda m: {"optimizer": only_frozen(m)}, "all parameters of `optimizer` are frozen"),
+    "another model's": (
+        lambda m: {"optimizer": torch.optim.SGD(plain().parameters())},
+        "no parameter of `model`",
+    ),
+    "frozen ones": (
+        lambda m: {"optimizer": only_frozen(m)},
+        "all parameters of `optimizer` are frozen",
+    ),
     "own rates": (lambda m: {"optimizer": relative(m)}, "sets its own learning rates"),
     "rate 0 first": (lambda m: {"optimizer": two_groups(m, 0.0)}, "must be positive"),
     "no parameters": (lambda m: {"model": nn.Identity()}, "has no parameters"),
-    "all frozen": (lambda m: {"model": plain().requires_grad_(False)}, "are frozen; set requires_grad=True"),
-    "model class": (lambda m: {"model": nn.Linear}, "is the class Linear; give a torch.nn.Module"),
+    "all frozen": (
+        lambda m: {"model": plain().requires_grad_(False)},
+        "are frozen; set requires_grad=True",
+    ),
+    "model class": (
+        lambda m: {"model": nn.Linear},
+        "is the class Linear; give a torch.nn.Module",
+    ),
     "no module": (lambda m: {"model": F.relu}, "is a function"),
-    "dataset": (lambda m: {"data": tensors()}, r"gives single samples; give batches: DataLoader\(dataset"),
+    "dataset": (
+        lambda m: {"data": tensors()},
+        r"gives single samples; give batches: DataLoader\(dataset",
+    ),
     "tensor": (lambda m: {"data": tensors().tensors[0]}, "is a Tensor, not batches"),
     "array": (lambda m: {"data": np.zeros((9, 4))}, "is a ndarray, not batches"),
     "text": (lambda m: {"data": "cifar10"}, "is a str, not batches"),
@@ -101,10 +128,19 @@ OF_BATCH: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
     "a single size": (lambda m: {"sizes": [16]}, "two or more increasing"),
     "falling sizes": (lambda m: {"sizes": [32, 16]}, "two or more increasing"),
     "sizes of floats": (lambda m: {"sizes": [16.0, 32.0]}, "must be a whole number"),
-    "no multiples": (lambda m: {"sizes": [16, 40]}, "must be multiples of the data's batches of 16"),
+    "no multiples": (
+        lambda m: {"sizes": [16, 40]},
+        "must be multiples of the data's batches of 16",
+    ),
     "too large": (lambda m: {"sizes": [16, 4096]}, "exceed the data"),
-    "no rate": (lambda m: {"optimizer": "adam", "lr": None}, "is a name, which has no rate: give `lr`"),
-    "rate 0": (lambda m: {"optimizer": torch.optim.SGD(m.parameters(), lr=0.0), "lr": None}, "must be positive"),
+    "no rate": (
+        lambda m: {"optimizer": "adam", "lr": None},
+        "is a name, which has no rate: give `lr`",
+    ),
+    "rate 0": (
+        lambda m: {"optimizer": torch.optim.SGD(m.parameters(), lr=0.0), "lr": None},
+        "must be positive",
+    ),
     "negative rate": (lambda m: {"lr": -0.1}, "must be positive"),
     "rate a text": (lambda m: {"lr": "0.1"}, "must be a number"),
 }
@@ -123,7 +159,9 @@ def test_a_wrong_call_of_find_batch_is_one_line(wrong: str) -> None:
     refused(losslab.find_batch, fields, *({**WRONG, **OF_BATCH})[wrong])
 
 
-def refused(find: Callable[..., Any], fields: dict[str, Any], wrong: Callable[..., Any], message: str) -> None:
+def refused(
+    find: Callable[..., Any], fields: dict[str, Any], wrong: Callable[..., Any], message: str
+) -> None:
     model = plain()
     before = [p.detach().clone() for p in model.parameters()]
     call = {"model": model, "data": loader(), "optimizer": "sgd", **fields, **wrong(model)}
@@ -132,7 +170,9 @@ def refused(find: Callable[..., Any], fields: dict[str, Any], wrong: Callable[..
         find(**call)
     assert "\n" not in str(error.value)
     assert torch.equal(torch.get_rng_state(), generator)
-    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True)
+    )
 
 
 def test_a_method_by_name_trains_the_weights_that_are_not_frozen() -> None:
@@ -148,11 +188,25 @@ def test_an_answer_states_what_was_done() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for mode, lrs in (("ramp", [1e-5, 1.0]), ("grid", pytest.approx([1e-5, 10**-2.5, 1.0]))):
         found = losslab.find_lr(
-            model, loader(), optimizer, start=1e-5, end=1.0, steps=9, seeds=2, candidates=3, mode=mode
+            model,
+            loader(),
+            optimizer,
+            start=1e-5,
+            end=1.0,
+            steps=9,
+            seeds=2,
+            candidates=3,
+            mode=mode,
         )
         stated = found.to_dict()["setting"]
         assert stated.pop("lrs") == lrs
-        expected = {"optimizer": "Adam", "loss": "cross_entropy", "steps": 9, "seeds": 2, "batch_sizes": [16]}
+        expected = {
+            "optimizer": "Adam",
+            "loss": "cross_entropy",
+            "steps": 9,
+            "seeds": 2,
+            "batch_sizes": [16],
+        }
         assert stated == expected
         assert "cross_entropy" in found._repr_html_()
     of_batch = losslab.find_batch(model, loader(), optimizer, sizes=[16, 32], steps=9, seeds=2)

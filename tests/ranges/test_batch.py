@@ -15,16 +15,32 @@ from losslab.ranges.batch import noise_scale
 SIZES = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 
 
-def trainer(curve: Callable[[int], float], deviation: float = 0.02) -> Callable[[int], list[Trace]]:
+def trainer(
+    curve: Callable[[int], float], deviation: float = 0.02
+) -> Callable[[int], list[Trace]]:
     """Trainings at a size whose losses come down to the curve's value at it, for three seeds."""
 
     def train(size: int) -> list[Trace]:
         traces = []
         for seed in range(3):
             random = np.random.default_rng([seed, size])
-            course = curve(size) + 2 * np.exp(-np.arange(200) / 15) + random.normal(0, deviation, 200)
+            course = (
+                curve(size)
+                + 2 * np.exp(-np.arange(200) / 15)
+                + random.normal(0, deviation, 200)
+            )
             course += random.normal(0, deviation / 2)
-            traces.append(Trace([0.01] * 200, course.tolist(), [], [size] * 200, size / 100, seed, f"weights{seed}"))
+            traces.append(
+                Trace(
+                    [0.01] * 200,
+                    course.tolist(),
+                    [],
+                    [size] * 200,
+                    size / 100,
+                    seed,
+                    f"weights{seed}",
+                )
+            )
         return traces
 
     return train
@@ -63,14 +79,18 @@ def test_a_fall_to_the_last_size_says_that_larger_ones_may_buy_more() -> None:
     ],
     ids=["flat", "rising", "nan", "nan at the smallest"],
 )
-def test_no_batch_range_is_a_finding_that_says_why(curve: Callable[[int], float], reason: str) -> None:
+def test_no_batch_range_is_a_finding_that_says_why(
+    curve: Callable[[int], float], reason: str
+) -> None:
     found = find_batch_range(SIZES, trainer(curve))
     assert (found.found, found.b_min, found.b_max) == (False, None, None)
     assert reason in found.reason
 
 
 def test_a_size_that_diverges_has_no_loss_and_does_not_hide_the_others() -> None:
-    found = find_batch_range(SIZES, trainer(lambda size: nan if size == 8192 else 0.5 + exp(-size / 300)))
+    found = find_batch_range(
+        SIZES, trainer(lambda size: nan if size == 8192 else 0.5 + exp(-size / 300))
+    )
     assert (found.b_max, found.curve.loss[-1]) == (1024, None)
     assert found.to_dict()["curve"]["seconds_to_target"][-1] is None
 
@@ -86,7 +106,10 @@ def test_costs_refer_to_a_loss_that_every_size_reached() -> None:
 
 def test_sizes_that_started_from_other_weights_are_refused() -> None:
     def train(size: int) -> list[Trace]:
-        return [replace(trace, weights_sha256=str(size)) for trace in trainer(lambda size: 1 / size)(size)]
+        return [
+            replace(trace, weights_sha256=str(size))
+            for trace in trainer(lambda size: 1 / size)(size)
+        ]
 
     with pytest.raises(ValueError, match="same weights"):
         find_batch_range(SIZES, train)
@@ -114,5 +137,7 @@ def test_noise_scale_averages_its_terms_before_dividing() -> None:
 
 def test_the_page_lists_the_steps_that_are_drawn() -> None:
     page = (Path(__file__).parents[2] / "docs" / "range-tests.md").read_text()
-    assert re.findall(r"^\d\. `(\w+)`:", page, re.MULTILINE) == [step.name for step in ALGORITHM]
+    assert re.findall(r"^\d\. `(\w+)`:", page, re.MULTILINE) == [
+        step.name for step in ALGORITHM
+    ]
     assert all(step.does.endswith(".") for step in ALGORITHM)

@@ -49,7 +49,10 @@ COUNTED: dict[str, Any] = {
     "pair": (floats(16, 4), whole(16)),
     "default collate": [floats(16, 4), whole(16)],
     "mapping": {"image": floats(16, 3, 8, 8), "label": whole(16)},
-    "nested mapping": {"inputs": {"ids": whole(16, 9), "mask": whole(16, 9)}, "labels": whole(16)},
+    "nested mapping": {
+        "inputs": {"ids": whole(16, 9), "mask": whole(16, 9)},
+        "labels": whole(16),
+    },
     "two inputs": ((floats(16, 4), floats(16, 7)), whole(16)),
     "object": SimpleNamespace(x=floats(16, 4), y=whole(16), name="batch"),
     "dataclass": Pair(floats(16, 4), whole(16)),
@@ -65,10 +68,15 @@ COUNTED: dict[str, Any] = {
     "columns of a table": [floats(16)] * 30,
     "arrays": (np.zeros((16, 4)), np.zeros(16)),
     "time first": (floats(35, 16, 8), whole(16)),
-    "graphs": SimpleNamespace(x=floats(90, 4), edge_index=whole(2, 300), y=floats(16, 1), num_graphs=16),
+    "graphs": SimpleNamespace(
+        x=floats(90, 4), edge_index=whole(2, 300), y=floats(16, 1), num_graphs=16
+    ),
     "graphs beside labels": (SimpleNamespace(nodes=floats(90, 4), batch_size=16), whole(16)),
     "a library's own": SimpleNamespace(data=floats(90, 4), batch_size=torch.Size([16, 2])),
-    "packed sequences": (pack_sequence([floats(3 + i, 2) for i in range(16)], enforce_sorted=False), whole(16)),
+    "packed sequences": (
+        pack_sequence([floats(3 + i, 2) for i in range(16)], enforce_sorted=False),
+        whole(16),
+    ),
 }
 
 
@@ -83,7 +91,11 @@ def test_things_in_images_are_no_samples() -> None:
 
 
 UNCLEAR: dict[str, Any] = {
-    "graphs that do not say": {"x": floats(90, 4), "edge_index": whole(2, 300), "y": floats(16, 1)},
+    "graphs that do not say": {
+        "x": floats(90, 4),
+        "edge_index": whole(2, 300),
+        "y": floats(16, 1),
+    },
     "time first, nothing else": (floats(35, 16, 8), floats(20, 16, 8)),
     "samples in a list": IMAGES,
     "few images in a list": IMAGES[:2],
@@ -130,7 +142,8 @@ def test_more_samples_than_a_loader_says_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "message"), [(lambda b: 0, "at least 1"), (lambda b: 1.5, "a float"), (lambda b: None, "NoneType")]
+    ("count", "message"),
+    [(lambda b: 0, "at least 1"), (lambda b: 1.5, "a float"), (lambda b: None, "NoneType")],
 )
 def test_a_count_that_is_none_is_refused(count: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
@@ -151,14 +164,25 @@ def test_a_size_trains_as_many_samples_as_it_says() -> None:
         seen += len(batch.x) * model[1].weight.requires_grad
         return F.cross_entropy(model(batch.x), batch.y)
 
-    losslab.find_batch(plain(), objects(16), "adam", loss_fn=loss_fn, sizes=[16, 32], lr=0.01, steps=10, seeds=1)
+    losslab.find_batch(
+        plain(),
+        objects(16),
+        "adam",
+        loss_fn=loss_fn,
+        sizes=[16, 32],
+        lr=0.01,
+        steps=10,
+        seeds=1,
+    )
     noise = 2 * len(objects(16)) * 16  # fewer than 16 batches: all of them, after each size
     # The last step of an epoch takes what is left of its twelve batches.
     assert seen == 10 * 16 + 10 * 32 + noise
 
 
 def test_an_epoch_that_does_not_divide_ends_with_a_smaller_step() -> None:
-    found = losslab.find_lr(plain(), objects(16), "adam", loss_fn=of_object, accumulate=5, steps=10, seeds=1)
+    found = losslab.find_lr(
+        plain(), objects(16), "adam", loss_fn=of_object, accumulate=5, steps=10, seeds=1
+    )
     assert found.setting is not None
     assert found.setting.batch_sizes == [80]
 
@@ -168,7 +192,9 @@ def of_object(model: nn.Module, batch: Any) -> torch.Tensor:
 
 
 def test_batches_of_several_sizes_are_no_measure_of_size() -> None:
-    data = DataLoader(tensors(), batch_sampler=PolicyBatchSampler(207, lambda step: 16 if step % 3 else 12))
+    data = DataLoader(
+        tensors(), batch_sampler=PolicyBatchSampler(207, lambda step: 16 if step % 3 else 12)
+    )
     with pytest.raises(ValueError, match="`data` gives batches of 12 and of 16 samples"):
         losslab.find_batch(plain(), data, "adam", sizes=[12, 24], lr=0.01, steps=10, seeds=1)
     assert losslab.find_lr(plain(), data, "adam", steps=10, seeds=1).mode == "ramp"
@@ -184,8 +210,12 @@ def test_find_lr_needs_no_count_unless_it_accumulates() -> None:
     assert found.setting is not None
     assert found.setting.batch_sizes == []
     for call in (
-        lambda **options: losslab.find_lr(plain(), images, "adam", loss_fn=loss_fn, accumulate=2, **options),
-        lambda **options: losslab.find_batch(plain(), images, "adam", loss_fn=loss_fn, sizes=[4, 8], lr=0.1, **options),
+        lambda **options: losslab.find_lr(
+            plain(), images, "adam", loss_fn=loss_fn, accumulate=2, **options
+        ),
+        lambda **options: losslab.find_batch(
+            plain(), images, "adam", loss_fn=loss_fn, sizes=[4, 8], lr=0.1, **options
+        ),
     ):
         with pytest.raises(CannotCount):
             call(steps=5, seeds=1)
@@ -235,7 +265,9 @@ def test_a_last_batch_of_one_is_left_out_where_batch_norm_trains() -> None:
 
     losslab.find_lr(model, data, "adam", loss_fn=loss_fn, steps=6, seeds=1)
     assert set(sizes) == {16}
-    losslab.find_batch(model, data, "adam", loss_fn=loss_fn, sizes=[16, 32], lr=0.01, steps=6, seeds=1)
+    losslab.find_batch(
+        model, data, "adam", loss_fn=loss_fn, sizes=[16, 32], lr=0.01, steps=6, seeds=1
+    )
     assert set(sizes) == {16}
     model[2].eval()  # frozen batch norm takes one
     losslab.find_lr(model, data, "adam", loss_fn=loss_fn, steps=6, seeds=1)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.ranges.curves import NoRange, find_fall, smooth, steps_before_divergence, without_spikes
+from losslab.ranges.curves import (
+    NoRange,
+    find_fall,
+    smooth,
+    steps_before_divergence,
+    without_spikes,
+)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.floats(0, 0.99))
@@ -17,7 +23,9 @@ def test_smoothing_equals_its_formula(losses: list[float], beta: float) -> None:
 
 
 @given(st.floats(-5, 5), st.floats(0, 0.99), st.integers(1, 60))
-def test_smoothing_a_constant_is_the_constant_from_the_first_step(value: float, beta: float, steps: int) -> None:
+def test_smoothing_a_constant_is_the_constant_from_the_first_step(
+    value: float, beta: float, steps: int
+) -> None:
     assert smooth([value] * steps, beta) == pytest.approx([value] * steps)
 
 

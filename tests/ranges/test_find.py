@@ -54,17 +54,35 @@ def test_training_is_the_same_to_the_bit_with_and_without_range_tests_before(
         if tested:
             model[1].eval()
             losslab.find_lr(model, data, trained_by, steps=40, seeds=2)
-            losslab.find_lr(model, data, trained_by, steps=5, seeds=1, mode="grid", candidates=3)
+            losslab.find_lr(
+                model, data, trained_by, steps=5, seeds=1, mode="grid", candidates=3
+            )
             losslab.find_batch(model, data, trained_by, sizes=[16, 32], steps=10, seeds=2)
-            assert [module.training for module in model] == [True, False, True, True, True, True]
+            assert [module.training for module in model] == [
+                True,
+                False,
+                True,
+                True,
+                True,
+                True,
+            ]
             model[1].train()
         _train(model, trained_by, data, 200)
-        ends.append([*model.state_dict().values(), *_state(trained_by), torch.rand(1), torch.tensor(np.random.rand())])
+        ends.append(
+            [
+                *model.state_dict().values(),
+                *_state(trained_by),
+                torch.rand(1),
+                torch.tensor(np.random.rand()),
+            ]
+        )
         ends[-1].append(torch.tensor(random.random()))
     assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
 
 
-def _train(model: nn.Module, optimizer: torch.optim.Optimizer, data: DataLoader, steps: int) -> None:
+def _train(
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: DataLoader, steps: int
+) -> None:
     for images, labels in islice(chain.from_iterable(repeat(data)), steps):
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
@@ -73,8 +91,13 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, data: DataLoader,
 
 def _state(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     state = optimizer.state_dict()
-    values = [value for of_parameter in state["state"].values() for value in of_parameter.values()]
-    return [torch.as_tensor(value) for value in (*values, *(group["lr"] for group in state["param_groups"]))]
+    values = [
+        value for of_parameter in state["state"].values() for value in of_parameter.values()
+    ]
+    return [
+        torch.as_tensor(value)
+        for value in (*values, *(group["lr"] for group in state["param_groups"]))
+    ]
 
 
 def test_gradients_and_options_are_left_even_when_the_test_fails() -> None:
@@ -104,14 +127,19 @@ def test_parameter_groups_keep_their_ratios() -> None:
         seen.append([group["lr"] for group in optimizer.param_groups])
         return F.cross_entropy(model(batch[0]), batch[1])
 
-    losslab.find_lr(model, loader(), optimizer, loss_fn=loss_fn, start=1e-4, end=1.0, steps=30, seeds=1)
+    losslab.find_lr(
+        model, loader(), optimizer, loss_fn=loss_fn, start=1e-4, end=1.0, steps=30, seeds=1
+    )
     first, second = zip(*seen, strict=True)
     assert first == pytest.approx(np.logspace(-4, 0, 30)[: len(first)])
     assert second == pytest.approx([lr / 2 for lr in first])
 
 
 def dicts() -> list[dict[str, torch.Tensor]]:
-    return [{"image": images, "label": labels} for images, labels in DataLoader(tensors(), batch_size=16)]
+    return [
+        {"image": images, "label": labels}
+        for images, labels in DataLoader(tensors(), batch_size=16)
+    ]
 
 
 class TwoInputs(nn.Module):
@@ -131,7 +159,9 @@ def test_dict_batches_and_several_inputs_go_through_a_loss_fn() -> None:
     found = losslab.find_lr(TwoInputs(), dicts(), "adam", loss_fn=of_dict, steps=200, seeds=2)
     assert found.found
     assert found.curve.accuracy == []
-    with pytest.raises(TypeError, match=r"a batch is a dict, not \(inputs, labels\); give `loss_fn"):
+    with pytest.raises(
+        TypeError, match=r"a batch is a dict, not \(inputs, labels\); give `loss_fn"
+    ):
         losslab.find_lr(TwoInputs(), dicts(), "adam", steps=20)
 
 
@@ -144,7 +174,9 @@ def test_a_negative_loss_has_its_range_too() -> None:
         for loss_fn in (cross_entropy, shifted)
     )
     assert negative.found
-    assert log10(negative.suggestion or 0) == pytest.approx(log10(plain_loss.suggestion or 0), abs=0.3)
+    assert log10(negative.suggestion or 0) == pytest.approx(
+        log10(plain_loss.suggestion or 0), abs=0.3
+    )
 
 
 def test_a_network_that_gives_nan_at_once_has_no_range() -> None:
@@ -152,10 +184,15 @@ def test_a_network_that_gives_nan_at_once_has_no_range() -> None:
         return F.cross_entropy(model(batch[0]), batch[1]) * float("nan")
 
     found = losslab.find_lr(plain(), loader(), "sgd", loss_fn=bad, steps=20)
-    assert (found.found, found.reason) == (False, "no range found, because the loss is nan at the first step")
+    assert (found.found, found.reason) == (
+        False,
+        "no range found, because the loss is nan at the first step",
+    )
     assert (
         "diverges at every batch size"
-        in losslab.find_batch(plain(), loader(), "sgd", sizes=[16, 32], lr=0.1, loss_fn=bad, steps=20).reason
+        in losslab.find_batch(
+            plain(), loader(), "sgd", sizes=[16, 32], lr=0.1, loss_fn=bad, steps=20
+        ).reason
     )
 
 
@@ -171,7 +208,9 @@ def test_the_test_stops_when_the_loss_diverges() -> None:
     assert steps < 190
 
 
-@pytest.mark.parametrize("optimizer", ["sgd(momentum=0.9)", "adam", "rmsprop", "adagrad", "rmsprop-nesterov"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd(momentum=0.9)", "adam", "rmsprop", "adagrad", "rmsprop-nesterov"]
+)
 def test_the_suggestion_trains_and_lies_in_the_range(optimizer: str) -> None:
     found = losslab.find_lr(plain(), loader(), optimizer, steps=200, seeds=3)
     assert found.found
@@ -181,17 +220,23 @@ def test_the_suggestion_trains_and_lies_in_the_range(optimizer: str) -> None:
     model = plain()
     groups = [{"params": list(model.parameters())}]
     stepper = Stepper(model, choose(optimizer).build(groups, lr=1.0), UserLoss(cross_entropy))
-    measured = train_briefly(stepper, ([Part(batch, 16)] for batch in list(loader()) * 10), [suggestion] * 100)
+    measured = train_briefly(
+        stepper, ([Part(batch, 16)] for batch in list(loader()) * 10), [suggestion] * 100
+    )
     assert np.mean(measured.loss[-10:]) < 0.5 * measured.loss[0]
 
 
 def test_grid_and_ramp_agree_roughly() -> None:
     """On labels of which a third is wrong, so that large rates do harm."""
-    wrong = torch.rand(len(DATA.train_labels), generator=torch.Generator().manual_seed(0)) < 0.33
+    wrong = (
+        torch.rand(len(DATA.train_labels), generator=torch.Generator().manual_seed(0)) < 0.33
+    )
     images, labels = tensors().tensors
     data = DataLoader(TensorDataset(images, torch.where(wrong, 0, labels)), batch_size=16)
     ramp, grid = (
-        losslab.find_lr(plain(), data, "sgd", start=1e-5, end=10.0, steps=steps, seeds=1, mode=mode)
+        losslab.find_lr(
+            plain(), data, "sgd", start=1e-5, end=10.0, steps=steps, seeds=1, mode=mode
+        )
         for mode, steps in (("ramp", 240), ("grid", 60))
     )
     assert abs(log10((ramp.suggestion or nan) / (grid.suggestion or nan))) < 1
@@ -220,7 +265,11 @@ def test_impossible_arguments_are_refused(change: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [([16, 40], "multiples"), ([16, 4096], "an epoch has 14 batches of 16"), ([16], "two or more")],
+    [
+        ([16, 40], "multiples"),
+        ([16, 4096], "an epoch has 14 batches of 16"),
+        ([16], "two or more"),
+    ],
 )
 def test_impossible_sizes_are_refused(sizes: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -237,7 +286,9 @@ def test_data_of_unknown_length_that_is_too_short_is_refused() -> None:
 
 
 def test_find_batch_trains_each_size_from_the_same_weights() -> None:
-    found = losslab.find_batch(plain(), loader(), "adam", sizes=[16, 32, 64], lr=0.003, steps=60, seeds=3)
+    found = losslab.find_batch(
+        plain(), loader(), "adam", sizes=[16, 32, 64], lr=0.003, steps=60, seeds=3
+    )
     assert len(set(found.weights_sha256)) == 1
     assert found.curve.batch_size == [16, 32, 64]
     rows = found.to_dict()["curve"]

@@ -43,21 +43,44 @@ def test_every_clear_form_trains_alike(form: str) -> None:
 @pytest.mark.parametrize(
     ("loss_fn", "message"),
     [
-        (lambda m, b: F.cross_entropy(m(b[0]), b[1], reduction="none"), r"shape \(16,\); return its mean"),
+        (
+            lambda m, b: F.cross_entropy(m(b[0]), b[1], reduction="none"),
+            r"shape \(16,\); return its mean",
+        ),
         (lambda m, b: 0.5, "returned 0.5; return the loss as a tensor"),
         (lambda m, b: None, "returned None"),
-        (lambda m, b: (mean_loss(m, b), m(b[0])), r"\(loss, tensor of 16x3\); the second value must be the accuracy"),
+        (
+            lambda m, b: (mean_loss(m, b), m(b[0])),
+            r"\(loss, tensor of 16x3\); the second value must be the accuracy",
+        ),
         (lambda m, b: (mean_loss(m, b), 0.5, 0.5), "returned 3 values"),
-        (lambda m, b: {"a": mean_loss(m, b), "b": 1}, "a mapping of a, b; it must have a 'loss'"),
+        (
+            lambda m, b: {"a": mean_loss(m, b), "b": 1},
+            "a mapping of a, b; it must have a 'loss'",
+        ),
         (lambda m, b: mean_loss(m, b).detach(), "without a gradient"),
-        (nn.CrossEntropyLoss(), r"takes outputs and targets; write `loss_fn=lambda model, batch: criterion\(model"),
-        (nn.CrossEntropyLoss, r"is a class; write `loss_fn=lambda model, batch: CrossEntropyLoss\(\)\(model"),
-        (F.mse_loss, r"write `loss_fn=lambda model, batch: mse_loss\(model\(batch\[0\]\), batch\[1\]\)`"),
-        (lambda outputs: outputs, r"takes \(outputs\); it is called as loss_fn\(model, batch\)"),
+        (
+            nn.CrossEntropyLoss(),
+            r"takes outputs and targets; write `loss_fn=lambda model, batch: criterion\(model",
+        ),
+        (
+            nn.CrossEntropyLoss,
+            r"is a class; write `loss_fn=lambda model, batch: CrossEntropyLoss\(\)\(model",
+        ),
+        (
+            F.mse_loss,
+            r"write `loss_fn=lambda model, batch: mse_loss\(model\(batch\[0\]\), batch\[1\]\)`",
+        ),
+        (
+            lambda outputs: outputs,
+            r"takes \(outputs\); it is called as loss_fn\(model, batch\)",
+        ),
         ("mse", "is 'mse'; give a function"),
     ],
 )
-def test_what_is_no_loss_is_one_line_that_says_what_to_write(loss_fn: Any, message: str) -> None:
+def test_what_is_no_loss_is_one_line_that_says_what_to_write(
+    loss_fn: Any, message: str
+) -> None:
     with pytest.raises(TypeError, match=message) as error:
         losslab.find_lr(plain(), loader(), "adam", loss_fn=loss_fn, steps=5, seeds=1)
     assert "\n" not in str(error.value)
@@ -76,13 +99,17 @@ def pairs(targets: torch.Tensor) -> list[Any]:
 def test_soft_labels_train_and_one_hot_ones_as_their_indices() -> None:
     indices = torch.arange(64) % 4
     hard = losslab.find_lr(linear(4), pairs(indices), "adam", steps=60, seeds=1).curve
-    one_hot = losslab.find_lr(linear(4), pairs(F.one_hot(indices, 4).float()), "adam", steps=60, seeds=1).curve
+    one_hot = losslab.find_lr(
+        linear(4), pairs(F.one_hot(indices, 4).float()), "adam", steps=60, seeds=1
+    ).curve
     assert one_hot.loss == pytest.approx(hard.loss, rel=1e-5)
     assert one_hot.accuracy == hard.accuracy
     soft = torch.softmax(torch.randn(64, 4, generator=torch.Generator().manual_seed(1)), 1)
     curve = losslab.find_lr(linear(4), pairs(soft), "adam", steps=60, seeds=1).curve
     logits = linear(4)(pairs(soft)[0][0]).detach()
-    assert curve.loss[0] == pytest.approx(float(-(soft[:16] * logits.log_softmax(1)).sum(1).mean()), rel=1e-5)
+    assert curve.loss[0] == pytest.approx(
+        float(-(soft[:16] * logits.log_softmax(1)).sum(1).mean()), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,9 +124,20 @@ def test_soft_labels_train_and_one_hot_ones_as_their_indices() -> None:
         (4, torch.arange(64)[:, None] % 4, "do not suit cross-entropy"),
         (4, F.one_hot(torch.arange(64) % 4, 4), "do not suit cross-entropy"),
     ],
-    ids=["regression", "one output", "multi-regression", "multi-hot", "floats", "too many", "a column", "one-hot"],
+    ids=[
+        "regression",
+        "one output",
+        "multi-regression",
+        "multi-hot",
+        "floats",
+        "too many",
+        "a column",
+        "one-hot",
+    ],
 )
-def test_targets_that_are_no_labels_are_asked_about(outputs: int, targets: torch.Tensor, message: str) -> None:
+def test_targets_that_are_no_labels_are_asked_about(
+    outputs: int, targets: torch.Tensor, message: str
+) -> None:
     with pytest.raises(TypeError, match=message) as error:
         losslab.find_lr(linear(outputs), pairs(targets), "adam", steps=5, seeds=1)
     assert "give `loss_fn(model, batch)`" in str(error.value)
@@ -109,7 +147,10 @@ def test_targets_that_are_no_labels_are_asked_about(outputs: int, targets: torch
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ((torch.zeros(2, 10), torch.zeros(2), torch.zeros(2)), r"a tuple of 3, not \(inputs, labels\)"),
+        (
+            (torch.zeros(2, 10), torch.zeros(2), torch.zeros(2)),
+            r"a tuple of 3, not \(inputs, labels\)",
+        ),
         (({"x": torch.zeros(2, 10)}, torch.zeros(2)), "not two tensors"),
         (torch.zeros(2, 10), "a Tensor, not"),
         ((torch.zeros(10), 3), "not two tensors"),
@@ -145,9 +186,19 @@ def test_a_loss_that_says_what_its_mean_is_over_is_accumulated_by_it() -> None:
     ids = torch.arange(48).reshape(8, 6) % 7
     mask = (torch.arange(6) < torch.arange(1, 9)[:, None]).long()
     whole = [{"input_ids": ids, "attention_mask": mask}] * 4
-    parts = [{"input_ids": ids[k : k + 4], "attention_mask": mask[k : k + 4]} for k in (0, 4)] * 4
+    parts = [
+        {"input_ids": ids[k : k + 4], "attention_mask": mask[k : k + 4]} for k in (0, 4)
+    ] * 4
     one, two = (
-        losslab.find_lr(Tokens(), data, "sgd", loss_fn=CausalLanguageModel(), accumulate=count, steps=40, seeds=1)
+        losslab.find_lr(
+            Tokens(),
+            data,
+            "sgd",
+            loss_fn=CausalLanguageModel(),
+            accumulate=count,
+            steps=40,
+            seeds=1,
+        )
         for data, count in ((whole, 1), (parts, 2))
     )
     assert two.curve.loss == pytest.approx(one.curve.loss, rel=1e-5)

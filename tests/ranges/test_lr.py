@@ -14,10 +14,16 @@ STEPS = 500
 LR = np.logspace(-9, 1, STEPS)
 
 
-def fall_and_explode(log_lr: np.ndarray, level: float = 2.3, middle: float = -2.0, bottom: float = 0.4) -> np.ndarray:
+def fall_and_explode(
+    log_lr: np.ndarray, level: float = 2.3, middle: float = -2.0, bottom: float = 0.4
+) -> np.ndarray:
     """A plateau, an S-shaped fall about `middle` (5 % at -3 decades/4, 95 % at +3/4), an explosion two decades on."""
     loss = level + (bottom - level) / (1 + np.exp(-(log_lr - middle) * 4))
-    return np.where(log_lr > middle + 1.5, loss + np.exp(np.minimum(8 * (log_lr - middle - 1.5), 50.0)) - 1, loss)
+    return np.where(
+        log_lr > middle + 1.5,
+        loss + np.exp(np.minimum(8 * (log_lr - middle - 1.5), 50.0)) - 1,
+        loss,
+    )
 
 
 def ramp(loss: np.ndarray, seed: int = 0, lr: np.ndarray = LR) -> Trace:
@@ -40,7 +46,9 @@ def assert_range(found: LrRange, middle: float, tolerance: float = 0.3) -> None:
 
 @pytest.mark.parametrize("middle", [-6.0, -4.0, -2.0])
 def test_a_clean_curve_gives_the_range_that_it_was_drawn_with(middle: float) -> None:
-    assert_range(find_lr_range([ramp(fall_and_explode(np.log10(LR), middle=middle))]), middle, 0.2)
+    assert_range(
+        find_lr_range([ramp(fall_and_explode(np.log10(LR), middle=middle))]), middle, 0.2
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,15 +58,21 @@ def test_a_clean_curve_gives_the_range_that_it_was_drawn_with(middle: float) -> 
     level=st.sampled_from([2.3, 0.0, -1.0, 1000.0]),
     deviation=st.floats(0, 0.1),
 )
-def test_noise_and_level_do_not_move_the_range(seed: int, middle: float, level: float, deviation: float) -> None:
-    traces = [noisy(seed + k, deviation, middle=middle, level=level, bottom=level - 1.9) for k in range(3)]
+def test_noise_and_level_do_not_move_the_range(
+    seed: int, middle: float, level: float, deviation: float
+) -> None:
+    traces = [
+        noisy(seed + k, deviation, middle=middle, level=level, bottom=level - 1.9)
+        for k in range(3)
+    ]
     assert_range(find_lr_range(traces), middle, 0.5)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_suggests_the_same_wherever_the_curve_lies(rule: str) -> None:
     suggestions = [
-        log10(find_lr_range([noisy(3, middle=middle)], rule=rule).suggestion or nan) - middle for middle in (-5, -2)
+        log10(find_lr_range([noisy(3, middle=middle)], rule=rule).suggestion or nan) - middle
+        for middle in (-5, -2)
     ]
     assert suggestions[0] == pytest.approx(suggestions[1], abs=0.4)
 
@@ -73,7 +87,10 @@ def test_a_rule_gives_the_known_answer(rule: str, decades: float) -> None:
 
 
 def test_a_tenth_of_the_minimum_is_a_tenth_of_the_minimum() -> None:
-    lowest, tenth = (find_lr_range([noisy(0)], rule=rule).suggestion for rule in ("minimum", "minimum_over_ten"))
+    lowest, tenth = (
+        find_lr_range([noisy(0)], rule=rule).suggestion
+        for rule in ("minimum", "minimum_over_ten")
+    )
     assert tenth == pytest.approx((lowest or nan) / 10)
 
 
@@ -108,9 +125,16 @@ def test_the_curve_ends_where_the_loss_is_no_number(bad: float) -> None:
     ],
     ids=["flat", "noise", "rises", "diverges at once", "nan", "inf"],
 )
-def test_no_range_is_a_finding_that_says_why_and_has_no_numbers(loss: np.ndarray, reason: str) -> None:
+def test_no_range_is_a_finding_that_says_why_and_has_no_numbers(
+    loss: np.ndarray, reason: str
+) -> None:
     found = find_lr_range([ramp(loss)])
-    assert (found.found, found.lr_min, found.lr_max, found.suggestion) == (False, None, None, None)
+    assert (found.found, found.lr_min, found.lr_max, found.suggestion) == (
+        False,
+        None,
+        None,
+        None,
+    )
     assert found.reason.startswith("no range found, because")
     assert reason in found.reason
 
@@ -142,7 +166,10 @@ def test_seeds_give_a_median_and_a_spread_and_the_majority_decides() -> None:
 def test_a_grid_of_trainings_is_read_like_a_curve() -> None:
     rates = np.logspace(-6, 1, 8)
     closing = [2.3, 2.3, 2.28, 1.6, 0.5, 0.4, nan, nan]
-    traces = [Trace([lr] * 40, [loss] * 40, [], [64] * 40, 1.0, 0) for lr, loss in zip(rates, closing, strict=True)]
+    traces = [
+        Trace([lr] * 40, [loss] * 40, [], [64] * 40, 1.0, 0)
+        for lr, loss in zip(rates, closing, strict=True)
+    ]
     found = find_lr_range(traces[::-1], mode="grid")
     assert (found.lr_min, found.lr_max, found.suggestion) == pytest.approx((1e-4, 1e-1, 1e-1))
     assert (found.rule, found.curve.accuracy, len(found.curve.lr)) == ("minimum", [], 6)

@@ -14,7 +14,15 @@ import torch
 from own_network import loader, plain, tensors
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, Sampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    TensorDataset,
+)
 
 import losslab
 from losslab.integrations.torch import PolicyBatchSampler
@@ -53,7 +61,10 @@ class Counting(Sampler[list[int]]):
             self.array += 1
             self.nested["sizes"].append(next(self.numbers))
             size = 2 + (self.given + self.array[0] + self.nested["sizes"][-1]) % 5
-            yield [(self.order[start] + offset) % 60 for offset in range(size + int(self.numpy_generator.integers(3)))]
+            yield [
+                (self.order[start] + offset) % 60
+                for offset in range(size + int(self.numpy_generator.integers(3)))
+            ]
 
 
 class Slotted(Sampler[list[int]]):
@@ -105,7 +116,9 @@ class Collate:
 
 
 LOADERS: dict[str, Callable[[], Any]] = {
-    "policy sampler": lambda: DataLoader(tensors(), batch_sampler=PolicyBatchSampler(207, lambda step: 4 + step % 9)),
+    "policy sampler": lambda: DataLoader(
+        tensors(), batch_sampler=PolicyBatchSampler(207, lambda step: 4 + step % 9)
+    ),
     "counting sampler": lambda: DataLoader(tensors(), batch_sampler=Counting()),
     "slotted sampler": lambda: DataLoader(tensors(), batch_sampler=Slotted()),
     "drifting dataset": lambda: DataLoader(Drifting(), batch_size=8),
@@ -113,9 +126,14 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "counting collate": lambda: DataLoader(tensors(), batch_size=16, collate_fn=Collate()),
     "shuffled": lambda: DataLoader(tensors(), batch_size=16, shuffle=True),
     "nested generator": lambda: DataLoader(
-        tensors(), batch_sampler=BatchSampler(RandomSampler(range(200), generator=torch.Generator()), 16, False)
+        tensors(),
+        batch_sampler=BatchSampler(
+            RandomSampler(range(200), generator=torch.Generator()), 16, False
+        ),
     ),
-    "workers": lambda: DataLoader(tensors(), batch_size=64, shuffle=True, num_workers=1, persistent_workers=True),
+    "workers": lambda: DataLoader(
+        tensors(), batch_size=64, shuffle=True, num_workers=1, persistent_workers=True
+    ),
 }
 
 
@@ -129,10 +147,19 @@ def test_a_loader_goes_on_as_if_there_had_been_no_test(name: str) -> None:
         first = list(data)
         if tested:
             losslab.find_lr(model, data, "adam", steps=9, seeds=2)
-            assert losslab.find_lr(model, data, "adam", steps=5, seeds=1).reason.count("cannot be put back") == 0
+            assert (
+                losslab.find_lr(model, data, "adam", steps=5, seeds=1).reason.count(
+                    "cannot be put back"
+                )
+                == 0
+            )
         seen.append([*first, *data])
     assert lengths(seen[0]) == lengths(seen[1])
-    assert all(torch.equal(one, other) for pair in zip(*seen, strict=True) for one, other in zip(*pair, strict=True))
+    assert all(
+        torch.equal(one, other)
+        for pair in zip(*seen, strict=True)
+        for one, other in zip(*pair, strict=True)
+    )
 
 
 def test_a_loader_in_the_middle_of_an_epoch_goes_on() -> None:
@@ -140,7 +167,9 @@ def test_a_loader_in_the_middle_of_an_epoch_goes_on() -> None:
     for tested in (False, True):
         model = plain()
         torch.manual_seed(0)
-        data = DataLoader(tensors(), batch_size=16, shuffle=True, num_workers=1, persistent_workers=True)
+        data = DataLoader(
+            tensors(), batch_size=16, shuffle=True, num_workers=1, persistent_workers=True
+        )
         batches = iter(data)
         seen = [next(batches)[1]]
         if tested:
@@ -247,15 +276,26 @@ def test_buffers_layers_and_attributes_made_by_the_first_forward_pass_are_gone_a
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     before = deepcopy(model.state_dict())
     losslab.find_lr(model.eval(), loader(), optimizer, steps=12, seeds=2)
-    assert (model.calls, model.cache, hasattr(model, "table"), hasattr(model, "head")) == (0, {}, False, False)
+    assert (model.calls, model.cache, hasattr(model, "table"), hasattr(model, "head")) == (
+        0,
+        {},
+        False,
+        False,
+    )
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.wide.stride() == (0,)
-    assert (model.training, optimizer.param_groups[0]["lr"], len(optimizer.state)) == (False, 1e-3, 0)
+    assert (model.training, optimizer.param_groups[0]["lr"], len(optimizer.state)) == (
+        False,
+        1e-3,
+        0,
+    )
 
 
 def lazy() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(3))
+    return nn.Sequential(
+        nn.Flatten(), nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(3)
+    )
 
 
 @pytest.mark.parametrize("is_named", [True, False])
@@ -268,7 +308,9 @@ def test_lazy_modules_are_lazy_again_and_train_as_without_a_test(is_named: bool)
         if tested:
             given = "sgd" if is_named else optimizer
             losslab.find_lr(model, loader(), given, steps=9, seeds=2)
-            found = losslab.find_batch(model, loader(), given, sizes=[16, 32], lr=0.1, steps=4, seeds=2)
+            found = losslab.find_batch(
+                model, loader(), given, sizes=[16, 32], lr=0.1, steps=4, seeds=2
+            )
             assert len(set(found.weights_sha256)) == 1
             assert isinstance(model[1].weight, nn.UninitializedParameter)
             assert isinstance(model[1], nn.LazyLinear)
@@ -300,7 +342,12 @@ def test_attributes_of_a_criterion_are_put_back() -> None:
     inside = nn.BatchNorm1d(3)
     losslab.find_lr(plain(), loader(), "adam", loss_fn=criterion, steps=12, seeds=1)
     losslab.find_lr(
-        plain(), loader(), "adam", loss_fn=lambda m, b: F.cross_entropy(inside(m(b[0])), b[1]), steps=12, seeds=1
+        plain(),
+        loader(),
+        "adam",
+        loss_fn=lambda m, b: F.cross_entropy(inside(m(b[0])), b[1]),
+        steps=12,
+        seeds=1,
     )
     assert (criterion.history, criterion.best) == ([], None)
     assert int(criterion.center.num_batches_tracked) == int(inside.num_batches_tracked) == 0
@@ -317,7 +364,16 @@ def test_frozen_flags_gradients_and_a_scaler_are_put_back() -> None:
         model[1].bias.requires_grad_(True)
         return mean_loss(model, batch)
 
-    losslab.find_lr(model, loader(), sgd(model), loss_fn=thawing, scaler=scaler, clip_norm=1.0, steps=9, seeds=1)
+    losslab.find_lr(
+        model,
+        loader(),
+        sgd(model),
+        loss_fn=thawing,
+        scaler=scaler,
+        clip_norm=1.0,
+        steps=9,
+        seeds=1,
+    )
     assert not model[1].bias.requires_grad
     assert model[3].weight.grad is gradient
     assert bool((gradient == 1).all())
@@ -342,7 +398,11 @@ def test_weights_swapped_for_others_come_back() -> None:
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Any]:
     """Bits of weights, buffers, optimizer and random state."""
-    values = [*model.state_dict().values(), torch.get_rng_state(), torch.tensor(np.random.get_state()[1].tolist())]
+    values = [
+        *model.state_dict().values(),
+        torch.get_rng_state(),
+        torch.tensor(np.random.get_state()[1].tolist()),
+    ]
     for state in optimizer.state_dict()["state"].values():
         values += [torch.as_tensor(value) for value in state.values()]
     return [value.clone() for value in values]
@@ -371,17 +431,26 @@ class Failing:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("first"), KeyboardInterrupt("first"), None], ids=["error", "^C", "none"]
+    "error",
+    [RuntimeError("first"), KeyboardInterrupt("first"), None],
+    ids=["error", "^C", "none"],
 )
-@pytest.mark.parametrize("undo_error", [RuntimeError("second"), KeyboardInterrupt("second")], ids=["error", "^C"])
-def test_every_undo_runs_and_the_first_error_is_raised(error: BaseException | None, undo_error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "undo_error", [RuntimeError("second"), KeyboardInterrupt("second")], ids=["error", "^C"]
+)
+def test_every_undo_runs_and_the_first_error_is_raised(
+    error: BaseException | None, undo_error: BaseException
+) -> None:
     model = plain()
     optimizer = torch.optim.Adam(model.parameters())
     before = state_of(model, optimizer)
     expected = error or undo_error
     with pytest.raises(type(expected), match=str(expected)):
         losslab.find_lr(model, Failing(error, undo_error), optimizer, steps=9, seeds=1)
-    assert all(torch.equal(one, other) for one, other in zip(before, state_of(model, optimizer), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(before, state_of(model, optimizer), strict=True)
+    )
     assert (optimizer.param_groups[0]["lr"], len(optimizer.state)) == (1e-3, 0)
 
 
@@ -400,11 +469,16 @@ def test_ctrl_c_while_things_are_put_back_waits_until_they_are() -> None:
     with pytest.raises(KeyboardInterrupt):
         losslab.find_lr(model, data, optimizer, steps=5, seeds=1)
     assert signal.getsignal(signal.SIGINT) is handler
-    assert all(torch.equal(one, other) for one, other in zip(before, state_of(model, optimizer), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(before, state_of(model, optimizer), strict=True)
+    )
 
 
 def test_the_copies_take_weights_and_optimizer_state_once_more() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 64), nn.BatchNorm1d(64), nn.Linear(64, 3))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(108, 64), nn.BatchNorm1d(64), nn.Linear(64, 3)
+    )
     optimizer = torch.optim.Adam(model.parameters())
     mean_loss(model, next(iter(loader()))).backward()
     optimizer.step()
@@ -414,7 +488,9 @@ def test_the_copies_take_weights_and_optimizer_state_once_more() -> None:
     own = [*model.parameters(), *model.buffers(), *state]
     samples = tensors().tensors  # of which a small data set has a copy, too
     assert {id(tensor) for tensor in own} <= {id(tensor) for tensor in snapshot.tensors}
-    assert sum(tensor.nbytes for tensor in snapshot.tensors) == sum(tensor.nbytes for tensor in (*own, *samples))
+    assert sum(tensor.nbytes for tensor in snapshot.tensors) == sum(
+        tensor.nbytes for tensor in (*own, *samples)
+    )
 
 
 def test_a_large_data_set_is_not_copied() -> None:
@@ -424,7 +500,9 @@ def test_a_large_data_set_is_not_copied() -> None:
     assert snapshot.tensors == []
 
 
-def test_copies_are_kept_on_the_host_where_the_device_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_are_kept_on_the_host_where_the_device_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = plain()
     before = deepcopy(model.state_dict())
     monkeypatch.setattr("losslab.ranges.restored._is_short", lambda *_: True)

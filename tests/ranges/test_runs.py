@@ -12,10 +12,18 @@ from losslab.spec import make_run
 from losslab.training.loop import train
 
 DATA = tiny_data()
-FIELDS = {"data": "samples:tiny_data", "model": "mlp(hidden=[16])", "optimizer": "adam", "batch": 16, "steps": 60}
+FIELDS = {
+    "data": "samples:tiny_data",
+    "model": "mlp(hidden=[16])",
+    "optimizer": "adam",
+    "batch": 16,
+    "steps": 60,
+}
 
 
-def test_a_run_too_large_for_memory_starts_again_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_too_large_for_memory_starts_again_in_halves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def limited(run: Any, **arguments: Any) -> Any:
         if (run.max_micro_batch or 64) > 16:
             raise OutOfMemory(0)

@@ -22,7 +22,9 @@ def test_an_accumulated_step_is_that_of_the_large_batch() -> None:
     for step in (batches, [[torch.cat(column) for column in zip(*batches, strict=True)]]):
         model = plain().double()
         parts = [Part((images.double(), labels), len(labels)) for images, labels in step]
-        stepper = Stepper(model, torch.optim.SGD(model.parameters(), lr=0.1), UserLoss(cross_entropy))
+        stepper = Stepper(
+            model, torch.optim.SGD(model.parameters(), lr=0.1), UserLoss(cross_entropy)
+        )
         measured = train_briefly(stepper, [parts], [0.1])
         ends.append(torch.cat([p.flatten() for p in model.parameters()]))
         assert measured.samples == [len(tensors())]
@@ -39,7 +41,9 @@ def test_modules_in_evaluation_mode_inside_a_training_network_stay_so() -> None:
         return F.cross_entropy(model(batch[0]), batch[1])
 
     find_lr(model, loader(), "adam", loss_fn=loss_fn, steps=12, seeds=1)
-    find_batch(model, loader(), "adam", loss_fn=loss_fn, sizes=[16, 32], lr=0.1, steps=4, seeds=1)
+    find_batch(
+        model, loader(), "adam", loss_fn=loss_fn, sizes=[16, 32], lr=0.1, steps=4, seeds=1
+    )
     assert modes == {(True, False, True)}
     modes.clear()
     find_lr(model.eval(), loader(), "adam", loss_fn=loss_fn, steps=12, seeds=1)
@@ -77,7 +81,10 @@ def rates_seen(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[
 
 
 def halves(model: nn.Module, first: float, second: float) -> list[dict[str, Any]]:
-    return [{"params": model[1].parameters(), "lr": first}, {"params": model[3].parameters(), "lr": second}]
+    return [
+        {"params": model[1].parameters(), "lr": first},
+        {"params": model[3].parameters(), "lr": second},
+    ]
 
 
 def test_rates_of_before_a_warm_up_count_where_it_has_set_them_to_zero() -> None:
@@ -104,14 +111,26 @@ def test_a_rate_that_is_a_tensor_stays_that_tensor() -> None:
     rate = torch.tensor(0.5)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, foreach=False)
     kept = optimizer.param_groups[0]["lr"]
-    assert [lr for (lr,) in rates_seen(optimizer, model)] == pytest.approx(np.geomspace(1e-4, 1e-2, 5))
+    assert [lr for (lr,) in rates_seen(optimizer, model)] == pytest.approx(
+        np.geomspace(1e-4, 1e-2, 5)
+    )
     assert optimizer.param_groups[0]["lr"] is kept
     assert float(kept) == 0.5
 
 
 def test_accumulation_and_clipping_are_those_of_a_plain_loop() -> None:
     data = list(DataLoader(tensors(), batch_size=25))  # the last one is short
-    found = find_lr(plain(), data, "sgd", accumulate=3, clip_norm=0.05, start=1e-3, end=1.0, steps=12, seeds=1)
+    found = find_lr(
+        plain(),
+        data,
+        "sgd",
+        accumulate=3,
+        clip_norm=0.05,
+        start=1e-3,
+        end=1.0,
+        steps=12,
+        seeds=1,
+    )
     model = plain()
     groups = [data[start : start + 3] for start in range(0, len(data), 3)]
     losses = []
@@ -153,7 +172,10 @@ def gradient_rows(model: nn.Module, batches: list[Any]) -> torch.Tensor:
     for batch in batches:
         model.zero_grad()
         cross_entropy(model, batch)[0].backward()
-        dense = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in model.parameters()]
+        dense = [
+            torch.zeros_like(p) if p.grad is None else p.grad.to_dense()
+            for p in model.parameters()
+        ]
         rows.append(torch.cat([gradient.flatten() for gradient in dense]).double())
     return torch.stack(rows)
 

@@ -18,7 +18,9 @@ from losslab.cli import main
 from losslab.reports.render import render_several
 from losslab.study.results import read_results, study_folders
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -50,13 +52,17 @@ PAYLOADS = (
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install losslab[dev]")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install losslab[dev]"
+    )
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
         yield chromium
@@ -81,7 +87,11 @@ def all_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of all four studies."""
     folder = all_parts(tmp_path_factory.mktemp("all"))
     page = folder / "report.html"
-    page.write_text(render_several({each.path.name: read_results(each) for each in study_folders(folder)}, {}))
+    page.write_text(
+        render_several(
+            {each.path.name: read_results(each) for each in study_folders(folder)}, {}
+        )
+    )
     return page
 
 
@@ -91,7 +101,9 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("npm") is None:
         pytest.skip("npm is not on this machine: apt-get install npm")
     folder = tmp_path_factory.mktemp("axe")
-    fetched = subprocess.run(["npm", "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120)
+    fetched = subprocess.run(
+        ["npm", "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120
+    )
     if fetched.returncode:
         pytest.skip("the npm registry cannot be reached")
     with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
@@ -105,7 +117,10 @@ def visit(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
     faults: list[str] = []
     page.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if request.url != report.as_uri() else None)
+    page.on(
+        "request",
+        lambda request: faults.append(request.url) if request.url != report.as_uri() else None,
+    )
     page.goto(report.as_uri())
     look_at_all(page)
     return page, faults
@@ -138,15 +153,21 @@ def keep_picture(page: Any, name: str) -> None:
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
-def test_every_figure_draws_without_a_complaint_or_a_request(browser: Any, report: Path) -> None:
+def test_every_figure_draws_without_a_complaint_or_a_request(
+    browser: Any, report: Path
+) -> None:
     page, faults = visit(browser, report)
-    lines = page.evaluate("[...document.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)")
+    lines = page.evaluate(
+        "[...document.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)"
+    )
     assert len(lines) >= 9
     assert min(lines) >= 1
     assert faults == []
 
 
-def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(browser: Any, all_studies: Path) -> None:
+def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(
+    browser: Any, all_studies: Path
+) -> None:
     page = browser.new_page()
     page.goto(all_studies.as_uri())
     page.evaluate("document.querySelector('.plot').scrollIntoView()")
@@ -158,7 +179,9 @@ def test_a_figure_waits_until_it_is_looked_at_unless_the_page_is_printed(browser
     assert page.evaluate(count) == everything
 
 
-def test_the_toggle_turns_the_page_and_its_figures_dark_and_back(browser: Any, report: Path) -> None:
+def test_the_toggle_turns_the_page_and_its_figures_dark_and_back(
+    browser: Any, report: Path
+) -> None:
     page, faults = visit(browser, report, color_scheme="light")
     ink = "getComputedStyle(document.querySelector('#loss-plain .trace .lines path')).stroke"
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -193,7 +216,9 @@ def test_the_readings_of_the_loss_are_chosen_by_keyboard(browser: Any, report: P
     page.keyboard.press("ArrowRight")
     assert page.is_visible("#fit-plain .main-svg")
     assert not page.is_visible("#loss-plain")
-    wide = page.evaluate("document.querySelector('#fit-plain .main-svg').getBoundingClientRect().width")
+    wide = page.evaluate(
+        "document.querySelector('#fit-plain .main-svg').getBoundingClientRect().width"
+    )
     assert wide > 300
 
 
@@ -221,9 +246,17 @@ def test_print_shows_every_reading_in_light(browser: Any, report: Path) -> None:
 
 @pytest.mark.row(18)
 @pytest.mark.parametrize("name", ["adaptive-optimizers", "my-own"])
-def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str, measured: Callable[[str], None]) -> None:
+def test_injected_markup_does_nothing(
+    browser: Any, tmp_path: Path, name: str, measured: Callable[[str], None]
+) -> None:
     hostile = " ".join(PAYLOADS)
-    folder = part_one(tmp_path, epochs=2, study={"name": name, "title": hostile}, command=hostile, started=hostile)
+    folder = part_one(
+        tmp_path,
+        epochs=2,
+        study={"name": name, "title": hostile},
+        command=hostile,
+        started=hostile,
+    )
     results = read_results(folder).stages["compare"]
     plan = folder.plan
     for result, payload in zip(cycle(results), PAYLOADS, strict=False):
@@ -237,9 +270,16 @@ def test_injected_markup_does_nothing(browser: Any, tmp_path: Path, name: str, m
     page, faults = visit(browser, reports.report(folder.path))
     page.hover(".plot .nsewdrag >> nth=0", force=True)
     assert page.evaluate("window.pwned") is None
-    assert page.evaluate("document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length") == 0
+    assert (
+        page.evaluate(
+            "document.querySelectorAll('main img, main svg[onload], a[href^=javascript]').length"
+        )
+        == 0
+    )
     assert faults == []
-    measured(f"{len(PAYLOADS)} in names, options, errors and texts of a report: none ran, no request")
+    measured(
+        f"{len(PAYLOADS)} in names, options, errors and texts of a report: none ran, no request"
+    )
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -263,15 +303,21 @@ def test_all_parts_draw_in_one_page_at_any_width(browser: Any, all_studies: Path
     for width in (390, 1280):
         page, faults = visit(browser, all_studies, viewport={"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))")
+        assert page.evaluate(
+            "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.trace'))"
+        )
         assert faults == []
         keep_picture(page, f"all-parts-{width}")
 
 
 @pytest.mark.network
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_barrier(browser: Any, all_studies: Path, axe: Path, scheme: str, width: int) -> None:
-    page = browser.new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+def test_axe_finds_no_barrier(
+    browser: Any, all_studies: Path, axe: Path, scheme: str, width: int
+) -> None:
+    page = browser.new_page(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
     page.goto(all_studies.as_uri())
     look_at_all(page)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -292,5 +338,7 @@ def test_the_labels_of_marks_are_apart(browser: Any, all_studies: Path, width: i
     pairs = [pair for boxes in labelled for pair in combinations(boxes, 2)]
     assert len(pairs) >= 5
     for one, two in pairs:
-        assert one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] + 2 or two[3] <= one[1] + 2, (one, two)
+        assert (
+            one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] + 2 or two[3] <= one[1] + 2
+        ), (one, two)
     assert all(box[0] >= 0 and box[2] <= box[4] for boxes in labelled for box in boxes)

@@ -33,12 +33,17 @@ def test_what_is_not_known_is_unknown(tmp_path: Path) -> None:
     found = overview(folder)
     assert (found.title, found.command) == ("Study", "unknown")
     facts = dict(found.facts)
-    assert facts["Machine"] == "unknown; unknown cores, unknown workers of unknown threads; unknown"
+    assert (
+        facts["Machine"]
+        == "unknown; unknown cores, unknown workers of unknown threads; unknown"
+    )
     assert facts["Time"] == "unknown predicted, unknown measured; begun unknown"
     assert "Seeds" not in facts
 
 
-def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(tmp_path: Path) -> None:
+def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(
+    tmp_path: Path,
+) -> None:
     folder = part_one(tmp_path, epochs=2, skip=lambda run: run.optimizer.name != "adagrad")
     (first, *_) = read_results(folder).stages["search"]
     write_run(folder, first.run, [], "out_of_memory", "no room")
@@ -48,7 +53,10 @@ def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(tmp_
     assert failures.more == 29 - SHOWN
     assert (failures.amount, failures.verb) == ("29 planned runs", "count")
     lr = f"{first.run.lr:g}"
-    assert dict(failures.shown)[first.run.id] == f"(search, AdaGrad, lr {lr}): out of memory: no room"
+    assert (
+        dict(failures.shown)[first.run.id]
+        == f"(search, AdaGrad, lr {lr}): out of memory: no room"
+    )
 
 
 def test_one_failed_run_is_one(tmp_path: Path) -> None:
@@ -61,11 +69,18 @@ def test_one_failed_run_is_one(tmp_path: Path) -> None:
 
 
 def test_an_embedded_sample_is_named(tmp_path: Path) -> None:
-    assert overview(part_one(tmp_path, epochs=2, data="fashion-mnist-sample")).samples == "fashion-mnist-sample"
+    assert (
+        overview(part_one(tmp_path, epochs=2, data="fashion-mnist-sample")).samples
+        == "fashion-mnist-sample"
+    )
 
 
-@pytest.mark.parametrize(("plan", "expected"), [({"ended": None}, False), ({}, True)], ids=["stopped", "ended"])
-def test_a_study_that_stopped_has_not_ended(tmp_path: Path, plan: dict[str, Any], expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("plan", "expected"), [({"ended": None}, False), ({}, True)], ids=["stopped", "ended"]
+)
+def test_a_study_that_stopped_has_not_ended(
+    tmp_path: Path, plan: dict[str, Any], expected: bool
+) -> None:
     found = overview(part_one(tmp_path, epochs=2, **plan))
     assert found.ended is expected
     assert ("not at its end" in found.basis) is not expected

@@ -17,7 +17,9 @@ from losslab.reports.render import render, report
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
 
-PAYLOAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+PAYLOAD = (
+    "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +54,17 @@ def test_all_links_of_the_page_lead_somewhere(whole: StudyFolder) -> None:
     targets = set(re.findall(r'href="([^"]+)"', text))
     ids = re.findall(r'\sid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
-    assert {target for target in targets if target.startswith("#") and target[1:] not in ids} == set()
+    assert {
+        target for target in targets if target.startswith("#") and target[1:] not in ids
+    } == set()
     files = {target for target in targets if not target.startswith(("#", "data:"))}
     assert any(target.endswith("records.jsonl") for target in files)
     assert {target for target in files if not (whole.path / target).exists()} == set()
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory", "interrupted", "running"])
+@pytest.mark.parametrize(
+    "status", ["diverged", "failed", "out_of_memory", "interrupted", "running"]
+)
 def test_runs_that_ended_badly_are_named_and_not_ranked(tmp_path: Path, status: str) -> None:
     folder = part_one(tmp_path, epochs=3)
     for result in read_results(folder).stages["compare"]:
@@ -71,7 +77,10 @@ def test_runs_that_ended_badly_are_named_and_not_ranked(tmp_path: Path, status: 
 
 def test_the_embedded_sample_is_named_loudly(tmp_path: Path, whole: StudyFolder) -> None:
     assert "Sample data." not in sections(whole)[""]
-    assert "Sample data." in sections(part_one(tmp_path, epochs=2, data="fashion-mnist-sample"))[""]
+    assert (
+        "Sample data."
+        in sections(part_one(tmp_path, epochs=2, data="fashion-mnist-sample"))[""]
+    )
 
 
 def test_missing_facts_are_unknown_and_not_an_error(tmp_path: Path) -> None:
@@ -94,7 +103,13 @@ def test_a_study_without_a_template_gets_a_plain_report(tmp_path: Path) -> None:
 
 
 def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:
-    folder = part_one(tmp_path, epochs=2, study={"name": PAYLOAD, "title": PAYLOAD}, command=PAYLOAD, started=PAYLOAD)
+    folder = part_one(
+        tmp_path,
+        epochs=2,
+        study={"name": PAYLOAD, "title": PAYLOAD},
+        command=PAYLOAD,
+        started=PAYLOAD,
+    )
     for result in read_results(folder).stages["compare"][:3]:
         write_run(folder, result.run, [], "failed", PAYLOAD)
     text = render(read_results(folder), {})
@@ -109,7 +124,9 @@ def test_equations_refuse_markup(latex: str) -> None:
         equation(latex)
 
 
-def test_command_prints_the_page_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_command_prints_the_page_and_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     folder = part_one(tmp_path / "study", epochs=2)
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(folder.path), "--json", "--figures", str(tmp_path / "drawings")])
@@ -118,7 +135,9 @@ def test_command_prints_the_page_and_json(capsys: pytest.CaptureFixture[str], tm
     assert 'href="../drawings/loss-plain.svg"' in page(folder)
 
 
-@pytest.mark.parametrize("make", [lambda path: path / "absent", lambda path: path], ids=["absent", "empty"])
+@pytest.mark.parametrize(
+    "make", [lambda path: path / "absent", lambda path: path], ids=["absent", "empty"]
+)
 def test_no_study_folder_is_one_line_and_exit_code_two(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:

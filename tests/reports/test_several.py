@@ -15,7 +15,11 @@ from losslab.study.results import read_results, study_folders
 from losslab.study.store import StudyFolder
 
 QUESTIONS = {
-    "1.1 update rules, terms, hyperparameters, against RMSProp": (ONE, "rules", "Against RMSProp"),
+    "1.1 update rules, terms, hyperparameters, against RMSProp": (
+        ONE,
+        "rules",
+        "Against RMSProp",
+    ),
     "1.2 training loss with L2": (ONE, "loss", "lowest"),
     "1.3 with dropout, and its time": (ONE, "dropout", "time"),
     "1.4 test accuracy of all ten": (ONE, "test", "test accuracy"),
@@ -50,18 +54,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(whole: Path) -> str:
     """The page without its scripts."""
-    return re.sub(r"<script.*?</script>", "", (whole / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(
+        r"<script.*?</script>",
+        "",
+        (whole / "report.html").read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_has_answer_evidence_command_and_records(page: str, question: str) -> None:
+def test_every_question_has_answer_evidence_command_and_records(
+    page: str, question: str
+) -> None:
     study, section, word = QUESTIONS[question]
     found = re.search(rf'<section id="{study}-{section}".*?</section>', page, re.DOTALL)
     assert found is not None
     text = unescape(found[0])
     answers = re.findall(r'<p class="answer">\s*(.*?)\s*</p>', text, re.DOTALL)
     assert answers
-    assert not [answer for answer in answers if not answer or "no answer" in answer or "None of its runs" in answer]
+    assert not [
+        answer
+        for answer in answers
+        if not answer or "no answer" in answer or "None of its runs" in answer
+    ]
     assert word.lower() in text.lower()
     assert re.search(r"<(figure|svg|img|math)", text)
     if section not in WITHOUT_RUNS:
@@ -80,12 +95,24 @@ def test_the_studies_stand_in_their_order_each_with_its_summary(page: str) -> No
 
 def test_ids_are_unique_and_all_links_lead_somewhere(whole: Path, page: str) -> None:
     ids = re.findall(r'\sid="([^"]+)"', page)
-    targets = {target for target in re.findall(r'href="([^"]+)"', page) if not target.startswith("data:")}
-    labelled = {one for names in re.findall(r'aria-labelledby="([^"]+)"', page) for one in names.split()}
+    targets = {
+        target
+        for target in re.findall(r'href="([^"]+)"', page)
+        if not target.startswith("data:")
+    }
+    labelled = {
+        one for names in re.findall(r'aria-labelledby="([^"]+)"', page) for one in names.split()
+    }
     assert len(ids) == len(set(ids))
-    assert {target for target in targets if target.startswith("#") and target[1:] not in ids} == set()
+    assert {
+        target for target in targets if target.startswith("#") and target[1:] not in ids
+    } == set()
     assert labelled <= set(ids)
-    assert {target for target in targets if not target.startswith("#") and not (whole / target).exists()} == set()
+    assert {
+        target
+        for target in targets
+        if not target.startswith("#") and not (whole / target).exists()
+    } == set()
     assert len(whole.joinpath("report.html").read_bytes()) < 12e6
 
 
@@ -97,10 +124,16 @@ def test_choices_of_different_parts_are_apart(page: str) -> None:
 
 def test_what_is_said_up_front_follows_from_the_records(whole: Path, tmp_path: Path) -> None:
     def said(path: Path) -> str:
-        page = render_several({study.path.name: read_results(study) for study in study_folders(path)}, {})
+        page = render_several(
+            {study.path.name: read_results(study) for study in study_folders(path)}, {}
+        )
         return page[: page.index(f'<h1 id="{ONE}-title">')]
 
-    part_one(tmp_path / ONE, epochs=2, change=lambda run, rows: rows if run.optimizer.name == "adagrad" else rows[:-1])
+    part_one(
+        tmp_path / ONE,
+        epochs=2,
+        change=lambda run, rows: rows if run.optimizer.name == "adagrad" else rows[:-1],
+    )
     part_two(tmp_path / TWO)
     before, after = said(whole), said(tmp_path)
     assert "Batch augmentation with cutout" in before
@@ -108,7 +141,9 @@ def test_what_is_said_up_front_follows_from_the_records(whole: Path, tmp_path: P
     assert before.split("</ul>")[0] != after.split("</ul>")[0]
 
 
-def test_a_folder_of_studies_is_read_in_the_order_of_their_parts(whole: Path, tmp_path: Path) -> None:
+def test_a_folder_of_studies_is_read_in_the_order_of_their_parts(
+    whole: Path, tmp_path: Path
+) -> None:
     assert [study.path.name for study in study_folders(whole)] == list(STUDIES)
     assert study_folders(whole / ONE) == [StudyFolder(whole / ONE)]
     with pytest.raises(InvalidInput, match="holds no study"):

@@ -24,17 +24,29 @@ def views(folder: StudyFolder) -> dict[str, StageView]:
 
 def validated_with(loss: float | None, records: list[Record]) -> list[Record]:
     """The records with this validation loss throughout."""
-    return [replace(row, validation_loss=loss) if isinstance(row, Evaluation) else row for row in records]
+    return [
+        replace(row, validation_loss=loss) if isinstance(row, Evaluation) else row
+        for row in records
+    ]
 
 
-def regression(path: Path, losses: dict[float, float], *, loss: str = "mse", seeds: int = 1) -> StudyFolder:
+def regression(
+    path: Path, losses: dict[float, float], *, loss: str = "mse", seeds: int = 1
+) -> StudyFolder:
     """A study of a table of numbers, a run for each learning rate; lr -> its validation loss."""
     folder = StudyFolder(path)
     folder.prepare()
     ids = []
     for seed in range(seeds):
         for lr, validation_loss in losses.items():
-            fields = {"data": "table:rows", "model": "mlp", "optimizer": "adam", "batch": 8, "epochs": 1, "loss": loss}
+            fields = {
+                "data": "table:rows",
+                "model": "mlp",
+                "optimizer": "adam",
+                "batch": 8,
+                "epochs": 1,
+                "loss": loss,
+            }
             run = make_run({**fields, "lr": lr, "metrics": ["mae"], "seed": seed})
             mae = validation_loss / 2 + 0.25 * seed
             evaluation = Evaluation(
@@ -61,16 +73,31 @@ def test_the_answer_is_who_reached_the_lowest_loss_and_follows_from_the_records(
         wins = run.optimizer.name == "adagrad" and not run.model.options.get("hidden_dropout")
         return validated_with(0.001, records) if wins else records
 
-    before, after = views(study)["compare"], views(part_one(tmp_path, epochs=3, change=adagrad_wins))["compare"]
-    assert re.match("input_dropout 0.0, hidden_dropout 0.0, Adam, lr .* reached the lowest", before.answer)
-    assert re.match("input_dropout 0.0, hidden_dropout 0.0, AdaGrad, lr .* reached the lowest", after.answer)
+    before, after = (
+        views(study)["compare"],
+        views(part_one(tmp_path, epochs=3, change=adagrad_wins))["compare"],
+    )
+    assert re.match(
+        "input_dropout 0.0, hidden_dropout 0.0, Adam, lr .* reached the lowest", before.answer
+    )
+    assert re.match(
+        "input_dropout 0.0, hidden_dropout 0.0, AdaGrad, lr .* reached the lowest", after.answer
+    )
     assert after.certainty.startswith("One seed each")
 
 
-def test_a_stage_is_judged_on_validation_loss_although_another_run_has_the_lower_training_loss(tmp_path: Path) -> None:
+def test_a_stage_is_judged_on_validation_loss_although_another_run_has_the_lower_training_loss(
+    tmp_path: Path,
+) -> None:
     view = views(regression(tmp_path, {0.1: 0.5, 1.0: 0.75}))["fit"]
-    assert view.answer == "lr 0.1 reached the lowest final validation loss, 0.5000, ahead of lr 1.0 with 0.7500."
-    assert {label: estimate.mean for label, estimate in view.losses.items()} == {"lr 0.1": 0.5, "lr 1.0": 0.75}
+    assert (
+        view.answer
+        == "lr 0.1 reached the lowest final validation loss, 0.5000, ahead of lr 1.0 with 0.7500."
+    )
+    assert {label: estimate.mean for label, estimate in view.losses.items()} == {
+        "lr 0.1": 0.5,
+        "lr 1.0": 0.75,
+    }
 
 
 def test_one_run_without_validation_leaves_the_training_loss_for_all(tmp_path: Path) -> None:
@@ -83,7 +110,12 @@ def test_one_run_without_validation_leaves_the_training_loss_for_all(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("loss", "name"), [("mse", "mean squared error"), ("cross_entropy", "cross-entropy"), ("table:huber", "huber")]
+    ("loss", "name"),
+    [
+        ("mse", "mean squared error"),
+        ("cross_entropy", "cross-entropy"),
+        ("table:huber", "huber"),
+    ],
 )
 def test_the_axis_names_the_loss_of_the_runs(tmp_path: Path, loss: str, name: str) -> None:
     shown: dict[str, Figure] = {}
@@ -92,13 +124,22 @@ def test_the_axis_names_the_loss_of_the_runs(tmp_path: Path, loss: str, name: st
     assert (figure.title, figure.y_label) == ("Final validation loss", name)
 
 
-def test_the_metrics_of_the_task_are_in_a_line_and_in_the_table_and_no_accuracy_is_named(tmp_path: Path) -> None:
+def test_the_metrics_of_the_task_are_in_a_line_and_in_the_table_and_no_accuracy_is_named(
+    tmp_path: Path,
+) -> None:
     folder = regression(tmp_path, {0.1: 0.5, 1.0: 0.75}, seeds=2)
     view = views(folder)["fit"]
     # The mean of 0.25 and 0.5, the scores of two seeds.
     assert view.scores == "lr 0.1: validation mae 0.3750; test loss 0.7500, mae 0.0625."
     assert view.table is not None
-    metrics = ("training loss", "validation loss", "validation mae", "test loss", "test mae", "training time")
+    metrics = (
+        "training loss",
+        "validation loss",
+        "validation mae",
+        "test loss",
+        "test mae",
+        "training time",
+    )
     assert view.table.headings[-6:] == metrics
     assert view.table.rows[0][-6:] == ("10.00", "0.5000", "0.2500", "0.7500", "0.0625", "1.0 s")
     page = render(read_results(folder), {})
@@ -115,7 +156,9 @@ def test_a_task_of_classes_shows_its_accuracy(study: StudyFolder) -> None:
     assert "validation accuracy 50.00%; test loss 1.4000, accuracy 52.80%" in view.scores
 
 
-def test_the_scale_is_what_was_done_of_what_was_asked(study: StudyFolder, tmp_path: Path) -> None:
+def test_the_scale_is_what_was_done_of_what_was_asked(
+    study: StudyFolder, tmp_path: Path
+) -> None:
     assert views(study)["compare"].scale == (
         "3 of 200 epochs, 45,000 training images, 1 seed, 10 of 10 runs ended well."
     )
@@ -152,11 +195,17 @@ def test_a_run_without_an_evaluation_has_dashes(tmp_path: Path) -> None:
     assert table.rows[0][table.headings.index("status")] == "failed"
 
 
-def test_few_groups_are_drawn_as_curves_and_many_as_points(study: StudyFolder, tmp_path: Path) -> None:
-    few = part_one(tmp_path, epochs=3, skip=lambda run: run.optimizer.name not in ("adam", "adagrad"))
+def test_few_groups_are_drawn_as_curves_and_many_as_points(
+    study: StudyFolder, tmp_path: Path
+) -> None:
+    few = part_one(
+        tmp_path, epochs=3, skip=lambda run: run.optimizer.name not in ("adam", "adagrad")
+    )
     assert len(views(study)["compare"].losses) == 10
     assert views(study)["compare"].course == {}
-    adam_and_adagrad = replace(read_results(few), stages={"compare": read_results(few).stages["compare"][:2]})
+    adam_and_adagrad = replace(
+        read_results(few), stages={"compare": read_results(few).stages["compare"][:2]}
+    )
     assert len(stage_views(adam_and_adagrad)["compare"].course) == 2
 
 
@@ -169,7 +218,11 @@ def test_networks_are_counted_and_linked(tmp_path: Path) -> None:
     before = views(folder)["sizes"]
     path = folder.count_path(ids[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"count": networks[0].model_dump(mode="json"), "environment": {}, "ledger": count("lenet5").to_dict()}
+    facts = {
+        "count": networks[0].model_dump(mode="json"),
+        "environment": {},
+        "ledger": count("lenet5").to_dict(),
+    }
     write_json(path, facts)
     after = views(folder)["sizes"]
     assert (before.table, before.noun, before.counted) == (None, "run", True)

@@ -10,7 +10,9 @@ TEMPLATE = '{% import "parts.html.jinja" as parts with context %}{{ parts.table(
 
 def printed(table: Table) -> str:
     template = page_environment().from_string(TEMPLATE)
-    html = template.render(it=table, folder="study/", equation=lambda latex: Markup(f"<math>{latex}</math>"))
+    html = template.render(
+        it=table, folder="study/", equation=lambda latex: Markup(f"<math>{latex}</math>")
+    )
     return " ".join(html.split())
 
 
@@ -22,7 +24,9 @@ def test_cells_are_escaped_and_the_first_is_the_heading_of_its_row() -> None:
 
 
 def test_rows_without_a_run_are_said() -> None:
-    assert '<th scope="row">no finished run</th><td></td></tr>' in printed(Table("", ("name", "value"), ()))
+    assert '<th scope="row">no finished run</th><td></td></tr>' in printed(
+        Table("", ("name", "value"), ())
+    )
 
 
 def test_bold_rows_and_the_total_have_their_classes() -> None:
@@ -34,17 +38,31 @@ def test_bold_rows_and_the_total_have_their_classes() -> None:
 
 
 def test_entries_of_lists_are_kept_whole_and_the_strong_ones_bold() -> None:
-    table = Table("", ("a", "b"), (("x", "1 → 2; 3 → 4"), ("y", "1 → 2")), lists=(1,), strong=frozenset({(0, "1 → 2")}))
+    table = Table(
+        "",
+        ("a", "b"),
+        (("x", "1 → 2; 3 → 4"), ("y", "1 → 2")),
+        lists=(1,),
+        strong=frozenset({(0, "1 → 2")}),
+    )
     html = printed(table)
-    assert '<span class="whole"><strong>1 → 2</strong></span>; <span class="whole">3 → 4</span>' in html
+    assert (
+        '<span class="whole"><strong>1 → 2</strong></span>; <span class="whole">3 → 4</span>'
+        in html
+    )
     assert html.count("<strong>") == 1
 
 
 def test_records_and_links_lead_into_the_folder_of_the_study() -> None:
-    table = Table("", ("a", "b"), (("x", "c1"),), records=(("r1", "r2"),), links={"c1": "counts/c1.json"})
+    table = Table(
+        "", ("a", "b"), (("x", "c1"),), records=(("r1", "r2"),), links={"c1": "counts/c1.json"}
+    )
     html = printed(table)
     assert '<a href="study/counts/c1.json">c1</a>' in html
-    assert '<a href="study/runs/r1/records.jsonl">r1</a> <a href="study/runs/r2/records.jsonl">r2</a>' in html
+    assert (
+        '<a href="study/runs/r1/records.jsonl">r1</a> <a href="study/runs/r2/records.jsonl">r2</a>'
+        in html
+    )
     assert '<th scope="col">records</th>' in html
 
 

@@ -60,8 +60,12 @@ SCHEDULES: list[Schedule] = [
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
-@pytest.mark.parametrize("copied", [lambda schedule: pickle.loads(pickle.dumps(schedule)), deepcopy])
-def test_a_copy_is_equal_and_has_the_same_values(schedule: Schedule, copied: Callable[[Schedule], Schedule]) -> None:
+@pytest.mark.parametrize(
+    "copied", [lambda schedule: pickle.loads(pickle.dumps(schedule)), deepcopy]
+)
+def test_a_copy_is_equal_and_has_the_same_values(
+    schedule: Schedule, copied: Callable[[Schedule], Schedule]
+) -> None:
     copy = copied(schedule)
     assert copy == schedule
     assert hash(copy) == hash(schedule)
@@ -75,14 +79,25 @@ def test_what_is_printed_builds_the_schedule_again(schedule: Schedule) -> None:
 
 def test_every_function_that_builds_a_schedule_is_tried_here() -> None:
     tried = {repr(schedule).partition("(")[0] for schedule in SCHEDULES}
-    others = {"Envelope", "Named", "Plateau", "Schedule", "gamma_for", "grow_on_plateau", "reduce_on_plateau"}
+    others = {
+        "Envelope",
+        "Named",
+        "Plateau",
+        "Schedule",
+        "gamma_for",
+        "grow_on_plateau",
+        "reduce_on_plateau",
+    }
     assert tried | {"decay", "halving"} == set(schedules.__all__) - others
 
 
 def test_a_worker_of_another_process_can_be_given_a_schedule() -> None:
     context = torch.multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        assert pool.map(exp_range(1, 3, 9), [0, 1]) == [exp_range(1, 3, 9)(0), exp_range(1, 3, 9)(1)]
+        assert pool.map(exp_range(1, 3, 9), [0, 1]) == [
+            exp_range(1, 3, 9)(0),
+            exp_range(1, 3, 9)(1),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -94,10 +109,15 @@ def test_a_worker_of_another_process_can_be_given_a_schedule() -> None:
         (one_cycle(0.1, up_fraction=0.4), "one_cycle(max_lr=0.1, up_fraction=0.4)"),
     ],
 )
-def test_without_its_length_a_schedule_is_the_policy_that_it_prints(schedule: Schedule, text: str) -> None:
+def test_without_its_length_a_schedule_is_the_policy_that_it_prints(
+    schedule: Schedule, text: str
+) -> None:
     assert repr(schedule) == text
     assert pickle.loads(pickle.dumps(schedule)) == schedule
-    with pytest.raises(TypeError, match=r"`steps` of .* is open: give it, or let a run or losslab\.lay_out do so"):
+    with pytest.raises(
+        TypeError,
+        match=r"`steps` of .* is open: give it, or let a run or losslab\.lay_out do so",
+    ):
         schedule(0)
 
 

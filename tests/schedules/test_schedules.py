@@ -50,7 +50,11 @@ def values(schedule: Schedule, steps: int) -> list[float]:
 
 
 def torch_values(
-    make: Callable[[torch.optim.Optimizer], Any], steps: int, *, lr: float = 1.0, option: str = "lr"
+    make: Callable[[torch.optim.Optimizer], Any],
+    steps: int,
+    *,
+    lr: float = 1.0,
+    option: str = "lr",
 ) -> list[float]:
     """The learning rates, or the momenta, that a torch scheduler sets."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
@@ -66,7 +70,9 @@ def torch_values(
 def cyclic(mode: str, down: int, *, option: str = "lr") -> list[float]:
     """Three cycles and more of torch's CyclicLR."""
     return torch_values(
-        lambda o: of_torch.CyclicLR(o, 0.01, 0.1, step_size_up=7, step_size_down=down, mode=mode, gamma=0.97),
+        lambda o: of_torch.CyclicLR(
+            o, 0.01, 0.1, step_size_up=7, step_size_down=down, mode=mode, gamma=0.97
+        ),
         3 * (7 + down) + 5,
         option=option,
     )
@@ -75,7 +81,9 @@ def cyclic(mode: str, down: int, *, option: str = "lr") -> list[float]:
 def once(*, three_phase: bool, strategy: str, option: str = "lr") -> list[float]:
     """torch's OneCycleLR."""
     return torch_values(
-        lambda o: of_torch.OneCycleLR(o, 0.3, total_steps=70, three_phase=three_phase, anneal_strategy=strategy),
+        lambda o: of_torch.OneCycleLR(
+            o, 0.3, total_steps=70, three_phase=three_phase, anneal_strategy=strategy
+        ),
         70,
         option=option,
     )
@@ -97,11 +105,18 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
     ),
     "triangular2": (
         cycle(0.01, 0.1, 7, triangular2(7)),
-        torch_values(lambda o: of_torch.CyclicLR(o, 0.01, 0.1, step_size_up=7, mode="triangular2"), 50),
+        torch_values(
+            lambda o: of_torch.CyclicLR(o, 0.01, 0.1, step_size_up=7, mode="triangular2"), 50
+        ),
     ),
     "exp_range": (
         cycle(0.01, 0.1, 7, exp_range(0.97)),
-        torch_values(lambda o: of_torch.CyclicLR(o, 0.01, 0.1, step_size_up=7, mode="exp_range", gamma=0.97), 50),
+        torch_values(
+            lambda o: of_torch.CyclicLR(
+                o, 0.01, 0.1, step_size_up=7, mode="exp_range", gamma=0.97
+            ),
+            50,
+        ),
     ),
     "one_cycle": (
         one_cycle(0.1, 50),
@@ -110,16 +125,33 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
     "one_cycle with its own shape": (
         one_cycle(0.3, 40, up_fraction=0.6, start_divisor=10, end_divisor=100),
         torch_values(
-            lambda o: of_torch.OneCycleLR(o, 0.3, total_steps=40, pct_start=0.6, div_factor=10, final_div_factor=100),
+            lambda o: of_torch.OneCycleLR(
+                o, 0.3, total_steps=40, pct_start=0.6, div_factor=10, final_div_factor=100
+            ),
             40,
         ),
     ),
-    "triangular, halves that differ": (cycle(0.01, 0.1, 7, triangular, down_steps=4), cyclic("triangular", 4)),
-    "triangular2, halves that differ": (cycle(0.01, 0.1, 7, triangular2, down_steps=4), cyclic("triangular2", 4)),
-    "exp_range, halves that differ": (cycle(0.01, 0.1, 7, decay(0.97), down_steps=12), cyclic("exp_range", 12)),
+    "triangular, halves that differ": (
+        cycle(0.01, 0.1, 7, triangular, down_steps=4),
+        cyclic("triangular", 4),
+    ),
+    "triangular2, halves that differ": (
+        cycle(0.01, 0.1, 7, triangular2, down_steps=4),
+        cyclic("triangular2", 4),
+    ),
+    "exp_range, halves that differ": (
+        cycle(0.01, 0.1, 7, decay(0.97), down_steps=12),
+        cyclic("exp_range", 12),
+    ),
     "triangular over a run": (triangular(0.01, 0.1, 42, cycles=3), cyclic("triangular", 7)),
-    "triangular2 over a run": (triangular2(0.01, 0.1, 66, cycles=6, up_fraction=7 / 11), cyclic("triangular2", 4)),
-    "exp_range over a run": (exp_range(0.01, 0.1, 42, cycles=3, gamma=0.97), cyclic("exp_range", 7)),
+    "triangular2 over a run": (
+        triangular2(0.01, 0.1, 66, cycles=6, up_fraction=7 / 11),
+        cyclic("triangular2", 4),
+    ),
+    "exp_range over a run": (
+        exp_range(0.01, 0.1, 42, cycles=3, gamma=0.97),
+        cyclic("exp_range", 7),
+    ),
     "exp_range by its half cycle": (
         exp_range(0.01, 0.1, 50, half_cycle_steps=7, end_fraction=0.97**50),
         cyclic("exp_range", 7),
@@ -132,13 +164,22 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
         mirror_momentum(cycle(0.01, 0.1, 7, decay(0.97), down_steps=12), 0.01, 0.1),
         cyclic("exp_range", 12, option="momentum"),
     ),
-    "one_cycle, three phases": (one_cycle(0.3, 70, three_phase=True), once(three_phase=True, strategy="cos")),
-    "one_cycle, linear": (one_cycle(0.3, 70, linear=True), once(three_phase=False, strategy="linear")),
+    "one_cycle, three phases": (
+        one_cycle(0.3, 70, three_phase=True),
+        once(three_phase=True, strategy="cos"),
+    ),
+    "one_cycle, linear": (
+        one_cycle(0.3, 70, linear=True),
+        once(three_phase=False, strategy="linear"),
+    ),
     "one_cycle, linear, three phases": (
         one_cycle(0.3, 70, linear=True, three_phase=True),
         once(three_phase=True, strategy="linear"),
     ),
-    "momentum of one_cycle": (one_cycle_momentum(70), once(three_phase=False, strategy="cos", option="momentum")),
+    "momentum of one_cycle": (
+        one_cycle_momentum(70),
+        once(three_phase=False, strategy="cos", option="momentum"),
+    ),
     "momentum of one_cycle, linear": (
         one_cycle_momentum(70, linear=True),
         once(three_phase=False, strategy="linear", option="momentum"),
@@ -153,7 +194,10 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
     ),
     "warm restarts that become longer": (
         restarts(1.0, 0.1, 5, growth=3),
-        torch_values(lambda o: of_torch.CosineAnnealingWarmRestarts(o, 5, 3, eta_min=0.1), 5 + 15 + 45 + 20),
+        torch_values(
+            lambda o: of_torch.CosineAnnealingWarmRestarts(o, 5, 3, eta_min=0.1),
+            5 + 15 + 45 + 20,
+        ),
     ),
     "warm restarts over a run": (
         warm_restarts(1.0, 0.1, 35, cycles=3, growth=2),
@@ -173,7 +217,9 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
     ),
     "linear ramp": (
         linear_ramp(0.2, 1.0, 21),
-        torch_values(lambda o: of_torch.LinearLR(o, start_factor=0.2, end_factor=1.0, total_iters=20), 30),
+        torch_values(
+            lambda o: of_torch.LinearLR(o, start_factor=0.2, end_factor=1.0, total_iters=20), 30
+        ),
     ),
     "exponential ramp": (
         exponential_ramp(1.0, 0.9**20, 21),
@@ -196,7 +242,9 @@ TORCH: dict[str, tuple[Schedule, list[float]]] = {
         [
             up * down
             for up, down in zip(
-                torch_values(lambda o: of_torch.LinearLR(o, start_factor=1 / 5, total_iters=4), 30),
+                torch_values(
+                    lambda o: of_torch.LinearLR(o, start_factor=1 / 5, total_iters=4), 30
+                ),
                 torch_values(lambda o: of_torch.CosineAnnealingLR(o, 30), 30),
                 strict=True,
             )
@@ -210,7 +258,9 @@ def test_it_equals_torchs_own(schedule: Schedule, expected: list[float]) -> None
     assert values(schedule, len(expected)) == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
-def smiths_reference(iteration: int, base: float, top: float, s: float, scale: Callable[[float, int], float]) -> float:
+def smiths_reference(
+    iteration: int, base: float, top: float, s: float, scale: Callable[[float, int], float]
+) -> float:
     """CLR's reference code, with the cycle and the iteration to scale by."""
     c = floor(1 + iteration / (2 * s))
     x = abs(iteration / s - 2 * c + 1)
@@ -242,13 +292,19 @@ DRAWN: dict[str, tuple[Schedule, list[float]]] = {
     "constant": (constant(0.5), [0.5, 0.5, 0.5]),
     "linear ramp, held at its end": (linear_ramp(0, 3, 4), [0, 1, 2, 3, 3, 3]),
     "linear ramp down": (linear_ramp(3, 1, 3), [3, 2, 1, 1]),
-    "ten learning rates of a range test": (exponential_ramp(1e-9, 1e1, 11), [10.0**e for e in range(-9, 2)]),
+    "ten learning rates of a range test": (
+        exponential_ramp(1e-9, 1e1, 11),
+        [10.0**e for e in range(-9, 2)],
+    ),
     "exponential ramp down": (exponential_ramp(8, 1, 4), [8, 4, 2, 1, 1]),
     "piecewise": (piecewise([4, 2, 1], [2, 3]), [4, 4, 2, 1, 1]),
     "warm-up": (warmup(constant(4), 4), [1, 2, 3, 4, 4]),
     "two triangles": (cycle(0, 2, 2), [0, 1, 2, 1, 0, 1, 2, 1, 0]),
     "half a step too long": (cycle(0, 3, 1.5), [0, 2, 2, 0, 2, 2, 0]),
-    "triangular2": (cycle(0, 4, 2, triangular2(2)), [0, 2, 4, 2, 0, 1, 2, 1, 0, 0.5, 1, 0.5, 0]),
+    "triangular2": (
+        cycle(0, 4, 2, triangular2(2)),
+        [0, 2, 4, 2, 0, 1, 2, 1, 0, 0.5, 1, 0.5, 0],
+    ),
     "exp_range": (cycle(0, 1, 2, exp_range(0.5)), [0, 0.25, 0.25, 0.0625, 0, 0.5**6, 0.5**6]),
     "a function of whole cycles in place of its envelope": (
         cycle(0, 4, 1, triangular2, down_steps=2),
@@ -258,10 +314,25 @@ DRAWN: dict[str, tuple[Schedule, list[float]]] = {
     "cosine of a batch size": (cosine_batch(16, 48, 2), [16, 32, 48, 48]),
     "one cycle of a batch size": (
         one_cycle_batch(60, 10, 90, 10, down_fraction=0.4, linear=True),
-        [60, 60 - 50 / 3, 60 - 100 / 3, 10, 10 + 80 / 6, 10 + 160 / 6, 50, 10 + 320 / 6, 10 + 400 / 6, 90, 90],
+        [
+            60,
+            60 - 50 / 3,
+            60 - 100 / 3,
+            10,
+            10 + 80 / 6,
+            10 + 160 / 6,
+            50,
+            10 + 320 / 6,
+            10 + 400 / 6,
+            90,
+            90,
+        ],
     ),
     "chain": (chain([constant(7), linear_ramp(1, 3, 3)], [2]), [7, 7, 1, 2, 3, 3]),
-    "chain, a part that is never taken": (chain([constant(7), constant(8), constant(9)], [1, 1]), [7, 9, 9]),
+    "chain, a part that is never taken": (
+        chain([constant(7), constant(8), constant(9)], [1, 1]),
+        [7, 9, 9],
+    ),
     "mirror of a triangle": (mirror(cycle(1, 4, 3), 120), [120, 60, 40, 30, 40, 60, 120]),
     "whole multiples": (whole(linear_ramp(1, 100, 4), 32), [32, 32, 64, 96]),
 }
@@ -272,7 +343,12 @@ def test_it_equals_what_is_drawn_by_hand(schedule: Schedule, expected: list[floa
     assert values(schedule, len(expected)) == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
-@given(start=positive, end=positive, steps=lengths, ramp=st.sampled_from([linear_ramp, exponential_ramp]))
+@given(
+    start=positive,
+    end=positive,
+    steps=lengths,
+    ramp=st.sampled_from([linear_ramp, exponential_ramp]),
+)
 def test_ramps_are_monotone_between_their_ends(
     start: float, end: float, steps: int, ramp: Callable[[float, float, int], Schedule]
 ) -> None:
@@ -288,11 +364,15 @@ def test_ramps_are_monotone_between_their_ends(
 def test_cosine_falls_from_high_to_low_and_stays(high: float, part: float, steps: int) -> None:
     found = values(cosine(high, high * part, steps), steps + 3)
     assert all(after <= before + 1e-12 * high for before, after in pairwise(found))
-    assert (found[0], found[-1]) == pytest.approx((high, high * part), rel=1e-12, abs=1e-15 * high)
+    assert (found[0], found[-1]) == pytest.approx(
+        (high, high * part), rel=1e-12, abs=1e-15 * high
+    )
 
 
 @given(max_lr=positive, steps=st.integers(10, 500), up_fraction=st.floats(0.2, 0.8))
-def test_one_cycle_rises_once_and_falls_once(max_lr: float, steps: int, up_fraction: float) -> None:
+def test_one_cycle_rises_once_and_falls_once(
+    max_lr: float, steps: int, up_fraction: float
+) -> None:
     found = values(one_cycle(max_lr, steps, up_fraction=up_fraction), steps + 2)
     top = found.index(max(found))
     rise, fall = found[: top + 1], found[top:]
@@ -307,19 +387,27 @@ def cycles(draw: st.DrawFn) -> tuple[Schedule, float, float, int]:
     """A cycle with any envelope, its ends and its half length, which is whole."""
     low, half = draw(positive), draw(st.integers(1, 100))
     high = low * draw(st.floats(1.01, 1e4))
-    envelope = draw(st.sampled_from([triangular(), triangular2(half), exp_range(0.999), exp_range(0.5), exp_range(1)]))
+    envelope = draw(
+        st.sampled_from(
+            [triangular(), triangular2(half), exp_range(0.999), exp_range(0.5), exp_range(1)]
+        )
+    )
     return cycle(low, high, half, envelope), low, high, half
 
 
 @given(drawn=cycles(), step=steps_of)
-def test_cycles_stay_within_their_bounds(drawn: tuple[Schedule, float, float, int], step: int) -> None:
+def test_cycles_stay_within_their_bounds(
+    drawn: tuple[Schedule, float, float, int], step: int
+) -> None:
     schedule, low, high, _ = drawn
     assert isfinite(schedule(step))
     assert low <= schedule(step) <= high * (1 + 1e-12)
 
 
 @given(drawn=cycles(), cycle_index=st.integers(0, 40))
-def test_cycles_end_at_their_lower_bound(drawn: tuple[Schedule, float, float, int], cycle_index: int) -> None:
+def test_cycles_end_at_their_lower_bound(
+    drawn: tuple[Schedule, float, float, int], cycle_index: int
+) -> None:
     schedule, low, _, half = drawn
     assert schedule(2 * half * cycle_index) == low
 
@@ -333,12 +421,19 @@ def test_peaks_never_rise(drawn: tuple[Schedule, float, float, int]) -> None:
 
 @given(end_fraction=st.floats(1e-6, 1), steps=st.integers(1, 100_000))
 def test_gamma_brings_the_envelope_down_by_the_end(end_fraction: float, steps: int) -> None:
-    assert exp_range(gamma_for(end_fraction, steps))(steps) == pytest.approx(end_fraction, rel=1e-9)
+    assert exp_range(gamma_for(end_fraction, steps))(steps) == pytest.approx(
+        end_fraction, rel=1e-9
+    )
 
 
-@given(drawn=cycles(), constant_lr=positive, constant_batch=st.integers(1, 10_000), step=steps_of)
+@given(
+    drawn=cycles(), constant_lr=positive, constant_batch=st.integers(1, 10_000), step=steps_of
+)
 def test_a_mirror_has_the_noise_of_its_schedule(
-    drawn: tuple[Schedule, float, float, int], constant_lr: float, constant_batch: int, step: int
+    drawn: tuple[Schedule, float, float, int],
+    constant_lr: float,
+    constant_batch: int,
+    step: int,
 ) -> None:
     """The noise scale is proportional to lr/B: a varying lr at one batch size, one lr at the mirrored batch size."""
     lr = drawn[0]
@@ -347,7 +442,9 @@ def test_a_mirror_has_the_noise_of_its_schedule(
 
 
 @given(lr=st.floats(1e-6, 1), half_life=st.floats(1, 1000), step=st.integers(0, 1000))
-def test_the_mirror_of_exponential_decay_is_exponential_growth(lr: float, half_life: float, step: int) -> None:
+def test_the_mirror_of_exponential_decay_is_exponential_growth(
+    lr: float, half_life: float, step: int
+) -> None:
     batch = mirror(lambda t: lr * 0.5 ** (t / half_life), noise=64 * lr)
     assert batch(step) == pytest.approx(64 * 2 ** (step / half_life), rel=1e-9)
 
@@ -367,14 +464,20 @@ def test_whole_gives_the_nearest_multiple_but_never_none(value: float, multiple:
         (lambda: linear_ramp(1, 2, 1), r"`steps` \(=1\) must be at least 2"),
         (lambda: exponential_ramp(0, 2, 5), r"`start` \(=0\) must be positive"),
         (lambda: exponential_ramp(1, float("nan"), 5), r"`end` \(=nan\) must be positive"),
-        (lambda: exponential_ramp(1, float("inf"), 5), r"`end` \(=inf\) must be positive and finite"),
+        (
+            lambda: exponential_ramp(1, float("inf"), 5),
+            r"`end` \(=inf\) must be positive and finite",
+        ),
         (lambda: piecewise([1, 2], []), r"`values` \(=\[1, 2\]\) must be one more"),
         (lambda: piecewise([1, 2, 3], [4, 2]), r"ordered boundaries \[4, 2\]"),
         (lambda: warmup(constant(1), 0), r"`steps` \(=0\) must be positive"),
         (lambda: cosine(1, 0, 0), r"`steps` \(=0\) must be positive"),
         (lambda: one_cycle(1, 2), r"`steps` \(=2\) with `up_fraction` \(=0.3\) must leave"),
         (lambda: one_cycle(1, 100, up_fraction=1), r"`up_fraction` \(=1\)"),
-        (lambda: cycle(0.1, 0.01, 5), r"`high` \(=0.01\) must exceed `low` \(=0.1\); swap them"),
+        (
+            lambda: cycle(0.1, 0.01, 5),
+            r"`high` \(=0.01\) must exceed `low` \(=0.1\); swap them",
+        ),
         (lambda: cycle(0.1, 0.1, 5), r"must exceed"),
         (lambda: cycle(0.1, 1, 0), r"`half_cycle_steps` \(=0\) must be positive"),
         (lambda: triangular2(0), r"`half_cycle_steps` \(=0\) must be positive"),
@@ -383,22 +486,37 @@ def test_whole_gives_the_nearest_multiple_but_never_none(value: float, multiple:
         (lambda: decay(0), r"`gamma` \(=0\)"),
         (lambda: halving(-1), r"`half_cycle_steps` \(=-1\) must be positive"),
         (lambda: cycle(0.1, 1, 5, down_steps=0), r"`down_steps` \(=0\) must be positive"),
-        (lambda: triangular(1, 2, 10, up_fraction=1), r"`up_fraction` \(=1\) must lie between 0 and 1"),
+        (
+            lambda: triangular(1, 2, 10, up_fraction=1),
+            r"`up_fraction` \(=1\) must lie between 0 and 1",
+        ),
         (lambda: triangular(1, 2, 10, cycles=0), r"`cycles` \(=0\) must be positive"),
-        (lambda: exp_range(1, 2, 10, cycles=1, half_cycle_steps=5), r"give `cycles` \(=1\) or half .* not both"),
+        (
+            lambda: exp_range(1, 2, 10, cycles=1, half_cycle_steps=5),
+            r"give `cycles` \(=1\) or half .* not both",
+        ),
         (lambda: polynomial(1, 0, 10, power=0), r"`power` \(=0\) must be positive"),
         (lambda: restarts(1, 0, 5, growth=0.5), r"`growth` \(=0.5\) must be at least 1"),
         (lambda: warm_restarts(1, 0, 5, cycles=0), r"`cycles` \(=0\) must be positive"),
-        (lambda: one_cycle(1, 10, up_fraction=0.6, three_phase=True), r"must leave steps for three phases"),
+        (
+            lambda: one_cycle(1, 10, up_fraction=0.6, three_phase=True),
+            r"must leave steps for three phases",
+        ),
         (lambda: cosine_batch(8, 4, 10), r"`b_max` \(=4\) must exceed `b_min` \(=8\)"),
         (lambda: one_cycle_batch(8, 8, 16, 10), r"`b_start` \(=8\) must exceed `b_min` \(=8\)"),
         (lambda: one_cycle_batch(9, 8, 7, 10), r"`b_max` \(=7\) must exceed"),
         (lambda: chain([constant(1)], [3]), r"`schedules` \(=1 of them\) must be one more"),
-        (lambda: mirror_momentum(constant(1), 2, 1), r"`max_lr` \(=1\) must exceed `base_lr` \(=2\)"),
+        (
+            lambda: mirror_momentum(constant(1), 2, 1),
+            r"`max_lr` \(=1\) must exceed `base_lr` \(=2\)",
+        ),
         (lambda: gamma_for(0, 5), r"`end_fraction` \(=0\) must lie in \(0, 1\]"),
         (lambda: gamma_for(0.5, 0), r"`steps` \(=0\) must be positive"),
         (lambda: mirror(constant(1), 0), r"`noise` \(=0\) must be positive"),
-        (lambda: mirror(cosine(1, 0, 5), 1)(5), r"the learning rate \(=0.0\) at step 5 has no mirror"),
+        (
+            lambda: mirror(cosine(1, 0, 5), 1)(5),
+            r"the learning rate \(=0.0\) at step 5 has no mirror",
+        ),
         (lambda: whole(constant(1), 0), r"`multiple` \(=0\) must be positive"),
     ],
 )
@@ -413,7 +531,9 @@ def test_exp_range_without_its_gamma_is_no_envelope() -> None:
 
 
 def test_the_name_of_an_envelope_is_none() -> None:
-    with pytest.raises(TypeError, match=r"`envelope` \(='triangular2'\) must be a function of the step"):
+    with pytest.raises(
+        TypeError, match=r"`envelope` \(='triangular2'\) must be a function of the step"
+    ):
         cycle(0.1, 1, 5, "triangular2")  # type: ignore[arg-type]
 
 

@@ -30,7 +30,10 @@ def with_evaluations(change: Callable[[Run, Evaluation], Evaluation]) -> Change:
     """Records with other evaluations."""
 
     def changed(run: Run, records: list[Record]) -> list[Record]:
-        return [change(run, record) if isinstance(record, Evaluation) else record for record in records]
+        return [
+            change(run, record) if isinstance(record, Evaluation) else record
+            for record in records
+        ]
 
     return changed
 
@@ -40,7 +43,10 @@ def with_test_accuracy(accuracy: Callable[[Run], float]) -> Change:
 
     def changed(run: Run, records: list[Record]) -> list[Record]:
         return [
-            replace(record, test_accuracy=accuracy(run)) if isinstance(record, Final) else record for record in records
+            replace(record, test_accuracy=accuracy(run))
+            if isinstance(record, Final)
+            else record
+            for record in records
         ]
 
     return changed
@@ -62,13 +68,17 @@ def page(folder: StudyFolder) -> str:
     return (folder.path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_lowest_loss_leads_and_another_lowest_loss_leads_instead(tmp_path: Path, found: Findings) -> None:
+def test_the_lowest_loss_leads_and_another_lowest_loss_leads_instead(
+    tmp_path: Path, found: Findings
+) -> None:
     def adagrad_wins(run: Run, records: list[Record]) -> list[Record]:
         return with_loss(0.0123)(run, records) if run.optimizer.name == "adagrad" else records
 
     after = found_in(part_one(tmp_path, epochs=3, change=adagrad_wins))
     assert found.plain.answer.startswith("Adam reached the lowest training loss, ")
-    assert after.plain.answer.startswith("AdaGrad reached the lowest training loss, 0.01230, ahead of Adam")
+    assert after.plain.answer.startswith(
+        "AdaGrad reached the lowest training loss, 0.01230, ahead of Adam"
+    )
     assert found.plain.table.rows[0][0] == "Adam"
     assert (after.plain.table.rows[0][0], after.plain.table.bold) == ("AdaGrad", (0,))
     assert dict(after.summary)["Training loss."] == after.plain.answer
@@ -80,21 +90,33 @@ def test_the_reading_at_rest_has_its_own_winner(tmp_path: Path) -> None:
 
     found = found_in(part_one(tmp_path, epochs=3, change=with_evaluations(rests_low)))
     assert found.plain.answer.startswith("Adam reached the lowest training loss, ")
-    assert found.plain.at_rest.startswith("AdaDelta reached the lowest training loss in evaluation mode, ")
+    assert found.plain.at_rest.startswith(
+        "AdaDelta reached the lowest training loss in evaluation mode, "
+    )
 
 
 def test_equal_losses_share_the_lead(tmp_path: Path) -> None:
     found = found_in(part_one(tmp_path, epochs=3, change=with_loss(1.5)))
-    together = "AdaGrad, RMSProp, RMSProp + Nesterov, AdaDelta and Adam share the lowest training loss"
+    together = (
+        "AdaGrad, RMSProp, RMSProp + Nesterov, AdaDelta and Adam share the lowest training loss"
+    )
     assert found.plain.answer.startswith(together)
     assert found.plain.table.bold == (0, 1, 2, 3, 4)
 
 
 def test_methods_without_a_run_are_not_ranked(tmp_path: Path) -> None:
     lacking = ("adam", "adadelta")
-    found = found_in(part_one(tmp_path, epochs=3, skip=lambda run: run.optimizer.name in lacking))
-    assert found.plain.answer.endswith("AdaDelta and Adam have no finished run here and are not ranked.")
-    assert [row[0] for row in found.plain.table.rows] == ["RMSProp + Nesterov", "RMSProp", "AdaGrad"]
+    found = found_in(
+        part_one(tmp_path, epochs=3, skip=lambda run: run.optimizer.name in lacking)
+    )
+    assert found.plain.answer.endswith(
+        "AdaDelta and Adam have no finished run here and are not ranked."
+    )
+    assert [row[0] for row in found.plain.table.rows] == [
+        "RMSProp + Nesterov",
+        "RMSProp",
+        "AdaGrad",
+    ]
 
 
 def test_dropout_raises_the_loss_only_where_it_does(tmp_path: Path, found: Findings) -> None:
@@ -102,8 +124,12 @@ def test_dropout_raises_the_loss_only_where_it_does(tmp_path: Path, found: Findi
         return replace(each, train_loss=each.train_loss / 99) if is_dropped(run) else each
 
     after = found_in(part_one(tmp_path, epochs=3, change=with_evaluations(easier)))
-    assert found.dropout.rise.startswith("Dropout raised the lowest training loss of 5 of 5 methods: it is ")
-    assert after.dropout.rise.startswith("Dropout raised the lowest training loss of 0 of 5 methods: it is ")
+    assert found.dropout.rise.startswith(
+        "Dropout raised the lowest training loss of 5 of 5 methods: it is "
+    )
+    assert after.dropout.rise.startswith(
+        "Dropout raised the lowest training loss of 0 of 5 methods: it is "
+    )
 
 
 def test_times_are_compared_seed_by_seed(tmp_path: Path) -> None:
@@ -111,27 +137,40 @@ def test_times_are_compared_seed_by_seed(tmp_path: Path) -> None:
         return replace(each, train_seconds=(40.0 if is_dropped(run) else 10.0) * each.epoch)
 
     found = found_in(part_one(tmp_path, epochs=3, change=with_evaluations(slow)))
-    assert "took 4.00 times as long as training without." in " ".join(found.dropout.time.split())
+    assert "took 4.00 times as long as training without." in " ".join(
+        found.dropout.time.split()
+    )
     assert found.dropout.table is not None
     assert found.dropout.table.rows[0][1:] == ("30.00", "120.0", "4.000")
 
 
-def test_a_ratio_within_the_drift_of_the_pace_is_doubted(tmp_path: Path, found: Findings) -> None:
+def test_a_ratio_within_the_drift_of_the_pace_is_doubted(
+    tmp_path: Path, found: Findings
+) -> None:
     def drifting(_run: Run, each: Evaluation) -> Evaluation:
         return replace(each, train_seconds=each.train_seconds * (1 + 0.3 * each.epoch))
 
     after = found_in(part_one(tmp_path, epochs=4, change=with_evaluations(drifting)))
     assert "cannot be told from 1" not in found.dropout.time
-    assert re.search(r"drifted by up to \d+\.\d.% while it ran, so the ratios of AdaGrad, ", after.dropout.time)
+    assert re.search(
+        r"drifted by up to \d+\.\d.% while it ran, so the ratios of AdaGrad, ",
+        after.dropout.time,
+    )
 
 
 def test_runs_beside_each_other_are_compared_by_processor_time(tmp_path: Path) -> None:
     def measured(run: Run, each: Evaluation) -> Evaluation:
-        return replace(each, train_processor_seconds=(3.0 if is_dropped(run) else 2.0) * each.epoch)
+        return replace(
+            each, train_processor_seconds=(3.0 if is_dropped(run) else 2.0) * each.epoch
+        )
 
     shared = found_in(part_one(tmp_path / "two", epochs=3, change=with_evaluations(measured)))
-    alone = found_in(part_one(tmp_path / "one", epochs=3, change=with_evaluations(measured), workers=1))
-    assert "took, in processor time, 1.50 times as long" in " ".join(shared.dropout.time.split())
+    alone = found_in(
+        part_one(tmp_path / "one", epochs=3, change=with_evaluations(measured), workers=1)
+    )
+    assert "took, in processor time, 1.50 times as long" in " ".join(
+        shared.dropout.time.split()
+    )
     assert (shared.dropout.clock, alone.dropout.clock) == ("processor time", "training time")
     assert "processor" not in alone.dropout.time + alone.dropout.note
     assert "Processor times were measured with 2 runs at once" in shared.dropout.note
@@ -146,14 +185,18 @@ def test_times_of_nothing_are_not_compared(tmp_path: Path) -> None:
     )
 
 
-def test_the_gain_of_dropout_is_one_sentence_with_a_clause_for_each_direction(tmp_path: Path) -> None:
+def test_the_gain_of_dropout_is_one_sentence_with_a_clause_for_each_direction(
+    tmp_path: Path,
+) -> None:
     accuracies = {"adadelta": 0.9, "adam": 0.5}
 
     def accuracy(run: Run) -> float:
         return accuracies.get(run.optimizer.name, 0.1) if is_dropped(run) else 0.5
 
     found = found_in(part_one(tmp_path, epochs=3, change=with_test_accuracy(accuracy))).accuracy
-    assert " ".join(found.answer.split()).startswith("AdaDelta with dropout reached the highest test accuracy, 90.0 %")
+    assert " ".join(found.answer.split()).startswith(
+        "AdaDelta with dropout reached the highest test accuracy, 90.0 %"
+    )
     assert found.gain == (
         "Dropout raised test accuracy for AdaDelta; it lowered it for AdaGrad, RMSProp and RMSProp + Nesterov; it left "
         "it the same within chance for Adam."
@@ -169,18 +212,27 @@ def test_the_gain_of_dropout_is_one_sentence_with_a_clause_for_each_direction(tm
     ],
     ids=["up", "down", "same"],
 )
-def test_the_first_clause_names_what_was_gained(tmp_path: Path, dropped: float, gain: str) -> None:
+def test_the_first_clause_names_what_was_gained(
+    tmp_path: Path, dropped: float, gain: str
+) -> None:
     change = with_test_accuracy(lambda run: dropped if is_dropped(run) else 0.5)
-    assert found_in(part_one(tmp_path, epochs=2, change=change)).accuracy.gain.startswith(f"Dropout {gain}")
+    assert found_in(part_one(tmp_path, epochs=2, change=change)).accuracy.gain.startswith(
+        f"Dropout {gain}"
+    )
 
 
 def test_a_learning_rate_at_the_edge_is_warned_of(tmp_path: Path, found: Findings) -> None:
     def higher_is_better(run: Run, each: Evaluation) -> Evaluation:
         return replace(each, validation_loss=1 / run.lr)
 
-    after = found_in(part_one(tmp_path, epochs=3, change=with_evaluations(higher_is_better))).search
+    after = found_in(
+        part_one(tmp_path, epochs=3, change=with_evaluations(higher_is_better))
+    ).search
     assert found.search.edges == ""
-    assert "Adam's learning rate, 0.003, is the highest of those tried, so a better one may lie beyond." in after.edges
+    assert (
+        "Adam's learning rate, 0.003, is the highest of those tried, so a better one may lie beyond."
+        in after.edges
+    )
     assert after.table is not None
     assert after.table.rows[-1][2] == "0.003 (highest tried)"
 
@@ -196,8 +248,14 @@ def test_the_chosen_learning_rate_is_bold_among_those_tried(found: Findings) -> 
 
 
 def test_unequal_budgets_are_said(tmp_path: Path, found: Findings) -> None:
-    lacking = found_in(part_one(tmp_path, epochs=2, skip=lambda run: run.optimizer.name == "adam" and run.lr < 1e-4))
-    assert found.search.budget.startswith("with the same budget for each (5 candidates a method")
+    lacking = found_in(
+        part_one(
+            tmp_path, epochs=2, skip=lambda run: run.optimizer.name == "adam" and run.lr < 1e-4
+        )
+    )
+    assert found.search.budget.startswith(
+        "with the same budget for each (5 candidates a method"
+    )
     assert lacking.search.budget.startswith("with budgets that are not equal")
 
 
@@ -219,7 +277,9 @@ def test_nothing_has_no_answer_and_no_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("question", ["rules", "search", "loss", "dropout", "test"])
-def test_every_question_has_answer_evidence_scale_command_and_records(whole: StudyFolder, question: str) -> None:
+def test_every_question_has_answer_evidence_scale_command_and_records(
+    whole: StudyFolder, question: str
+) -> None:
     text = re.search(rf'<section id="{question}".*?</section>', page(whole), re.DOTALL)
     assert text is not None
     wanted = ['class="answer"', "<table"]
@@ -238,10 +298,15 @@ def test_equations_terms_and_defaults_of_all_five_are_there(whole: StudyFolder) 
     assert text[0].count("<math") > 40
 
 
-def test_the_winner_on_the_page_follows_from_the_records(tmp_path: Path, whole: StudyFolder) -> None:
+def test_the_winner_on_the_page_follows_from_the_records(
+    tmp_path: Path, whole: StudyFolder
+) -> None:
     def adagrad_wins(run: Any, records: list[Any]) -> list[Any]:
         better = run.optimizer.name == "adagrad"
-        return [replace(r, train_loss=0.0123) if better and isinstance(r, Evaluation) else r for r in records]
+        return [
+            replace(r, train_loss=0.0123) if better and isinstance(r, Evaluation) else r
+            for r in records
+        ]
 
     before, after = sections(whole), sections(part_one(tmp_path, epochs=3, change=adagrad_wins))
     assert "Adam reached the lowest training loss" in before["loss"]
@@ -251,7 +316,11 @@ def test_the_winner_on_the_page_follows_from_the_records(tmp_path: Path, whole: 
 
 def test_a_half_done_study_says_what_is_missing(tmp_path: Path) -> None:
     folder = part_one(
-        tmp_path, epochs=3, skip=lambda run: run.optimizer.name == "adam", ended=None, measured_seconds=None
+        tmp_path,
+        epochs=3,
+        skip=lambda run: run.optimizer.name == "adam",
+        ended=None,
+        measured_seconds=None,
     )
     text = sections(folder)
     assert "planned runs did not end well" in text[""]

@@ -64,7 +64,11 @@ def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
 
 def change(folder: StudyFolder, model: str, alter: Callable[[dict[str, Any]], None]) -> None:
     """Alter the stored ledger of a model."""
-    (path,) = (path for path in counted(folder) if json.loads(path.read_text())["ledger"]["model"] == model)
+    (path,) = (
+        path
+        for path in counted(folder)
+        if json.loads(path.read_text())["ledger"]["model"] == model
+    )
     facts = json.loads(path.read_text())
     alter(facts["ledger"])
     write_json(path, facts)
@@ -81,15 +85,23 @@ def test_every_ledger_is_what_count_prints(whole: StudyFolder) -> None:
     }  # fmt: skip
     for name in ("alexnet", "alexnet-ungrouped", "alexnet-torchvision"):
         stored = results.ledgers("alexnet")[name]
-        assert {**stored, "memory": None} == {**json.loads(json.dumps(count(name).to_dict())), "memory": None}
+        assert {**stored, "memory": None} == {
+            **json.loads(json.dumps(count(name).to_dict())),
+            "memory": None,
+        }
     assert results.ledgers("vgg19")["vgg19"]["totals"]["parameters"] == 143_652_544
-    assert all(result.environment["torch"] for stage in results.counts.values() for result in stage)
+    assert all(
+        result.environment["torch"] for stage in results.counts.values() for result in stage
+    )
 
 
 def test_the_answers_are_the_ledgers_numbers(whole: StudyFolder) -> None:
     text = sections(whole)
     naive, reduced = count("inception-naive"), count("inception-reduced")
-    assert f"has {count('alexnet').parameters:,} parameters: 2,334,080 in the convolutions" in text["alexnet"]
+    assert (
+        f"has {count('alexnet').parameters:,} parameters: 2,334,080 in the convolutions"
+        in text["alexnet"]
+    )
     assert "58,631,144 (96.2 %) in the fully connected layers" in text["summary"]
     assert "62,378,344; torchvision's network of that name has 61,100,840." in text["alexnet"]
     assert "1,413,120 more parameters, all in conv2, conv4 and conv5" in text["alexnet"]
@@ -99,7 +111,10 @@ def test_the_answers_are_the_ledgers_numbers(whole: StudyFolder) -> None:
     assert "9 of 9 stacks agree exactly" in text["stacks"]
     assert "32×32×672 (naive) and 32×32×480 (with reduction)" in text["inception"]
     assert "128 + 192 + 96 + 256 = 672" in text["inception"]
-    assert f"saves {naive.macs - reduced.macs:,} of them, 64.4 %, a factor of 2.81" in text["inception"]
+    assert (
+        f"saves {naive.macs - reduced.macs:,} of them, 64.4 %, a factor of 2.81"
+        in text["inception"]
+    )
     assert "the 5×5 branch alone is 56.4 % of its cost" in text["inception"]
 
 
@@ -108,7 +123,10 @@ def test_alexnet_stands_there_layer_by_layer_with_its_arithmetic(whole: StudyFol
     for row in count("alexnet").rows:
         assert row.work["parameters"] in text
         assert row.work.get("output_size", "").partition(";")[0] in text
-    assert "conv2 256 of 5×5×48 1 2 2 (27 + 2*2 - 5)//1 + 1 = 27 27×27×256 (5*5*48)*256 + 256 = 307,456" in text
+    assert (
+        "conv2 256 of 5×5×48 1 2 2 (27 + 2*2 - 5)//1 + 1 = 27 27×27×256 (5*5*48)*256 + 256 = 307,456"
+        in text
+    )
 
 
 def test_the_vgg19_table_is_complete_in_the_style_of_lecture_notes(whole: StudyFolder) -> None:
@@ -118,7 +136,9 @@ def test_the_vgg19_table_is_complete_in_the_style_of_lecture_notes(whole: StudyF
 
 
 @pytest.mark.parametrize("question", ["alexnet", "vgg19", "stacks", "inception"])
-def test_every_question_has_answer_evidence_commands_and_records(whole: StudyFolder, question: str) -> None:
+def test_every_question_has_answer_evidence_commands_and_records(
+    whole: StudyFolder, question: str
+) -> None:
     page = unescape((whole.path / "report.html").read_text(encoding="utf-8"))
     found = re.search(rf'<section id="{question}".*?</section>', page, re.DOTALL)
     assert found is not None
@@ -136,13 +156,24 @@ def test_every_question_has_answer_evidence_commands_and_records(whole: StudyFol
 
 
 def test_links_of_the_page_lead_to_records_and_parts(whole: StudyFolder) -> None:
-    page = re.sub(r"<script.*?</script>", "", (whole.path / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    page = re.sub(
+        r"<script.*?</script>",
+        "",
+        (whole.path / "report.html").read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
     ids = re.findall(r'\sid="([^"]+)"', page)
-    targets = {target for target in re.findall(r'href="([^"]+)"', page) if not target.startswith("data:")}
+    targets = {
+        target
+        for target in re.findall(r'href="([^"]+)"', page)
+        if not target.startswith("data:")
+    }
     assert len(ids) == len(set(ids))
     assert all(target[1:] in ids for target in targets if target.startswith("#"))
     files = {target for target in targets if not target.startswith("#")}
-    assert {path.name for path in counted(whole)} == {Path(file).name for file in files if file.endswith(".json")}
+    assert {path.name for path in counted(whole)} == {
+        Path(file).name for file in files if file.endswith(".json")
+    }
     assert all((whole.path / file).exists() for file in files)
 
 
@@ -174,9 +205,18 @@ def test_findings_are_read_from_the_ledgers(copied: StudyFolder) -> None:
     before = found_in(copied)
     assert before.alexnet is not None
     assert before.stacks is not None
-    assert list(before.alexnet.ledgers) == ["the paper's, two groups", "ungrouped", "torchvision's"]
+    assert list(before.alexnet.ledgers) == [
+        "the paper's, two groups",
+        "ungrouped",
+        "torchvision's",
+    ]
     assert before.stacks.sides == (1, 5, 9, 13)
-    assert [subject for subject, _ in before.summary] == ["AlexNet.", "VGG19.", "Receptive fields.", "Inception."]
+    assert [subject for subject, _ in before.summary] == [
+        "AlexNet.",
+        "VGG19.",
+        "Receptive fields.",
+        "Inception.",
+    ]
     table = before.alexnet.comparison
     for index, (_, paper, *others) in enumerate(table.rows[:8]):
         differing = {cell for cell in others if cell != paper}
@@ -213,12 +253,19 @@ def test_reduction_that_costs_work_is_said_to_cost(copied: StudyFolder) -> None:
     found = found_in(copied).inception
     assert "reduction costs 5 of them" in found.cost
     assert found.comparison is not None
-    assert "branch costs 15 more than before, because of its 1×1 convolution;" in found.comparison.saved
+    assert (
+        "branch costs 15 more than before, because of its 1×1 convolution;"
+        in found.comparison.saved
+    )
 
 
 @pytest.mark.parametrize("model", ["alexnet", "vgg19"])
 def test_a_part_that_was_not_counted_has_no_findings(copied: StudyFolder, model: str) -> None:
-    (path,) = (path for path in counted(copied) if json.loads(path.read_text())["ledger"]["model"] == model)
+    (path,) = (
+        path
+        for path in counted(copied)
+        if json.loads(path.read_text())["ledger"]["model"] == model
+    )
     path.unlink()
     found = found_in(copied)
     assert getattr(found, model) is None
@@ -253,17 +300,24 @@ def test_nothing_counted_yet_renders(copied: StudyFolder) -> None:
     for path in counted(copied):
         path.unlink()
     text = sections(copied)
-    assert all("no answer" in text[question] for question in ("alexnet", "vgg19", "stacks", "inception"))
+    assert all(
+        "no answer" in text[question]
+        for question in ("alexnet", "vgg19", "stacks", "inception")
+    )
 
 
-def test_a_count_that_losslab_did_not_write_is_refused(copied: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_count_that_losslab_did_not_write_is_refused(
+    copied: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     counted(copied)[0].write_text("{}")
     with pytest.raises(SystemExit, match="1"):
         main(["report", str(copied.path)])
     assert "not what losslab writes" in capsys.readouterr().err
 
 
-def test_plan_and_status_know_of_counting(whole: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_and_status_know_of_counting(
+    whole: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     losslab("study", "plan", "architectures", "--json")
     plan = json.loads(capsys.readouterr().out)
     assert plan["scale"].startswith("alexnet: 3 networks counted; vgg19: 1 network counted")
@@ -283,9 +337,16 @@ def test_report_does_not_import_torch(whole: StudyFolder) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
 
 
-def test_a_network_that_fails_is_named_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_fails_is_named_and_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine.toml").write_text(OWN)
-    assert run_command(["study", "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]) == 1
+    assert (
+        run_command(
+            ["study", "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]
+        )
+        == 1
+    )
     printed = capsys.readouterr().out
     assert "samples:cannot_be_built: failed:" in printed
     assert "lenet5: 61,706 parameters, 416,520 MACs" in printed
@@ -306,13 +367,17 @@ def test_a_network_that_fails_is_named_and_stops_no_other(tmp_path: Path, capsys
     ],
     ids=["model", "field", "grid", "both", "neither"],
 )
-def test_faults_of_a_counting_stage_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_faults_of_a_counting_stage_are_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     (tmp_path / "mine.toml").write_text(OWN.replace(old, new, 1))
     with pytest.raises(InvalidInput, match=message):
         load_study(str(tmp_path / "mine.toml"))
 
 
-def test_seeds_of_a_study_that_trains_nothing_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_of_a_study_that_trains_nothing_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["study", "plan", "architectures", "--seeds", "3"])
     assert "counts and trains nothing" in capsys.readouterr().err
@@ -321,14 +386,28 @@ def test_seeds_of_a_study_that_trains_nothing_are_refused(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("make", "side"),
     [
-        (lambda: nn.Sequential(nn.Conv2d(2, 3, 3, dilation=2), nn.Conv2d(3, 1, 3, stride=2)), 7),
-        (lambda: nn.Sequential(nn.Conv2d(2, 2, 5, padding=2), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 4, 3)), 10),
+        (
+            lambda: nn.Sequential(nn.Conv2d(2, 3, 3, dilation=2), nn.Conv2d(3, 1, 3, stride=2)),
+            7,
+        ),
+        (
+            lambda: nn.Sequential(
+                nn.Conv2d(2, 2, 5, padding=2), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 4, 3)
+            ),
+            10,
+        ),
     ],
     ids=["dilated", "pooled"],
 )
-def test_gradient_support_is_the_ledgers_field(make: Callable[[], nn.Module], side: int) -> None:
+def test_gradient_support_is_the_ledgers_field(
+    make: Callable[[], nn.Module], side: int
+) -> None:
     found = gradient_support(make, (2, 30, 40))
-    assert found["sides"] == [side, side] == [field.size for _, field in count(make(), (2, 30, 40)).output_fields[0]]
+    assert (
+        found["sides"]
+        == [side, side]
+        == [field.size for _, field in count(make(), (2, 30, 40)).output_fields[0]]
+    )
 
 
 def test_the_drawn_module_carries_filters_and_costs() -> None:
@@ -338,12 +417,22 @@ def test_the_drawn_module_carries_filters_and_costs() -> None:
     assert "3×3, 192 filters: 226.5M MACs" in drawn.words
     assert drawn.boxes[-1].text == "32×32×480"
     assert max(box.share for box in drawn.boxes) == pytest.approx(226_492_416 / 629_145_600)
-    assert sorted(line.maps for line in drawn.lines if line.to_x == drawn.boxes[-1].x) == [64, 96, 128, 192]
+    assert sorted(line.maps for line in drawn.lines if line.to_x == drawn.boxes[-1].x) == [
+        64,
+        96,
+        128,
+        192,
+    ]
 
 
 def test_the_drawn_stack_reaches_from_one_unit_to_all_that_it_sees() -> None:
     drawn = stack_diagram((1, 5, 9, 13), 5)
-    assert [row.label for row in drawn.rows] == ["layer 3: 1", "layer 2: 5", "layer 1: 9", "input: 13"]
+    assert [row.label for row in drawn.rows] == [
+        "layer 3: 1",
+        "layer 2: 5",
+        "layer 1: 9",
+        "input: 13",
+    ]
     assert [len(row.cells) for row in drawn.rows] == [1, 5, 9, 13]
     centres = {row.cells[0] + len(row.cells) * drawn.cell / 2 for row in drawn.rows}
     assert len(centres) == 1
@@ -355,7 +444,9 @@ def test_users_text_in_a_count_stays_text(copied: StudyFolder) -> None:
     payload = "<script>document.title='pwned'</script>"
 
     def hostile(ledger: dict[str, Any]) -> None:
-        ledger["convention"] = ledger["rows"][1]["name"] = ledger["rows"][1]["work"]["parameters"] = payload
+        ledger["convention"] = ledger["rows"][1]["name"] = ledger["rows"][1]["work"][
+            "parameters"
+        ] = payload
 
     change(copied, "alexnet", hostile)
     change(copied, "inception-naive", hostile)

@@ -41,18 +41,37 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 @pytest.mark.parametrize("stage", STUDY.stages, ids=lambda stage: stage.name)
 def test_each_stage_trains_both_baselines_and_every_number_of_copies(stage: Any) -> None:
     runs = expand(stage)
-    cutout = [run.repeats for run in runs if [each.name for each in run.augment] == ["pad_crop", "flip", "cutout"]]
-    simple = [run.repeats for run in runs if [each.name for each in run.augment] == ["pad_crop", "flip"]]
+    cutout = [
+        run.repeats
+        for run in runs
+        if [each.name for each in run.augment] == ["pad_crop", "flip", "cutout"]
+    ]
+    simple = [
+        run.repeats
+        for run in runs
+        if [each.name for each in run.augment] == ["pad_crop", "flip"]
+    ]
     assert (cutout, simple) == ([32, 16, 8, 4, 2, 1], [1])
-    assert {(run.model.name, run.batch, run.epochs, run.weight_decay) for run in runs} == {("resnet-44", 64, 100, 1e-4)}
-    assert {(run.optimizer.name, run.optimizer.momentum, run.test) for run in runs} == {("sgd", 0.9, True)}  # type: ignore[union-attr]
+    assert {(run.model.name, run.batch, run.epochs, run.weight_decay) for run in runs} == {
+        ("resnet-44", 64, 100, 1e-4)
+    }
+    assert {(run.optimizer.name, run.optimizer.momentum, run.test) for run in runs} == {
+        ("sgd", 0.9, True)
+    }  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("stage", "drops"), [(LITERAL, [81, None]), (COPIES, [49, 74])], ids=["literal", "compressed"])
+@pytest.mark.parametrize(
+    ("stage", "drops"),
+    [(LITERAL, [81, None]), (COPIES, [49, 74])],
+    ids=["literal", "compressed"],
+)
 def test_the_learning_rate_drops_where_it_should(stage: Any, drops: list[int | None]) -> None:
     policy = expand(stage)[0].lr
     steps = 704  # of 45,000 images in 64s
-    seen = tuple(min(step * 64, 45_000) if step <= steps else step // steps * 45_000 for step in range(100 * steps + 1))
+    seen = tuple(
+        min(step * 64, 45_000) if step <= steps else step // steps * 45_000
+        for step in range(100 * steps + 1)
+    )
     horizon = Horizon(100 * steps, images=45_000, epochs=100.0, seen=sorted(seen))
     schedule = LR_POLICIES["piecewise"](horizon, **policy.options)
     lrs = [schedule(epoch * steps + steps // 2) for epoch in range(100)]
@@ -60,13 +79,24 @@ def test_the_learning_rate_drops_where_it_should(stage: Any, drops: list[int | N
 
 
 def test_a_budget_leaves_out_the_literal_stage_and_takes_the_small_network() -> None:
-    every = [run for stage in STUDY.stages for scale in (Scale(), SMALL) for run in expand(stage, scale=scale)]
+    every = [
+        run
+        for stage in STUDY.stages
+        for scale in (Scale(), SMALL)
+        for run in expand(stage, scale=scale)
+    ]
     costs = {
-        kind_of_run(run): Cost(((64, 0.4 if "44" in run.model.name else 0.05),), 1e-4, 1.0, 10**9) for run in every
+        kind_of_run(run): Cost(
+            ((64, 0.4 if "44" in run.model.name else 0.05),), 1e-4, 1.0, 10**9
+        )
+        for run in every
     }
     full = make_plan(STUDY, costs, workers=2, threads=1)
     short = make_plan(STUDY, costs, workers=2, threads=1, budget_seconds=900)
-    assert [(stage.stage.name, len(stage.runs)) for stage in full.stages] == [("literal", 7), ("copies", 7)]
+    assert [(stage.stage.name, len(stage.runs)) for stage in full.stages] == [
+        ("literal", 7),
+        ("copies", 7),
+    ]
     assert {run.model.name for stage in full.stages for run in stage.runs} == {"resnet-44"}
     assert [stage.stage.name for stage in short.stages] == ["copies"]
     assert {run.model.name for run in short.stages[0].runs} == {"resnet-8"}
@@ -84,11 +114,18 @@ def test_no_later_stage_may_rest_on_one_that_a_budget_leaves_out(tmp_path: Path)
 
 
 @pytest.mark.parametrize("question", ["cutout", "simple", "copies", "equal", "scale"])
-def test_every_section_has_answer_scale_command_and_records(small: StudyFolder, question: str) -> None:
+def test_every_section_has_answer_scale_command_and_records(
+    small: StudyFolder, question: str
+) -> None:
     page = (small.path / "report.html").read_text(encoding="utf-8")
     text = re.search(rf'<section id="{question}".*?</section>', page, re.DOTALL)
     assert text is not None
-    wanted = ['class="answer"', "losslab study run batch-augmentation --budget 15m", 'href="#runs-copies"', "7 runs"]
+    wanted = [
+        'class="answer"',
+        "losslab study run batch-augmentation --budget 15m",
+        'href="#runs-copies"',
+        "7 runs",
+    ]
     assert [part for part in wanted if part not in text[0]] == []
 
 
@@ -99,14 +136,19 @@ def test_every_figure_has_its_files_and_every_picture_its_words(small: StudyFold
     assert {path.name for path in (small.path / "figures").iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("png", "svg")
     }
-    shown = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)" width="96" height="96">', page)
+    shown = re.findall(
+        r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)" width="96" height="96">', page
+    )
     assert len(shown) == page.count("<img") == 12
     assert all(words.startswith(("A horse", "A ship")) for words, _ in shown)
 
 
 def test_the_pictures_differ_by_an_erased_square_alone() -> None:
     cutout = pictures().cutout
-    pixels = [np.asarray(Image.open(io.BytesIO(b64decode(picture.png)))).astype(int) for picture in cutout]
+    pixels = [
+        np.asarray(Image.open(io.BytesIO(b64decode(picture.png)))).astype(int)
+        for picture in cutout
+    ]
     for picture, before, after in zip(cutout[1::2], pixels[::2], pixels[1::2], strict=True):
         rows, columns = np.nonzero((before != after).any(2))
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -145,9 +187,14 @@ def with_accuracy(accuracy: Callable[[Run, float], float]) -> Change:
 
 def test_a_miss_is_a_miss(small: StudyFolder) -> None:
     race = found_in(small).race
-    assert "No M reached 94 % validation accuracy, so there is no time to it. The best was" in race.answer
+    assert (
+        "No M reached 94 % validation accuracy, so there is no time to it. The best was"
+        in race.answer
+    )
     assert "(M = 32, epoch 4, after 21 min 20 s of training)" in race.answer
-    assert [row[:4] for row in race.table.rows] == [(f"M = {m}", "missed", "–", "–") for m in (1, 2, 4, 8, 16, 32)]
+    assert [row[:4] for row in race.table.rows] == [
+        (f"M = {m}", "missed", "–", "–") for m in (1, 2, 4, 8, 16, 32)
+    ]
 
 
 def test_reaching_the_target_is_told_with_its_epoch_and_time(tmp_path: Path) -> None:
@@ -166,43 +213,84 @@ def test_a_target_that_some_seeds_reach_says_how_many(tmp_path: Path) -> None:
     assert {len(ids) for ids in table.records} == {3}
 
 
-def test_where_the_target_is_missed_runs_are_compared_by_what_all_reached(tmp_path: Path) -> None:
-    race = found_in(part_four(tmp_path, change=with_accuracy(lambda run, epoch: 0.29 * epoch / 2))).common_race
+def test_where_the_target_is_missed_runs_are_compared_by_what_all_reached(
+    tmp_path: Path,
+) -> None:
+    race = found_in(
+        part_four(tmp_path, change=with_accuracy(lambda run, epoch: 0.29 * epoch / 2))
+    ).common_race
     assert race is not None
     assert (race.goal, race.table.rows[0]) == ("58", ("M = 1", "4", "128", "40.0 s"))
 
 
-@pytest.mark.parametrize("accuracy", [0.96, 0.001], ids=["all reach the target", "none reaches a percent"])
-def test_no_common_accuracy_is_shown_where_it_says_nothing(tmp_path: Path, accuracy: float) -> None:
-    assert found_in(part_four(tmp_path, change=with_accuracy(lambda run, epoch: accuracy))).common_race is None
+@pytest.mark.parametrize(
+    "accuracy", [0.96, 0.001], ids=["all reach the target", "none reaches a percent"]
+)
+def test_no_common_accuracy_is_shown_where_it_says_nothing(
+    tmp_path: Path, accuracy: float
+) -> None:
+    assert (
+        found_in(
+            part_four(tmp_path, change=with_accuracy(lambda run, epoch: accuracy))
+        ).common_race
+        is None
+    )
 
 
-def test_the_leader_and_the_effect_of_cutout_follow_from_the_records(tmp_path: Path, small: StudyFolder) -> None:
+def test_the_leader_and_the_effect_of_cutout_follow_from_the_records(
+    tmp_path: Path, small: StudyFolder
+) -> None:
     def cutout_hurts(run: Run, records: list[Record]) -> list[Record]:
-        return with_errors({1: 0.5 if run.augment[-1].name == "cutout" else 0.3, 2: 0.2})(run, records)
+        return with_errors({1: 0.5 if run.augment[-1].name == "cutout" else 0.3, 2: 0.2})(
+            run, records
+        )
 
     before, after = found_in(small), found_in(part_four(tmp_path, change=cutout_hurts))
     assert "M = 32 reached the lowest validation error" in before.comparison.after_updates
-    assert "M = 2 reached the lowest validation error after equal updates, 20.0" in after.comparison.after_updates
-    assert [table.bold for table in (before.comparison.table, after.comparison.table)] == [(5,), (1,)]
+    assert (
+        "M = 2 reached the lowest validation error after equal updates, 20.0"
+        in after.comparison.after_updates
+    )
+    assert [table.bold for table in (before.comparison.table, after.comparison.table)] == [
+        (5,),
+        (1,),
+    ]
     assert "Cutout lowered the final validation error" in before.single.cutout
-    assert plain(after.single.cutout) == "Cutout raised the final validation error, to 50.0 % from 30.0 % without."
-    assert "validation error was 30.0 % after 4 epochs (95 % interval 28.7 % to 31.3 %)" in plain(after.single.answer)
+    assert (
+        plain(after.single.cutout)
+        == "Cutout raised the final validation error, to 50.0 % from 30.0 % without."
+    )
+    assert (
+        "validation error was 30.0 % after 4 epochs (95 % interval 28.7 % to 31.3 %)"
+        in plain(after.single.answer)
+    )
 
 
 def test_differences_within_chance_are_told_as_such(tmp_path: Path) -> None:
     errors = {1: 0.5, 2: 0.501, 4: 0.502, 8: 0.503, 16: 0.504, 32: 0.505}
     found = found_in(part_four(tmp_path, change=with_errors(errors)))
-    assert "M = 1, M = 2, M = 4, M = 8, M = 16 and M = 32 share the lowest" in found.comparison.after_updates
+    assert (
+        "M = 1, M = 2, M = 4, M = 8, M = 16 and M = 32 share the lowest"
+        in found.comparison.after_updates
+    )
     assert found.comparison.table.bold == (0, 1, 2, 3, 4, 5)
-    assert "Cutout left the final validation error the same within chance" in found.single.cutout
+    assert (
+        "Cutout left the final validation error the same within chance" in found.single.cutout
+    )
 
 
 def test_equal_time_counts_only_what_ended_within_it(small: StudyFolder) -> None:
     comparison = found_in(small).comparison
-    assert comparison.after_time.startswith("Within 40.0 s of training, all that the shortest run took: ")
-    assert comparison.after_time.endswith("M = 8, M = 16 and M = 32 had not ended one epoch by then.")
-    assert comparison.cost == "Equal epochs took 2.00 times (M = 2) to 32.0 times (M = 32) as long as with M = 1."
+    assert comparison.after_time.startswith(
+        "Within 40.0 s of training, all that the shortest run took: "
+    )
+    assert comparison.after_time.endswith(
+        "M = 8, M = 16 and M = 32 had not ended one epoch by then."
+    )
+    assert (
+        comparison.cost
+        == "Equal epochs took 2.00 times (M = 2) to 32.0 times (M = 32) as long as with M = 1."
+    )
     assert [row[7] for row in comparison.table.rows] == ["4", "2", "1", "none", "none", "none"]
 
 
@@ -212,7 +300,10 @@ def with_processor_time(factor: Callable[[Run], float | None]) -> Change:
     def change(run: Run, records: list[Record]) -> list[Record]:
         times = factor(run)
         return [
-            replace(record, train_processor_seconds=None if times is None else times * record.train_seconds)
+            replace(
+                record,
+                train_processor_seconds=None if times is None else times * record.train_seconds,
+            )
             if isinstance(record, Evaluation)
             else record
             for record in records
@@ -225,11 +316,18 @@ def test_runs_that_shared_the_machine_are_compared_by_processor_time(tmp_path: P
     """Other work took three quarters of the time of M = 2 and half of that of all others."""
     change = with_processor_time(lambda run: 0.25 if run.repeats == 2 else 0.5)
     found = found_in(part_four(tmp_path, change=change, workers=2))
-    assert found.comparison.cost == "Equal epochs took 1.00 times (M = 2) to 32.0 times (M = 32) as long as with M = 1."
+    assert (
+        found.comparison.cost
+        == "Equal epochs took 1.00 times (M = 2) to 32.0 times (M = 32) as long as with M = 1."
+    )
     assert found.comparison.after_time.startswith("Within 20.0 s of processor time, ")
     assert "(M = 32, epoch 4, after 10 min 40 s of processor time)" in found.race.answer
-    assert (found.time, found.race.table.headings[3], found.comparison.table.headings[5]) == ("processor time",) * 3
-    assert found.comparison.note.startswith("Processor times were measured with 2 runs at once on this machine; what")
+    assert (found.time, found.race.table.headings[3], found.comparison.table.headings[5]) == (
+        "processor time",
+    ) * 3
+    assert found.comparison.note.startswith(
+        "Processor times were measured with 2 runs at once on this machine; what"
+    )
     assert found.errors_by_time["M = 2"].epochs == (5.0, 10.0, 15.0, 20.0)
     assert "Equal processor time." in dict(found.summary)
 
@@ -252,26 +350,48 @@ CAUTIONS = ("another seed", "trained to the end", "anything about ResNet-44", "a
 
 def test_what_may_be_concluded_depends_on_the_scale(tmp_path: Path, small: StudyFolder) -> None:
     limited, full = found_in(small), found_in(part_four(tmp_path, scale=Scale(), seeds=2))
-    assert "small version of the study: ResNet-8, 4 of 100 epochs, 2,000 training images" in limited.scope.answer
+    assert (
+        "small version of the study: ResNet-8, 4 of 100 epochs, 2,000 training images"
+        in limited.scope.answer
+    )
     assert "full scale: ResNet-44, 100 epochs, 45,000 training images" in full.scope.answer
     assert [found.scope.limited for found in (limited, full)] == [True, False]
-    assert [caution in " ".join(limited.scope.not_concluded) for caution in CAUTIONS] == [True] * 4
-    assert [caution in " ".join(full.scope.not_concluded) for caution in CAUTIONS] == [False] * 4
+    assert [caution in " ".join(limited.scope.not_concluded) for caution in CAUTIONS] == [
+        True
+    ] * 4
+    assert [caution in " ".join(full.scope.not_concluded) for caution in CAUTIONS] == [
+        False
+    ] * 4
     assert "Means over 2 seeds" in full.comparison.certainty
 
 
-def test_literal_drops_are_shown_at_full_scale_and_their_trap_is_told(tmp_path: Path, small: StudyFolder) -> None:
-    at_the_drop = with_accuracy(lambda run, epoch: 0.95 if epoch >= (82 if run.repeats >= 4 else 99) else 0.9)
+def test_literal_drops_are_shown_at_full_scale_and_their_trap_is_told(
+    tmp_path: Path, small: StudyFolder
+) -> None:
+    at_the_drop = with_accuracy(
+        lambda run, epoch: 0.95 if epoch >= (82 if run.repeats >= 4 else 99) else 0.9
+    )
     assert found_in(small).literal_race is None
     literal = found_in(part_four(tmp_path, scale=Scale(), change=at_the_drop)).literal_race
     assert literal is not None
-    assert "M = 4, M = 8, M = 16 and M = 32 did so within two epochs of the drop at epoch 81" in literal.answer
+    assert (
+        "M = 4, M = 8, M = 16 and M = 32 did so within two epochs of the drop at epoch 81"
+        in literal.answer
+    )
 
 
 def test_before_a_run_has_ended_there_is_no_answer(tmp_path: Path) -> None:
     found = found_in(part_four(tmp_path, skip=lambda run: True))
-    assert [found.single.answer.endswith("no answer."), found.race.answer.endswith("no answer.")] == [True, True]
-    assert (found.race.table.rows, found.single.table, found.scope.answer, found.single.setting) == ((), None, "", "")
+    assert [
+        found.single.answer.endswith("no answer."),
+        found.race.answer.endswith("no answer."),
+    ] == [True, True]
+    assert (
+        found.race.table.rows,
+        found.single.table,
+        found.scope.answer,
+        found.single.setting,
+    ) == ((), None, "", "")
     assert [subject for subject, _ in found.summary] == [
         "Simple augmentation.",
         "To 94 %.",
@@ -282,8 +402,12 @@ def test_before_a_run_has_ended_there_is_no_answer(tmp_path: Path) -> None:
 COPIES_SIMPLE = expand(COPIES)[-1]
 
 
-@pytest.mark.parametrize("skip", [lambda run: True, lambda run: run.repeats > 1, lambda run: run.repeats < 4])
-def test_an_unfinished_study_renders_and_says_so(tmp_path: Path, skip: Callable[[Run], bool]) -> None:
+@pytest.mark.parametrize(
+    "skip", [lambda run: True, lambda run: run.repeats > 1, lambda run: run.repeats < 4]
+)
+def test_an_unfinished_study_renders_and_says_so(
+    tmp_path: Path, skip: Callable[[Run], bool]
+) -> None:
     text = sections(part_four(tmp_path, skip=skip, ended=None))
     assert "not come to its end" in text[""]
     assert ("no answer" in text["simple"]) == skip(COPIES_SIMPLE)
@@ -291,12 +415,21 @@ def test_an_unfinished_study_renders_and_says_so(tmp_path: Path, skip: Callable[
 
 def test_the_page_says_what_was_found(small: StudyFolder) -> None:
     text, found = sections(small), found_in(small)
-    assert [subject for subject, sentences in found.summary if plain(sentences) not in text["summary"]] == []
+    assert [
+        subject
+        for subject, sentences in found.summary
+        if plain(sentences) not in text["summary"]
+    ] == []
     assert plain(found.race.answer) in text["copies"]
     assert "was not part of this one" in text["copies"]
-    assert [caution for caution in found.scope.not_concluded if caution not in text["scale"]] == []
+    assert [
+        caution for caution in found.scope.not_concluded if caution not in text["scale"]
+    ] == []
 
 
 def test_images_of_the_page_come_from_within_it(small: StudyFolder) -> None:
     shell = re.sub(r"<script.*?</script>", "", render(read_results(small), {}), flags=re.DOTALL)
-    assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'src="([^"]*)"', shell))
+    assert all(
+        source.startswith("data:image/png;base64,")
+        for source in re.findall(r'src="([^"]*)"', shell)
+    )

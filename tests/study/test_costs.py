@@ -28,7 +28,10 @@ def run(**changes: Any) -> Run:
 
 
 def test_augmentation_and_whether_there_are_copies_tell_kinds_of_run_apart() -> None:
-    kinds = [kind_of_run(run(**changes)) for changes in ({}, {"augment": []}, {"repeats": 2}, {"repeats": 8})]
+    kinds = [
+        kind_of_run(run(**changes))
+        for changes in ({}, {"augment": []}, {"repeats": 2}, {"repeats": 8})
+    ]
     assert len(set(kinds)) == 3
     assert kinds[2] == kinds[3]
 
@@ -41,9 +44,17 @@ def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
 
 @pytest.mark.parametrize(
     ("repeats", "most", "memory"),
-    [(2, None, 1230), (8, None, 1000 + 161 * 10), (8, 100, 1770), (8, 1000, 2610), (8, 10, 1000)],
+    [
+        (2, None, 1230),
+        (8, None, 1000 + 161 * 10),
+        (8, 100, 1770),
+        (8, 1000, 2610),
+        (8, 10, 1000),
+    ],
 )
-def test_copies_take_memory_until_a_step_is_done_in_parts(repeats: int, most: int | None, memory: int) -> None:
+def test_copies_take_memory_until_a_step_is_done_in_parts(
+    repeats: int, most: int | None, memory: int
+) -> None:
     spec = run(repeats=repeats, max_micro_batch=most)
     cost = Cost(((23, 0.5), (46, 0.9)), 0.0, 0.0, memory_bytes=1000, image_bytes=10.0)
     assert run_memory(spec, {kind_of_run(spec): cost}) == memory
@@ -57,12 +68,17 @@ def test_copies_take_memory_until_a_step_is_done_in_parts(repeats: int, most: in
         "piecewise(values=[2, 9, 30, 60], epochs=[0.5, 1, 1.5])",
     ],
 )
-def test_a_varied_batch_size_is_measured_through_its_course(batch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_varied_batch_size_is_measured_through_its_course(
+    batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
     seen: list[int] = []
     steps = calibrate._steps
     monkeypatch.setattr(calibrate, "_steps", lambda run, *rest: _noted(seen, steps(run, *rest)))
-    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(batch=batch, repeats=8), None, False))
+    ((cost,),) = (
+        costs.values()
+        for costs in calibrate.calibrate(run(batch=batch, repeats=8), None, False)
+    )
     assert len(set(seen)) > 3
     assert max(seen) <= 60
     assert cost.image_bytes >= 0
@@ -75,19 +91,24 @@ def _noted(seen: list[int], steps: Iterator[Steps]) -> Iterator[Steps]:
 
 
 @pytest.mark.parametrize(
-    ("repeats", "seconds", "images"), [(1, 9.0, [23]), (2, 0.0, [23, 46]), (8, 0.0, [23, 46]), (8, 1e3, [23, 184])]
+    ("repeats", "seconds", "images"),
+    [(1, 9.0, [23]), (2, 0.0, [23, 46]), (8, 0.0, [23, 46]), (8, 1e3, [23, 184])],
 )
 def test_as_many_copies_are_measured_as_take_little_time(
     repeats: int, seconds: float, images: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
     monkeypatch.setattr(calibrate, "COPIES_SECONDS", seconds)
-    ((cost,),) = (costs.values() for costs in calibrate.calibrate(run(repeats=repeats), None, False))
+    ((cost,),) = (
+        costs.values() for costs in calibrate.calibrate(run(repeats=repeats), None, False)
+    )
     assert [size for size, _ in cost.step_seconds] == images
 
 
 def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
-    costs, _ = measure_costs([run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1)
+    costs, _ = measure_costs(
+        [run(repeats=repeats) for repeats in (3, 4, 2)], workers=1, threads=1
+    )
     (cost,) = costs.values()
     assert [size for size, _ in cost.step_seconds] == [23, 4 * 23]
 

@@ -65,7 +65,9 @@ def test_each_method_is_compared_at_the_lr_its_search_found(unbroken: Path) -> N
     for name in ("adam", "sgd"):
         searched = [result for result in stages["search"] if result.run.optimizer.name == name]
         best = min(searched, key=lambda result: result.evaluations[-1].validation_loss or 9)
-        assert {result.run.lr for result in stages["compare"] if result.run.optimizer.name == name} == {best.run.lr}
+        assert {
+            result.run.lr for result in stages["compare"] if result.run.optimizer.name == name
+        } == {best.run.lr}
     assert all(result.status == "done" for stage in stages.values() for result in stage)
 
 
@@ -82,14 +84,26 @@ def test_running_again_trains_nothing(unbroken: Path) -> None:
 
 def test_another_number_of_workers_gives_the_same_bits(unbroken: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
-    losslab("study", "run", tmp_path / "tiny.toml", "--full", "--out", tmp_path / "out", "--workers", 1)
+    losslab(
+        "study",
+        "run",
+        tmp_path / "tiny.toml",
+        "--full",
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        1,
+    )
     assert rows(tmp_path / "out") == rows(unbroken)
 
 
 @pytest.mark.row(10)
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     grid = STUDY[STUDY.index("[[stages.grid]]") :].partition("[[stages]]")[0]
-    out = run_study(tmp_path, STUDY.replace(grid, grid + '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'))
+    out = run_study(
+        tmp_path,
+        STUDY.replace(grid, grid + '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'),
+    )
     search = read_results(StudyFolder(out)).stages["search"]
     assert sorted(result.status for result in search) == ["diverged", *["done"] * 4]
     (bad,) = [result for result in search if result.status == "diverged"]
@@ -119,15 +133,20 @@ def start(folder: Path) -> subprocess.Popen[str]:
         "--out",
         str(folder / "out"),
     ]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    while process.poll() is None and not any(trains_compare(path) for path in folder.rglob("records.jsonl")):
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    while process.poll() is None and not any(
+        trains_compare(path) for path in folder.rglob("records.jsonl")
+    ):
         time.sleep(0.05)
     return process
 
 
 def trains_compare(records: Path) -> bool:
     return (
-        json.loads((records.parent / "run.json").read_text())["run"]["epochs"] == 60 and records.stat().st_size > 3_000
+        json.loads((records.parent / "run.json").read_text())["run"]["epochs"] == 60
+        and records.stat().st_size > 3_000
     )
 
 
@@ -140,7 +159,10 @@ def trains_compare(records: Path) -> bool:
     ],
 )
 def test_an_interrupted_study_resumes_to_the_same_bits(
-    unbroken_slow: dict[str, list[dict[str, Any]]], tmp_path: Path, number: signal.Signals, code: int
+    unbroken_slow: dict[str, list[dict[str, Any]]],
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     process = start(tmp_path)
     process.send_signal(number)
@@ -149,7 +171,10 @@ def test_an_interrupted_study_resumes_to_the_same_bits(
     broken = tmp_path / "out"
     if number != signal.SIGKILL:
         last = errors.splitlines()[-1]  # after what was measured
-        assert last == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}"
+        assert (
+            last
+            == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}"
+        )
         assert "interrupted" in losslab("study", "status", broken).stdout
         assert list(broken.rglob("checkpoints/step-*/manifest.json"))
     assert losslab("study", "resume", broken).returncode == 0
@@ -170,4 +195,6 @@ def test_a_budget_below_what_measuring_takes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     done = losslab("study", "plan", tmp_path / "tiny.toml", "--budget", "1s")
     assert done.returncode == 2
-    assert done.stderr == "losslab: --budget (=1s) must be at least 5.0 s, for measuring alone\n"
+    assert (
+        done.stderr == "losslab: --budget (=1s) must be at least 5.0 s, for measuring alone\n"
+    )

@@ -7,7 +7,12 @@ import pytest
 from losslab.spec import Run, make_run
 from losslab.study.fields import get_field, labels, varying_fields
 
-BASE: dict[str, Any] = {"data": "fashion-mnist-sample", "model": "lenet5", "batch": 64, "epochs": 1}
+BASE: dict[str, Any] = {
+    "data": "fashion-mnist-sample",
+    "model": "lenet5",
+    "batch": 64,
+    "epochs": 1,
+}
 
 
 def runs(*changes: dict[str, Any]) -> list[Run]:
@@ -23,7 +28,9 @@ def varying(*changes: dict[str, Any]) -> list[str]:
 
 
 def test_labels_name_what_differs() -> None:
-    grid = [{"optimizer": optimizer, "lr": lr} for optimizer in ("adam", "sgd") for lr in (0.1, 0.2)]
+    grid = [
+        {"optimizer": optimizer, "lr": lr} for optimizer in ("adam", "sgd") for lr in (0.1, 0.2)
+    ]
     assert names(*grid) == ["adam lr=0.1", "adam lr=0.2", "sgd lr=0.1", "sgd lr=0.2"]
 
 
@@ -41,7 +48,10 @@ def test_a_policy_beside_a_number_is_one_field() -> None:
 
 
 def test_policies_beside_each_other_differ_in_their_options() -> None:
-    low, high = "triangular(base_lr=0.001, max_lr=0.02)", "triangular(base_lr=0.001, max_lr=0.04)"
+    low, high = (
+        "triangular(base_lr=0.001, max_lr=0.02)",
+        "triangular(base_lr=0.001, max_lr=0.04)",
+    )
     assert varying({"lr": low}, {"lr": high}) == ["lr.max_lr"]
 
 

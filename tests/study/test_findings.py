@@ -20,14 +20,22 @@ from losslab.study.stages import expand, load_study
 from losslab.training.loop import train
 
 DATA = tiny_data()
-FIELDS = {"data": "samples:tiny_data", "model": "mlp(hidden=[16])", "optimizer": "adam", "batch": 16, "steps": 60}
+FIELDS = {
+    "data": "samples:tiny_data",
+    "model": "mlp(hidden=[16])",
+    "optimizer": "adam",
+    "batch": 16,
+    "steps": 60,
+}
 
 
 def results_of(fields: dict[str, Any], seeds: int, **ramp: float) -> list[RunResult]:
     runs = (
         lr_runs(fields, seeds=seeds, **ramp)
         if ramp
-        else [run for size in (8, 32, 128) for run in batch_runs(fields, size=size, seeds=seeds)]
+        else [
+            run for size in (8, 32, 128) for run in batch_runs(fields, size=size, seeds=seeds)
+        ]
     )
     return [RunResult(run, "done", "", {}, tuple(train(run, dataset=DATA))) for run in runs]
 
@@ -36,7 +44,9 @@ def test_a_stage_finds_an_lr_range_for_each_group() -> None:
     results = [
         result
         for optimizer in ("adam", "sgd")
-        for result in results_of({**FIELDS, "optimizer": optimizer, "steps": 100}, 2, start=1e-7, end=1.0)
+        for result in results_of(
+            {**FIELDS, "optimizer": optimizer, "steps": 100}, 2, start=1e-7, end=1.0
+        )
     ]
     found = FINDINGS["lr_range"](results, ["optimizer.name"])
     assert [fields["optimizer"]["name"] for fields in found] == ["adam", "sgd"]
@@ -46,7 +56,10 @@ def test_a_stage_finds_an_lr_range_for_each_group() -> None:
 
 
 def test_a_stage_finds_a_batch_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("losslab.ranges.batch.find_fall", lambda curve, error: find_fall(-curve * 0 - np.arange(3), 0))
+    monkeypatch.setattr(
+        "losslab.ranges.batch.find_fall",
+        lambda curve, error: find_fall(-curve * 0 - np.arange(3), 0),
+    )
     found = FINDINGS["batch_range"](results_of({**FIELDS, "lr": 0.01, "steps": 20}, 2), [])
     assert [(fields["b_min"], fields["b_max"]) for fields in found] == [(8, 128)]
 
@@ -54,8 +67,14 @@ def test_a_stage_finds_a_batch_range(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_documented_study_feeds_its_range_to_the_training_after_it(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "range-tests.md").read_text()
     text = page.split("```toml\n")[1].split("```")[0]
-    for fashion, tiny in (("fashion-mnist", "samples:tiny_data"), ("lenet5", "mlp(hidden=[16])"), ("64", "8")):
-        text = text.replace(f'"{fashion}"', f'"{tiny}"').replace(f"batch = {fashion}", f"batch = {tiny}")
+    for fashion, tiny in (
+        ("fashion-mnist", "samples:tiny_data"),
+        ("lenet5", "mlp(hidden=[16])"),
+        ("64", "8"),
+    ):
+        text = text.replace(f'"{fashion}"', f'"{tiny}"').replace(
+            f"batch = {fashion}", f"batch = {tiny}"
+        )
     (tmp_path / "study.toml").write_text(f'name = "doc"\ntitle = "Doc"\n{text}')
     ramps, after = load_study(str(tmp_path / "study.toml")).stages
     results = [RunResult(run, "diverged", "", {}, _records(run)) for run in expand(ramps)]
@@ -63,7 +82,9 @@ def test_the_documented_study_feeds_its_range_to_the_training_after_it(tmp_path:
     (run,) = expand(after, {"range": found}, earlier=[ramps])
     assert isinstance(run.lr, Choice)
     assert run.lr.options == {"base_lr": found[0]["lr_min"], "max_lr": found[0]["lr_max"]}
-    assert FINDINGS["lr_range"](results[:1], ["optimizer.name"])[0]["optimizer"]["name"] == "sgd"
+    assert (
+        FINDINGS["lr_range"](results[:1], ["optimizer.name"])[0]["optimizer"]["name"] == "sgd"
+    )
 
 
 def _records(run: Run) -> tuple[Record, ...]:

@@ -10,7 +10,13 @@ from losslab.study.flops import operations
 from losslab.study.store import StudyFolder
 
 MLP_MACS = 784 * 100 + 100 * 10
-FIELDS = {"data": "fashion-mnist-sample", "model": "mlp(hidden=[100])", "optimizer": "sgd", "lr": 0.1, "batch": 64}
+FIELDS = {
+    "data": "fashion-mnist-sample",
+    "model": "mlp(hidden=[100])",
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "batch": 64,
+}
 
 
 def test_operations_are_six_a_mac_in_training_and_two_in_evaluation() -> None:
@@ -26,7 +32,9 @@ def test_steps_count_by_their_batch_size() -> None:
     assert operations([run]) == MLP_MACS * (6 * 640 + 2 * (500 + ceil(4500 / 9)))
 
 
-def test_a_plan_prices_the_full_study_here_and_on_a_device(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
+def test_a_plan_prices_the_full_study_here_and_on_a_device(
+    capsys: pytest.CaptureFixture[str], tmp_path
+) -> None:
     study = tmp_path / "mine.toml"
     study.write_text(
         'name = "mine"\ntitle = "Mine"\n[[stages]]\nname = "only"\n[stages.base]\ndata = "fashion-mnist-sample"\n'
@@ -41,7 +49,9 @@ def test_a_plan_prices_the_full_study_here_and_on_a_device(capsys: pytest.Captur
     assert "a device that sustains 0.001 TFLOP/s" in out
 
 
-def test_all_studies_run_into_a_folder_each_and_go_on_there(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_studies_run_into_a_folder_each_and_go_on_there(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from losslab.cli import study as command
 
     monkeypatch.setattr(command, "study_names", lambda: ("architectures",))

@@ -21,7 +21,12 @@ OLD = (
 
 
 def run(**fields: object) -> Run:
-    base = {"data": "fashion-mnist-sample", "model": "mlp(hidden=[100])", "optimizer": "adam", "lr": 1e-3}
+    base = {
+        "data": "fashion-mnist-sample",
+        "model": "mlp(hidden=[100])",
+        "optimizer": "adam",
+        "lr": 1e-3,
+    }
     return make_run({**base, "batch": 16, "epochs": 6, **fields})
 
 
@@ -52,10 +57,17 @@ def test_what_changes_a_step_is_another_kind(fields: dict) -> None:
 
 def test_a_study_that_an_earlier_version_began_can_be_resumed(tmp_path: Path) -> None:
     text = 'name = "old"\ntitle = "Old"\n[[stages]]\nname = "only"\n[stages.base]\ndata = "fashion-mnist-sample"\n'
-    text += 'model = "mlp(hidden=[100])"\noptimizer = "adam"\nlr = 0.001\nbatch = 16\nepochs = 6\n'
+    text += (
+        'model = "mlp(hidden=[100])"\noptimizer = "adam"\nlr = 0.001\nbatch = 16\nepochs = 6\n'
+    )
     (tmp_path / "old.toml").write_text(text)
     study = load_study(str(tmp_path / "old.toml"))
-    cost = {"step_seconds": [[16, 0.001]], "image_seconds": 1e-5, "start_seconds": 0.1, "memory_bytes": 10**8}
+    cost = {
+        "step_seconds": [[16, 0.001]],
+        "image_seconds": 1e-5,
+        "start_seconds": 0.1,
+        "memory_bytes": 10**8,
+    }
     facts = {
         "spec": study.model_dump(mode="json"),
         "scale": {"length": 1.0, "images": None, "grid": 1.0},

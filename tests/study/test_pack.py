@@ -22,11 +22,18 @@ def course(steps: int, flush: int = 10, each: int = 250) -> list[Record]:
         indices = range(first, min(first + flush, steps))
         records.append(
             Steps(
-                first, [0.1] * len(indices), [8] * len(indices), [float(i) for i in indices], [4.0] * len(indices), 1.0
+                first,
+                [0.1] * len(indices),
+                [8] * len(indices),
+                [float(i) for i in indices],
+                [4.0] * len(indices),
+                1.0,
             )
         )
         if (first + flush) % each == 0:
-            records.append(Evaluation(first + flush, 1.0, 1, 1.0, 0.5, 0.0, 1.0, 0.5, 1.0, 0.5, 1.0, 1.0))
+            records.append(
+                Evaluation(first + flush, 1.0, 1, 1.0, 0.5, 0.0, 1.0, 0.5, 1.0, 0.5, 1.0, 1.0)
+            )
     return records
 
 
@@ -42,7 +49,11 @@ def test_a_long_run_keeps_its_evaluations_and_the_sum_of_its_losses() -> None:
         record for record in records if not isinstance(record, Steps)
     ]
     steps = [record for record in short if isinstance(record, Steps)]
-    losses = [loss * count for record in steps for loss, count in zip(record.loss, record.count or [], strict=True)]
+    losses = [
+        loss * count
+        for record in steps
+        for loss, count in zip(record.loss, record.count or [], strict=True)
+    ]
     assert fsum(losses) == pytest.approx(sum(range(6000)))
     assert sum(len(record.loss) for record in steps) <= 2 * 300
     assert [record.first_step for record in steps] == list(range(0, 6000, 250))
@@ -50,7 +61,9 @@ def test_a_long_run_keeps_its_evaluations_and_the_sum_of_its_losses() -> None:
 
 
 def test_windows_begin_where_their_first_step_was() -> None:
-    (steps, *_) = [record for record in thinned(course(6000), entries=300) if isinstance(record, Steps)]
+    (steps, *_) = [
+        record for record in thinned(course(6000), entries=300) if isinstance(record, Steps)
+    ]
     assert steps.indices()[:3] == [0, 20, 40]
     assert steps.loss[:2] == [9.5, 29.5]
     assert steps.count == [20] * 12 + [10]  # the last one ends at the evaluation
@@ -68,7 +81,9 @@ def folder(tmp_path: Path) -> StudyFolder:
     return part_one(tmp_path / "study", epochs=3)
 
 
-def test_a_packed_study_reads_and_reports_as_the_study_does(folder: StudyFolder, tmp_path: Path) -> None:
+def test_a_packed_study_reads_and_reports_as_the_study_does(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
     assert pack(folder, tmp_path / "packed") == []
     packed = StudyFolder(tmp_path / "packed")
     assert read_results(packed) == read_results(folder)
@@ -77,7 +92,9 @@ def test_a_packed_study_reads_and_reports_as_the_study_does(folder: StudyFolder,
     assert damage(packed.path) == {}
 
 
-def test_runs_that_have_not_ended_are_left_out_and_named(folder: StudyFolder, tmp_path: Path) -> None:
+def test_runs_that_have_not_ended_are_left_out_and_named(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
     run_id = folder.plan["stages"][0]["runs"][0]
     folder.run_folder(run_id).set_status("interrupted")
     assert pack(folder, tmp_path / "packed") == [f"search: {run_id}"]
@@ -93,7 +110,9 @@ def test_what_has_ended_since_is_added_to_a_pack(folder: StudyFolder, tmp_path: 
     assert damage(tmp_path / "packed") == {}
 
 
-def test_a_folder_of_something_else_is_not_written_into(folder: StudyFolder, tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_not_written_into(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(InvalidInput, match="holds no packed study"):
@@ -102,7 +121,9 @@ def test_a_folder_of_something_else_is_not_written_into(folder: StudyFolder, tmp
 
 @pytest.mark.row(26)
 @pytest.mark.parametrize("fault", ["changed", "cut", "missing"])
-def test_damage_is_named_and_the_rest_still_reports(folder: StudyFolder, tmp_path: Path, fault: str) -> None:
+def test_damage_is_named_and_the_rest_still_reports(
+    folder: StudyFolder, tmp_path: Path, fault: str
+) -> None:
     pack(folder, tmp_path / "packed")
     packed = StudyFolder(tmp_path / "packed")
     path = packed.run_folder(packed.plan["stages"][-1]["runs"][0]).records_path

@@ -22,17 +22,29 @@ STUDY = Study.model_validate(
                 "name": "only",
                 "seeds": 2,
                 "floor": {"epochs": 2, "train_images": 500, "grid": {"lr": 2}},
-                "base": {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "batch": 64, "epochs": 20},
+                "base": {
+                    "data": "fashion-mnist-sample",
+                    "model": "mlp",
+                    "optimizer": "sgd",
+                    "batch": 64,
+                    "epochs": 20,
+                },
                 "grid": [{"lr": [0.1, 0.2, 0.4, 0.8]}],
             }
         ],
     }
 )
-COSTS = {kind_of_run(run): Cost(((64, 0.01),), 1e-4, 0.5, 10**8) for run in expand(STUDY.stages[0])}
+COSTS = {
+    kind_of_run(run): Cost(((64, 0.01),), 1e-4, 0.5, 10**8) for run in expand(STUDY.stages[0])
+}
 
 
 def planned(budget_seconds: float | None, **changes: Any) -> Plan:
-    return make_plan(STUDY, COSTS, **{"workers": 2, "threads": 1, "budget_seconds": budget_seconds, **changes})
+    return make_plan(
+        STUDY,
+        COSTS,
+        **{"workers": 2, "threads": 1, "budget_seconds": budget_seconds, **changes},
+    )
 
 
 FULL_SECONDS, LEAST_SECONDS = planned(None).seconds, 1.0
@@ -45,7 +57,9 @@ def test_the_predicted_time_is_the_sum_of_what_a_run_does() -> None:
         20 * (500 + 500) + 1000,
     )  # 4,500 of 5,000 images train; 500 sampled, 500 validate, 1,000 test
     assert run_seconds(run, COSTS) == pytest.approx(0.5 + 0.01 * steps + 1e-4 * evaluated)
-    assert planned(None).seconds == pytest.approx(4 * run_seconds(run, COSTS))  # 8 runs on 2 workers
+    assert planned(None).seconds == pytest.approx(
+        4 * run_seconds(run, COSTS)
+    )  # 8 runs on 2 workers
 
 
 @settings(max_examples=25, deadline=None)
@@ -59,7 +73,11 @@ def test_a_plan_fits_its_budget(budget_seconds: float) -> None:
 def test_epochs_shrink_first_then_images_then_the_grid() -> None:
     def scale(budget_seconds: float) -> tuple[float, int, int]:
         runs = planned(budget_seconds).stages[0].runs
-        return max(run.epochs or 0 for run in runs), max(run.data.train_images or 4500 for run in runs), len(runs)
+        return (
+            max(run.epochs or 0 for run in runs),
+            max(run.data.train_images or 4500 for run in runs),
+            len(runs),
+        )
 
     assert scale(FULL_SECONDS + 1) == (20, 4500, 8)
     epochs, images, runs = scale(FULL_SECONDS / 2)
@@ -72,7 +90,8 @@ def test_epochs_shrink_first_then_images_then_the_grid() -> None:
 
 def test_a_budget_below_the_smallest_scale_says_what_that_takes() -> None:
     with pytest.raises(
-        InvalidInput, match=r"the budget \(=0\.5 s left\) is too small for mine: its smallest scale takes"
+        InvalidInput,
+        match=r"the budget \(=0\.5 s left\) is too small for mine: its smallest scale takes",
     ):
         planned(0.5)
 
@@ -80,11 +99,15 @@ def test_a_budget_below_the_smallest_scale_says_what_that_takes() -> None:
 def test_each_stage_that_trains_starts_its_workers() -> None:
     """The least of several measurements is the start: the others had worked before."""
     (stage,) = STUDY.stages
-    study = STUDY.model_copy(update={"stages": (stage, stage.model_copy(update={"name": "again"}))})
+    study = STUDY.model_copy(
+        update={"stages": (stage, stage.model_copy(update={"name": "again"}))}
+    )
     costs = {kind: replace(cost, worker_seconds=3.0) for kind, cost in COSTS.items()}
     costs |= {"another": replace(next(iter(costs.values())), worker_seconds=9.0)}
     with_start = make_plan(study, costs, workers=2, threads=1)
-    assert [part.seconds for part in with_start.stages] == pytest.approx([FULL_SECONDS + 3.0] * 2)
+    assert [part.seconds for part in with_start.stages] == pytest.approx(
+        [FULL_SECONDS + 3.0] * 2
+    )
 
 
 def test_more_workers_need_more_memory_and_less_time() -> None:

@@ -48,7 +48,9 @@ def losses(layout: Layout | None) -> list[float]:
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_the_layout_is_that_of_the_weights(layout: Layout) -> None:
-    kernel = next(p for p in new_state(run(), DATA, layout=layout).model.parameters() if p.ndim == 4)
+    kernel = next(
+        p for p in new_state(run(), DATA, layout=layout).model.parameters() if p.ndim == 4
+    )
     assert kernel.is_contiguous(memory_format=memory_format(layout))
     assert memory_format("channels_last") is torch.channels_last
 
@@ -59,7 +61,9 @@ def test_layouts_agree_but_for_rounding() -> None:
 
 
 @pytest.mark.parametrize("saved", [True, False])
-def test_a_run_goes_on_in_the_layout_that_its_checkpoint_was_made_in(tmp_path: Path, saved: bool) -> None:
+def test_a_run_goes_on_in_the_layout_that_its_checkpoint_was_made_in(
+    tmp_path: Path, saved: bool
+) -> None:
     folder, spec = RunFolder(tmp_path / "run"), run()
     records = run_in_folder(spec, folder, "contiguous")
     assert isinstance(next(records), Start)
@@ -87,7 +91,9 @@ def test_another_layout_must_save_more_than_measuring_errs_by() -> None:
     kind = kind_of_run(run())
 
     def chosen(seconds: dict[Layout, float]) -> str:
-        (layout,) = fastest_layouts([run()], {kind: {name: cost(each) for name, each in seconds.items()}}).values()
+        (layout,) = fastest_layouts(
+            [run()], {kind: {name: cost(each) for name, each in seconds.items()}}
+        ).values()
         return layout
 
     assert chosen({"channels_last": 1.0, "contiguous": 0.95}) == "channels_last"
@@ -101,9 +107,14 @@ def test_all_runs_of_a_network_have_the_layout_that_one_kind_of_them_was_compare
     costs, layouts = measure_costs(runs, workers=2, threads=1, engine=faster)
     assert layouts == {network_of(each): "contiguous" for each in runs}
     assert {each.step_seconds for each in costs.values()} == {((50, 0.5),)}
-    assert [tasks for tasks, *_ in asked] == [4, 2]  # the kinds that were not compared are measured once more
+    assert [tasks for tasks, *_ in asked] == [
+        4,
+        2,
+    ]  # the kinds that were not compared are measured once more
     same, asked = engine(lambda threads, layout: cost(1.0))
-    assert set(measure_costs(runs, workers=2, threads=1, engine=same)[1].values()) == {"channels_last"}
+    assert set(measure_costs(runs, workers=2, threads=1, engine=same)[1].values()) == {
+        "channels_last"
+    }
     assert len(asked) == 1
 
 
@@ -113,7 +124,9 @@ def study(runs: int, **changes: Any) -> Study:
     return Study.model_validate({"name": "mine", "title": "Mine", "stages": stages})
 
 
-def engine(measure: Callable[[int, Layout], Cost], cores: int = 4) -> tuple[Engine, list[tuple[int, int, int]]]:
+def engine(
+    measure: Callable[[int, Layout], Cost], cores: int = 4
+) -> tuple[Engine, list[tuple[int, int, int]]]:
     """An engine that measures nothing, and the tasks, workers and threads that it was asked for."""
     asked: list[tuple[int, int, int]] = []
 
@@ -122,7 +135,10 @@ def engine(measure: Callable[[int, Layout], Cost], cores: int = 4) -> tuple[Engi
         asked.append((len(tasks), workers, threads))
         for task in tasks:
             _, layout, compare = task.arguments
-            layouts: list[Layout] = [layout or "channels_last", *(["contiguous"] if compare else [])]  # type: ignore[list-item]
+            layouts: list[Layout] = [
+                layout or "channels_last",
+                *(["contiguous"] if compare else []),
+            ]  # type: ignore[list-item]
             yield Yielded(task.key, {layout: measure(threads, layout) for layout in layouts})
 
     return Engine("local", run_tasks, lambda threads: cores // threads), asked
@@ -138,7 +154,9 @@ def test_cores_that_would_be_idle_are_given_to_the_runs_there_are() -> None:
 
 
 @pytest.mark.parametrize(("runs", "given"), [(4, {}), (1, {"workers": 4}), (1, {"threads": 1})])
-def test_threads_are_not_tried_where_every_core_has_a_run_or_they_are_given(runs: int, given: dict[str, int]) -> None:
+def test_threads_are_not_tried_where_every_core_has_a_run_or_they_are_given(
+    runs: int, given: dict[str, int]
+) -> None:
     same, asked = engine(lambda threads, layout: cost(1.0))
     plan(study(runs), engine=same, **given)  # type: ignore[arg-type]
     assert [crew for _, *crew in asked] == [[4, 1]]
@@ -147,24 +165,32 @@ def test_threads_are_not_tried_where_every_core_has_a_run_or_they_are_given(runs
 def test_the_faster_layout_is_taken_unless_one_is_asked_for() -> None:
     faster, _ = engine(lambda threads, layout: cost(0.5 if layout == "contiguous" else 1.0))
     assert set(plan(study(4), engine=faster).layouts.values()) == {"contiguous"}
-    assert set(plan(study(4), layout="channels_last", engine=faster).layouts.values()) == {"channels_last"}
+    assert set(plan(study(4), layout="channels_last", engine=faster).layouts.values()) == {
+        "channels_last"
+    }
 
 
 def test_no_more_workers_than_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     same, _ = engine(lambda *_: cost(1.0))
     for available, workers in ((10**9, 4), (25 * 10**7, 2), (10**6, 1)):
-        monkeypatch.setattr(psutil, "virtual_memory", partial(SimpleNamespace, available=available))
+        monkeypatch.setattr(
+            psutil, "virtual_memory", partial(SimpleNamespace, available=available)
+        )
         assert plan(study(4), engine=same).workers == workers
         assert plan(study(4), workers=4, engine=same).workers == 4
 
 
-def test_memory_limits_the_workers_by_what_the_chosen_scale_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_limits_the_workers_by_what_the_chosen_scale_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
         for task in tasks:
             memory = 10**9 if task.arguments[0].model.name == "lenet5" else 10**8
             yield Yielded(task.key, {"contiguous": replace(cost(1.0), memory_bytes=memory)})
 
-    monkeypatch.setattr(psutil, "virtual_memory", partial(SimpleNamespace, available=15 * 10**8))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", partial(SimpleNamespace, available=15 * 10**8)
+    )
     stage = study(4, model="lenet5").stages[0].model_dump(mode="json") | {
         "floor": {"model": "mlp(hidden=[4])", "steps": 1}
     }
@@ -181,10 +207,16 @@ def test_a_cluster_without_cores_for_so_many_threads_is_asked_all_the_same() -> 
     assert asked == [(1, 1, 1), (1, 1, 2)]  # which the engine refuses in its own words
 
 
-@pytest.mark.parametrize(("runs", "workers", "tasks"), [(24, 4, 4), (2, 4, 2), (24, 1, 1), (0, 2, 0)])
-def test_every_worker_measures_unless_there_are_fewer_runs(runs: int, workers: int, tasks: int) -> None:
+@pytest.mark.parametrize(
+    ("runs", "workers", "tasks"), [(24, 4, 4), (2, 4, 2), (24, 1, 1), (0, 2, 0)]
+)
+def test_every_worker_measures_unless_there_are_fewer_runs(
+    runs: int, workers: int, tasks: int
+) -> None:
     same, asked = engine(lambda *_: cost(1.0))
-    measure_costs([run(seed=seed) for seed in range(runs)], workers=workers, threads=1, engine=same)
+    measure_costs(
+        [run(seed=seed) for seed in range(runs)], workers=workers, threads=1, engine=same
+    )
     assert asked == [(tasks, workers, 1)] * bool(tasks)
 
 
@@ -193,7 +225,9 @@ def test_of_two_measurements_the_larger_memory_counts() -> None:
 
     def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
         for task in tasks:
-            yield Yielded(task.key, {"contiguous": replace(cost(1.0), memory_bytes=next(sizes))})
+            yield Yielded(
+                task.key, {"contiguous": replace(cost(1.0), memory_bytes=next(sizes))}
+            )
 
     same = Engine("local", run_tasks, lambda threads: 2)
     costs, _ = measure_costs([run(), run(seed=1)], workers=2, threads=1, engine=same)

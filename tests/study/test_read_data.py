@@ -36,9 +36,13 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_worker_of_a_study_may_have_workers_that_read(tmp_path: Path) -> None:
-    run = make_run({**FIELDS, "data": "samples:loaded_rows", "lr": 0.01, "batch": 32, "epochs": 1})
+    run = make_run(
+        {**FIELDS, "data": "samples:loaded_rows", "lr": 0.01, "batch": 32, "epochs": 1}
+    )
     task = Task("run", "losslab.study.worker:run_in_folder", (run, RunFolder(tmp_path)))
-    ends = [event for event in run_tasks([task], workers=1, threads=1) if isinstance(event, Ended)]
+    ends = [
+        event for event in run_tasks([task], workers=1, threads=1) if isinstance(event, Ended)
+    ]
     assert ends == [Ended("run", None)]
     assert RunFolder(tmp_path).status["status"] == "done"
 
@@ -57,10 +61,21 @@ def test_a_killed_run_goes_on_with_another_number_of_readers(
     for trial in range(count):
         folder = tmp_path / str(trial)
         here = Path(__file__).parent
-        words = [sys.executable, "-c", code, str(here), str(here.parent), str(folder), str(2 * (trial % 2))]
+        words = [
+            sys.executable,
+            "-c",
+            code,
+            str(here),
+            str(here.parent),
+            str(folder),
+            str(2 * (trial % 2)),
+        ]
         process = subprocess.Popen(words)
         rows = folder / "records.jsonl"
-        while not (rows.exists() and len(rows.read_bytes().splitlines()) > 5 + 5 * trial) and process.poll() is None:
+        while (
+            not (rows.exists() and len(rows.read_bytes().splitlines()) > 5 + 5 * trial)
+            and process.poll() is None
+        ):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -9,7 +9,14 @@ from losslab.errors import InvalidInput, StoreError
 from losslab.spec import Stage, make_run
 from losslab.study.stages import Scale, expand, load_study, study_names
 
-BASE = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch": 64, "epochs": 10}
+BASE = {
+    "data": "fashion-mnist-sample",
+    "model": "mlp",
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "batch": 64,
+    "epochs": 10,
+}
 
 
 def stage(**changes: Any) -> Stage:
@@ -18,7 +25,13 @@ def stage(**changes: Any) -> Stage:
 
 def test_a_stage_is_the_union_of_its_grids_each_crossed() -> None:
     runs = expand(stage(grid=[{"lr": [0.1, 0.2], "batch": [32, 64]}, {"lr": 0.5}]))
-    assert [(run.lr, run.batch) for run in runs] == [(0.1, 32), (0.1, 64), (0.2, 32), (0.2, 64), (0.5, 64)]
+    assert [(run.lr, run.batch) for run in runs] == [
+        (0.1, 32),
+        (0.1, 64),
+        (0.2, 32),
+        (0.2, 64),
+        (0.5, 64),
+    ]
 
 
 def test_the_same_run_in_two_grids_is_run_once() -> None:
@@ -36,7 +49,17 @@ def test_a_dotted_field_changes_one_option() -> None:
 
 
 def test_identity_depends_on_every_field() -> None:
-    runs = expand(stage(grid=[{"lr": [0.1, 0.2]}, {"batch": 32}, {"model.hidden": [[5]]}, {"seed": 3}, {"epochs": 11}]))
+    runs = expand(
+        stage(
+            grid=[
+                {"lr": [0.1, 0.2]},
+                {"batch": 32},
+                {"model.hidden": [[5]]},
+                {"seed": 3},
+                {"epochs": 11},
+            ]
+        )
+    )
     runs += expand(stage(grid=[{"optimizer": ["adam", "rmsprop", "adam(eps=1e-7)"]}]))
     assert len({run.id for run in runs}) == 9
     assert expand(stage())[0].id == expand(stage())[0].id
@@ -45,7 +68,12 @@ def test_identity_depends_on_every_field() -> None:
 def test_a_reference_takes_the_finding_of_its_own_group() -> None:
     search = stage(name="search", finding="best", group=["optimizer.name"])
     later = stage(base={**BASE, "lr": "@search.lr~0.5"}, grid=[{"optimizer": ["sgd", "adam"]}])
-    findings = {"search": [{"optimizer": {"name": "adam"}, "lr": 0.002}, {"optimizer": {"name": "sgd"}, "lr": 0.2}]}
+    findings = {
+        "search": [
+            {"optimizer": {"name": "adam"}, "lr": 0.002},
+            {"optimizer": {"name": "sgd"}, "lr": 0.2},
+        ]
+    }
     assert [run.lr for run in expand(later, findings, earlier=[search])] == [0.2, 0.002]
     assert [run.lr for run in expand(later)] == [0.5, 0.5]
 
@@ -59,7 +87,9 @@ def test_a_missing_finding_is_named() -> None:
 
 def test_scale_shrinks_length_then_images_then_grid_down_to_the_floors() -> None:
     wide = stage(
-        grid=[{"lr": [1, 2, 3, 4, 5]}], seeds=4, floor={"epochs": 2, "train_images": 500, "seeds": 2, "grid": {"lr": 3}}
+        grid=[{"lr": [1, 2, 3, 4, 5]}],
+        seeds=4,
+        floor={"epochs": 2, "train_images": 500, "seeds": 2, "grid": {"lr": 3}},
     )
     assert {run.epochs for run in expand(wide, scale=Scale(length=0.5))} == {5}
     smallest = expand(wide, scale=Scale(length=0.001, images=10, grid=0.001))
@@ -70,7 +100,9 @@ def test_scale_shrinks_length_then_images_then_grid_down_to_the_floors() -> None
 
 
 def test_a_floor_never_enlarges() -> None:
-    (run,) = expand(stage(base={**BASE, "epochs": 0.5}, floor={"epochs": 2}), scale=Scale(length=0.1))
+    (run,) = expand(
+        stage(base={**BASE, "epochs": 0.5}, floor={"epochs": 2}), scale=Scale(length=0.1)
+    )
     assert run.epochs == 0.5
 
 
@@ -121,7 +153,9 @@ def test_a_study_of_ones_own_loads(tmp_path: Path) -> None:
         ("[[stages]]", "[[stages]", "not valid TOML"),
     ],
 )  # fmt: skip
-def test_a_fault_is_named_with_its_path(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_fault_is_named_with_its_path(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     with pytest.raises(InvalidInput, match=message):
         load_study(write(tmp_path, GOOD.replace(old, new, 1)))
 

@@ -23,7 +23,22 @@ RECORDS: list[Record] = [
 ]
 NEWER: list[Record] = [
     Steps(0, [0.1], [2], [1.5], [], 0.25, train_processor_seconds=0.5, gradient_norm=2.0),
-    Evaluation(2, 1.0, 4, 1.375, None, 0.0, 1.1, None, 1.2, None, 0.25, 0.1, 0.5, metrics={"validation_mae": 0.5}),
+    Evaluation(
+        2,
+        1.0,
+        4,
+        1.375,
+        None,
+        0.0,
+        1.1,
+        None,
+        1.2,
+        None,
+        0.25,
+        0.1,
+        0.5,
+        metrics={"validation_mae": 0.5},
+    ),
     Final(2, "cd", 1.0, None, 0.25, 0.2, 0.5, metrics={"test_mae": 0.25}),
 ]
 
@@ -34,7 +49,9 @@ def test_a_record_survives_json(record: Record) -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS[1:], ids=lambda record: record.kind)
-def test_what_a_row_of_an_earlier_version_lacks_is_none_and_is_not_written(record: Record) -> None:
+def test_what_a_row_of_an_earlier_version_lacks_is_none_and_is_not_written(
+    record: Record,
+) -> None:
     row = to_row(record)
     assert row.keys().isdisjoint({"train_processor_seconds", "gradient_norm", "metrics"})
     assert from_row(row) == record
@@ -60,7 +77,9 @@ def test_records_are_appended_after_the_rows_that_are_kept(tmp_path: Path) -> No
 
 
 @pytest.mark.row(7)
-def test_a_torn_last_line_is_cut_and_no_complete_row_lost(tmp_path: Path, measured: Callable[[str], None]) -> None:
+def test_a_torn_last_line_is_cut_and_no_complete_row_lost(
+    tmp_path: Path, measured: Callable[[str], None]
+) -> None:
     folder = written(tmp_path, RECORDS)
     content = folder.records_path.read_bytes()
     last = len(content.splitlines(keepends=True)[-1])
@@ -73,7 +92,9 @@ def test_a_torn_last_line_is_cut_and_no_complete_row_lost(tmp_path: Path, measur
 
 
 @pytest.mark.row(2)
-def test_a_replaced_file_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_file_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[tuple[str, str]] = []
     fsync, replace = os.fsync, os.replace
 
@@ -94,12 +115,16 @@ def test_a_replaced_file_survives_a_power_cut(tmp_path: Path, monkeypatch: pytes
 
 def test_a_damaged_row_in_the_middle_is_an_error_and_not_skipped(tmp_path: Path) -> None:
     folder = written(tmp_path, RECORDS)
-    folder.records_path.write_bytes(folder.records_path.read_bytes().replace(b'"kind": "steps"', b'"kind"; "steps"'))
+    folder.records_path.write_bytes(
+        folder.records_path.read_bytes().replace(b'"kind": "steps"', b'"kind"; "steps"')
+    )
     with pytest.raises(StoreError, match=r"records\.jsonl"):
         folder.records()
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "status.json"
     write_text(path, "old")
 
@@ -118,11 +143,15 @@ def test_a_second_process_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from losslab.study.store import StudyFolder\n"
         f"with StudyFolder(Path({str(tmp_path)!r})).lease(): print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with (
-            pytest.raises(StoreError, match=f"in use by process {holder.pid} on {socket.gethostname()}"),
+            pytest.raises(
+                StoreError, match=f"in use by process {holder.pid} on {socket.gethostname()}"
+            ),
             StudyFolder(tmp_path).lease(),
         ):
             pass

@@ -35,7 +35,9 @@ def by_hand(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_smoothed_cross_entropy_spreads_a_part_of_each_target_over_all_classes(smoothing: float) -> None:
+def test_smoothed_cross_entropy_spreads_a_part_of_each_target_over_all_classes(
+    smoothing: float,
+) -> None:
     model = Given(LOGITS).train()
     targets = nn.functional.one_hot(CLASSES, 3).double() * (1 - smoothing) + smoothing / 3
     judged = loss("cross_entropy", label_smoothing=smoothing)(model, (None, CLASSES))
@@ -44,9 +46,13 @@ def test_smoothed_cross_entropy_spreads_a_part_of_each_target_over_all_classes(s
 
 def test_an_evaluation_is_not_smoothed() -> None:
     model = Given(LOGITS).eval()
-    total, items = loss("cross_entropy", label_smoothing=0.5).total(model, (torch.zeros(2), CLASSES))
+    total, items = loss("cross_entropy", label_smoothing=0.5).total(
+        model, (torch.zeros(2), CLASSES)
+    )
     assert items == 2
-    torch.testing.assert_close(total.loss, by_hand(LOGITS, nn.functional.one_hot(CLASSES, 3)).sum(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        total.loss, by_hand(LOGITS, nn.functional.one_hot(CLASSES, 3)).sum(), rtol=1e-12, atol=0
+    )
 
 
 def test_a_dense_cross_entropy_weighs_what_is_not_ignored() -> None:
@@ -57,7 +63,10 @@ def test_a_dense_cross_entropy_weighs_what_is_not_ignored() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 1), (3,)])
 def test_a_column_of_outputs_is_compared_row_by_row(shape: tuple[int, ...]) -> None:
-    outputs, targets = torch.tensor([1.0, 2.0, 4.0]).reshape(shape), torch.tensor([1.0, 3.0, 1.0])
+    outputs, targets = (
+        torch.tensor([1.0, 2.0, 4.0]).reshape(shape),
+        torch.tensor([1.0, 3.0, 1.0]),
+    )
     judged = loss("mse")(Given(outputs), (None, targets))
     assert float(judged.loss) == pytest.approx((0 + 1 + 9) / 3)
 
@@ -75,7 +84,9 @@ def test_binary_cross_entropy_is_over_labels() -> None:
 
 def test_a_language_model_predicts_the_next_token_where_the_mask_is_one() -> None:
     ids, mask = torch.tensor([[5, 1, 2, 0]]), torch.tensor([[1, 1, 1, 0]])
-    logits = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits = torch.randn(
+        1, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     batch = {"input_ids": ids, "attention_mask": mask}
     judged = loss("causal_lm")(Given(logits), batch)
     logs = logits[0].float().log_softmax(1)
@@ -95,7 +106,9 @@ def test_a_tuple_of_inputs_is_given_by_position_and_a_mapping_by_name() -> None:
 
 
 def test_a_loss_of_ones_own_is_a_function_of_model_and_batch() -> None:
-    judged = loss("samples:mean_output", factor=2.0)(Given(torch.tensor([1.0, 3.0])), torch.zeros(2))
+    judged = loss("samples:mean_output", factor=2.0)(
+        Given(torch.tensor([1.0, 3.0])), torch.zeros(2)
+    )
     assert (float(judged.loss), judged.outputs, judged.targets) == (4.0, None, None)
 
 

@@ -30,7 +30,9 @@ def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> float:
 
 def top_two(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     best = [sorted(range(len(row)), key=row.__getitem__)[-2:] for row in outputs.tolist()]
-    return sum(label in row for row, label in zip(best, targets.tolist(), strict=True)) / len(best)
+    return sum(label in row for row, label in zip(best, targets.tolist(), strict=True)) / len(
+        best
+    )
 
 
 def f1(outputs: torch.Tensor, targets: torch.Tensor) -> float:
@@ -51,11 +53,15 @@ def f1(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     ids=["accuracy", "top 2", "f1"],
 )
 @given(seed=st.integers(0, 10**6), samples=st.integers(1, 20))
-def test_metrics_of_classes(name: str, options: dict, loop: Callable[..., float], seed: int, samples: int) -> None:
+def test_metrics_of_classes(
+    name: str, options: dict, loop: Callable[..., float], seed: int, samples: int
+) -> None:
     random = torch.Generator().manual_seed(seed)
     outputs = torch.randn(samples, 4, generator=random)
     targets = torch.randint(4, (samples,), generator=random)
-    assert value(metric(name, **options), outputs, targets) == pytest.approx(loop(outputs, targets))
+    assert value(metric(name, **options), outputs, targets) == pytest.approx(
+        loop(outputs, targets)
+    )
 
 
 @given(seed=st.integers(0, 10**6), samples=st.integers(2, 20), columns=st.integers(1, 3))
@@ -63,16 +69,23 @@ def test_metrics_of_numbers(seed: int, samples: int, columns: int) -> None:
     random = torch.Generator().manual_seed(seed)
     outputs, targets = torch.randn(2, samples, columns, generator=random, dtype=torch.float64)
     errors = (outputs - targets).abs()
-    assert value(metric("mae"), outputs, targets) == pytest.approx(float(errors.sum()) / (samples * columns))
+    assert value(metric("mae"), outputs, targets) == pytest.approx(
+        float(errors.sum()) / (samples * columns)
+    )
     explained = 1 - errors.square().sum(0) / (targets - targets.mean(0)).square().sum(0)
-    assert value(metric("r2"), outputs, targets) == pytest.approx(float(explained.mean()), rel=1e-6)
+    assert value(metric("r2"), outputs, targets) == pytest.approx(
+        float(explained.mean()), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["accuracy", "f1", "mae", "r2", "label_accuracy"])
 @given(seed=st.integers(0, 10**6), cut=st.integers(1, 9))
 def test_sums_of_two_parts_are_those_of_the_whole(name: str, seed: int, cut: int) -> None:
     random = torch.Generator().manual_seed(seed)
-    outputs, targets = torch.randn(10, 3, generator=random), torch.randn(10, 3, generator=random)
+    outputs, targets = (
+        torch.randn(10, 3, generator=random),
+        torch.randn(10, 3, generator=random),
+    )
     if name in ("accuracy", "f1"):
         targets = torch.randint(3, (10,), generator=random)
     sums = metric(name).sums

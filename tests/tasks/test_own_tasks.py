@@ -15,8 +15,20 @@ from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.loop import train
 from losslab.training.state import new_state
 
-REGRESSION = {"data": "samples:table", "model": "mlp(hidden=[16])", "loss": "mse", "optimizer": "adam", "lr": 0.01}
-LANGUAGE = {"data": "samples:tokens", "model": "samples:reader", "loss": "causal_lm", "optimizer": "adam", "lr": 0.01}
+REGRESSION = {
+    "data": "samples:table",
+    "model": "mlp(hidden=[16])",
+    "loss": "mse",
+    "optimizer": "adam",
+    "lr": 0.01,
+}
+LANGUAGE = {
+    "data": "samples:tokens",
+    "model": "samples:reader",
+    "loss": "causal_lm",
+    "optimizer": "adam",
+    "lr": 0.01,
+}
 
 
 def run(base: dict[str, Any] = REGRESSION, **fields: object) -> Run:
@@ -34,7 +46,11 @@ def last(kind: type, found: list[Record]) -> Any:
 def test_regression_learns_and_speaks_of_its_own_metrics() -> None:
     found = records(run(metrics=["mae", "r2"], epochs=20))
     evaluation, final = last(Evaluation, found), last(Final, found)
-    assert (evaluation.train_accuracy, evaluation.validation_accuracy, final.test_accuracy) == (None, None, None)
+    assert (evaluation.train_accuracy, evaluation.validation_accuracy, final.test_accuracy) == (
+        None,
+        None,
+        None,
+    )
     assert evaluation.metrics.keys() == {
         f"{part}_{name}" for part in ("train", "fit", "validation") for name in ("mae", "r2")
     }
@@ -69,7 +85,9 @@ def test_a_language_model_learns_behind_its_mask() -> None:
 
 @pytest.mark.parametrize("base", [REGRESSION, LANGUAGE], ids=["regression", "language"])
 @pytest.mark.parametrize("stop_at", [2, 4, 7])
-def test_going_on_from_disk_gives_the_same_bits(tmp_path: Path, base: dict[str, Any], stop_at: int) -> None:
+def test_going_on_from_disk_gives_the_same_bits(
+    tmp_path: Path, base: dict[str, Any], stop_at: int
+) -> None:
     spec = run(base, average="ema(decay=0.9)", clip_norm=1.0)
     whole = [deterministic(record) for record in records(spec, flush_steps=4)]
     dataset = data.load(spec.data.name)
@@ -80,7 +98,10 @@ def test_going_on_from_disk_gives_the_same_bits(tmp_path: Path, base: dict[str, 
     begun.close()
     fresh = new_state(spec, dataset)
     load_newest(tmp_path, fresh)
-    rest = [deterministic(record) for record in records(spec, dataset=dataset, state=fresh, flush_steps=4)]
+    rest = [
+        deterministic(record)
+        for record in records(spec, dataset=dataset, state=fresh, flush_steps=4)
+    ]
     assert first + rest == whole
 
 
@@ -107,29 +128,41 @@ def test_a_batch_in_parts_weighs_tokens_as_the_whole_does(micro_batch: int) -> N
         "lr": 1.0,
     }
     spec = run(language, steps=1, epochs=None)
-    torch.testing.assert_close(update(spec, micro_batch), update(spec, None), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        update(spec, micro_batch), update(spec, None), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_tokens() -> None:
     whole, parts = (
-        last(Steps, records(run(LANGUAGE, steps=1, epochs=None, max_micro_batch=size))) for size in (None, 8)
+        last(Steps, records(run(LANGUAGE, steps=1, epochs=None, max_micro_batch=size)))
+        for size in (None, 8)
     )
     assert parts.loss == pytest.approx(whole.loss, rel=1e-2)  # dropout differs between them
     spec = run({**LANGUAGE, "model": "samples:still_reader"}, steps=1, epochs=None)
-    whole, parts = (last(Steps, records(spec.model_copy(update={"max_micro_batch": size}))) for size in (None, 8))
+    whole, parts = (
+        last(Steps, records(spec.model_copy(update={"max_micro_batch": size})))
+        for size in (None, 8)
+    )
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_map_style_dataset_gives_the_records_of_the_same_tensors(workers: int) -> None:
     tensors = [deterministic(record) for record in records(run(), flush_steps=4)]
-    read = [deterministic(record) for record in records(run(data="samples:rows"), data_workers=workers, flush_steps=4)]
+    read = [
+        deterministic(record)
+        for record in records(run(data="samples:rows"), data_workers=workers, flush_steps=4)
+    ]
     assert read == tensors
 
 
 def test_what_a_dataset_draws_depends_on_no_worker() -> None:
     spec = run(data="samples:noisy_rows", model="samples:table_network")
-    alone, two = ([deterministic(record) for record in records(spec, data_workers=count)] for count in (0, 2))
+    alone, two = (
+        [deterministic(record) for record in records(spec, data_workers=count)]
+        for count in (0, 2)
+    )
     assert alone == two
 
 
@@ -139,7 +172,9 @@ def test_what_a_dataset_draws_is_new_in_each_epoch() -> None:
     dataset = data.load("samples:noisy_rows").train
     samples = samples_of(dataset, "train", None, seed=0, device=torch.device("cpu"), workers=0)
     position = torch.tensor([3])
-    first, second, again = (batch[0] for batch in samples.batches([(0, position), (1, position), (0, position)]))
+    first, second, again = (
+        batch[0] for batch in samples.batches([(0, position), (1, position), (0, position)])
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
 

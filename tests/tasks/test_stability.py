@@ -24,7 +24,13 @@ BATCH = 32
 
 
 def run(**fields: object) -> Run:
-    base = {"data": "samples:table", "model": "mlp(hidden=[16])", "loss": "mse", "optimizer": "sgd", "lr": 0.05}
+    base = {
+        "data": "samples:table",
+        "model": "mlp(hidden=[16])",
+        "loss": "mse",
+        "optimizer": "sgd",
+        "lr": 0.05,
+    }
     return make_run({**base, "batch": BATCH, "steps": 12, **fields})
 
 
@@ -39,7 +45,9 @@ def plain_loop(
 ) -> tuple[nn.Module, list[dict[str, torch.Tensor]], list[float]]:
     """The same training in a loop of torch alone: weights after each step and the gradients' norms."""
     positions, _ = part_positions(table(), validation_fraction=0.1, train_samples=None)
-    inputs, targets = (torch.from_numpy(part)[torch.from_numpy(positions)] for part in table().train)
+    inputs, targets = (
+        torch.from_numpy(part)[torch.from_numpy(positions)] for part in table().train
+    )
     with seeded(0, "weights"):
         model = mlp(input_shape=(8,), classes=1, hidden=[16])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
@@ -60,7 +68,9 @@ def test_gradient_norms_are_recorded_at_every_flush() -> None:
     records = [record for record in train(run(), flush_steps=5) if isinstance(record, Steps)]
     _, _, norms = plain_loop(12)
     last_steps = [record.first_step + len(record.loss) - 1 for record in records]
-    assert [record.gradient_norm for record in records] == pytest.approx([norms[step] for step in last_steps], rel=1e-5)
+    assert [record.gradient_norm for record in records] == pytest.approx(
+        [norms[step] for step in last_steps], rel=1e-5
+    )
 
 
 def test_a_clipped_gradient_is_the_one_that_torch_clips() -> None:
@@ -69,14 +79,18 @@ def test_a_clipped_gradient_is_the_one_that_torch_clips() -> None:
 
     expected, _, norms = plain_loop(12, clip)
     assert max(norms) > 0.5
-    torch.testing.assert_close(trained(run(clip_norm=0.5)).state_dict(), expected.state_dict(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        trained(run(clip_norm=0.5)).state_dict(), expected.state_dict(), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("average", "first", "decay"),
     [("equal(start=0.5)", 6, 1.0), ("ema(decay=0.5)", 0, 0.5), ("ema(decay=0.99)", 0, 0.99)],
 )
-def test_an_average_is_the_weighted_mean_of_the_weights(average: str, first: int, decay: float) -> None:
+def test_an_average_is_the_weighted_mean_of_the_weights(
+    average: str, first: int, decay: float
+) -> None:
     spec = run(average=average)
     state = new_state(spec, data.load("samples:table"))
     list(train(spec, dataset=data.load("samples:table"), state=state))
@@ -84,22 +98,38 @@ def test_an_average_is_the_weighted_mean_of_the_weights(average: str, first: int
     expected = {name: tensor.clone() for name, tensor in weights[first].items()}
     for count, newest in enumerate(weights[first + 1 :], 1):
         share = 1 / (count + 1) if decay == 1 else max(1 - decay, 1 / (count + 1))
-        expected = {name: (1 - share) * tensor + share * newest[name] for name, tensor in expected.items()}
+        expected = {
+            name: (1 - share) * tensor + share * newest[name]
+            for name, tensor in expected.items()
+        }
     assert state.average is not None
     torch.testing.assert_close(state.average.tensors, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_average_is_evaluated_beside_the_weights_and_leaves_them() -> None:
     plain = [record for record in train(run()) if isinstance(record, Evaluation)]
-    averaged = [record for record in train(run(average="ema(decay=0.9)")) if isinstance(record, Evaluation)]
-    assert [record.validation_loss for record in plain] == [record.validation_loss for record in averaged]
+    averaged = [
+        record
+        for record in train(run(average="ema(decay=0.9)"))
+        if isinstance(record, Evaluation)
+    ]
+    assert [record.validation_loss for record in plain] == [
+        record.validation_loss for record in averaged
+    ]
     assert averaged[-1].metrics["averaged_validation_loss"] != averaged[-1].validation_loss
-    assert averaged[-1].metrics.keys() >= {"averaged_validation_loss", "averaged_validation_mae"}
+    assert averaged[-1].metrics.keys() >= {
+        "averaged_validation_loss",
+        "averaged_validation_mae",
+    }
 
 
 @pytest.mark.parametrize(
     ("average", "message"),
-    [("mean", "unknown average 'mean'"), ("ema(decay=1.0)", "below 1"), ("equal(decay=0.5)", "unknown option")],
+    [
+        ("mean", "unknown average 'mean'"),
+        ("ema(decay=1.0)", "below 1"),
+        ("equal(decay=0.5)", "unknown option"),
+    ],
 )
 def test_a_wrong_average_is_refused(average: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -108,7 +138,9 @@ def test_a_wrong_average_is_refused(average: str, message: str) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("stop_at", [2, 4])
-def test_a_run_in_16_bits_goes_on_from_disk_to_the_bit(tmp_path: Path, precision: str, stop_at: int) -> None:
+def test_a_run_in_16_bits_goes_on_from_disk_to_the_bit(
+    tmp_path: Path, precision: str, stop_at: int
+) -> None:
     spec = run(precision=precision, optimizer="adam", lr=0.01)
     dataset = data.load("samples:table")
     whole = [deterministic(record) for record in train(spec, dataset=dataset, flush_steps=3)]
@@ -124,7 +156,12 @@ def test_a_run_in_16_bits_goes_on_from_disk_to_the_bit(tmp_path: Path, precision
         assert fresh.scaler is not None
         assert fresh.scaler.state_dict() == state.scaler.state_dict()
     assert (
-        first + [deterministic(record) for record in train(spec, dataset=dataset, state=fresh, flush_steps=3)] == whole
+        first
+        + [
+            deterministic(record)
+            for record in train(spec, dataset=dataset, state=fresh, flush_steps=3)
+        ]
+        == whole
     )
 
 
@@ -132,13 +169,21 @@ def test_16_bits_are_another_run_and_other_numbers() -> None:
     assert run().id != run(precision="bf16").id
     losses = []
     for precision in ("fp32", "bf16"):
-        losses.append(next(record.loss for record in train(run(precision=precision)) if isinstance(record, Steps)))
+        losses.append(
+            next(
+                record.loss
+                for record in train(run(precision=precision))
+                if isinstance(record, Steps)
+            )
+        )
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
 def test_weights_stay_float32() -> None:
-    assert {tensor.dtype for tensor in trained(run(precision="bf16")).state_dict().values()} == {torch.float32}
+    assert {
+        tensor.dtype for tensor in trained(run(precision="bf16")).state_dict().values()
+    } == {torch.float32}
 
 
 def test_the_identity_of_a_run_does_not_know_the_new_fields() -> None:
@@ -150,4 +195,6 @@ def test_the_identity_of_a_run_does_not_know_the_new_fields() -> None:
         "batch": 64,
         "epochs": 0.5,
     }
-    assert make_run(spec).id == "a551ab94e5c8"  # what it was before losses, metrics and precision could be named
+    assert (
+        make_run(spec).id == "a551ab94e5c8"
+    )  # what it was before losses, metrics and precision could be named

@@ -21,11 +21,25 @@ from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
 
 DATA = tiny_data()
-OPTIMIZERS = ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd(momentum=0.9)", "adamw", "nadam"]
+OPTIMIZERS = [
+    "adagrad",
+    "rmsprop",
+    "rmsprop-nesterov",
+    "adadelta",
+    "adam",
+    "sgd(momentum=0.9)",
+    "adamw",
+    "nadam",
+]
 
 
 def run(optimizer: str = "adam") -> Run:
-    fields = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "optimizer": optimizer, "lr": 0.01}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "samples:conv_net",
+        "optimizer": optimizer,
+        "lr": 0.01,
+    }
     return make_run({**fields, "batch": 32, "epochs": 2, "weight_decay": 0.01})
 
 
@@ -44,7 +58,10 @@ def test_a_run_goes_on_from_disk_to_the_bit(tmp_path: Path, optimizer: str) -> N
     state = new_state(spec, DATA)
     rows, rejected = load_newest(tmp_path, state)
     assert (rows, rejected) == (3, [])
-    rest = [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=3)]
+    rest = [
+        deterministic(record)
+        for record in train(spec, dataset=DATA, state=state, flush_steps=3)
+    ]
     assert rest == whole[3:]
 
 
@@ -89,7 +106,9 @@ def loads(tmp_path: Path) -> tuple[int, list[str]]:
 
 
 @pytest.mark.row(5)
-def test_a_checkpoint_cut_at_any_of_64_places_is_detected(tmp_path: Path, measured: Callable[[str], None]) -> None:
+def test_a_checkpoint_cut_at_any_of_64_places_is_detected(
+    tmp_path: Path, measured: Callable[[str], None]
+) -> None:
     path, content = damaged(tmp_path)
     for place in range(64):
         path.write_bytes(content[: len(content) * place // 64])
@@ -100,7 +119,9 @@ def test_a_checkpoint_cut_at_any_of_64_places_is_detected(tmp_path: Path, measur
 
 
 @pytest.mark.row(6)
-def test_any_of_200_flipped_bytes_is_detected(tmp_path: Path, measured: Callable[[str], None]) -> None:
+def test_any_of_200_flipped_bytes_is_detected(
+    tmp_path: Path, measured: Callable[[str], None]
+) -> None:
     path, content = damaged(tmp_path)
     random = Random(0)
     for _ in range(200):
@@ -119,7 +140,9 @@ def test_a_damaged_manifest_is_detected(tmp_path: Path, manifest: str) -> None:
     assert loads(tmp_path)[0] == 2
 
 
-def test_a_failed_save_leaves_the_earlier_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_leaves_the_earlier_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_checkpoint(tmp_path, trained(run(), 2), rows=2)
 
     def full(*_: Any) -> None:
@@ -160,16 +183,23 @@ def test_a_save_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyP
     calls = system_calls(monkeypatch)
     place = save_checkpoint(tmp_path / "checkpoints", trained(run(), 5), rows=5)
     monkeypatch.undo()
-    (shown,) = [at for at, call in enumerate(calls) if call[0] == "rename" and call[2] == str(place)]
+    (shown,) = [
+        at for at, call in enumerate(calls) if call[0] == "rename" and call[2] == str(place)
+    ]
     temporary = calls[shown][1]
     written = [call[1] for call in calls[:shown] if call[0] == "fsync"]
-    weights = f"{temporary}/.state.safetensors.{os.getpid()}"  # the name under which they are written
+    weights = (
+        f"{temporary}/.state.safetensors.{os.getpid()}"  # the name under which they are written
+    )
     assert weights in written
     assert any(name.startswith(f"{temporary}/.manifest.json") for name in written)
     assert temporary in written[written.index(weights) + 1 :]
     kept = calls.index(("fsync", str(tmp_path / "checkpoints")), shown)
     assert min(at for at, call in enumerate(calls) if call[0] == "remove") > kept
-    assert ("fsync", str(tmp_path)) in calls  # the folder of checkpoints itself, and the records'
+    assert (
+        "fsync",
+        str(tmp_path),
+    ) in calls  # the folder of checkpoints itself, and the records'
 
 
 def system_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
@@ -205,4 +235,8 @@ def test_optimizer_state_keeps_the_layout_of_its_weights(tmp_path: Path) -> None
     load_newest(tmp_path, state)
     for weights, slots in state.optimizer.state.items():
         assert slots["exp_avg"].stride() == weights.stride()
-    assert any(p.is_contiguous(memory_format=torch.channels_last) for p in state.model.parameters() if p.ndim == 4)
+    assert any(
+        p.is_contiguous(memory_format=torch.channels_last)
+        for p in state.model.parameters()
+        if p.ndim == 4
+    )

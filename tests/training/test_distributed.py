@@ -21,14 +21,42 @@ from losslab.training import distributed
 
 pytestmark = pytest.mark.cluster
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-SMALL = ("--data", "fashion-mnist-sample", "--optimizer", "sgd(momentum=0.9)", "--lr", "0.005", "--train-images", "90")
-AUGMENT = ("--augment", "pad_crop(padding=2)", "--augment", "flip", "--augment", "cutout(size=8)")
+TORCHRUN = (
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "-m",
+)
+SMALL = (
+    "--data",
+    "fashion-mnist-sample",
+    "--optimizer",
+    "sgd(momentum=0.9)",
+    "--lr",
+    "0.005",
+    "--train-images",
+    "90",
+)
+AUGMENT = (
+    "--augment",
+    "pad_crop(padding=2)",
+    "--augment",
+    "flip",
+    "--augment",
+    "cutout(size=8)",
+)
 
 
-def train(*arguments: str, over: tuple[str, ...] = (sys.executable, "-m")) -> subprocess.CompletedProcess[str]:
+def train(
+    *arguments: str, over: tuple[str, ...] = (sys.executable, "-m")
+) -> subprocess.CompletedProcess[str]:
     command = [*over, "losslab", "train", *arguments, "--json"]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -44,14 +72,33 @@ def column(records: list[dict[str, Any]], name: str) -> list[Any]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--model", "mlp(hidden=[16])", "--batch", "triangular(b_min=1, b_max=40, cycles=2)", "--epochs", "4"),
-        ("--model", "lenet5", "--batch", "32", "--repeats", "3", "--max-micro-batch", "11", "--epochs", "2"),
+        (
+            "--model",
+            "mlp(hidden=[16])",
+            "--batch",
+            "triangular(b_min=1, b_max=40, cycles=2)",
+            "--epochs",
+            "4",
+        ),
+        (
+            "--model",
+            "lenet5",
+            "--batch",
+            "32",
+            "--repeats",
+            "3",
+            "--max-micro-batch",
+            "11",
+            "--epochs",
+            "2",
+        ),
     ],
     ids=["batches of 1 to 40", "copies in micro-batches"],
 )
 def test_two_processes_train_as_one(arguments: tuple[str, ...]) -> None:
     single, double = (
-        rows(train(*SMALL, *AUGMENT, *arguments, over=over).stdout) for over in ((sys.executable, "-m"), TORCHRUN)
+        rows(train(*SMALL, *AUGMENT, *arguments, over=over).stdout)
+        for over in ((sys.executable, "-m"), TORCHRUN)
     )
     assert [row["kind"] for row in double] == [row["kind"] for row in single]
     assert double[0] == single[0]
@@ -62,19 +109,35 @@ def test_two_processes_train_as_one(arguments: tuple[str, ...]) -> None:
     assert column(double, "correct") == column(single, "correct")
     np.testing.assert_allclose(column(double, "loss"), column(single, "loss"), rtol=1e-5)
     for name in ("train_loss", "fit_loss", "validation_loss"):
-        pair = [[row[name] for row in some if row["kind"] == "evaluation"] for some in (double, single)]
+        pair = [
+            [row[name] for row in some if row["kind"] == "evaluation"]
+            for some in (double, single)
+        ]
         np.testing.assert_allclose(*pair, rtol=1e-5)
     assert 1 in sizes or "--repeats" in arguments  # fewer images than processes
 
 
-def test_a_run_of_two_processes_that_is_stopped_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    model = ("--data", "samples:tiny_data", "--model", "samples:conv_net", "--optimizer", "adam", "--lr", "0.001")
+def test_a_run_of_two_processes_that_is_stopped_goes_on_to_the_same_bits(
+    tmp_path: Path,
+) -> None:
+    model = (
+        "--data",
+        "samples:tiny_data",
+        "--model",
+        "samples:conv_net",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.001",
+    )
     arguments = (*model, "--batch", "24", "--steps", "600", "--augment", "flip", "--out")
     train(*arguments, str(tmp_path / "unbroken"), over=TORCHRUN)
     broken = RunFolder(tmp_path / "broken")
     command = [*TORCHRUN, "losslab", "train", *arguments, str(broken.path)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **quiet) as processes:
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, start_new_session=True, **quiet
+    ) as processes:
         while len(complete_lines(broken.records_path)) < 5:
             assert processes.poll() is None
             time.sleep(0.02)
@@ -84,11 +147,15 @@ def test_a_run_of_two_processes_that_is_stopped_goes_on_to_the_same_bits(tmp_pat
     assert list(broken.path.glob("checkpoints/step-*/manifest.json"))
     train(*arguments, str(broken.path), over=TORCHRUN)
     whole = RunFolder(tmp_path / "unbroken").records()
-    assert [deterministic(record) for record in broken.records()] == [deterministic(record) for record in whole]
+    assert [deterministic(record) for record in broken.records()] == [
+        deterministic(record) for record in whole
+    ]
 
 
 @pytest.mark.parametrize("processes", range(1, 6))
-def test_the_shares_of_a_batch_are_all_of_it_in_order(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shares_of_a_batch_are_all_of_it_in_order(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(distributed, "processes", lambda: processes)
     for count in range(1, 12):
         shares = []

@@ -48,8 +48,12 @@ def go(spec: Run, **arguments: Any) -> list[Record]:
 
 
 @pytest.mark.parametrize("model", ["mlp(hidden=[20], hidden_dropout=0.3)", "samples:conv_net"])
-@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd"])
-def test_the_same_run_gives_the_same_bits_and_another_seed_does_not(model: str, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    "optimizer", ["adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam", "sgd"]
+)
+def test_the_same_run_gives_the_same_bits_and_another_seed_does_not(
+    model: str, optimizer: str
+) -> None:
     spec = run(model=model, optimizer=optimizer)
     first, again = ([deterministic(record) for record in go(spec)] for _ in range(2))
     assert first == again
@@ -83,7 +87,9 @@ def test_the_loop_equals_one_written_out_by_hand() -> None:
     optimizer = torch.optim.Adam(groups, lr=0.01, fused=True)
     step, losses = 0, []
     for epoch in range(2):
-        for indices in torch.randperm(len(parts.training), generator=generator(0, "order", epoch)).split(32):
+        for indices in torch.randperm(
+            len(parts.training), generator=generator(0, "order", epoch)
+        ).split(32):
             images, labels = parts.training.batch(indices)
             with seeded(0, "step", step):
                 loss = F.cross_entropy(model(images), labels)
@@ -98,10 +104,19 @@ def test_the_loop_equals_one_written_out_by_hand() -> None:
 
 @pytest.mark.parametrize("part", [1, 7, 32, 33, 64, 100, 1000])
 @pytest.mark.parametrize("steps", [1, 3], ids=["a whole batch", "the short last batch"])
-def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(part: int, steps: int) -> None:
+def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(
+    part: int, steps: int
+) -> None:
     """207 images in batches of 100: two whole ones, and seven images that are left."""
     whole, parts = (
-        run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=steps, max_micro_batch=most)
+        run(
+            model="samples:doubled",
+            optimizer="sgd",
+            batch=100,
+            epochs=None,
+            steps=steps,
+            max_micro_batch=most,
+        )
         for most in (None, part)
     )
     found = []
@@ -118,21 +133,38 @@ def test_an_accumulated_batch_has_the_loss_and_the_gradient_of_the_large_one(par
 
 
 def test_an_accumulated_batch_has_the_gradient_written_out_by_hand() -> None:
-    spec = run(model="samples:doubled", optimizer="sgd", batch=100, epochs=None, steps=1, max_micro_batch=30)
+    spec = run(
+        model="samples:doubled",
+        optimizer="sgd",
+        batch=100,
+        epochs=None,
+        steps=1,
+        max_micro_batch=30,
+    )
     state, untrained = new_state(spec, DATA), new_state(spec, DATA).model
     training = prepare(spec, DATA, "contiguous").training
-    images, labels = training.batch(torch.randperm(len(training), generator=generator(0, "order", 0))[:100])
+    images, labels = training.batch(
+        torch.randperm(len(training), generator=generator(0, "order", 0))[:100]
+    )
     F.cross_entropy(untrained(images), labels).backward()
     go(spec, state=state)
-    for expected, accumulated in zip(untrained.parameters(), state.model.parameters(), strict=True):
+    for expected, accumulated in zip(
+        untrained.parameters(), state.model.parameters(), strict=True
+    ):
         torch.testing.assert_close(accumulated.grad, expected.grad, rtol=1e-12, atol=1e-12)
 
 
 def test_a_cyclical_batch_size_and_lr_train_as_the_timeline_says() -> None:
-    spec = run(lr="exp_range(base_lr=1e-3, max_lr=1e-2)", batch="exp_range(b_min=8, b_max=64, cycles=2)", epochs=4)
+    spec = run(
+        lr="exp_range(base_lr=1e-3, max_lr=1e-2)",
+        batch="exp_range(b_min=8, b_max=64, cycles=2)",
+        epochs=4,
+    )
     records = go(spec)
     steps = list(Timeline(spec, 207).steps())
-    assert [size for record in of(Steps, records) for size in record.batch_size] == [s.batch_size for s in steps]
+    assert [size for record in of(Steps, records) for size in record.batch_size] == [
+        s.batch_size for s in steps
+    ]
     assert [lr for record in of(Steps, records) for lr in record.lr] == [s.lr for s in steps]
     assert [e.samples for e in of(Evaluation, records)] == [207, 414, 621, 828]
 
@@ -143,21 +175,30 @@ def test_training_loss_weights_the_short_last_batch_by_its_size() -> None:
     sizes = [size for record in steps for size in record.batch_size]
     losses = [loss for record in steps for loss in record.loss]
     assert sizes == [32] * 6 + [15]
-    assert of(Evaluation, records)[0].train_loss == pytest.approx(np.average(losses, weights=sizes), rel=1e-12)
+    assert of(Evaluation, records)[0].train_loss == pytest.approx(
+        np.average(losses, weights=sizes), rel=1e-12
+    )
 
 
 def test_the_penalty_is_half_weight_decay_times_the_squared_norm_of_matrices() -> None:
     spec = run(weight_decay=0.02)
     state = new_state(spec, DATA)
     records = go(spec, state=state)
-    expected = 0.01 * sum(p.double().square().sum().item() for p in state.model.parameters() if p.ndim > 1)
+    expected = 0.01 * sum(
+        p.double().square().sum().item() for p in state.model.parameters() if p.ndim > 1
+    )
     assert of(Evaluation, records)[-1].penalty == pytest.approx(expected, rel=1e-12)
 
 
 def test_start_states_what_is_worked_on() -> None:
     start = go(run(epochs=1))[0]
     assert isinstance(start, Start)
-    assert (start.training_images, start.validation_images, start.test_images, start.total_steps) == (207, 23, 60, 7)
+    assert (
+        start.training_images,
+        start.validation_images,
+        start.test_images,
+        start.total_steps,
+    ) == (207, 23, 60, 7)
     assert start.parameters == 108 * 20 + 20 + 20 * 3 + 3
 
 
@@ -200,7 +241,14 @@ def test_going_on_from_any_record_gives_the_same_bits(stop_at: int) -> None:
     records = train(spec, dataset=DATA, state=state, flush_steps=4)
     first = [deterministic(next(records)) for _ in range(stop_at)]
     records.close()
-    assert first + [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=4)] == whole
+    assert (
+        first
+        + [
+            deterministic(record)
+            for record in train(spec, dataset=DATA, state=state, flush_steps=4)
+        ]
+        == whole
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 207, 1000])
@@ -211,7 +259,10 @@ def test_any_batch_size_trains(batch: int) -> None:
 
 def test_grey_images_and_one_class_train() -> None:
     grey = tiny_data(channels=1)
-    labels = {"train_labels": np.zeros_like(grey.train_labels), "test_labels": np.zeros_like(grey.test_labels)}
+    labels = {
+        "train_labels": np.zeros_like(grey.train_labels),
+        "test_labels": np.zeros_like(grey.test_labels),
+    }
     grey = replace(grey, classes=("all",), **labels)
     final = list(train(run(epochs=1), dataset=grey))[-1]
     assert isinstance(final, Final)
@@ -221,7 +272,10 @@ def test_grey_images_and_one_class_train() -> None:
 def test_batches_are_normalised_as_the_formula_says() -> None:
     images = on_device(DATA, np.arange(5), device=torch.device("cpu"))
     pixels, labels = images.batch(torch.tensor([3, 1]))
-    mean, std = (np.array(values, dtype=np.float64).reshape(1, -1, 1, 1) for values in (DATA.mean, DATA.std))
+    mean, std = (
+        np.array(values, dtype=np.float64).reshape(1, -1, 1, 1)
+        for values in (DATA.mean, DATA.std)
+    )
     expected = (DATA.train_images[[3, 1]] / 255 - mean) / std
     np.testing.assert_allclose(pixels.numpy(), expected, rtol=1e-5, atol=1e-6)
     assert labels.tolist() == DATA.train_labels[[3, 1]].tolist()
@@ -239,7 +293,9 @@ def test_evaluation_is_a_mean_over_all_images_and_keeps_the_mode() -> None:
     pixels, labels = images.batch(torch.arange(len(images)))
     logits = state.model(pixels).detach()
     assert loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
-    assert accuracy == pytest.approx(float((logits.argmax(1) == labels).float().mean()), rel=1e-6)
+    assert accuracy == pytest.approx(
+        float((logits.argmax(1) == labels).float().mean()), rel=1e-6
+    )
 
 
 def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
@@ -256,10 +312,15 @@ def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
     dropped = F.dropout(images, p=1 - keep)
     mask = dropped != 0
     torch.testing.assert_close(
-        inverted(dropped), (images * mask) @ plain_weight.T + inverted.bias, rtol=1e-12, atol=1e-12
+        inverted(dropped),
+        (images * mask) @ plain_weight.T + inverted.bias,
+        rtol=1e-12,
+        atol=1e-12,
     )
     scaled = images @ (keep * plain_weight).T + inverted.bias
-    torch.testing.assert_close(inverted(F.dropout(images, p=1 - keep, training=False)), scaled, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        inverted(F.dropout(images, p=1 - keep, training=False)), scaled, rtol=1e-12, atol=1e-12
+    )
 
 
 AUGMENT = {"augment": ["pad_crop(padding=1)", "flip", "cutout(size=2)"], "repeats": 4}
@@ -271,7 +332,9 @@ def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
     indices = torch.tensor([3, 1, 4, 9, 5])
     parts = list(image_parts(spec, images, indices, step=7))
     assert [part.samples for part in parts] == [9, 9, 2]
-    pixels, labels = (torch.cat(column) for column in zip(*(part.batch for part in parts), strict=True))
+    pixels, labels = (
+        torch.cat(column) for column in zip(*(part.batch for part in parts), strict=True)
+    )
     assert torch.equal(labels, images.labels[indices].repeat(4))
     assert len(pixels.unique(dim=0)) == 20
     augment = compose(repeat(4), pad_crop(1), flip(), images.normalization, cutout(2))
@@ -288,7 +351,9 @@ def gradient(spec: Run) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("micro", [8, 10, 32])
-def test_micro_batches_of_copies_give_the_gradient_of_the_whole(micro: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_micro_batches_of_copies_give_the_gradient_of_the_whole(
+    micro: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     single = Images.augmented
 
     def double(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -296,7 +361,14 @@ def test_micro_batches_of_copies_give_the_gradient_of_the_whole(micro: int, monk
         return pixels.double(), labels
 
     monkeypatch.setattr(Images, "augmented", double)
-    fields = {"model": "mlp(hidden=[20])", "optimizer": "sgd", "lr": 1.0, "batch": 8, "steps": 1, "epochs": None}
+    fields = {
+        "model": "mlp(hidden=[20])",
+        "optimizer": "sgd",
+        "lr": 1.0,
+        "batch": 8,
+        "steps": 1,
+        "epochs": None,
+    }
     whole = run(**fields, **AUGMENT)
     parts = whole.model_copy(update={"max_micro_batch": micro})
     torch.testing.assert_close(gradient(parts), gradient(whole), rtol=1e-12, atol=1e-12)
@@ -305,13 +377,21 @@ def test_micro_batches_of_copies_give_the_gradient_of_the_whole(micro: int, monk
 def test_copies_leave_the_epoch_and_its_counts_as_they_were() -> None:
     once, copied = (of(Evaluation, go(run(**changes))) for changes in ({}, AUGMENT))
     for name in ("step", "epoch", "samples"):
-        assert [getattr(record, name) for record in once] == [getattr(record, name) for record in copied]
+        assert [getattr(record, name) for record in once] == [
+            getattr(record, name) for record in copied
+        ]
     records = go(run(**AUGMENT))
     steps = of(Steps, records)
     assert [size for record in steps for size in record.batch_size][:7] == [32] * 6 + [15]
-    counts = [(count, size) for record in steps for count, size in zip(record.correct, record.batch_size, strict=True)]
+    counts = [
+        (count, size)
+        for record in steps
+        for count, size in zip(record.correct, record.batch_size, strict=True)
+    ]
     assert all(0 <= count <= size and (4 * count).is_integer() for count, size in counts)
-    assert of(Evaluation, records)[0].train_accuracy == sum(count for count, _ in counts[:7]) / 207
+    assert (
+        of(Evaluation, records)[0].train_accuracy == sum(count for count, _ in counts[:7]) / 207
+    )
 
 
 def test_copies_without_augmentation_train_as_one_does() -> None:
@@ -325,7 +405,9 @@ def test_copies_without_augmentation_train_as_one_does() -> None:
 def test_evaluation_never_augments() -> None:
     spec = run(**AUGMENT, lr=1e-30, epochs=1)
     plain = spec.model_copy(update={"augment": (), "repeats": 1})
-    for augmented, original in zip(of(Evaluation, go(spec)), of(Evaluation, go(plain)), strict=True):
+    for augmented, original in zip(
+        of(Evaluation, go(spec)), of(Evaluation, go(plain)), strict=True
+    ):
         assert augmented.train_loss != original.train_loss
         assert augmented.fit_loss == pytest.approx(original.fit_loss, rel=1e-12)
         assert augmented.validation_loss == pytest.approx(original.validation_loss, rel=1e-12)
@@ -340,25 +422,44 @@ def test_going_on_with_augmentation_gives_the_same_bits(stop_at: int) -> None:
     first = [deterministic(next(records)) for _ in range(stop_at)]
     records.close()
     before = torch.get_rng_state()
-    assert first + [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=4)] == whole
+    assert (
+        first
+        + [
+            deterministic(record)
+            for record in train(spec, dataset=DATA, state=state, flush_steps=4)
+        ]
+        == whole
+    )
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_first_step() -> None:
-    with pytest.raises(InvalidInput, match=r"`augment`: `size` \(=7\) must not exceed the images' 6x6 pixels"):
+def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_first_step() -> (
+    None
+):
+    with pytest.raises(
+        InvalidInput, match=r"`augment`: `size` \(=7\) must not exceed the images' 6x6 pixels"
+    ):
         go(run(augment=["cutout(size=7)"]))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"augment": ["cutot"]}, r"`augment\[0\]` \(='cutot'\): unknown augmentation 'cutot'; did you mean 'cutout'"),
-        ({"augment": ["flip", "cutout(size=0)"]}, r"`augment\[1\]` .*`size` \(=0\) must be a whole number"),
+        (
+            {"augment": ["cutot"]},
+            r"`augment\[0\]` \(='cutot'\): unknown augmentation 'cutot'; did you mean 'cutout'",
+        ),
+        (
+            {"augment": ["flip", "cutout(size=0)"]},
+            r"`augment\[1\]` .*`size` \(=0\) must be a whole number",
+        ),
         ({"augment": ["cutout", "flip"]}, r"`augment`: `flip\(\)` must come before `cutout"),
         ({"repeats": 0}, r"`repeats` \(=0\): input should be greater than 0"),
     ],
 )
-def test_wrong_augmentations_are_refused_by_the_spec(changes: dict[str, Any], message: str) -> None:
+def test_wrong_augmentations_are_refused_by_the_spec(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidInput, match=message):
         run(**changes)
 
@@ -370,6 +471,10 @@ def test_wrong_augmentations_are_refused_by_the_spec(changes: dict[str, Any], me
         ("samples:wants_one_channel", "expected input.* to have 1 channels"),
     ],
 )
-def test_a_network_that_the_data_does_not_suit_is_one_line_with_both(model: str, why: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"`model` .*images are 3x6x6 .* in 3 classes: \w+: .*{why}"):
+def test_a_network_that_the_data_does_not_suit_is_one_line_with_both(
+    model: str, why: str
+) -> None:
+    with pytest.raises(
+        InvalidInput, match=rf"`model` .*images are 3x6x6 .* in 3 classes: \w+: .*{why}"
+    ):
         list(train(run(model=model), dataset=DATA))

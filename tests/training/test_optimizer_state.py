@@ -32,7 +32,12 @@ FOREIGN = [
 
 
 def run(optimizer: str, **changes: object) -> Run:
-    fields = {"data": "fashion-mnist-sample", "model": "samples:conv_net", "optimizer": optimizer, "lr": 0.01}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "samples:conv_net",
+        "optimizer": optimizer,
+        "lr": 0.01,
+    }
     return make_run({**fields, "batch": 32, "epochs": 2, **changes})
 
 
@@ -45,16 +50,24 @@ def trained(spec: Run, records: int) -> TrainState:
 
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 @pytest.mark.parametrize("optimizer", FOREIGN)
-def test_a_run_goes_on_from_disk_to_the_bit(tmp_path: Path, optimizer: str, layout: str) -> None:
+def test_a_run_goes_on_from_disk_to_the_bit(
+    tmp_path: Path, optimizer: str, layout: str
+) -> None:
     spec = run(optimizer, parameter_groups="optimizer_samples:layerwise")
-    whole = [deterministic(record) for record in train(spec, dataset=DATA, layout=layout, flush_steps=3)]
+    whole = [
+        deterministic(record)
+        for record in train(spec, dataset=DATA, layout=layout, flush_steps=3)
+    ]
     begun = new_state(spec, DATA, layout=layout)
     for _ in itertools.islice(train(spec, dataset=DATA, state=begun, flush_steps=3), 3):
         pass
     save_checkpoint(tmp_path, begun, rows=3)
     state = new_state(spec, DATA, layout=layout)
     assert load_newest(tmp_path, state) == (3, [])
-    rest = [deterministic(record) for record in train(spec, dataset=DATA, state=state, flush_steps=3)]
+    rest = [
+        deterministic(record)
+        for record in train(spec, dataset=DATA, state=state, flush_steps=3)
+    ]
     assert rest == whole[3:]
 
 

@@ -8,7 +8,14 @@ from losslab.training.timeline import Timeline
 
 
 def run(**changes: object) -> Run:
-    fields = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch": 4, **changes}
+    fields = {
+        "data": "fashion-mnist-sample",
+        "model": "mlp",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "batch": 4,
+        **changes,
+    }
     return make_run(fields)
 
 
@@ -23,7 +30,12 @@ def test_last_batch_of_an_epoch_holds_what_is_left() -> None:
 def test_every_image_is_used_once_an_epoch(batch: int, images: int, epochs: int) -> None:
     timeline = Timeline(run(batch=batch, epochs=epochs), images)
     for epoch in range(epochs):
-        used = [i for s in timeline.steps() if s.epoch == epoch for i in range(s.offset, s.offset + s.batch_size)]
+        used = [
+            i
+            for s in timeline.steps()
+            if s.epoch == epoch
+            for i in range(s.offset, s.offset + s.batch_size)
+        ]
         assert used == list(range(images))
     assert timeline.total_steps == len(list(timeline.steps()))
 
@@ -39,7 +51,9 @@ def test_samples_are_the_sum_of_the_batches(batch: int, images: int, steps: int)
 
 
 @given(batch=st.integers(1, 20), images=st.integers(1, 50), epochs=st.floats(0.01, 3))
-def test_a_fraction_of_an_epoch_ends_with_the_step_that_reaches_it(batch: int, images: int, epochs: float) -> None:
+def test_a_fraction_of_an_epoch_ends_with_the_step_that_reaches_it(
+    batch: int, images: int, epochs: float
+) -> None:
     timeline = Timeline(run(batch=batch, epochs=epochs), images)
     wanted = round(epochs * images)
     assert timeline.seen[-1] >= wanted
@@ -52,7 +66,9 @@ def test_a_fraction_of_an_epoch_ends_with_the_step_that_reaches_it(batch: int, i
     steps=st.integers(1, 60),
     evaluate=st.sampled_from(["epoch", "end"]),
 )
-def test_evaluations_are_counted_as_they_fall(batch: int, images: int, steps: int, evaluate: str) -> None:
+def test_evaluations_are_counted_as_they_fall(
+    batch: int, images: int, steps: int, evaluate: str
+) -> None:
     timeline = Timeline(run(batch=batch, steps=steps, evaluate=evaluate), images)
     assert timeline.evaluations == sum(timeline.is_evaluated(step + 1) for step in range(steps))
 

@@ -78,14 +78,25 @@ class Autocast(TorchFunctionMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def _linear(self, *args: Any, **kwargs: Any) -> Any:
-        return _LINEAR(*self._all(args, torch.float32, self._dtype), **self._all(kwargs, torch.float32, self._dtype))
+        return _LINEAR(
+            *self._all(args, torch.float32, self._dtype),
+            **self._all(kwargs, torch.float32, self._dtype),
+        )
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if func in _HALF:
-            args, kwargs = self._all(args, torch.float32, self._dtype), self._all(kwargs, torch.float32, self._dtype)
+            args, kwargs = (
+                self._all(args, torch.float32, self._dtype),
+                self._all(kwargs, torch.float32, self._dtype),
+            )
         elif func in _WHOLE_ON_CUDA and self._device == "cuda":
-            args, kwargs = self._all(args, self._dtype, torch.float32), self._all(kwargs, self._dtype, torch.float32)
+            args, kwargs = (
+                self._all(args, self._dtype, torch.float32),
+                self._all(kwargs, self._dtype, torch.float32),
+            )
         return func(*args, **kwargs)
 
     def _all(self, value: Any, source: torch.dtype, target: torch.dtype) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import prod
 
 from losslab.accounting.receptive_field import Field, hull
@@ -57,7 +58,10 @@ def collapsed(dim: Dimension) -> Factor | None:
         return None
     if len(dim) == 1:
         return dim[0]
-    return Factor(dim[0].size * inner, {number: seen.repeated(inner) for number, seen in dim[0].fields.items()})
+    return Factor(
+        dim[0].size * inner,
+        {number: seen.repeated(inner) for number, seen in dim[0].fields.items()},
+    )
 
 
 def plain(shape: Iterable[int]) -> Axes:
@@ -74,7 +78,7 @@ def lost(sources: Iterable[Axes], shape: Iterable[int]) -> Axes:
 def tidy(dims: Iterable[Dimension], unbounded: Iterable[int]) -> Axes:
     """Axes of which one that is unbounded, or runs along two factors, has no field."""
     kept = tuple(dims)
-    numbers = [number for dim in kept for factor in dim for number in factor.fields]
+    numbers = list(chain.from_iterable(map(running_along, kept)))
     gone = frozenset(unbounded) | {number for number in numbers if numbers.count(number) > 1}
     if not gone.isdisjoint(numbers):
         kept = tuple(tuple(_without(factor, gone) for factor in dim) for dim in kept)
@@ -83,11 +87,14 @@ def tidy(dims: Iterable[Dimension], unbounded: Iterable[int]) -> Axes:
 
 def running_along(dim: Dimension) -> list[int]:
     """The input axes that run along a dimension, one entry for each factor."""
-    return [number for factor in dim for number in factor.fields]
+    return list(chain.from_iterable(factor.fields for factor in dim))
 
 
 def _without(factor: Factor, gone: frozenset[int]) -> Factor:
-    return Factor(factor.size, {number: seen for number, seen in factor.fields.items() if number not in gone})
+    return Factor(
+        factor.size,
+        {number: seen for number, seen in factor.fields.items() if number not in gone},
+    )
 
 
 def permuted(axes: Axes, order: Sequence[int]) -> Axes:
@@ -99,7 +106,11 @@ def gathered(axes: Axes, dims: Iterable[int], *, keep: bool) -> Axes:
     """After an operation whose units each read the whole of ``dims``; these stay, of size 1, when ``keep``."""
     whole = {dim % len(axes.dims) for dim in dims} if axes.dims else set()
     read = {number for dim in whole for number in running_along(axes.dims[dim])}
-    rest = [(Factor(1),) if i in whole else dim for i, dim in enumerate(axes.dims) if keep or i not in whole]
+    rest = [
+        (Factor(1),) if i in whole else dim
+        for i, dim in enumerate(axes.dims)
+        if keep or i not in whole
+    ]
     return tidy(rest, axes.unbounded | read)
 
 
@@ -115,18 +126,24 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
     if 0 in shape:
         return lost([axes], shape)
     # A stack of factors, the outermost on top: each new dimension takes factors until their product is its size.
-    waiting = [factor for dim in axes.dims for factor in dim if factor.size != 1 or factor.fields]
+    waiting = [
+        factor for dim in axes.dims for factor in dim if factor.size != 1 or factor.fields
+    ]
     waiting.reverse()
     cut: set[int] = set()
     dims = []
     for size in shape:
         taken: list[Factor] = []
-        while prod(f.size for f in taken) < size or (waiting and waiting[-1].size == 1 and size == 1 and not taken):
+        while prod(f.size for f in taken) < size or (
+            waiting and waiting[-1].size == 1 and size == 1 and not taken
+        ):
             factor = waiting.pop()
             room = size // prod(f.size for f in taken)
             if room % factor.size and factor.size % room:
                 return lost([axes], shape)
-            if factor.size > room:  # the outer part of the factor fits; its inner part waits for the next dimension
+            if (
+                factor.size > room
+            ):  # the outer part of the factor fits; its inner part waits for the next dimension
                 cut |= factor.fields.keys()
                 waiting.append(Factor(factor.size // room))
                 factor = Factor(room)
@@ -140,7 +157,9 @@ def combined(sources: Sequence[Axes], shape: Sequence[int]) -> Axes:
     """After an elementwise operation on tensors that broadcast to ``shape``."""
     unbounded: set[int] = set().union(*(axes.unbounded for axes in sources))
     dims = []
-    for index, size in enumerate(shape, start=-len(shape)):  # broadcasting aligns the last dimensions
+    for index, size in enumerate(
+        shape, start=-len(shape)
+    ):  # broadcasting aligns the last dimensions
         dim: Dimension = (Factor(size),)
         for axes in sources:
             if -index <= len(axes.dims):
@@ -153,7 +172,9 @@ def combined(sources: Sequence[Axes], shape: Sequence[int]) -> Axes:
 def _overlaid(dim: Dimension, other: Dimension, size: int) -> tuple[Dimension, set[int]]:
     """Two dimensions laid over each other, and the axes whose fields that makes unknown."""
     numbers, other_numbers = set(running_along(dim)), set(running_along(other))
-    if prod(factor.size for factor in other) != size:  # broadcast: every unit reads the same one
+    if (
+        prod(factor.size for factor in other) != size
+    ):  # broadcast: every unit reads the same one
         return dim, other_numbers
     if not numbers:
         return other, set()
@@ -161,7 +182,9 @@ def _overlaid(dim: Dimension, other: Dimension, size: int) -> tuple[Dimension, s
         return dim, set()
     if [factor.size for factor in dim] != [factor.size for factor in other]:
         return (Factor(size),), numbers | other_numbers
-    pairs = [_union(factor, other_factor) for factor, other_factor in zip(dim, other, strict=True)]
+    pairs = [
+        _union(factor, other_factor) for factor, other_factor in zip(dim, other, strict=True)
+    ]
     return tuple(factor for factor, _ in pairs), set().union(*(unknown for _, unknown in pairs))
 
 

@@ -46,17 +46,27 @@ def schema_of(operation: Any) -> Schema:
     declared = operation._schema
     space, _, name = declared.name.partition("::")
     tags = operation.tags
-    written = [argument.name for argument in declared.arguments if argument.alias_info and argument.alias_info.is_write]
+    written = [
+        argument.name
+        for argument in declared.arguments
+        if argument.alias_info and argument.alias_info.is_write
+    ]
     return Schema(
         name=name.removesuffix("_") if space == "aten" else declared.name,
-        arguments=tuple((argument.name, argument.default_value) for argument in declared.arguments),
+        arguments=tuple(
+            (argument.name, argument.default_value) for argument in declared.arguments
+        ),
         written=tuple(written),
         is_view=operation.is_view,
-        is_composite=torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), "CompositeImplicitAutograd"),
+        is_composite=torch._C._dispatch_has_kernel_for_dispatch_key(
+            operation.name(), "CompositeImplicitAutograd"
+        ),
         is_elementwise=torch.Tag.pointwise in tags,
-        needs_values=torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags,
+        needs_values=torch.Tag.data_dependent_output in tags
+        or torch.Tag.dynamic_output_shape in tags,
         takes_device=any(argument.name == "device" for argument in declared.arguments),
-        starts_with_tensor=bool(declared.arguments) and str(declared.arguments[0].type) == "Tensor",
+        starts_with_tensor=bool(declared.arguments)
+        and str(declared.arguments[0].type) == "Tensor",
     )
 
 
@@ -96,7 +106,8 @@ class Call:
     @property
     def in_place(self) -> bool:
         """Whether the result is one of the arguments."""
-        return any(out is tensor for out in self.outputs for tensor in self.tensors)
+        arguments = set(map(id, self.tensors))
+        return any(id(output) in arguments for output in self.outputs)
 
     def per_dim(self, argument: str, dims: int) -> list[int]:
         """An argument such as ``stride``, one value for each of the last ``dims`` dimensions; 1 where absent."""
@@ -143,7 +154,9 @@ def _outputs(result: Any) -> Iterator[Tensor]:
     for leaf in tree_leaves(result):
         if isinstance(leaf, Tensor):
             yield leaf
-        elif isinstance(leaf, torch.distributions.Distribution) or (is_dataclass(leaf) and not isinstance(leaf, type)):
+        elif isinstance(leaf, torch.distributions.Distribution) or (
+            is_dataclass(leaf) and not isinstance(leaf, type)
+        ):
             yield from _outputs(list(vars(leaf).values()))
 
 

@@ -23,7 +23,11 @@ class Group:
     @property
     def macs_saved(self) -> int | None:
         """MACs that the other network does not need; negative where it needs more."""
-        return None if self.macs is None or self.other_macs is None else self.macs - self.other_macs
+        return (
+            None
+            if self.macs is None or self.other_macs is None
+            else self.macs - self.other_macs
+        )
 
     @property
     def macs_saved_fraction(self) -> float | None:
@@ -100,8 +104,14 @@ class Comparison:
         macs = [f"{name} MACs" for name in names]
         parameters = [f"{name} parameters" for name in names]
         rows = [group.cells() for group in (*self.groups, self.total)]
-        partial = [ledger.model for ledger in (self.model, self.other) if ledger.status == "partial"]
-        title = f"compared; {' and '.join(partial)} only in part, so are the differences" if partial else "compared"
+        partial = [
+            ledger.model for ledger in (self.model, self.other) if ledger.status == "partial"
+        ]
+        title = (
+            f"compared; {' and '.join(partial)} only in part, so are the differences"
+            if partial
+            else "compared"
+        )
         return Table(title, ("group", *macs, *parameters, "saved", "ratio"), tuple(rows))
 
 

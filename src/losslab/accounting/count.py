@@ -24,7 +24,11 @@ Countable = nn.Module | Callable[[], nn.Module] | str
 
 
 def count(
-    model: Countable, input_shape: InputShape | None = None, *, batch_size: int = 1, include_bias: bool = True
+    model: Countable,
+    input_shape: InputShape | None = None,
+    *,
+    batch_size: int = 1,
+    include_bias: bool = True,
 ) -> Ledger:
     """The ledger of a network for one batch: every row with the arithmetic that gave its numbers.
 
@@ -49,10 +53,14 @@ def count(
     """
     network, inputs, batch_size = resolve(model, input_shape, batch_size)
     name = model if isinstance(model, str) else type(network).__name__
-    return ledger_of(name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size)
+    return ledger_of(
+        name, trace(network, inputs, batch_size, include_bias=include_bias), batch_size
+    )
 
 
-def resolve(model: Countable, input_shape: InputShape | None, batch_size: int) -> tuple[nn.Module, Inputs, int]:
+def resolve(
+    model: Countable, input_shape: InputShape | None, batch_size: int
+) -> tuple[nn.Module, Inputs, int]:
     """The network, without weights where it is built here, its inputs and the size of the batch.
 
     Raises:
@@ -82,7 +90,9 @@ def _without_input(network: nn.Module) -> InputShape:
     for parameter in inspect.signature(network.forward).parameters.values():
         needed = parameter.default is parameter.empty
         if needed and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise InvalidInput("`input` is missing and the model has no default; give one such as 3x224x224")
+            raise InvalidInput(
+                "`input` is missing and the model has no default; give one such as 3x224x224"
+            )
     return {}
 
 
@@ -93,7 +103,9 @@ def _batch_of(inputs: Inputs, batch_size: int) -> int:
         return batch_size
     (batch,) = batches
     if batch_size not in (1, batch):
-        raise InvalidInput(f"`batch_size` (={batch_size}) is not that of the example tensor (={batch}); leave it out")
+        raise InvalidInput(
+            f"`batch_size` (={batch_size}) is not that of the example tensor (={batch}); leave it out"
+        )
     return batch
 
 
@@ -151,7 +163,10 @@ def _default_shape(name: str, network: nn.Module) -> Any:
         return (3, 224, 224)
     if name.startswith("timm/"):
         return cast("Any", network).default_cfg["input_size"]
-    for builder in (load_factory(parse_choice(name)["name"]), type(network)):  # a factory may pass its options on
+    for builder in (
+        load_factory(parse_choice(name)["name"]),
+        type(network),
+    ):  # a factory may pass its options on
         parameter = inspect.signature(builder).parameters.get("input_shape")
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default

@@ -26,11 +26,15 @@ _HALVES = (torch.float16, torch.bfloat16)
 def check_dtypes(call: Call) -> None:
     """Raise what torch raises for data: TypeError, with the dtypes."""
     if call.name in _ONE_DTYPE and len({tensor.dtype for tensor in call.tensors}) > 1:
-        raise TypeError(f"{call.name} of {_names(call.tensors)}: torch wants one dtype; convert one of them")
+        raise TypeError(
+            f"{call.name} of {_names(call.tensors)}: torch wants one dtype; convert one of them"
+        )
     if call.name in _FLOATS_ONLY and call.tensors:
         source = call.tensors[0]
         if not source.is_floating_point() and not source.is_complex():
-            raise TypeError(f"{call.name} of {_names([source])}: torch has it for floats only; name a dtype of floats")
+            raise TypeError(
+                f"{call.name} of {_names([source])}: torch has it for floats only; name a dtype of floats"
+            )
     if call.name in _NORMS:
         _check_norm(call)
 
@@ -41,7 +45,9 @@ def _check_norm(call: Call) -> None:
     for weight in weights:
         mixed = source.dtype in _HALVES and weight.dtype is torch.float32
         if weight.dtype != source.dtype and not mixed:
-            raise TypeError(f"{call.name} of {_names([source, weight])}: torch wants one dtype; convert one of them")
+            raise TypeError(
+                f"{call.name} of {_names([source, weight])}: torch wants one dtype; convert one of them"
+            )
 
 
 def _names(tensors: list[Tensor]) -> str:

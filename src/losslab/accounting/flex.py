@@ -42,12 +42,16 @@ def _body(  # type: ignore[no-untyped-def]
     *,
     return_aux=None,
 ):
-    from losslab.accounting.flex import attention  # this body runs among the names of torch's module
+    from losslab.accounting.flex import (
+        attention,
+    )  # this body runs among the names of torch's module
 
     return attention(query, key, value, enable_gqa, return_lse or return_aux is not None)
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool, with_sums: bool) -> Any:
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool, with_sums: bool
+) -> Any:
     """Every query meets every key: what a mask or a change of scores would save or cost is left out."""
     output = F.scaled_dot_product_attention(query, key, value, enable_gqa=enable_gqa)
     return (output, query.new_empty(query.shape[:-1])) if with_sums else output

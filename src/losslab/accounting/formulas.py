@@ -35,7 +35,9 @@ class Formula:
 
     def __str__(self) -> str:
         between = f" {self.sign} " if self.sign in "+-" else self.sign
-        return between.join(self._bracketed(i, part) for i, part in enumerate(self.parts)) or "0"
+        return (
+            between.join(self._bracketed(i, part) for i, part in enumerate(self.parts)) or "0"
+        )
 
     @property
     def shown(self) -> str:
@@ -61,7 +63,9 @@ def times(*parts: int | Formula) -> Formula:
 def plus(parts: Iterable[int | Formula]) -> Formula:
     """The sum of the parts; a single formula stays as it is."""
     terms = tuple(parts)
-    return terms[0] if len(terms) == 1 and isinstance(terms[0], Formula) else Formula("+", terms)
+    return (
+        terms[0] if len(terms) == 1 and isinstance(terms[0], Formula) else Formula("+", terms)
+    )
 
 
 def repeated(count: int, formula: Formula) -> Formula:
@@ -81,7 +85,9 @@ def units(shape: Iterable[int], batch: int = 1) -> Formula:
     return times(batch, *sizes) if batch > 1 else times(*sizes)
 
 
-def window_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False) -> Formula:
+def window_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False
+) -> Formula:
     """Output positions of a sliding window: ``(227 + 2*0 - 11)//4 + 1 = 55``."""
     reach = kernel if dilation == 1 else Formula("+", (times(dilation, kernel - 1), 1))
     free = Formula("-", (Formula("+", (size, times(2, padding))), reach))

@@ -7,7 +7,9 @@ from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import InputShape
 
 
-def gradient_support(model: Countable, input_shape: InputShape | None = None) -> dict[str, list[int] | int]:
+def gradient_support(
+    model: Countable, input_shape: InputShape | None = None
+) -> dict[str, list[int] | int]:
     """The region of the input that the middle unit of the output depends on, with every weight set to one.
 
     With weights of one sign no two paths through the network cancel, so that what is not reached is not seen. The
@@ -29,4 +31,7 @@ def gradient_support(model: Countable, input_shape: InputShape | None = None) ->
     output[(0, 0, *(side // 2 for side in output.shape[2:]))].backward()
     assert image.grad is not None
     reached = image.grad[0].ne(0).any(0).nonzero()
-    return {"sides": (reached.amax(0) - reached.amin(0) + 1).tolist(), "positions": len(reached)}
+    return {
+        "sides": (reached.amax(0) - reached.amin(0) + 1).tolist(),
+        "positions": len(reached),
+    }

@@ -64,7 +64,9 @@ class Input:
             return torch.ones(empty.shape, dtype=kind, device="cpu")
         last = empty.shape[-1] if empty.dim() > 1 else 1
         most = torch.iinfo(kind).max
-        return (torch.arange(last, device="cpu") % most).to(kind).expand(empty.shape).contiguous()
+        return (
+            (torch.arange(last, device="cpu") % most).to(kind).expand(empty.shape).contiguous()
+        )
 
     @property
     def assumption(self) -> str:
@@ -93,17 +95,25 @@ class Inputs:
     structure: Any = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Inputs) and (self.each, repr(self.structure)) == (other.each, repr(other.structure))
+        return isinstance(other, Inputs) and (self.each, repr(self.structure)) == (
+            other.each,
+            repr(other.structure),
+        )
 
     def __hash__(self) -> int:
         return hash(tuple(entry.name for entry in self.each))
 
     def as_integers(self, names: frozenset[str]) -> "Inputs":
         """The same with these inputs as int64."""
-        entries = [replace(entry, dtype=torch.int64) if entry.name in names else entry for entry in self.each]
+        entries = [
+            replace(entry, dtype=torch.int64) if entry.name in names else entry
+            for entry in self.each
+        ]
         return replace(self, each=tuple(entries))
 
-    def arguments(self, model: nn.Module, tensors: list[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(
+        self, model: nn.Module, tensors: list[Tensor]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """How ``forward`` takes them: a dictionary as keywords where it has them all, else as one dictionary."""
         filled = _filled(self.structure, tensors)
         if not isinstance(filled, dict):
@@ -144,7 +154,9 @@ def parse_inputs(shape: InputShape) -> Inputs:
     if isinstance(shape, Integral):
         shape = (int(shape),)
     if isinstance(shape, Mapping):
-        structure: Any = {str(name): parser.parse(str(name), value) for name, value in shape.items()}
+        structure: Any = {
+            str(name): parser.parse(str(name), value) for name, value in shape.items()
+        }
     elif isinstance(shape, str) and shape == "none":
         structure = None
     elif _is_several(shape):
@@ -166,7 +178,11 @@ def _from_numpy(value: Any) -> Any:
     """A row of whole numbers as sizes, any other array as a tensor."""
     if not isinstance(value, np.ndarray):
         return value
-    return tuple(value.tolist()) if value.ndim == 1 and value.dtype.kind in "iu" else torch.from_numpy(value)
+    return (
+        tuple(value.tolist())
+        if value.ndim == 1 and value.dtype.kind in "iu"
+        else torch.from_numpy(value)
+    )
 
 
 class _Parser:
@@ -220,13 +236,17 @@ def _example(name: str, tensor: Tensor, *, batched: bool = True) -> Input:
         return Input(name, tuple(tensor.shape), tensor.dtype, batch=0, example=kept)
     batch, *sizes = tensor.shape
     if batch < 1:
-        raise InvalidInput(f"`input` has a tensor of shape {tuple(tensor.shape)}; its batch must have a sample")
+        raise InvalidInput(
+            f"`input` has a tensor of shape {tuple(tensor.shape)}; its batch must have a sample"
+        )
     return Input(name, tuple(sizes), tensor.dtype, batch=batch, example=kept)
 
 
 def _sizes(values: Sequence[Any], given: Any) -> tuple[int, ...]:
     try:
-        sizes = tuple(int(size) if isinstance(size, str) else operator.index(size) for size in values)
+        sizes = tuple(
+            int(size) if isinstance(size, str) else operator.index(size) for size in values
+        )
     except (TypeError, ValueError):
         sizes = (0,)
     if sizes and min(sizes) < 1:

@@ -36,7 +36,9 @@ class FusedKernels(TorchFunctionMode):
         F.scaled_dot_product_attention = _ATTENTION
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if func is _ATTENTION:
             return self._attend(*args, **kwargs)
@@ -69,7 +71,11 @@ def _attention(
         return None
     if attn_mask is not None and attn_mask.requires_grad:
         return None
-    mask = None if attn_mask is None else torch.empty(attn_mask.shape, dtype=query.dtype, device="meta")
+    mask = (
+        None
+        if attn_mask is None
+        else torch.empty(attn_mask.shape, dtype=query.dtype, device="meta")
+    )
     if device == "cpu":
         if dropout_p > 0:
             return None
@@ -112,9 +118,14 @@ def _lstm(
     layer = source.transpose(0, 1).contiguous() if batch_first else source
     hidden = states[0].shape[-1]
     per_direction = 4 if has_biases else 2
-    parameters = iter([weights[i : i + per_direction] for i in range(0, len(weights), per_direction)])
+    parameters = iter(
+        [weights[i : i + per_direction] for i in range(0, len(weights), per_direction)]
+    )
     for index in range(num_layers):
-        directions = [_direction(layer, hidden, next(parameters)) for _ in range(2 if bidirectional else 1)]
+        directions = [
+            _direction(layer, hidden, next(parameters))
+            for _ in range(2 if bidirectional else 1)
+        ]
         layer = directions[0] if len(directions) == 1 else torch.cat(directions, -1)
         if dropout and train and index < num_layers - 1:
             layer = F.dropout(layer, dropout)
@@ -144,8 +155,14 @@ class _LstmLayer(torch.autograd.Function):
     def backward(context: Any, _: Tensor) -> Any:
         source, output, *others = context.saved_tensors
         weights = others[5:]  # behind four states and the workspace
-        scratch = [output.new_empty(*output.shape[:2], 6 * output.shape[2])]  # gradients of gates and of two states
-        gradients = torch.empty_like(source), None, *(torch.empty_like(weight) for weight in weights)
+        scratch = [
+            output.new_empty(*output.shape[:2], 6 * output.shape[2])
+        ]  # gradients of gates and of two states
+        gradients = (
+            torch.empty_like(source),
+            None,
+            *(torch.empty_like(weight) for weight in weights),
+        )
         scratch.clear()
         return gradients
 

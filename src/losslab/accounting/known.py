@@ -83,7 +83,9 @@ class Tensors:
         self[tensor] = known
 
     def _first_seen(self, tensor: Tensor) -> Known:
-        weights = frozenset({self.names[id(tensor)]}) if id(tensor) in self.names else frozenset()
+        weights = (
+            frozenset({self.names[id(tensor)]}) if id(tensor) in self.names else frozenset()
+        )
         if isinstance(tensor, nn.Parameter) and not weights:
             self.unregistered.append("x".join(map(str, tensor.shape)))
         return Known(plain(tensor.shape), weights)
@@ -98,5 +100,7 @@ class Tensors:
 def _written(known: Known, writes: _Writes) -> Known:
     written = replace(plain(known.axes.shape), unbounded=writes.unbounded)
     return Known(
-        lost([known.axes, written], known.axes.shape), known.weights | writes.weights, known.active or writes.active
+        lost([known.axes, written], known.axes.shape),
+        known.weights | writes.weights,
+        known.active or writes.active,
     )

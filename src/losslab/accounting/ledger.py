@@ -98,14 +98,25 @@ class Ledger:
             "status": self.status,
             "output_shapes": [list(shape) for shape in self.output_shapes],
             "rows": [row.to_dict() for row in self.rows],
-            "apart": [row.to_dict() | {"operations": int(row.operations)} for row in self.apart],
+            "apart": [
+                row.to_dict() | {"operations": int(row.operations)} for row in self.apart
+            ],
             "totals": self.totals(),
             **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def table(self, *, show_work: bool = False) -> Table:
         """The rows and their total; with ``show_work`` each number after the arithmetic that gave it."""
-        headings = ("layer", "kind", "output", "activations", "parameters", "MACs", "receptive field", "detail")
+        headings = (
+            "layer",
+            "kind",
+            "output",
+            "activations",
+            "parameters",
+            "MACs",
+            "receptive field",
+            "detail",
+        )
         rows = [row.cells(show_work=show_work) for row in self.rows]
         totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
         notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
@@ -119,28 +130,54 @@ class Ledger:
             name, kind, shape, *_, field, detail = row.cells(show_work=False)
             words = [f"{kind} {shape}", detail, f"field {field}" if field else ""]
             lines.append((name, ", ".join(filter(None, words))))
-            numbers = {"output_size": "side", "activations": "activations", "parameters": "parameters", "macs": "MACs"}
+            numbers = {
+                "output_size": "side",
+                "activations": "activations",
+                "parameters": "parameters",
+                "macs": "MACs",
+            }
             work = row.work
-            lines += [("", f"{label} {work[key]}") for key, label in numbers.items() if work.get(key, "0") != "0"]
+            lines += [
+                ("", f"{label} {work[key]}")
+                for key, label in numbers.items()
+                if work.get(key, "0") != "0"
+            ]
         *_, totals = self.table().rows
-        totals_in_words = f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
+        totals_in_words = (
+            f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
+        )
         return Table(self.model, ("layer", "arithmetic"), (*lines, ("total", totals_in_words)))
 
     def apart_table(self) -> Table:
         """Elementwise work and data movement: elements read, kept apart from MACs."""
-        rows = [(row.name, row.kind, row.shape_text, row.operations.shown) for row in self.apart]
+        rows = [
+            (row.name, row.kind, row.shape_text, row.operations.shown) for row in self.apart
+        ]
         return Table("apart from MACs", ("layer", "kind", "output", "operations"), tuple(rows))
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame with a row for each layer; needs pandas."""
         rows = [row.to_dict() for row in self.rows]
-        return frame({key: [row[key] for row in rows] for key in rows[0]})
+        columns: dict[str, list[Any]] = {key: [] for key in rows[0]}
+        for row in rows:
+            for key, value in row.items():
+                columns[key].append(value)
+        return frame(columns)
 
     def plot(self) -> "Figure":
         """A matplotlib figure: MACs and parameters by layer, as bars; layers without either are left out."""
         counted = {self.model: self.to_dict()}
-        macs = by_layer("macs", f"{self.model}: multiply-accumulates", counted, "macs", "MACs", unit=1)
-        parameters = by_layer("parameters", f"{self.model}: parameters", counted, "parameters", "parameters", unit=1)
+        macs = by_layer(
+            "macs", f"{self.model}: multiply-accumulates", counted, "macs", "MACs", unit=1
+        )
+        parameters = by_layer(
+            "parameters",
+            f"{self.model}: parameters",
+            counted,
+            "parameters",
+            "parameters",
+            unit=1,
+        )
         return draw([macs, parameters], columns=2)
 
     def _repr_html_(self) -> str:

@@ -81,7 +81,10 @@ class TrainingMemory:
     def table(self) -> Table:
         """Bytes with units, parameters and multiply-accumulates."""
         sizes = {name: size for name, size in vars(self).items() if name.endswith("_bytes")}
-        rows = [(name.removesuffix("_bytes"), f"{size:,}", _size(size)) for name, size in sizes.items()]
+        rows = [
+            (name.removesuffix("_bytes"), f"{size:,}", _size(size))
+            for name, size in sizes.items()
+        ]
         counts = {
             "trainable parameters": self.trainable_parameters,
             "frozen parameters": self.frozen_parameters,
@@ -131,12 +134,18 @@ def training_memory(
         >>> memory.parameter_bytes, memory.optimizer_bytes == 2 * memory.parameter_bytes
         (16336040, True)
     """
-    for name, value, choices in (("precision", precision, ("fp32", *_HALVES)), ("device", device, ("cpu", "cuda"))):
+    for name, value, choices in (
+        ("precision", precision, ("fp32", *_HALVES)),
+        ("device", device, ("cpu", "cuda")),
+    ):
         if value not in choices:
             raise InvalidInput(f"`{name}` (={value}) must be one of {', '.join(choices)}")
     network, inputs, batch_size = resolve(model, input_shape, batch_size)
     step = _Step(optimizer, batch_size, dtype, precision, device)
-    return as_fits(inputs, lambda inputs, *, with_values: step.measured(network, inputs, with_values=with_values))
+    return as_fits(
+        inputs,
+        lambda inputs, *, with_values: step.measured(network, inputs, with_values=with_values),
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +158,9 @@ class _Step:
     precision: Precision
     device: Device
 
-    def measured(self, network: nn.Module, inputs: Inputs, *, with_values: bool) -> TrainingMemory:
+    def measured(
+        self, network: nn.Module, inputs: Inputs, *, with_values: bool
+    ) -> TrainingMemory:
         """What two steps of a copy keep and compute."""
         twin, place = meta_copy(network), Place()
         place.follow(twin)
@@ -165,22 +176,36 @@ class _Step:
         held = (*twin.parameters(), *twin.buffers())
         call = _Call(twin, place, *inputs.arguments(twin, tensors))
         with torch.inference_mode(False), torch.enable_grad(), Values():
-            names = {id(tensor): entry.name for entry, tensor in zip(inputs.each, tensors, strict=True)}
+            names = {
+                id(tensor): entry.name
+                for entry, tensor in zip(inputs.each, tensors, strict=True)
+            }
             forward_macs, backward_macs = self._products(call, names)
             rule.zero_grad()
             with LiveStorages((*held, *tensors)) as live:
                 saved = SavedStorages(held)
-                with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
+                with torch.autograd.graph.saved_tensors_hooks(
+                    saved.pack, lambda tensor: tensor
+                ):
                     loss = self._loss(call)
                 loss.backward()  # type: ignore[no-untyped-call]
                 rule.step()
                 rule.zero_grad()
                 del loss
-                live.peak_bytes = live.bytes  # the first step makes the optimizer's state; all others are as the second
+                live.peak_bytes = (
+                    live.bytes
+                )  # the first step makes the optimizer's state; all others are as the second
                 self._loss(call).backward()  # type: ignore[no-untyped-call]
-                if not is_fused(self.optimizer):  # a fused step makes no tensors; on the meta device torch has none
+                if not is_fused(
+                    self.optimizer
+                ):  # a fused step makes no tensors; on the meta device torch has none
                     rule.step()
-        state = [tensor for values in rule.state.values() for tensor in tensors_in(values) if tensor.is_meta]
+        state = [
+            tensor
+            for values in rule.state.values()
+            for tensor in tensors_in(values)
+            if tensor.is_meta
+        ]
         return TrainingMemory(
             optimizer=type(rule).__name__ if callable(self.optimizer) else str(self.optimizer),
             batch_size=self.batch_size,
@@ -229,7 +254,9 @@ class _Call:
         results = outputs_of(run(self.twin, self.place, self.args, self.kwargs))
         outputs = [tensor for tensor in results if tensor.requires_grad]
         if not outputs:
-            raise InvalidInput("`model` gives no output that depends on a parameter with a gradient; nothing to train")
+            raise InvalidInput(
+                "`model` gives no output that depends on a parameter with a gradient; nothing to train"
+            )
         return torch.stack([tensor.sum().float() for tensor in outputs]).sum()
 
 

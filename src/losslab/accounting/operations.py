@@ -34,7 +34,9 @@ class Work:
     counted: bool = True
 
 
-APART = frozenset({"elementwise", "softmax", "move", "random", "view", "create", "weights", "constant"})
+APART = frozenset(
+    {"elementwise", "softmax", "move", "random", "view", "create", "weights", "constant"}
+)
 """Kinds that transform, move or make elements without forming new units; a table lists them apart.
 
 ``weights`` and ``constant`` are work on parameters or constants alone, such as their normalisation.
@@ -59,7 +61,9 @@ def elements(shape: Iterable[int]) -> Formula:
 def _convolution(call: Call) -> Work:
     weight, space = call["weight"], len(call["weight"].shape) - 2
     kernel, groups = tuple(weight.shape[2:]), call["groups"]
-    stride, padding, dilation = (call.per_dim(name, space) for name in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (
+        call.per_dim(name, space) for name in ("stride", "padding", "dilation")
+    )
     shape, source = call.shape, tuple(call["input"].shape)
     words = [_sides(kernel), f"stride {_per_axis(stride)}", f"padding {_per_axis(padding)}"]
     if max(dilation) > 1:
@@ -87,7 +91,9 @@ def _product(left: str, right: str) -> Callable[[Call], Work]:
         inner = times(*rest, first)
         results = [size for size in (*a.shape[:-1], *b.shape[1:][-1:]) if size != 1]
         detail = f"{_sides(a.shape)} by {_sides(b.shape)}"
-        return Work("matmul", times(*results, inner if rest else first), detail=detail, inner=inner)
+        return Work(
+            "matmul", times(*results, inner if rest else first), detail=detail, inner=inner
+        )
 
     return work
 
@@ -102,28 +108,40 @@ def _grouped(call: Call) -> Work:
     columns = b.shape[-1]
     stacked = a.shape[1:] if a.dim() == 3 and b.dim() == 2 else a.shape
     detail = f"{_sides(a.shape)} by {_sides(b.shape)}, grouped"
-    return Work("matmul", times(*(size for size in (*stacked, columns) if size != 1)), detail=detail)
+    return Work(
+        "matmul", times(*(size for size in (*stacked, columns) if size != 1)), detail=detail
+    )
 
 
 def _fft(call: Call) -> Work:
     """A fast transform combines all elements once for every halving of the transformed sizes."""
     source = max((call["self"], call.outputs[0]), key=lambda tensor: tensor.numel())
     halvings = sum(ceil(log2(max(2, source.shape[dim]))) for dim in call["dim"])
-    return Work("fft", operations=times(*elements(source.shape).parts, halvings), detail=call.name)
+    return Work(
+        "fft", operations=times(*elements(source.shape).parts, halvings), detail=call.name
+    )
 
 
 def _deformable(call: Call) -> Work:
     """A convolution whose taps are read at learned positions; reading between pixels stands apart."""
     weight = call["weight"]
     macs = times(*_batched(call.shape), times(*weight.shape[2:], weight.shape[1]))
-    words = [_sides(weight.shape[2:]), "deformable", f"stride {_per_axis([call['stride_h'], call['stride_w']])}"]
+    words = [
+        _sides(weight.shape[2:]),
+        "deformable",
+        f"stride {_per_axis([call['stride_h'], call['stride_w']])}",
+    ]
     return Work("conv", macs, detail=", ".join(words))
 
 
 def _roi_align(call: Call) -> Work:
     """Samples of every cell are averaged; with no fixed number of samples, one for each cell is told."""
     samples = max(1, call["sampling_ratio"]) ** 2
-    return Work("pool", operations=times(*elements(call.shape).parts, samples), detail="region of interest")
+    return Work(
+        "pool",
+        operations=times(*elements(call.shape).parts, samples),
+        detail="region of interest",
+    )
 
 
 def _trilinear(call: Call) -> Work:
@@ -139,11 +157,21 @@ def _trilinear(call: Call) -> Work:
 def _pool(call: Call) -> Work:
     kernel, stride, padding, dilation = call.pool_window
     source, ceil = call["self"].shape[-len(kernel) :], call["ceil_mode"]
-    sizes = [window_size(*side, ceil=ceil) for side in zip(source, kernel, stride, padding, dilation, strict=True)]
+    sizes = [
+        window_size(*side, ceil=ceil)
+        for side in zip(source, kernel, stride, padding, dilation, strict=True)
+    ]
     pairs = zip(sizes, call.shape[-len(kernel) :], strict=True)
-    sizes = [formula for formula, size in pairs if int(formula) == size]  # torch drops a window that begins in padding
+    sizes = [
+        formula for formula, size in pairs if int(formula) == size
+    ]  # torch drops a window that begins in padding
     detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
-    return Work("pool", operations=times(*_batched(call.shape), times(*kernel)), detail=detail, sizes=tuple(sizes))
+    return Work(
+        "pool",
+        operations=times(*_batched(call.shape), times(*kernel)),
+        detail=detail,
+        sizes=tuple(sizes),
+    )
 
 
 def _reads_input(kind: str) -> Callable[[Call], Work]:
@@ -158,7 +186,9 @@ def _free(kind: str) -> Callable[[Call], Work]:
     return lambda call: Work(kind, detail=call.name)
 
 
-def _kinds(make: Callable[[str], Callable[[Call], Work]], kind: str, names: str) -> dict[str, Callable[[Call], Work]]:
+def _kinds(
+    make: Callable[[str], Callable[[Call], Work]], kind: str, names: str
+) -> dict[str, Callable[[Call], Work]]:
     return dict.fromkeys(names.split(), make(kind))
 
 
@@ -181,7 +211,10 @@ WORK: dict[str, Callable[[Call], Work]] = {
     "torchvision::deform_conv2d": _deformable,
     "torchvision::roi_align": _roi_align,
     **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), _fft),
-    **dict.fromkeys(("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"), _pool),
+    **dict.fromkeys(
+        ("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"),
+        _pool,
+    ),
     **_kinds(
         _reads_input,
         "pool",
@@ -228,7 +261,9 @@ WORK: dict[str, Callable[[Call], Work]] = {
         "_unique2 one_hot _pack_padded_sequence _pad_packed_sequence torchvision::nms",
     ),
     **_kinds(
-        _free, "view", "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh"
+        _free,
+        "view",
+        "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh",
     ),
     **_kinds(_free, "random", "bernoulli uniform normal random native_dropout multinomial"),
     **_kinds(

@@ -49,5 +49,7 @@ def _method(optimizer: str | Method) -> Method:
     except ValidationError as error:
         name = str(optimizer).partition("(")[0].strip()
         if name not in OPTIMIZERS:  # the method's own list lacks the aliases
-            raise InvalidInput(unknown_name("optimizer", name, (*OPTIMIZERS, *ALIASES))) from None
+            raise InvalidInput(
+                unknown_name("optimizer", name, (*OPTIMIZERS, *ALIASES))
+            ) from None
         raise InvalidInput(faults(error)) from None

@@ -53,7 +53,9 @@ class Place:
     def follow(self, model: nn.Module) -> None:
         """Keep up with the modules of a twin as they run."""
         for path, module in model.named_modules():
-            module.register_forward_pre_hook(self._entered(path), prepend=True, with_kwargs=True)
+            module.register_forward_pre_hook(
+                self._entered(path), prepend=True, with_kwargs=True
+            )
             module.register_forward_hook(self._left)
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -69,7 +71,13 @@ class Place:
 
     def __str__(self) -> str:
         path, kind, shapes, _ = self.running[-1] if self.running else ("", "", "", 0)
-        where = f"layer '{path}' ({kind})" if path else f"the model ({kind})" if kind else "the model"
+        where = (
+            f"layer '{path}' ({kind})"
+            if path
+            else f"the model ({kind})"
+            if kind
+            else "the model"
+        )
         return f"{where} got {shapes}" if shapes else where
 
 
@@ -108,7 +116,9 @@ def _line_of(error: Exception) -> str:
         code = traceback.tb_frame.f_code
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
         if module.partition(".")[0] not in ("torch", "losslab"):
-            line = f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno} ({code.co_name}) "
+            line = (
+                f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno} ({code.co_name}) "
+            )
         traceback = traceback.tb_next
     return line
 
@@ -117,10 +127,14 @@ def _line_of(error: Exception) -> str:
 def _as_if_real() -> Iterator[None]:
     """What keeps a model from seeing that its tensors have no data, or from running what only data can run."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # packs tensors by the values of their mask; the work is the same
+    torch.backends.mha.set_fastpath_enabled(
+        False
+    )  # packs tensors by the values of their mask; the work is the same
     try:
         with (
-            warnings.catch_warnings(action="ignore"),  # about speed and deprecation, none of which is counted
+            warnings.catch_warnings(
+                action="ignore"
+            ),  # about speed and deprecation, none of which is counted
             _autocast_of_meta(),
             _uncompiled(),
             flex_attention_as_attention(),
@@ -172,7 +186,9 @@ def _unvalidated_distributions() -> Iterator[None]:
 class _OneDevice(TorchFunctionMode):
     """Accelerators that a forward names are taken for the CPU, which a run without data stands for."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if func is torch.Tensor.cuda:
             return args[0]
@@ -185,12 +201,21 @@ class _OneDevice(TorchFunctionMode):
         except RuntimeError as error:
             if "device" not in str(error):
                 raise
-            return func(*without_values(args), **without_values(kwargs))  # some functions want one device of all
+            return func(
+                *without_values(args), **without_values(kwargs)
+            )  # some functions want one device of all
 
 
 def _is_accelerator(device: Any) -> bool:
     name = device if isinstance(device, str) else getattr(device, "type", None)
-    return isinstance(name, str) and name.partition(":")[0] in ("cuda", "mps", "xpu", "hpu", "npu", "xla")
+    return isinstance(name, str) and name.partition(":")[0] in (
+        "cuda",
+        "mps",
+        "xpu",
+        "hpu",
+        "npu",
+        "xla",
+    )
 
 
 def first_line(error: Exception) -> str:

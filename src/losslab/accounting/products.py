@@ -28,7 +28,9 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         arguments, name = bind(func, args, kwargs), schema_of(func).name
         check_integers(name, arguments, self._names)
@@ -37,7 +39,14 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten.convolution_backward.default:
             self.macs += _convolution_backward(arguments)
         elif outputs:
-            call = Call(name, func, arguments, tensors_in(args, kwargs), outputs, lambda tensor: plain(tensor.shape))
+            call = Call(
+                name,
+                func,
+                arguments,
+                tensors_in(args, kwargs),
+                outputs,
+                lambda tensor: plain(tensor.shape),
+            )
             self.macs += int(work_of(call).macs)
         return result
 
@@ -45,7 +54,9 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _convolution_backward(arguments: dict[str, Any]) -> int:
     """The gradients of input and weight each take as many MACs as the forward pass; those not asked for, none."""
     weight: Tensor = arguments["weight"]
-    positions: Tensor = arguments["input"] if arguments["transposed"] else arguments["grad_output"]
+    positions: Tensor = (
+        arguments["input"] if arguments["transposed"] else arguments["grad_output"]
+    )
     forward = positions.numel() * weight[0].numel()
     wanted = [part for part in arguments["output_mask"][:2] if part]
     return forward * len(wanted)

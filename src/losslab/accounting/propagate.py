@@ -74,7 +74,9 @@ def _dims(call: Call, name: str = "dim") -> list[int]:
 
 
 def _reduce(call: Call, _: Tensor) -> Axes:
-    return gathered(call.axes(call.tensors[0]), _dims(call), keep=bool(call.arguments.get("keepdim")))
+    return gathered(
+        call.axes(call.tensors[0]), _dims(call), keep=bool(call.arguments.get("keepdim"))
+    )
 
 
 def _mix(call: Call, _: Tensor) -> Axes:
@@ -91,7 +93,11 @@ def _group_norm(call: Call, _: Tensor) -> Axes:
 
 def _batch_norm(call: Call, output: Tensor) -> Axes:
     statistics = [0, *range(2, call["input"].dim())]
-    return mixed(call.axes(call["input"]), statistics) if call["training"] else _first_only(call, output)
+    return (
+        mixed(call.axes(call["input"]), statistics)
+        if call["training"]
+        else _first_only(call, output)
+    )
 
 
 def _product(left: str, right: str) -> Rule:
@@ -100,15 +106,24 @@ def _product(left: str, right: str) -> Rule:
         inner = {*running_along(a.dims[-1]), *running_along(b.dims[-2:][0])}
         columns = b.dims[-1:] if len(b.dims) > 1 else ()
         rows = tidy((*a.dims[:-1], *((Factor(1),) for _ in columns)), a.unbounded | inner)
-        others = tidy((*b.dims[:-2], *((Factor(1),) for _ in a.dims[-2:-1]), *columns), b.unbounded | inner)
+        others = tidy(
+            (*b.dims[:-2], *((Factor(1),) for _ in a.dims[-2:-1]), *columns),
+            b.unbounded | inner,
+        )
         factors = call[left], call[right]
-        added = [call.axes(tensor) for tensor in call.tensors if not any(tensor is factor for factor in factors)]
+        added = [
+            call.axes(tensor)
+            for tensor in call.tensors
+            if not any(tensor is factor for factor in factors)
+        ]
         return combined([*added, rows, others], output.shape)
 
     return rule
 
 
-def _stepped(axes: Axes, steps: Sequence[tuple[int, Step]], *, channels: int | None = None) -> Axes:
+def _stepped(
+    axes: Axes, steps: Sequence[tuple[int, Step]], *, channels: int | None = None
+) -> Axes:
     """After an operation that moves each of the last dimensions by a step to a new size, and may mix the channels."""
     dims, unknown = list(axes.dims), set(axes.unbounded)
     for index, (size, step) in enumerate(steps, start=-len(steps)):
@@ -134,7 +149,12 @@ def _step(dim: Dimension, size: int, step: Step) -> tuple[Dimension, set[int]]:
 class _Reads(Field):
     """Stands for a field and notes which units a step reads of it."""
 
-    def seen_through(self, read: Callable[[int], Iterable[int]], step: int, per: int = 1) -> Field:  # noqa: ARG002
+    def seen_through(
+        self,
+        read: Callable[[int], Iterable[int]],
+        step: int,  # noqa: ARG002 - which units are read does not depend on it
+        per: int = 1,  # noqa: ARG002
+    ) -> Field:
         """Keep what the step reads."""
         object.__setattr__(self, "read", read)
         return self
@@ -148,7 +168,9 @@ def _moved(seen: Field, size: int, step: Step) -> Field | None:
     if reads is None:
         return None
     read: Callable[[int], Iterable[int]] = reads.read  # type: ignore[attr-defined]
-    return Field(tuple(hull(map(seen.span, read(unit))) for unit in range(size)), 0, True, seen.positions)
+    return Field(
+        tuple(hull(map(seen.span, read(unit))) for unit in range(size)), 0, True, seen.positions
+    )
 
 
 def _convolution(call: Call, output: Tensor) -> Axes:
@@ -164,22 +186,30 @@ def _convolution(call: Call, output: Tensor) -> Axes:
         if padding > (taps - 1) * dilation:  # units at the edge read padding alone
             dims[index] = _with_ends(dims[index])
     axes = tidy(dims, axes.unbounded | call.axes(call["weight"]).reaching)
-    return _stepped(axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1])
+    return _stepped(
+        axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1]
+    )
 
 
 def _pool(call: Call, output: Tensor) -> Axes:
     moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
-    return _stepped(call.axes(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True)))
+    return _stepped(
+        call.axes(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True))
+    )
 
 
 def _adaptive_pool(call: Call, output: Tensor) -> Axes:
     def move(size: int, result: int) -> Step:
         window = size // result
-        return lambda seen: seen.windowed(window, window) if result > 1 and size % result == 0 else None
+        return lambda seen: (
+            seen.windowed(window, window) if result > 1 and size % result == 0 else None
+        )
 
     space = 3 if "3d" in call.name else 2
     sizes = zip(call["self"].shape[-space:], output.shape[-space:], strict=True)
-    return _stepped(call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes])
+    return _stepped(
+        call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes]
+    )
 
 
 def _resample(call: Call, output: Tensor) -> Axes:
@@ -193,13 +223,19 @@ def _resample(call: Call, output: Tensor) -> Axes:
         return lambda seen: seen.interpolated(scale) if linear else None
 
     sizes = zip(call["self"].shape[2:], output.shape[2:], strict=True)
-    return _stepped(call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes])
+    return _stepped(
+        call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes]
+    )
 
 
 def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
     up = call.arguments.get("upscale_factor")
     factor = up or call["downscale_factor"]
-    move = (lambda seen: seen.transposed(factor, factor)) if up else (lambda seen: seen.windowed(factor, factor))
+    move = (
+        (lambda seen: seen.transposed(factor, factor))
+        if up
+        else (lambda seen: seen.windowed(factor, factor))
+    )
     steps = [(size, move) for size in output.shape[-2:]]
     return _stepped(call.axes(call["self"]), steps, channels=output.shape[-3])
 
@@ -210,7 +246,9 @@ def _pad(call: Call, output: Tensor) -> Axes:
     moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
     axes = call.axes(call["self"])
     dims = (*axes.dims[: -len(before)], *map(_with_ends, axes.dims[-len(before) :]))
-    return _stepped(replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True)))
+    return _stepped(
+        replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True))
+    )
 
 
 def _with_ends(dim: Dimension) -> Dimension:
@@ -241,7 +279,9 @@ def _taken(axes: Axes, dim: int, start: int, step: int, units: int) -> Axes:
     source = axes.dims[dim] if whole is None else (whole,)
     cut = start > 0 or start + units * step < size
     if whole is not None and cut and size <= MOST_LISTED:
-        source = (Factor(size, {number: seen.as_list(size) for number, seen in whole.fields.items()}),)
+        source = (
+            Factor(size, {number: seen.as_list(size) for number, seen in whole.fields.items()}),
+        )
     moved, gone = _step(source, units, lambda seen: seen.windowed(1, step, -start))
     return tidy((*axes.dims[:dim], moved, *axes.dims[dim + 1 :]), axes.unbounded | gone)
 
@@ -302,7 +342,9 @@ def _in_order(axes: Axes, dim: int, order: Sequence[int]) -> Axes:
     if whole is None or whole.size > MOST_LISTED:
         return mixed(axes, [dim])
     fields = {number: seen.in_order(order) for number, seen in whole.fields.items()}
-    return tidy((*axes.dims[:dim], (Factor(whole.size, fields),), *axes.dims[dim + 1 :]), axes.unbounded)
+    return tidy(
+        (*axes.dims[:dim], (Factor(whole.size, fields),), *axes.dims[dim + 1 :]), axes.unbounded
+    )
 
 
 def _roll(call: Call, output: Tensor) -> Axes:
@@ -328,14 +370,26 @@ def _select(call: Call, _: Tensor) -> Axes:
 
 def _join(call: Call, output: Tensor) -> Axes:
     dim = call["dim"] % output.dim()
-    sources = [call.axes(tensor) for tensor in call["tensors"] if tensor.dim() == output.dim() or call.name == "stack"]
+    sources = [
+        call.axes(tensor)
+        for tensor in call["tensors"]
+        if tensor.dim() == output.dim() or call.name == "stack"
+    ]
     if call.name == "stack":
-        parts = [replace(axes, dims=(*axes.dims[:dim], (Factor(1),), *axes.dims[dim:])) for axes in sources]
+        parts = [
+            replace(axes, dims=(*axes.dims[:dim], (Factor(1),), *axes.dims[dim:]))
+            for axes in sources
+        ]
         return combined(parts, output.shape)
     along, unknown = _rearranged([axes.dims[dim] for axes in sources], output.shape[dim])
-    across = [tidy((*axes.dims[:dim], (Factor(1),), *axes.dims[dim + 1 :]), axes.unbounded) for axes in sources]
+    across = [
+        tidy((*axes.dims[:dim], (Factor(1),), *axes.dims[dim + 1 :]), axes.unbounded)
+        for axes in sources
+    ]
     joined = combined(across, output.shape)
-    return tidy((*joined.dims[:dim], along, *joined.dims[dim + 1 :]), joined.unbounded | unknown)
+    return tidy(
+        (*joined.dims[:dim], along, *joined.dims[dim + 1 :]), joined.unbounded | unknown
+    )
 
 
 def _embedding(call: Call, output: Tensor) -> Axes:
@@ -366,18 +420,28 @@ AXES: dict[str, Rule] = {
     "flip": _flip,
     "select": _select,
     "unbind": _select,
-    **_named(_first_only, "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias"),
+    **_named(
+        _first_only,
+        "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias",
+    ),
     **_named(_copy, "copy"),
     **_named(_fresh, "bernoulli fill zero uniform normal random"),
-    **_named(_fresh, "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones"),
+    **_named(
+        _fresh,
+        "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones",
+    ),
     **_named(_reshape, "view _unsafe_view _reshape_alias _reshape_copy unsqueeze squeeze"),
     **_named(_transpose, "permute transpose t"),
     **_named(
-        _reduce, "mean sum amax amin max min prod var std linalg_vector_norm norm logsumexp argmax argmin all any"
+        _reduce,
+        "mean sum amax amin max min prod var std linalg_vector_norm norm logsumexp argmax argmin all any",
     ),
     **_named(_mix, "_softmax _safe_softmax _log_softmax cumsum cumprod logcumsumexp"),
     **_named(_pool, "avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices"),
-    **_named(_adaptive_pool, "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d"),
+    **_named(
+        _adaptive_pool,
+        "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d",
+    ),
     **_named(
         _resample,
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "

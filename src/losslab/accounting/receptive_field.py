@@ -41,8 +41,12 @@ class Field:
         """Input positions between neighbouring units (the jump); below 1 after upsampling."""
         if not self.listed:
             return Fraction(self.advance, len(self.spans))
-        steps = [after[0] - before[0] for before, after in pairwise(self.spans) if before and after]
-        return Fraction(mode(steps) if steps else 0)  # that of most neighbours; at an edge or a seam it differs
+        steps = [
+            after[0] - before[0] for before, after in pairwise(self.spans) if before and after
+        ]
+        return Fraction(
+            mode(steps) if steps else 0
+        )  # that of most neighbours; at an edge or a seam it differs
 
     @property
     def padding(self) -> int:
@@ -66,18 +70,27 @@ class Field:
         span = self.spans[phase]
         return span and (span[0] + turn * self.advance, span[1] + turn * self.advance)
 
-    def seen_through(self, read: Callable[[int], Iterable[int]], step: int, per: int = 1) -> "Field":
+    def seen_through(
+        self, read: Callable[[int], Iterable[int]], step: int, per: int = 1
+    ) -> "Field":
         """The field of units of which the i-th reads our units ``read(i)``, ``step`` further every ``per`` units."""
         shared = gcd(len(self.spans), step)
         spans = (hull(map(self.span, read(i))) for i in range(per * len(self.spans) // shared))
         return Field(tuple(spans), self.advance * (step // shared), positions=self.positions)
 
-    def windowed(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
+    def windowed(
+        self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+    ) -> "Field":
         """After a convolution or pooling."""
         reach = (kernel - 1) * dilation + 1
-        return self.seen_through(lambda i: range(i * stride - padding, i * stride - padding + reach, dilation), stride)
+        return self.seen_through(
+            lambda i: range(i * stride - padding, i * stride - padding + reach, dilation),
+            stride,
+        )
 
-    def transposed(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
+    def transposed(
+        self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+    ) -> "Field":
         """After a transposed convolution: unit o reads every i with o = i*stride - padding + tap*dilation."""
 
         def read(o: int) -> list[int]:
@@ -120,7 +133,9 @@ class Field:
         if self.listed or self.positions is None:
             return True
         before, behind = self.span(-1), self.span(units)
-        return (before is None or before[1] < 0) and (behind is None or behind[0] >= self.positions)
+        return (before is None or before[1] < 0) and (
+            behind is None or behind[0] >= self.positions
+        )
 
     def merged(self, other: "Field") -> "Field | None":
         """The smallest field that holds both, unit by unit; None where the two advance differently."""
@@ -128,7 +143,9 @@ class Field:
             return None
         period = lcm(len(self.spans), len(other.spans))
         spans = tuple(hull((self.span(i), other.span(i))) for i in range(period))
-        return Field(spans, self.advance * (period // len(self.spans)), positions=self.positions)
+        return Field(
+            spans, self.advance * (period // len(self.spans)), positions=self.positions
+        )
 
 
 def hull(spans: Iterable[Span | None]) -> Span | None:

@@ -25,7 +25,9 @@ from losslab.accounting.values import reads_values
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fills a trace while a twin runs under it."""
 
-    def __init__(self, model: nn.Module, place: Place, trace: Trace, *, include_bias: bool) -> None:
+    def __init__(
+        self, model: nn.Module, place: Place, trace: Trace, *, include_bias: bool
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
         self._place, self._include_bias = place, include_bias
@@ -52,12 +54,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """In place of the steps within, one with the work of the rule and all parameters of the module."""
         before, claimed = self._inside.pop()
         del self.trace.steps[before:]
-        names = [self._names[id(parameter)] for parameter in module.parameters() if id(parameter) in self._names]
+        names = [
+            self._names[id(parameter)]
+            for parameter in module.parameters()
+            if id(parameter) in self._names
+        ]
         self._claimed = claimed
-        parameters, work = self._claim(frozenset(names), Work("custom")), module_work(module, inputs, output)
+        parameters, work = (
+            self._claim(frozenset(names), Work("custom")),
+            module_work(module, inputs, output),
+        )
         result = tensors_in(output)[0]
         place, axes = self._place, self._tensors[result].axes
-        self.trace.steps.append(Step(place.module, place.visit, work, tuple(result.shape), parameters, axes))
+        self.trace.steps.append(
+            Step(place.module, place.visit, work, tuple(result.shape), parameters, axes)
+        )
 
     def feed(self, entry: Input, tensor: Tensor) -> None:
         """Note an input: its axes are those after the channel, or the only one."""
@@ -77,19 +88,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # else torch imports its compiler, seconds, to keep it from compiling this
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         schema = schema_of(func)
         name = schema.name
         if schema.is_composite:
-            with self:  # under inference mode torch leaves it to us to take such an operation apart
+            with (
+                self
+            ):  # under inference mode torch leaves it to us to take such an operation apart
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         arguments = bind(func, args, kwargs)
         check_integers(name, arguments, self._fed)
         sources = tensors_in(args, kwargs)
-        call = Call(name, func, arguments, sources, [], lambda tensor: self._tensors[tensor].axes)
+        call = Call(
+            name, func, arguments, sources, [], lambda tensor: self._tensors[tensor].axes
+        )
         check_dtypes(call)
         result = func(*args, **kwargs)
         outputs = tensors_in(result)
@@ -114,9 +131,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             work = replace(work, kind="weights" if weights else "constant")
         if work.kind not in SILENT or parameters:
             place = self._place
-            self.trace.steps.append(Step(place.module, place.visit, work, call.shape, parameters, axes[0]))
+            self.trace.steps.append(
+                Step(place.module, place.visit, work, call.shape, parameters, axes[0])
+            )
         for output, output_axes in zip(call.outputs, axes, strict=True):
-            self._update(call, output, Known(output_axes, frozenset() if active else weights, active))
+            self._update(
+                call, output, Known(output_axes, frozenset() if active else weights, active)
+            )
 
     def _update(self, call: Call, output: Tensor, known: Known) -> None:
         if call.in_place and len(call.tensors) > 1:
@@ -128,7 +149,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The arithmetic of the parameters that no operation before this one has used."""
         fresh = weights - self._claimed
         self._claimed |= fresh
-        counted = sorted((name for name in fresh if self._counts(name)), key=self._order.__getitem__)
+        counted = sorted(
+            (name for name in fresh if self._counts(name)), key=self._order.__getitem__
+        )
         if not counted:
             return NOTHING
         return plus(_weights(tuple(self._parameters[name].shape), work) for name in counted)
@@ -138,7 +161,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def finish(self, outputs: list[Tensor]) -> None:
         """Note the outputs, the parameters that no operation used, and those used that are not the model's."""
-        self.trace.outputs = [(tuple(output.shape), self._tensors[output].axes) for output in outputs]
+        self.trace.outputs = [
+            (tuple(output.shape), self._tensors[output].axes) for output in outputs
+        ]
         for name, parameter in self._parameters.items():
             if name not in self._claimed and self._counts(name):
                 self.trace.unused[name] = tuple(parameter.shape)
@@ -148,12 +173,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 f"weights of shape {shapes} are no parameters of the model (modules in a plain list?)"
             )
         if self._complex:
-            self.trace.notes.append("a MAC of complex numbers counts once; it takes four of real numbers")
+            self.trace.notes.append(
+                "a MAC of complex numbers counts once; it takes four of real numbers"
+            )
 
 
 def float_dtype(parameters: Iterable[nn.Parameter]) -> torch.dtype:
     """That of the model, which its inputs share."""
-    return next((parameter.dtype for parameter in parameters if parameter.is_floating_point()), torch.float32)
+    return next(
+        (parameter.dtype for parameter in parameters if parameter.is_floating_point()),
+        torch.float32,
+    )
 
 
 def is_bias(name: str) -> bool:
@@ -167,6 +197,10 @@ def _weights(shape: tuple[int, ...], work: Work) -> Formula:
     if work.kind.startswith("conv") and len(shape) > 2:
         return conv_weights(shape)
     if work.kind == "matmul" and len(shape) == 2:
-        inner = work.inner if int(work.inner) == shape[1] and len(work.inner.parts) > 1 else shape[1]
+        inner = (
+            work.inner
+            if int(work.inner) == shape[1] and len(work.inner.parts) > 1
+            else shape[1]
+        )
         return times(inner, shape[0])
     return times(*shape) if shape else times(1)

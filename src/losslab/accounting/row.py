@@ -44,7 +44,11 @@ class Row:
     @property
     def work(self) -> dict[str, str]:
         """The arithmetic of every number as text."""
-        parts = {"activations": self.activations, "parameters": self.parameters, "macs": self.macs}
+        parts = {
+            "activations": self.activations,
+            "parameters": self.parameters,
+            "macs": self.macs,
+        }
         shown = {name: formula.shown for name, formula in parts.items()}
         if self.sizes:
             shown["output_size"] = "; ".join(size.shown for size in self.sizes)
@@ -79,7 +83,14 @@ class Row:
             notes.append(f"side {', '.join(sides)}")
         if self.status != "counted":
             notes.append(self.status)
-        return self.name, self.kind, self.shape_text, *numbers, _field_sizes(self.fields), ", ".join(notes)
+        return (
+            self.name,
+            self.kind,
+            self.shape_text,
+            *numbers,
+            _field_sizes(self.fields),
+            ", ".join(notes),
+        )
 
     @property
     def shape_text(self) -> str:

@@ -15,7 +15,10 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
     """The ledger of a trace; ``model`` is its title."""
     merged = _merged(trace.steps)
     names = _named([step for step, _ in merged])
-    rows = [_row(name, step, count, batch_size) for name, (step, count) in zip(names, merged, strict=True)]
+    rows = [
+        _row(name, step, count, batch_size)
+        for name, (step, count) in zip(names, merged, strict=True)
+    ]
     rows += [
         Row(
             name,
@@ -43,7 +46,15 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
 
 def _unused(name: str, shape: tuple[int, ...]) -> Row:
     numbers = times(*(shape or (1,)))  # a parameter without dimensions is one number
-    return Row(name, "parameters", shape, NOTHING, numbers, status="not run", detail="not used in evaluation mode")
+    return Row(
+        name,
+        "parameters",
+        shape,
+        NOTHING,
+        numbers,
+        status="not run",
+        detail="not used in evaluation mode",
+    )
 
 
 def _stands_apart(row: Row) -> bool:
@@ -56,7 +67,9 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
     latest: dict[Hashable, int] = {}
     for step in steps:
         key = (step.module, step.visit, step.work, step.shape, _fields(step.axes))
-        if key in latest and not step.parameters:  # parameters count in the row that uses them first
+        if (
+            key in latest and not step.parameters
+        ):  # parameters count in the row that uses them first
             first, count = groups[latest[key]]
             groups[latest[key]] = (first, count + 1)
         else:
@@ -94,7 +107,9 @@ def _named(steps: Sequence[Step]) -> list[str]:
     used: Counter[str] = Counter()
     names = []
     for step in steps:
-        action = step.work.detail if step.work.kind in APART and step.work.detail else step.work.kind
+        action = (
+            step.work.detail if step.work.kind in APART and step.work.detail else step.work.kind
+        )
         alone = step.module and per_call[step.module, step.visit] == 1
         name = step.module if alone else ".".join(filter(None, (step.module, action)))
         used[name] += 1

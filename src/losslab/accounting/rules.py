@@ -33,7 +33,9 @@ MODULES: dict[type[nn.Module], Callable[..., Macs]] = {}
 """Class -> MACs of one forward, of (module, inputs, output); what runs within is not looked at."""
 
 
-def rule(target: Any, *, kind: str = "custom", field: Field | None = None) -> Callable[[Counter], Counter]:
+def rule(
+    target: Any, *, kind: str = "custom", field: Field | None = None
+) -> Callable[[Counter], Counter]:
     """Register the MACs of an operator or a module; one that is known already is replaced.
 
     Args:
@@ -62,7 +64,9 @@ def rule(target: Any, *, kind: str = "custom", field: Field | None = None) -> Ca
         if isinstance(target, type) and issubclass(target, nn.Module):
             MODULES[target] = counter
             return counter
-        RULES[_name(target)] = Rule(lambda call: Work(kind, _formula(counter(call)), detail=call.name), field)
+        RULES[_name(target)] = Rule(
+            lambda call: Work(kind, _formula(counter(call)), detail=call.name), field
+        )
         return counter
 
     return register
@@ -73,7 +77,9 @@ def _name(target: Any) -> str:
     if isinstance(target, torch._ops.OpOverload):
         name = target._schema.name
     if not isinstance(name, str) or "::" not in name:
-        raise TypeError(f"`target` (={target!r}) must be an operator such as torch.ops.mine.scan or a class of modules")
+        raise TypeError(
+            f"`target` (={target!r}) must be an operator such as torch.ops.mine.scan or a class of modules"
+        )
     return name.removeprefix("aten::")
 
 
@@ -83,7 +89,9 @@ def _formula(macs: Macs) -> Formula:
 
 def module_work(module: nn.Module, inputs: Any, output: Any) -> Work:
     """The work of a module that has a rule."""
-    return Work(type(module).__name__.lower(), _formula(MODULES[type(module)](module, inputs, output)))
+    return Work(
+        type(module).__name__.lower(), _formula(MODULES[type(module)](module, inputs, output))
+    )
 
 
 def work_of(call: Call) -> Work:

@@ -19,7 +19,9 @@ from losslab.errors import InvalidInput
 Result = TypeVar("Result")
 
 
-def trace(model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bool = True) -> Trace:
+def trace(
+    model: nn.Module, inputs: Inputs, batch_size: int, *, include_bias: bool = True
+) -> Trace:
     """Run a weightless copy of the model in evaluation mode and note every operation.
 
     Inputs without a dtype are floats; one that goes straight into an embedding is taken as int64.
@@ -76,7 +78,11 @@ def fed(twin: nn.Module, inputs: Inputs, batch_size: int, *, with_values: bool) 
     """The tensors of the input."""
     dtype = float_dtype(twin.parameters())
     tensors = [entry.tensor(batch_size, dtype) for entry in inputs.each]
-    return tensors if with_values else [torch.empty_like(tensor, device="meta") for tensor in tensors]
+    return (
+        tensors
+        if with_values
+        else [torch.empty_like(tensor, device="meta") for tensor in tensors]
+    )
 
 
 def materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
@@ -91,5 +97,9 @@ def _assumptions(inputs: Inputs, values: Values) -> list[str]:
     """Under which values a run holds that asked for some."""
     fed_values = [entry.assumption for entry in inputs.each if entry.assumption]
     return [
-        f"with {text}" for text in (*fed_values, *(f"positions of {name} spread evenly" for name in values.assumed))
+        f"with {text}"
+        for text in (
+            *fed_values,
+            *(f"positions of {name} spread evenly" for name in values.assumed),
+        )
     ]

@@ -31,27 +31,37 @@ def meta_copy(model: nn.Module) -> nn.Module:
         with _CopyTensorsAsMeta():
             return copy.deepcopy(model, shared)
     except Exception as error:
-        raise InvalidInput(f"the model cannot be copied ({first_line(error)}), and only a copy is counted") from error
+        raise InvalidInput(
+            f"the model cannot be copied ({first_line(error)}), and only a copy is counted"
+        ) from error
 
 
 def _check_copyable(path: str, module: nn.Module) -> None:
     name = f"layer '{path}'" if path else "`model`"
     if isinstance(module, torch.jit.ScriptModule):
-        raise InvalidInput(f"{name} is compiled by torch.jit; give the module that it was made from")
+        raise InvalidInput(
+            f"{name} is compiled by torch.jit; give the module that it was made from"
+        )
     home = type(module).__module__
     quantized = ".quantized" in home and not home.startswith("torch.ao.nn.qat")
     if quantized and home.startswith(("torch.ao.nn", "torch.nn")):
         kind = type(module).__name__
-        raise InvalidInput(f"{name} ({kind}) is quantised; give the model of floats that it was made from")
+        raise InvalidInput(
+            f"{name} ({kind}) is quantised; give the model of floats that it was made from"
+        )
 
 
 def weightless(tensor: Tensor) -> Tensor:
     """The same parameter or buffer without its data."""
     if is_lazy(tensor):
-        make = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        make = (
+            UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        )
         return make(device="meta")  # type: ignore[call-arg]
     empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return (
+        nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    )
 
 
 def without_large_values(tensor: Tensor) -> Tensor:
@@ -67,7 +77,9 @@ def without_large_values(tensor: Tensor) -> Tensor:
 class _CopyTensorsAsMeta(TorchFunctionMode):
     """Tensors that a module holds outside of its parameters and buffers are copied without their data, too."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if func is Tensor.__deepcopy__:
             source, memo = args
             memo[id(source)] = without_large_values(source)

@@ -52,7 +52,9 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.assumed: dict[str, None] = {}
         self._overwritten: dict[int, torch.UntypedStorage] = {}
-        self._results: dict[Hashable, list[tuple[torch.Size, tuple[int, ...], torch.dtype]]] = {}
+        self._results: dict[
+            Hashable, list[tuple[torch.Size, tuple[int, ...], torch.dtype]]
+        ] = {}
 
     def has_value(self, tensor: Tensor) -> bool:
         """Whether the tensor is real, and nothing without values was written into it."""
@@ -62,7 +64,9 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # else torch imports its compiler, seconds, to keep it from compiling this
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         schema = schema_of(func)
         name = schema.name
@@ -76,19 +80,40 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _grouped_product(bind(func, args, kwargs))
         if name in _READS_LENGTHS:
             return func(*args, **kwargs)
-        if name == "empty" and _is_whole(kwargs.get("dtype")) and self._fits(func, schema, args, kwargs, tensors):
-            return func(*args, **_on(schema, kwargs, "cpu")).zero_()  # torch fills lengths in from below
-        if known and name not in _WITHOUT_VALUES and self._fits(func, schema, args, kwargs, tensors):
+        if (
+            name == "empty"
+            and _is_whole(kwargs.get("dtype"))
+            and self._fits(func, schema, args, kwargs, tensors)
+        ):
+            return func(
+                *args, **_on(schema, kwargs, "cpu")
+            ).zero_()  # torch fills lengths in from below
+        if (
+            known
+            and name not in _WITHOUT_VALUES
+            and self._fits(func, schema, args, kwargs, tensors)
+        ):
             return _computed(func, args, _on(schema, kwargs, "cpu"))
         if schema.is_view and not any(tensor.is_meta for tensor in tensors):
-            return func(*args, **kwargs)  # a view of a real tensor whose values are lost shares its storage
+            return func(
+                *args, **kwargs
+            )  # a view of a real tensor whose values are lost shares its storage
         return self._without_values(func, schema, args, kwargs)
 
     def _masks_known(self, args: Any) -> bool:
         masks = tensors_in(args[1])
-        return all(self.has_value(mask) for mask in masks if mask.dtype in (torch.bool, torch.uint8))
+        return all(
+            self.has_value(mask) for mask in masks if mask.dtype in (torch.bool, torch.uint8)
+        )
 
-    def _fits(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
+    def _fits(
+        self,
+        func: Any,
+        schema: Schema,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+    ) -> bool:
         """Whether the result is small enough to have values; tried on the meta device where it may not be."""
         if schema.is_view or schema.needs_values or schema.name in _NEVER_GROWS:
             return True
@@ -99,7 +124,9 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*_replaced(args, _meta), **_on(schema, _replaced(kwargs, _meta), "meta"))
         return all(tensor.numel() <= most for tensor in tensors_in(result))
 
-    def _without_values(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any]) -> Any:
+    def _without_values(
+        self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
         pairs: list[tuple[Tensor, Tensor]] = []
 
         def twin_of(tensor: Tensor) -> Tensor:
@@ -130,11 +157,16 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key in self._results:
             if schema.written:
                 return bind(func, args, kwargs)[schema.written[0]]
-            results = [torch.empty_strided(*form[:2], dtype=form[2], device="meta") for form in self._results[key]]
+            results = [
+                torch.empty_strided(*form[:2], dtype=form[2], device="meta")
+                for form in self._results[key]
+            ]
             return results[0] if len(results) == 1 else tuple(results)
         result = func(*args, **kwargs)
         if key is not None and _is_plain(result, schema, args):
-            self._results[key] = [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors_in(result)]
+            self._results[key] = [
+                (tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors_in(result)
+            ]
         return result
 
     def _forget_written(self, bound: dict[str, Any], schema: Schema) -> None:
@@ -146,13 +178,22 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _with_positions(self, name: str, bound: dict[str, Any], result: Any) -> Any:
         """The result with real positions in place of unknown ones, spread evenly over the dimension."""
-        positions = next((tensor for tensor in tensors_in(result) if tensor.dtype is torch.int64), None)
+        positions = next(
+            (tensor for tensor in tensors_in(result) if tensor.dtype is torch.int64), None
+        )
         source = bound["self"]
-        if positions is None or bound.get("dim") is None or source.dim() == 0 or positions.numel() > MOST_ELEMENTS:
+        if (
+            positions is None
+            or bound.get("dim") is None
+            or source.dim() == 0
+            or positions.numel() > MOST_ELEMENTS
+        ):
             return result
         dim = bound["dim"] % source.dim()
         self.assumed[name] = None
-        spread = _spread(positions.shape, dim, source.shape[dim], keeps=positions.dim() == source.dim())
+        spread = _spread(
+            positions.shape, dim, source.shape[dim], keeps=positions.dim() == source.dim()
+        )
         return _replaced(result, lambda tensor: spread if tensor is positions else tensor)
 
 
@@ -183,7 +224,9 @@ def _by_mask(func: Any, args: Any) -> Tensor:
     positions: list[Tensor | None] = []
     for index in masks:
         is_mask = index is not None and index.dtype in (torch.bool, torch.uint8)
-        positions += [part.to("meta") for part in index.nonzero(as_tuple=True)] if is_mask else [index]
+        positions += (
+            [part.to("meta") for part in index.nonzero(as_tuple=True)] if is_mask else [index]
+        )
     selected: Tensor = torch.ops.aten.index.Tensor(_meta(source), _replaced(positions, _meta))
     return selected
 
@@ -191,13 +234,17 @@ def _by_mask(func: Any, args: Any) -> Tensor:
 def reads_values(func: Any, args: Any) -> bool:
     """Whether an operation needs the values of its tensors to give its result or the result's shape."""
     if func is torch.ops.aten.index.Tensor:
-        return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+        return any(
+            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
+        )
     return schema_of(func).needs_values
 
 
 def without_values(arguments: Any) -> Any:
     """The arguments with real tensors of floats replaced by such as have no data."""
-    return _replaced(arguments, lambda tensor: _meta(tensor) if _is_real_float(tensor) else tensor)
+    return _replaced(
+        arguments, lambda tensor: _meta(tensor) if _is_real_float(tensor) else tensor
+    )
 
 
 def _is_real_float(tensor: Tensor) -> bool:
@@ -232,8 +279,11 @@ def _is_plain(result: Any, schema: Schema, args: Any) -> bool:
     if schema.written:
         return len(schema.written) == 1 and result is args[0]
     sources = tensors_in(args)
-    fresh = all(tensor.is_meta and not any(tensor is source for source in sources) for tensor in results)
-    flat = isinstance(result, Tensor) or (isinstance(result, tuple) and len(result) == len(results) > 1)
+    given = set(map(id, sources))
+    fresh = all(tensor.is_meta and id(tensor) not in given for tensor in results)
+    flat = isinstance(result, Tensor) or (
+        isinstance(result, tuple) and len(result) == len(results) > 1
+    )
     return fresh and flat
 
 

@@ -32,12 +32,18 @@ class Clock:
 
         It tells how far a time can be trusted: other work on the machine changes the pace.
         """
-        times = [(evaluation.epoch, getattr(evaluation, self.field)) for evaluation in result.evaluations]
+        times = [
+            (evaluation.epoch, getattr(evaluation, self.field))
+            for evaluation in result.evaluations
+        ]
         # The first half begins where nothing is trained yet. With one evaluation the two halves are one.
         points = [(0.0, 0.0), times[len(times) // 2 - 1], times[-1]]
         if points[1] == points[2] or None in (points[1][1], points[2][1]):
             return None
-        paces = [(later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in pairwise(points)]
+        paces = [
+            (later[1] - earlier[1]) / (later[0] - earlier[0])
+            for earlier, later in pairwise(points)
+        ]
         return max(paces) / min(paces) - 1 if min(paces) > 0 else None
 
 

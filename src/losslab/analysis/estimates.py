@@ -84,7 +84,10 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     """
     square = Z95**2 / count
     # The formula stays within [0, 1]; its rounding errors may not.
-    middle, half = fraction + square / 2, sqrt(square * (fraction * (1 - fraction) + square / 4))
+    middle, half = (
+        fraction + square / 2,
+        sqrt(square * (fraction * (1 - fraction) + square / 4)),
+    )
     return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
 
 

@@ -24,7 +24,11 @@ def value_of(evaluation: Evaluation, name: str) -> float | None:
         parts = (evaluation.train_loss, evaluation.penalty)
         return None if None in parts else sum(parts)
     if name == "validation_error":
-        return None if evaluation.validation_accuracy is None else 1 - evaluation.validation_accuracy
+        return (
+            None
+            if evaluation.validation_accuracy is None
+            else 1 - evaluation.validation_accuracy
+        )
     value: float | None = getattr(evaluation, name)
     return value
 
@@ -44,7 +48,11 @@ def within(name: str, seconds: float, *, clock: str = "train_seconds") -> Measur
     """
 
     def measure(result: RunResult) -> float | None:
-        in_time = [evaluation for evaluation in result.evaluations if getattr(evaluation, clock) <= seconds]
+        in_time = [
+            evaluation
+            for evaluation in result.evaluations
+            if getattr(evaluation, clock) <= seconds
+        ]
         return value_of(in_time[-1], name) if in_time else None
 
     return measure
@@ -64,7 +72,9 @@ def epoch_of_lowest(name: str) -> Measure:
     """The measure that tells at which epoch that lowest value was first reached."""
 
     def measure(result: RunResult) -> float:
-        return min(result.evaluations, key=lambda evaluation: _or_infinity(value_of(evaluation, name))).epoch
+        return min(
+            result.evaluations, key=lambda evaluation: _or_infinity(value_of(evaluation, name))
+        ).epoch
 
     return measure
 
@@ -84,7 +94,9 @@ def accuracy(result: RunResult) -> float | None:
     return result.final.test_accuracy if result.final else None
 
 
-def estimates(groups: Groups, measure: Measure, *, images: int | None = None) -> dict[str, Estimate]:
+def estimates(
+    groups: Groups, measure: Measure, *, images: int | None = None
+) -> dict[str, Estimate]:
     """Take the measure of each group over its seeds; a group without a run that is done is left out.
 
     Args:
@@ -103,7 +115,9 @@ def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimat
     for label, runs in groups.items():
         base = {result.run.seed: measure(result) for result in done(bases.get(label, ()))}
         pairs = [(measure(result), base.get(result.run.seed)) for result in done(runs)]
-        quotients = tuple(above / below for above, below in pairs if above is not None and below)
+        quotients = tuple(
+            above / below for above, below in pairs if above is not None and below
+        )
         if quotients:
             found[label] = Estimate(quotients)
     return found
@@ -174,11 +188,19 @@ def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> Tim
     """
     if not 0 < accuracy <= 1:
         hint = f"; {accuracy:g} % is {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
-        raise ValueError(f"`accuracy` (={accuracy}) must be a fraction above 0 and at most 1{hint}")
+        raise ValueError(
+            f"`accuracy` (={accuracy}) must be a fraction above 0 and at most 1{hint}"
+        )
     if not evaluations:
-        raise ValueError("`evaluations` (=[]) must hold at least one; has the run been evaluated yet?")
-    best = max(evaluations, key=_score)  # of equal ones the first, as max has it: later training did not help
-    first = next((evaluation for evaluation in evaluations if _score(evaluation) >= accuracy), None)
+        raise ValueError(
+            "`evaluations` (=[]) must hold at least one; has the run been evaluated yet?"
+        )
+    best = max(
+        evaluations, key=_score
+    )  # of equal ones the first, as max has it: later training did not help
+    first = next(
+        (evaluation for evaluation in evaluations if _score(evaluation) >= accuracy), None
+    )
     return TimeToTarget(
         accuracy=accuracy,
         reached=first is not None,

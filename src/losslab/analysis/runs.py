@@ -37,7 +37,9 @@ def where(results: Sequence[RunResult], path: str, value: Any) -> list[RunResult
     return [result for result in results if field_of(result, path) == value]
 
 
-def group_runs(results: Sequence[RunResult], paths: Sequence[str], names: Mapping[Any, str] | None = None) -> Groups:
+def group_runs(
+    results: Sequence[RunResult], paths: Sequence[str], names: Mapping[Any, str] | None = None
+) -> Groups:
     """Group runs by the values of some fields; label -> runs, in order of appearance.
 
     Args:
@@ -115,7 +117,9 @@ def _failed_in(stage: dict[str, Any], results: StudyResults) -> Iterator[FailedR
     for run_id in stage.get("runs", ()):
         result = begun.get(run_id)
         if result is None:
-            yield FailedRun(stage["name"], run_id, None, "skipped" if reason else "not begun", reason)
+            yield FailedRun(
+                stage["name"], run_id, None, "skipped" if reason else "not begun", reason
+            )
         elif not _is_result(result, stage):
             yield FailedRun(stage["name"], run_id, result.run, result.status, result.message)
 

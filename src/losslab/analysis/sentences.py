@@ -36,7 +36,11 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
         return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."
     last = form(found[ranking.leaders[-1]].mean)
     # Compared as they are printed: two values that read alike are one to the reader.
-    ends = values[0] if last == values[0] else f"{values[0]} for the first and {last} for the last of them"
+    ends = (
+        values[0]
+        if last == values[0]
+        else f"{values[0]} for the first and {last} for the last of them"
+    )
     return f"{names(ranking.leaders)} share the {best} {what}, {ends}: what was measured does not tell them apart."
 
 

@@ -32,7 +32,11 @@ __all__ = [
     "repeat",
 ]
 
-AUGMENTATIONS: dict[str, type[Augmentation]] = {"pad_crop": pad_crop, "flip": flip, "cutout": cutout}
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    "pad_crop": pad_crop,
+    "flip": flip,
+    "cutout": cutout,
+}
 """The names in a run's `augment`; its copies and its normalisation are fields of the run and of its data."""
 
 

@@ -17,7 +17,9 @@ class Augmentation(ABC):
 
     order: int
 
-    def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
+    def __call__(
+        self, images: "torch.Tensor", generator: "torch.Generator | None" = None
+    ) -> "torch.Tensor":
         """Augment images.
 
         Args:
@@ -30,14 +32,18 @@ class Augmentation(ABC):
         check_images(images)
         return self.apply(images, self.draw(len(images), images, generator))
 
-    def draw(self, count: int, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
+    def draw(
+        self, count: int, images: "torch.Tensor", generator: "torch.Generator | None" = None
+    ) -> "torch.Tensor":
         """Draw the random numbers of ``count`` images such as these: int64 (count, numbers), each below its bound."""
         import torch
 
         # float64 has 53 bits: rounding down makes the whole numbers below a bound equally likely, and never the bound.
         device = torch.device("cpu") if generator is None else generator.device
         bounds = _as_tensor(self.bounds(*images.shape[2:]), device)
-        uniform = torch.rand(count, len(bounds), dtype=torch.float64, generator=generator, device=device)
+        uniform = torch.rand(
+            count, len(bounds), dtype=torch.float64, generator=generator, device=device
+        )
         return uniform.mul_(bounds).to(images.device, torch.int64)
 
     @abstractmethod
@@ -65,14 +71,18 @@ def check_images(images: "torch.Tensor") -> None:
     import torch
 
     if not isinstance(images, torch.Tensor):
-        raise ValueError(f"`images` (a {type(images).__name__}) must be a tensor; convert it with torch.as_tensor")
+        raise ValueError(
+            f"`images` (a {type(images).__name__}) must be a tensor; convert it with torch.as_tensor"
+        )
     described = f"`images` (={images.dtype} of shape {tuple(images.shape)})"
     if images.ndim != 4 or not images.numel():
         raise ValueError(
             f"{described} must be (batch, channel, height, width) with no size 0; give one image as images[None]"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"{described} must be uint8 or floating; convert with images.to(torch.uint8)")
+        raise ValueError(
+            f"{described} must be uint8 or floating; convert with images.to(torch.uint8)"
+        )
 
 
 def check_whole(name: str, value: object, hint: str) -> None:
@@ -85,12 +95,18 @@ def bits_of(images: "torch.Tensor") -> "torch.Tensor":
     """View the memory as whole numbers: choosing pixels by their bits takes a third of the time of torch.where."""
     import torch
 
-    return images.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()])
+    return images.view(
+        {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()]
+    )
 
 
 def in_format_of(images: "torch.Tensor", result: "torch.Tensor") -> "torch.Tensor":
     """Bring a result into the memory format of the images."""
     import torch
 
-    channels_last = not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
-    return result.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    channels_last = not images.is_contiguous() and images.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    return result.contiguous(
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )

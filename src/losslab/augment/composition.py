@@ -46,7 +46,11 @@ class repeat(Augmentation):  # noqa: N801 - written as a call
         """The batch, repeated; for one copy, the batch itself."""
         import torch
 
-        return in_format_of(images, torch.cat((images,) * self.copies)) if self.copies > 1 else images
+        return (
+            in_format_of(images, torch.cat((images,) * self.copies))
+            if self.copies > 1
+            else images
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ class Composition(Augmentation):
         """Images that come out for one that goes in."""
         return prod(step.copies for step in self.steps if isinstance(step, repeat))
 
-    def __call__(self, images: "torch.Tensor", generator: "torch.Generator | None" = None) -> "torch.Tensor":
+    def __call__(
+        self, images: "torch.Tensor", generator: "torch.Generator | None" = None
+    ) -> "torch.Tensor":
         """The images, augmented; every copy is drawn separately."""
         check_images(images)
         return self.apply(images, self.draw(len(images) * self.copies, images, generator))
@@ -75,7 +81,9 @@ class Composition(Augmentation):
         """The images, augmented by given numbers: a row for each image that comes out."""
         import torch
 
-        columns = torch.split(drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1)
+        columns = torch.split(
+            drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1
+        )
         result = images
         for step, own in zip(self.steps, columns, strict=True):
             # The input is the caller's and must stay; the result of a step is ours, and the next may overwrite it.
@@ -100,9 +108,14 @@ class Composition(Augmentation):
             )
         try:
             images, labels = default_collate([tuple(sample) for sample in samples])
-        except (RuntimeError, TypeError) as error:  # boxes, whose number differs, or images of several sizes
+        except (
+            RuntimeError,
+            TypeError,
+        ) as error:  # boxes, whose number differs, or images of several sizes
             reason = str(error).splitlines()[0]
-            raise ValueError(f"`samples` must be images of one size with one label each: {reason}") from error
+            raise ValueError(
+                f"`samples` must be images of one size with one label each: {reason}"
+            ) from error
         _check_labels(labels)
         return self(images), torch.cat((labels,) * self.copies)
 

@@ -42,7 +42,9 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
     def __post_init__(self) -> None:
         check_whole("size", self.size, "16 is usual for CIFAR-10; leave cutout out for none")
         if self.mode not in ("clipped", "inside"):
-            raise ValueError(f"`mode` (={self.mode!r}) must be 'clipped' or 'inside'; 'clipped' is the paper's")
+            raise ValueError(
+                f"`mode` (={self.mode!r}) must be 'clipped' or 'inside'; 'clipped' is the paper's"
+            )
         if isinstance(self.fill, bool) or not isinstance(self.fill, int | float):
             raise ValueError(f"`fill` (={self.fill!r}) must be a number; 0 is the mean colour")
 
@@ -64,7 +66,9 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
         """The same in the memory of the images."""
         return self._erased(images, drawn, bits_of(images))
 
-    def _erased(self, images: "torch.Tensor", drawn: "torch.Tensor", out: "torch.Tensor | None") -> "torch.Tensor":
+    def _erased(
+        self, images: "torch.Tensor", drawn: "torch.Tensor", out: "torch.Tensor | None"
+    ) -> "torch.Tensor":
         import torch
 
         self._check_fill(images)
@@ -81,18 +85,26 @@ class cutout(Augmentation):  # noqa: N801 - written as a call, as in a spec
     def _kept(self, bits: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         """All bits of the pixels outside each image's square, no bits within: one channel, for all."""
         row_numbers, column_numbers = drawn.unbind(1)
-        rows = _kept_lines(self, bits.shape[2], 2, bits.dtype, bits.device).index_select(0, row_numbers)
-        columns = _kept_lines(self, bits.shape[3], 3, bits.dtype, bits.device).index_select(0, column_numbers)
+        rows = _kept_lines(self, bits.shape[2], 2, bits.dtype, bits.device).index_select(
+            0, row_numbers
+        )
+        columns = _kept_lines(self, bits.shape[3], 3, bits.dtype, bits.device).index_select(
+            0, column_numbers
+        )
         # All bits are kept where the row or the column lies outside the square.
         return rows | columns
 
     def _check_fill(self, images: "torch.Tensor") -> None:
         if not images.is_floating_point() and self.fill not in range(256):
-            raise ValueError(f"`fill` (={self.fill}) must be one of 0 ... 255 for uint8 images; normalise them first?")
+            raise ValueError(
+                f"`fill` (={self.fill}) must be one of 0 ... 255 for uint8 images; normalise them first?"
+            )
 
 
 @lru_cache(maxsize=64)
-def _kept_lines(augment: cutout, side: int, dim: int, dtype: "torch.dtype", device: "torch.device") -> "torch.Tensor":
+def _kept_lines(
+    augment: cutout, side: int, dim: int, dtype: "torch.dtype", device: "torch.device"
+) -> "torch.Tensor":
     """For each number that may be drawn, the lines of a side outside the square: all bits where kept, else none.
 
     The lines lie along the images' dimension ``dim``, 2 or 3.

@@ -53,9 +53,14 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
         starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
         starts.add_(rows, alpha=strides[2]).add_(columns, alpha=strides[3])
         # From the first element of a crop to its last one, both counted.
-        spans = [(size - 1) * stride for size, stride in zip(images.shape[1:], strides[1:], strict=True)]
+        spans = [
+            (size - 1) * stride
+            for size, stride in zip(images.shape[1:], strides[1:], strict=True)
+        ]
         length = 1 + sum(spans)
-        runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(0, starts)
+        runs = padded.as_strided((padded.numel() - length + 1, length), (1, 1)).index_select(
+            0, starts
+        )
         return in_format_of(images, runs.as_strided(images.shape, (length, *strides[1:])))
 
 
@@ -90,4 +95,6 @@ class flip(Augmentation):  # noqa: N801
         """The same pixels by a slower way, since operations on bits have no gradient."""
         import torch
 
-        return in_format_of(images, torch.where(drawn[:, :, None, None] == 1, images.flip(3), images))
+        return in_format_of(
+            images, torch.where(drawn[:, :, None, None] == 1, images.flip(3), images)
+        )

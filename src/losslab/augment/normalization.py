@@ -34,7 +34,9 @@ class normalize(Augmentation):  # noqa: N801 - written as a call
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
-            raise ValueError(f"`std` (={self.std}) must be positive, one for each of `mean` (={self.mean})")
+            raise ValueError(
+                f"`std` (={self.std}) must be positive, one for each of `mean` (={self.mean})"
+            )
 
     def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
         """It takes no random numbers."""
@@ -60,5 +62,7 @@ def _scale_and_shift(
     """1 / (255 std) and -mean / std, each (1, channel, 1, 1)."""
     import torch
 
-    means, stds = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in (mean, std))
+    means, stds = (
+        torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in (mean, std)
+    )
     return (1 / (255 * stds)).to(device), (-means / stds).to(device)

@@ -34,7 +34,11 @@ _COMMANDS = {
         "Train one run and print its records; with --out they are kept, and an interrupted run goes on from there.",
         "losslab train --model mlp --data cifar10 --optimizer adam --lr 1e-3 --epochs 2",
     ),
-    "find": ("losslab.cli.find:app", "Find the range of learning rates or batch sizes by training.", ""),
+    "find": (
+        "losslab.cli.find:app",
+        "Find the range of learning rates or batch sizes by training.",
+        "",
+    ),
     "study": ("losslab.cli.study:app", "Plan, run and resume studies.", ""),
     "report": (
         "losslab.cli.report:report",
@@ -55,17 +59,26 @@ _COMMANDS = {
 """Command -> where it lives (imported only when it is called), what it does and an example."""
 
 for _name, (_path, _does, _example) in _COMMANDS.items():
-    app.command(_path, name=_name, help=f"{_does}\n\nExample: {_example}" if _example else _does)
+    app.command(
+        _path, name=_name, help=f"{_does}\n\nExample: {_example}" if _example else _does
+    )
 
 app.register_install_completion_command(help="Make the shell complete commands and options.")
 
 
 _LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
-_SAME = {"--batch-size": "--batch", "--batch_size": "--batch", "--dataset": "--data", "--network": "--model"}
+_SAME = {
+    "--batch-size": "--batch",
+    "--batch_size": "--batch",
+    "--dataset": "--data",
+    "--network": "--model",
+}
 _OTHER_NAMES = {
     "train": _LEARNING_RATE | _SAME | {"--output": "--out", "--max-steps": "--steps"},
-    "find lr": _SAME | {"--min": "--start", "--max": "--end", "--min-lr": "--start", "--max-lr": "--end"},
-    "find batch": _LEARNING_RATE | {"--batch-sizes": "--sizes", "--dataset": "--data", "--network": "--model"},
+    "find lr": _SAME
+    | {"--min": "--start", "--max": "--end", "--min-lr": "--start", "--max-lr": "--end"},
+    "find batch": _LEARNING_RATE
+    | {"--batch-sizes": "--sizes", "--dataset": "--data", "--network": "--model"},
 }
 """Command -> what its options are called elsewhere -> what they are called here."""
 
@@ -85,14 +98,18 @@ def run_command(arguments: Sequence[str] | None) -> int:
     """Run one command and say in one line what went wrong; return its exit code."""
     try:
         # The parser's own messages and exits are replaced, so that every error has the form of losslab's.
-        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except CycloptsError as error:
         words = sys.argv[1:] if arguments is None else arguments
         return _complain(_known_elsewhere(words) or str(error), 2)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
-        return _complain(str(error), 2 if isinstance(error, InvalidInput | DataUnavailable) else 1)
+        return _complain(
+            str(error), 2 if isinstance(error, InvalidInput | DataUnavailable) else 1
+        )
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:

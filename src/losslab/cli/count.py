@@ -53,8 +53,13 @@ def count(
     shape = _input_shape(input) if input else None
     sizes: dict[str, Any] = {"batch_size": batch_size}
     ledger = accounting.count(model, shape, include_bias=bias, **sizes)
-    below = show_work and format == "table"  # a terminal is too narrow for arithmetic in columns
-    facts, tables = ledger.to_dict(), [ledger.work_table() if below else ledger.table(show_work=show_work)]
+    below = (
+        show_work and format == "table"
+    )  # a terminal is too narrow for arithmetic in columns
+    facts, tables = (
+        ledger.to_dict(),
+        [ledger.work_table() if below else ledger.table(show_work=show_work)],
+    )
     other = accounting.count(compare, shape, include_bias=bias, **sizes) if compare else None
     if other:
         tables.append(other.work_table() if below else other.table(show_work=show_work))
@@ -92,5 +97,7 @@ def _print(table: "Table", form: Format) -> None:
         text = {"markdown": table.markdown, "latex": table.latex, "csv": table.csv}[form]()
         print(text, end="\n\n")
         return
-    width = None if sys.stdout.isatty() else 1000  # a pipe has no width; lines are not to be cut
+    width = (
+        None if sys.stdout.isatty() else 1000
+    )  # a pipe has no width; lines are not to be cut
     Console(width=width).print(table.terminal())

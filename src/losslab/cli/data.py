@@ -34,7 +34,14 @@ def list_datasets(*, json: Flag = False) -> None:
     for row in rows:
         shape = "x".join(str(size) for size in row["shape"])
         here = "yes" if row["path"] else "no"
-        table.add_row(row["name"], f"{row['train_images']:,}", f"{row['test_images']:,}", shape, here, row["licence"])
+        table.add_row(
+            row["name"],
+            f"{row['train_images']:,}",
+            f"{row['test_images']:,}",
+            shape,
+            here,
+            row["licence"],
+        )
     Console(highlight=False).print(table)
 
 

@@ -37,7 +37,14 @@ def draw_records(records: Sequence[Record], path: Path) -> None:
     index, _ = _of_steps(steps, "lr")
     figures = [
         lines("loss", "Loss", losses, "loss", background=EACH_BATCH),
-        lines("accuracy", "Accuracy", accuracies, "classified correctly", steps=index, percent=True),
+        lines(
+            "accuracy",
+            "Accuracy",
+            accuracies,
+            "classified correctly",
+            steps=index,
+            percent=True,
+        ),
         *_policies(_of_steps(steps, "lr"), _of_steps(steps, "batch_size")),
     ]
     drawn = [figure for figure in figures if figure.series]  # not every task has an accuracy

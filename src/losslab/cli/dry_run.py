@@ -30,7 +30,9 @@ def as_lines(timeline: Timeline) -> list[str]:
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
-    shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})  # a set, as short runs have fewer steps
+    shown = sorted(
+        {round(last * row / ROWS) for row in range(ROWS + 1)}
+    )  # a set, as short runs have fewer steps
     lrs = [step.lr for step in steps]
     return [
         f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "

@@ -35,7 +35,9 @@ def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
     try:
         TRACKERS[to](study, runs, out)
     except ModuleNotFoundError as error:
-        raise InvalidInput(f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'") from error
+        raise InvalidInput(
+            f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'"
+        ) from error
     print(f"{count(len(runs), 'run')} in {out}")
 
 
@@ -48,5 +50,7 @@ def _runs(folder: Path) -> tuple[str, dict[str, RunResult]]:
     runs: dict[str, RunResult] = {}
     for stage, members in results.stages.items():
         names = labels([result.run for result in members])
-        runs |= {f"{stage} {names[result.run.id]} {result.run.id}": result for result in members}
+        runs |= {
+            f"{stage} {names[result.run.id]} {result.run.id}": result for result in members
+        }
     return results.plan["study"]["name"], runs

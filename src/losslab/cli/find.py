@@ -1,6 +1,7 @@
 """``losslab find``: the range of learning rates, the range of batch sizes."""
 
 import sys
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
@@ -90,7 +91,12 @@ def lr(
     from losslab.ranges.runs import lr_runs
 
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
-    fields |= {"batch": batch, "steps": steps, "epochs": epochs, "parameter_groups": parameter_groups}
+    fields |= {
+        "batch": batch,
+        "steps": steps,
+        "epochs": epochs,
+        "parameter_groups": parameter_groups,
+    }
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
     check_batch(runs[0])
     traces = []
@@ -98,8 +104,14 @@ def lr(
         trace = _train(run, device, threads)
         traces.append(trace)
         _tell(f"training {number} of {len(runs)}: {len(trace.loss)} steps", json)
-    lrs = [start, end] if mode == "ramp" else sorted({trace.lr[0] for trace in traces if trace.lr})
-    found = find_lr_range(traces, mode=mode, rule=rule, setting=_setting(runs[0], lrs, seeds, [batch]))
+    lrs = (
+        [start, end]
+        if mode == "ramp"
+        else sorted({trace.lr[0] for trace in traces if trace.lr})
+    )
+    found = find_lr_range(
+        traces, mode=mode, rule=rule, setting=_setting(runs[0], lrs, seeds, [batch])
+    )
     print_json(found.to_dict()) if json else print(_lr_summary(found))
 
 
@@ -150,26 +162,42 @@ def batch(
     from losslab.ranges.runs import batch_runs
 
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
-    fields |= {"lr": lr, "max_micro_batch": max_micro_batch, "parameter_groups": parameter_groups}
+    fields |= {
+        "lr": lr,
+        "max_micro_batch": max_micro_batch,
+        "parameter_groups": parameter_groups,
+    }
     # The length follows from the images, and these from a run: one of any length will do to count them.
-    first = batch_runs({**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds)[0]
+    first = batch_runs(
+        {**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=seeds
+    )[0]
     images = training_images(first)
     if listed[-1] > images:
-        raise InvalidInput(f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}")
+        raise InvalidInput(
+            f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}"
+        )
     fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
 
     setting = _setting(batch_runs(fields, size=listed[0], seeds=1)[0], [lr], seeds, listed)
 
     def train(size: int) -> list[Trace]:
         _tell(f"batch size {size}: {seeds} trainings of {fields['steps']} steps", json)
-        return [_train(run, device, threads, listed[0]) for run in batch_runs(fields, size=size, seeds=seeds)]
+        return [
+            _train(run, device, threads, listed[0])
+            for run in batch_runs(fields, size=size, seeds=seeds)
+        ]
 
     found = find_batch_range(listed, train, setting=setting)
     print_json(found.to_dict()) if json else print(_batch_summary(found))
 
 
 def _fields(
-    model: str, data: str, optimizer: str, momentum: float | None, weight_decay: float, train_images: int | None
+    model: str,
+    data: str,
+    optimizer: str,
+    momentum: float | None,
+    weight_decay: float,
+    train_images: int | None,
 ) -> dict[str, Any]:
     """Gather the fields of a run that both tests share."""
     images = {} if train_images is None else {"train_images": train_images}
@@ -198,7 +226,11 @@ def _setting(run: Run, lrs: list[float], seeds: int, sizes: list[int]) -> Settin
 
 def _stated(setting: Setting) -> str:
     """The setting in a line."""
-    sizes = f"batches of {setting.batch_sizes[0]}" if len(setting.batch_sizes) == 1 else f"lr {cell(setting.lrs[0])}"
+    sizes = (
+        f"batches of {setting.batch_sizes[0]}"
+        if len(setting.batch_sizes) == 1
+        else f"lr {cell(setting.lrs[0])}"
+    )
     steps, seeds = count(setting.steps, "step"), count(setting.seeds, "seed")
     return f"tested with {setting.optimizer}, {setting.loss}, {sizes}, {steps}, {seeds}"
 
@@ -209,7 +241,9 @@ def _parse_sizes(text: str) -> list[int]:
     except ValueError:
         sizes = []
     if len(sizes) < 2 or sizes[0] < 1 or sorted(set(sizes)) != sizes:
-        raise InvalidInput(f"--sizes (={text}) must be two or more increasing whole numbers, such as 64,128,256")
+        raise InvalidInput(
+            f"--sizes (={text}) must be two or more increasing whole numbers, such as 64,128,256"
+        )
     return sizes
 
 
@@ -234,15 +268,25 @@ def _tell(line: str, json: bool) -> None:
 def _lr_summary(found: LrRange) -> str:
     marks = {"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max}
     names = "learning rate", "training loss, averaged"
-    lines = [text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)]
+    lines = [
+        text_plot(found.curve.lr, found.curve.smoothed_loss, names=names, log=True, marks=marks)
+    ]
     if found.found:
         low, suggestion, high = map(cell, marks.values())
-        spread = "one seed" if found.spread_decades is None else f"{found.spread_decades:.2f} decades over the seeds"
-        lines.append(f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}")
+        spread = (
+            "one seed"
+            if found.spread_decades is None
+            else f"{found.spread_decades:.2f} decades over the seeds"
+        )
+        lines.append(
+            f"lr_min {low}, lr_max {high}; suggestion {suggestion} by rule {found.rule}, spread: {spread}"
+        )
     lines.append(found.reason)
     lines.append(_stated(found.setting) if found.setting else "")
     if not found.found:
-        lines.append("more --steps, or a --start and --end nearer to where the loss moves, may show a range")
+        lines.append(
+            "more --steps, or a --start and --end nearer to where the loss moves, may show a range"
+        )
     return "\n".join(filter(None, lines))
 
 
@@ -253,9 +297,16 @@ def _batch_summary(found: BatchRange) -> str:
     columns = [curve[name] for name in COLUMNS.values()]
     rows = [COLUMNS, *zip(*columns, strict=True)]
     lines = [text_plot(curve["batch_size"], curve["loss"], names=names, log=True, marks=marks)]
-    lines += ["  ".join(f"{cell(value):>11}" for value in row) for row in rows]
+    lines += [_padded(row) for row in rows]
     if found.found:
-        lines.append(f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}")
+        lines.append(
+            f"b_min {found.b_min}, b_max {found.b_max}: {found.rule}; noise scale {cell(found.noise_scale)}"
+        )
     lines.append(found.reason)
     lines.append(_stated(found.setting) if found.setting else "")
     return "\n".join(filter(None, lines))
+
+
+def _padded(row: Sequence[object]) -> str:
+    """The cells of a row, each as wide as the others."""
+    return "  ".join(f"{cell(value):>11}" for value in row)

@@ -33,7 +33,9 @@ class _Row:
         """Return the row when these steps are done."""
         # Weighted by images: a last batch that is short counts for what it holds.
         images = sum(record.batch_size)
-        losses = [mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)]
+        losses = [
+            mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)
+        ]
         step = record.first_step + len(record.loss)
         accuracy = f"{sum(record.correct) / images:.1%}" if record.correct else ""
         return replace(self, step=step, loss=loss(sum(losses) / images), accuracy=accuracy)
@@ -42,7 +44,9 @@ class _Row:
         """List run, epoch, loss, accuracy, time left."""
         seen, images = self.timeline.seen, self.timeline.training_images
         epoch = f"{seen[self.step] / images:.2f} of {seen[-1] / images:.4g}"
-        left = _left(self.since, self.step - self.watched_from, self.timeline.total_steps - self.step)
+        left = _left(
+            self.since, self.step - self.watched_from, self.timeline.total_steps - self.step
+        )
         return self.name, epoch, self.loss, self.accuracy, left
 
 
@@ -70,7 +74,9 @@ class Board:
     def begin(self, event: StageBegan) -> None:
         """Show a stage instead of the one before."""
         planned = len(event.runs or event.counts)
-        names = labels(event.runs)  # by identity, which is too dear to ask of a run at every record
+        names = labels(
+            event.runs
+        )  # by identity, which is too dear to ask of a run at every record
         self._names, self._rows = {run: names[run.id] for run in event.runs}, {}
         self._before = self._ended = planned - event.missing
         self._since = monotonic()
@@ -107,7 +113,16 @@ class Board:
             time_left = _left(self._since, done - self._before, (task.total or 0.0) - done)
             left = f"{time_left} left" if time_left else ""
             self._bar.update(task.id, completed=done, ended=self._ended, left=left)
-        table = Table("run", "epoch", "loss", "accuracy", "left", box=None, padding=(0, 2, 0, 2), header_style="dim")
+        table = Table(
+            "run",
+            "epoch",
+            "loss",
+            "accuracy",
+            "left",
+            box=None,
+            padding=(0, 2, 0, 2),
+            header_style="dim",
+        )
         for row in rows:
             table.add_row(*row.cells())
         return Group(self._bar, table) if rows else self._bar

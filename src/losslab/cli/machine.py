@@ -39,7 +39,13 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("cores", f"{facts['cores']}; torch uses {count(facts['threads'], 'thread')}"),
         ("memory", f"{memory}, {free} of it free"),
         ("GPUs", ", ".join(facts["gpus"]) or "none that torch can use"),
-        *((f"data {dataset['name']}", f"{size(dataset['bytes'])}, {dataset['path']}") for dataset in facts["data"]),
-        ("matrix product", f"{number(by_all, 3)} GFLOP/s in float32, {number(by_one, 3)} by one thread"),
+        *(
+            (f"data {dataset['name']}", f"{size(dataset['bytes'])}, {dataset['path']}")
+            for dataset in facts["data"]
+        ),
+        (
+            "matrix product",
+            f"{number(by_all, 3)} GFLOP/s in float32, {number(by_one, 3)} by one thread",
+        ),
         ("copy", f"{number(copied, 3)} GB/s, read and written"),
     ]

@@ -29,7 +29,9 @@ def parse_duration(text: str) -> float:
     understood = "".join(number + unit for number, unit in parts)
     # The pattern skips what it does not know, so that "1h 30" would read as an hour.
     if understood != text or seconds <= 0:
-        raise InvalidInput(f"--budget (={text}) must be a duration above zero, such as 90s, 10m or 1h30m")
+        raise InvalidInput(
+            f"--budget (={text}) must be a duration above zero, such as 90s, 10m or 1h30m"
+        )
     return seconds
 
 
@@ -60,8 +62,12 @@ def check_machine(device: str, threads: int | None) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         if reason.startswith(("Expected one of", "Invalid device")):
-            raise InvalidInput(f"--device (={device}) must be cpu, cuda, cuda:1, mps or xpu") from error
-        raise InvalidInput(f"--device (={device}) cannot be used here ({reason}); cpu always can") from error
+            raise InvalidInput(
+                f"--device (={device}) must be cpu, cuda, cuda:1, mps or xpu"
+            ) from error
+        raise InvalidInput(
+            f"--device (={device}) cannot be used here ({reason}); cpu always can"
+        ) from error
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,14 @@ from rich.live import Live
 
 from losslab.cli.live import Board
 from losslab.records import Evaluation, Final, metrics_of
-from losslab.study.execute import Counted, Progress, RunEnded, RunRecorded, StageBegan, StageSkipped
+from losslab.study.execute import (
+    Counted,
+    Progress,
+    RunEnded,
+    RunRecorded,
+    StageBegan,
+    StageSkipped,
+)
 from losslab.study.results import RunResult
 from losslab.text import duration, loss, score
 
@@ -31,11 +38,15 @@ def show_progress(progress: Iterator[Progress], console: Console) -> None:
 
 def _show(event: Progress, board: Board, console: Console) -> None:
     if isinstance(event, StageBegan):
-        planned = f"{len(event.counts):,} networks" if event.counts else f"{len(event.runs):,} runs"
+        planned = (
+            f"{len(event.counts):,} networks" if event.counts else f"{len(event.runs):,} runs"
+        )
         console.print(f"{event.stage}: {event.missing:,} of {planned} to do")
         board.begin(event)
     elif isinstance(event, StageSkipped):
-        console.print(f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True)
+        console.print(
+            f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True
+        )
     elif isinstance(event, RunRecorded):
         board.record(event)
     elif isinstance(event, RunEnded):
@@ -61,7 +72,11 @@ def outcome(result: RunResult) -> str:
     last, final = result.evaluations[-1], result.final
     parts = [f"training loss {loss(last.train_loss)}"]
     if last.validation_loss is not None:
-        parts.append(" ".join([f"validation loss {loss(last.validation_loss)}", *metrics(last, "validation")]))
+        parts.append(
+            " ".join(
+                [f"validation loss {loss(last.validation_loss)}", *metrics(last, "validation")]
+            )
+        )
     if final and final.test_loss is not None:
         parts.append(" ".join(["test", *metrics(final, "test")]))
     return f"{', '.join(parts)}, {duration(last.train_seconds)} of training"

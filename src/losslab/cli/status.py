@@ -26,7 +26,9 @@ def status_table(rows: list[Row]) -> Table:
     """Lay the rows out for a terminal; names fold where it is narrow, states do not."""
     table = Table(box=None)
     for name in rows[0]:
-        table.add_column(name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course"))
+        table.add_column(
+            name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course")
+        )
     for row in rows:
         cells = {key: "" if row[key] is None else number(row[key]) for key in ("epoch", "loss")}
         table.add_row(*map(str, (row | cells).values()))
@@ -35,7 +37,14 @@ def status_table(rows: list[Row]) -> Table:
 
 def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
     """List each run and count of a stage that has been started, a row each, and one row for those that wait."""
-    nothing = {"stage": stage["name"], "id": "", "run": "count", "status": "waiting", "epoch": None, "loss": None}
+    nothing = {
+        "stage": stage["name"],
+        "id": "",
+        "run": "count",
+        "status": "waiting",
+        "epoch": None,
+        "loss": None,
+    }
     nothing |= {"course": "", "message": ""}
     started = results.stages[stage["name"]]
     names = labels([result.run for result in started])
@@ -53,7 +62,9 @@ def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
 def _course(result: RunResult) -> Row:
     """Say how a run stands, with its training loss batch by batch as a line of bars."""
     batches = chain.from_iterable(record.loss for record in result.steps)
-    losses = [loss for loss in batches if isfinite(loss)]  # the last of a run that diverged is NaN, which JSON lacks
+    losses = [
+        loss for loss in batches if isfinite(loss)
+    ]  # the last of a run that diverged is NaN, which JSON lacks
     return {
         "id": result.run.id,
         "status": result.status,

@@ -98,14 +98,23 @@ def plan(
     for part, share in _shares(study, seeds, budget_seconds):
         measuring = watched(selected, share)
         planned = plan_study(
-            part, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=measuring
+            part,
+            budget_seconds=share,
+            workers=workers,
+            threads=threads,
+            layout=layout,
+            engine=measuring,
         )
         # Imported late: it pulls in torch, and an invalid study should fail first.
         from losslab.study.flops import operations
 
-        whole = plan_at(part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts)
+        whole = plan_at(
+            part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts
+        )
         flops = operations(chain.from_iterable(stage.runs for stage in whole.stages))
-        facts.append({**_plan_facts(planned), "full_seconds": whole.seconds, "full_flops": flops})
+        facts.append(
+            {**_plan_facts(planned), "full_seconds": whole.seconds, "full_flops": flops}
+        )
         if not json:
             _print_plan(planned)
             _print_full(whole, flops, device_tflops)
@@ -158,11 +167,18 @@ def run(
         part = _with_data(part, sample_if_offline)
         planned = _same_plan(folder, part, share, selected)
         if planned:
-            console.print(f"{folder.path} holds this study already: what is missing is run as it was planned")
+            console.print(
+                f"{folder.path} holds this study already: what is missing is run as it was planned"
+            )
         else:
             measuring = watched(selected, share, quiet=quiet)
             planned = plan_study(
-                part, budget_seconds=share, workers=workers, threads=threads, layout=layout, engine=measuring
+                part,
+                budget_seconds=share,
+                workers=workers,
+                threads=threads,
+                layout=layout,
+                engine=measuring,
             )
             _print_plan(planned, console)
         facts = {"budget_seconds": share, "command": shlex.join(["losslab", *sys.argv[1:]])}
@@ -174,11 +190,15 @@ def run(
 def _parse_budget(text: str) -> float:
     seconds = parse_duration(text)
     if seconds < LEAST_SECONDS:
-        raise InvalidInput(f"--budget (={text}) must be at least {duration(LEAST_SECONDS)}, for measuring alone")
+        raise InvalidInput(
+            f"--budget (={text}) must be at least {duration(LEAST_SECONDS)}, for measuring alone"
+        )
     return seconds
 
 
-def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[tuple[Study, float | None]]:
+def _shares(
+    name: str, seeds: int | None, budget_seconds: float | None
+) -> list[tuple[Study, float | None]]:
     """List the studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
     if name != ALL:
         return [(_with_seeds(load_study(name), seeds), budget_seconds)]
@@ -187,7 +207,9 @@ def _shares(name: str, seeds: int | None, budget_seconds: float | None) -> list[
     share = None if budget_seconds is None else budget_seconds / max(1, len(training))
     shares: list[tuple[Study, float | None]] = []
     for study in studies:
-        shares.append((_with_seeds(study, seeds), share) if study in training else (study, None))
+        shares.append(
+            (_with_seeds(study, seeds), share) if study in training else (study, None)
+        )
     return shares
 
 
@@ -196,7 +218,13 @@ def _trains(study: Study) -> bool:
 
 
 @app.command
-def resume(folder: Path, *, engine: EngineName = "local", address: str | None = None, quiet: Flag = False) -> int:
+def resume(
+    folder: Path,
+    *,
+    engine: EngineName = "local",
+    address: str | None = None,
+    quiet: Flag = False,
+) -> int:
     """Go on with an interrupted study where it stopped.
 
     Example: losslab study resume runs/optimizers
@@ -264,7 +292,9 @@ def _with_seeds(study: Study, seeds: int | None) -> Study:
     # The last stage is the one that answers; earlier ones find settings for it, once for all its seeds.
     *before, last = study.stages
     if last.count:
-        raise InvalidInput(f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out")
+        raise InvalidInput(
+            f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out"
+        )
     floor = last.floor.model_copy(update={"seeds": seeds})
     # The floor rises with it: seeds that were named on the command line are not shrunk away.
     renewed = last.model_copy(update={"seeds": seeds, "floor": floor})
@@ -281,7 +311,10 @@ def _with_data(study: Study, sample_if_offline: bool) -> Study:
     except DataUnavailable as error:
         if not sample_if_offline:
             raise
-        print(f"losslab: {error}; going on with the embedded sample of Fashion-MNIST", file=sys.stderr)
+        print(
+            f"losslab: {error}; going on with the embedded sample of Fashion-MNIST",
+            file=sys.stderr,
+        )
         stages = []
         for stage in study.stages:
             on_sample = {"base": {**stage.base, "data": SAMPLE}}
@@ -290,14 +323,18 @@ def _with_data(study: Study, sample_if_offline: bool) -> Study:
     return study
 
 
-def _same_plan(folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine) -> Plan | None:
+def _same_plan(
+    folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine
+) -> Plan | None:
     """Read the plan that the folder was begun with, when it is of the same study and budget."""
     if not (folder.path / "study.json").exists():
         return None
     before = folder.plan
     name = (before.get("study") or {}).get("name")
     if name != study.name:
-        raise InvalidInput(f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'")
+        raise InvalidInput(
+            f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'"
+        )
     # The same command, given again, goes on: a new measurement could choose another scale, whose runs are all new.
     has_same_spec = before.get("spec") == study.model_dump(mode="json")
     is_same = has_same_spec and before.get("budget_seconds") == budget_seconds
@@ -314,7 +351,11 @@ def _plan_facts(planned: Plan) -> dict[str, Any]:
         "threads": planned.threads,
         "layouts": planned.used_layouts,
         "stages": [
-            {"name": stage.stage.name, "predicted_seconds": stage.seconds, "runs": labels(stage.runs)}
+            {
+                "name": stage.stage.name,
+                "predicted_seconds": stage.seconds,
+                "runs": labels(stage.runs),
+            }
             for stage in planned.stages
         ],
     }
@@ -326,7 +367,9 @@ def _print_plan(planned: Plan, console: Console | None = None) -> None:
     table = Table("stage", "runs", "predicted", "scale", box=None)
     for stage in planned.stages:
         runs = len(stage.runs or stage.stage.count)
-        table.add_row(stage.stage.name, f"{runs:,}", duration(stage.seconds), stage_scale(stage))
+        table.add_row(
+            stage.stage.name, f"{runs:,}", duration(stage.seconds), stage_scale(stage)
+        )
     console.print(table)
     workers = f"{count(planned.workers, 'worker')} of {count(planned.threads, 'thread')}"
     crew = [workers, *sorted(set(planned.used_layouts.values()))]
@@ -342,18 +385,22 @@ def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     machine_time = duration(whole.seconds)
     device_time = duration(flops / (device_tflops * 1e12))
     print(
-        f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device that sustains "
-        f"{number(device_tflops)} TFLOP/s (--device-tflops)"
+        f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device "
+        f"that sustains {number(device_tflops)} TFLOP/s (--device-tflops)"
     )
 
 
-def _carry_out(planned: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine) -> int:
+def _carry_out(
+    planned: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine
+) -> int:
     """Run what is missing; return the exit code, 1 where something failed, which diverging is not."""
     try:
         show_progress(execute(planned, folder, facts, engine), console)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
-        again = f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
+        again = (
+            f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
+        )
         raise Interrupted(again, number) from None
     bad = failed_runs(read_results(folder))
     console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")

@@ -97,7 +97,11 @@ def text_plot(
     values = [_vertical(high), *[""] * (rows - 2), _vertical(low)]
     lines = [f"{value:>{MARGIN - 1}} {line}" for value, line in zip(values, curve, strict=True)]
     known = {name: value for name, value in (marks or {}).items() if value is not None}
-    below = [*_mark_lines(known, axis), *_tick_lines(points[:, 0], axis), _title_line(names[0], axis)]
+    below = [
+        *_mark_lines(known, axis),
+        *_tick_lines(points[:, 0], axis),
+        _title_line(names[0], axis),
+    ]
     lines += [" " * MARGIN + line for line in below]
     return "\n".join([names[1], *(line.rstrip() for line in lines)])
 
@@ -146,7 +150,9 @@ def _line(labels: Sequence[tuple[str, int]], columns: int) -> tuple[str, list[tu
     left: list[tuple[str, int]] = []
     for text, column in labels:
         start = min(max(0, column - len(text) // 2), max(0, columns - len(text)))
-        around = line[max(0, start - 1) : start + len(text) + 1]  # a blank on both sides keeps numbers apart
+        around = line[
+            max(0, start - 1) : start + len(text) + 1
+        ]  # a blank on both sides keeps numbers apart
         if any(sign not in (" ", "^") for sign in around):
             left.append((text, column))
         else:

@@ -157,11 +157,19 @@ def _train(
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
-        records = train_run(run, dataset=load(run.data.name), device=device, layout=layout, data_workers=data_workers)
+        records = train_run(
+            run,
+            dataset=load(run.data.name),
+            device=device,
+            layout=layout,
+            data_workers=data_workers,
+        )
     else:
         _check_folder(RunFolder(out), run.id)
         _report_end(RunFolder(out))
-        records = run_in_folder(run, RunFolder(out), layout, device=device, data_workers=data_workers)
+        records = run_in_folder(
+            run, RunFolder(out), layout, device=device, data_workers=data_workers
+        )
     if rank():  # one process of several speaks
         for _ in records:
             pass
@@ -226,7 +234,9 @@ def _check_course(records: Sequence[Record]) -> None:
 
 def _check_folder(folder: RunFolder, run_id: str) -> None:
     if (folder.path / "run.json").exists() and folder.run.id != run_id:
-        raise InvalidInput(f"--out {folder.path}: holds another run; choose another folder or repeat its options")
+        raise InvalidInput(
+            f"--out {folder.path}: holds another run; choose another folder or repeat its options"
+        )
 
 
 def _line(record: Record) -> str:
@@ -236,10 +246,19 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
-        trained = " ".join([f"training loss {loss(record.train_loss)}", *metrics(record, "train")])
+        trained = " ".join(
+            [f"training loss {loss(record.train_loss)}", *metrics(record, "train")]
+        )
         parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
         if record.validation_loss is not None:
-            parts.append(" ".join([f"validation loss {loss(record.validation_loss)}", *metrics(record, "validation")]))
+            parts.append(
+                " ".join(
+                    [
+                        f"validation loss {loss(record.validation_loss)}",
+                        *metrics(record, "validation"),
+                    ]
+                )
+            )
         return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
         return " ".join([f"test loss {loss(record.test_loss)}", *metrics(record, "test")])

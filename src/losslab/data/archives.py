@@ -47,7 +47,9 @@ def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
             if name in most_bytes and name not in found:
                 found[name] = _read(stream, member, most_bytes[name])
     except _UNREADABLE as error:
-        raise DataCorrupt(f"{path.name} cannot be read as a folder, .tar, .tar.gz or .zip ({error})") from error
+        raise DataCorrupt(
+            f"{path.name} cannot be read as a folder, .tar, .tar.gz or .zip ({error})"
+        ) from error
     return found
 
 
@@ -89,7 +91,9 @@ def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]
 def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:
     if member.endswith(".gz"):
         stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
-    content = stream.read(most_bytes + 1)  # one byte too many shows that there are more, however many
+    content = stream.read(
+        most_bytes + 1
+    )  # one byte too many shows that there are more, however many
     if len(content) > most_bytes:
         raise DataCorrupt(f"{member} holds more than the {most_bytes:,} bytes that it should")
     return content
@@ -104,5 +108,7 @@ class _Limited:
     def read(self, size: int) -> bytes:
         self.left -= size
         if self.left < 0:
-            raise DataCorrupt("the archive holds far more than the expected files; it is not read further")
+            raise DataCorrupt(
+                "the archive holds far more than the expected files; it is not read further"
+            )
         return self.stream.read(size)

@@ -13,7 +13,11 @@ from losslab.data.readers import Part
 
 NAMES = {
     "train": (("train_images", "train_labels"), ("x_train", "y_train")),
-    "validation": (("val_images", "val_labels"), ("validation_images", "validation_labels"), ("x_val", "y_val")),
+    "validation": (
+        ("val_images", "val_labels"),
+        ("validation_images", "validation_labels"),
+        ("x_val", "y_val"),
+    ),
     "test": (("test_images", "test_labels"), ("x_test", "y_test")),
 }
 """Part of a data set -> names that its images and labels may have: losslab's and MedMNIST's, then Keras's."""
@@ -29,7 +33,11 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
         ValueError: when the file, an array's shape or type, or the number of labels is not what it must be.
     """
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as file:
+        with (
+            path.open("rb") as stream,
+            zipfile.ZipFile(stream),
+            np.load(stream, allow_pickle=False) as file,
+        ):
             return _read(file)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise ValueError(f"it cannot be read as .npz ({error})") from error
@@ -45,15 +53,21 @@ def _read(file: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Part], tuple[str,
             parts[part] = _part(file, *pair)
         elif part == "train":
             held = ", ".join(file)
-            raise ValueError(f"it must hold train_images and train_labels (or x_train and y_train); it holds {held}")
+            raise ValueError(
+                f"it must hold train_images and train_labels (or x_train and y_train); it holds {held}"
+            )
     _, labels = parts["train"]
-    return parts, _given_names(file["classes"]) if "classes" in file else _numbered_names(labels)
+    return parts, _given_names(file["classes"]) if "classes" in file else _numbered_names(
+        labels
+    )
 
 
 def _part(file: Mapping[str, NDArray[Any]], images_name: str, labels_name: str) -> Part:
     for name in (images_name, labels_name):
         if name not in file:
-            raise ValueError(f"it must hold {images_name} and {labels_name}; it holds {', '.join(file)}")
+            raise ValueError(
+                f"it must hold {images_name} and {labels_name}; it holds {', '.join(file)}"
+            )
     images = as_images(np.asarray(file[images_name]), images_name)
     return images, as_labels(np.asarray(file[labels_name]), labels_name, len(images))
 
@@ -68,9 +82,13 @@ def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:
         labels = labels[:, 0]
     described = f"{name} (={labels.dtype} {labels.shape})"
     if labels.ndim != 1:
-        raise ValueError(f"{described} must be one class a image, of shape ({count},); {_hint(labels, name)}")
+        raise ValueError(
+            f"{described} must be one class a image, of shape ({count},); {_hint(labels, name)}"
+        )
     if len(labels) != count:
-        raise ValueError(f"{described} must be one for each of {count} images; leave out what has no partner")
+        raise ValueError(
+            f"{described} must be one for each of {count} images; leave out what has no partner"
+        )
     if labels.dtype.kind not in "iu":
         raise ValueError(
             f"{described} must be integers; store np.unique({name}, return_inverse=True)[1], or whole numbers "
@@ -126,13 +144,17 @@ def _as_bytes(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if kind in "bf" and low >= 0 and high <= 1:
         scaled = images * np.float32(255)
         pixels = np.rint(scaled).astype(np.uint8)
-        if np.abs(scaled - pixels).max() <= _BYTE_ERROR:  # they were bytes before they were divided by 255
+        if (
+            np.abs(scaled - pixels).max() <= _BYTE_ERROR
+        ):  # they were bytes before they were divided by 255
             return pixels
         remedy = f'np.rint(255 * {name}).astype("uint8")'
     elif kind == "f" and low >= 0 and high <= 255:
         remedy = f'np.rint({name}).astype("uint8")'
     else:
-        remedy = "the pixels as they were before they were scaled; losslab normalises them by itself"
+        remedy = (
+            "the pixels as they were before they were scaled; losslab normalises them by itself"
+        )
     raise ValueError(
         f"{name} (={images.dtype} {images.shape}, {low} to {high}) must be uint8, 0 to 255; store {remedy}"
     )
@@ -140,7 +162,9 @@ def _as_bytes(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 def _given_names(names: NDArray[Any]) -> tuple[str, ...]:
     if names.ndim != 1 or len(set(names.tolist())) < len(names):
-        raise ValueError(f"classes (of shape {names.shape}) must be a list of different names, one for each label")
+        raise ValueError(
+            f"classes (of shape {names.shape}) must be a list of different names, one for each label"
+        )
     return tuple(names.astype(str).tolist())
 
 

@@ -31,14 +31,18 @@ class Images:
 
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised float images (n, channel, height, width) and labels (n,) of the given indices."""
-        return self.augmented(indices, self.normalization, torch.empty(len(indices), 0, dtype=torch.int64))
+        return self.augmented(
+            indices, self.normalization, torch.empty(len(indices), 0, dtype=torch.int64)
+        )
 
     def augmented(
         self, indices: torch.Tensor, augment: Augmentation, drawn: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same after augmentations that normalise, by given random numbers, a row for each index."""
         pixels = augment.apply(self.pixels.index_select(0, indices), drawn)
-        return pixels.contiguous(memory_format=self.memory_format), self.labels.index_select(0, indices)
+        return pixels.contiguous(memory_format=self.memory_format), self.labels.index_select(
+            0, indices
+        )
 
 
 def on_device(

@@ -57,15 +57,22 @@ class Dataset:
         for part, (images, labels) in self.parts.items():
             _check_form(part, images, labels)
             if images.shape[1:] != shape:
-                raise ValueError(f"{part} images {images.shape[1:]} must have the shape of training images {shape}")
+                raise ValueError(
+                    f"{part} images {images.shape[1:]} must have the shape of training images {shape}"
+                )
         has_all_channels = len(self.mean) == len(self.std) == shape[0]
         if not has_all_channels or min(self.std) <= 0:
-            raise ValueError(f"mean (={self.mean}) and std (={self.std}) must have {shape[0]} values each, std above 0")
+            raise ValueError(
+                f"mean (={self.mean}) and std (={self.std}) must have {shape[0]} values each, std above 0"
+            )
 
     @property
     def parts(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
         """Images and labels of train, test and, where the data set names its own, validation."""
-        parts = {"train": (self.train_images, self.train_labels), "test": (self.test_images, self.test_labels)}
+        parts = {
+            "train": (self.train_images, self.train_labels),
+            "test": (self.test_images, self.test_labels),
+        }
         if self.validation_images is not None and self.validation_labels is not None:
             parts["validation"] = (self.validation_images, self.validation_labels)
         elif self.validation_images is not None or self.validation_labels is not None:
@@ -78,7 +85,10 @@ class Dataset:
         return 0 if self.validation_labels is None else len(self.validation_labels)
 
     def split(
-        self, *, validation_fraction: float = VALIDATION_FRACTION, train_images: int | None = None
+        self,
+        *,
+        validation_fraction: float = VALIDATION_FRACTION,
+        train_images: int | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split into indices of training and of validation images, as ``losslab.data.split`` holds them out.
 
@@ -88,7 +98,11 @@ class Dataset:
             InvalidInput: as ``split``, and when another fraction is given for data that names validation images.
         """
         if not self.own_validation:
-            return split(self.train_labels, validation_fraction=validation_fraction, train_images=train_images)
+            return split(
+                self.train_labels,
+                validation_fraction=validation_fraction,
+                train_images=train_images,
+            )
         if validation_fraction != VALIDATION_FRACTION:
             raise InvalidInput(
                 f"validation_fraction (={validation_fraction}) must be left out: {self.name} names its own "
@@ -141,7 +155,9 @@ def with_valid_labels(dataset: Dataset) -> Dataset:
     for part, (_, labels) in dataset.parts.items():
         alone = np.setdiff1d(labels, trained)
         if len(alone):
-            raise ValueError(f"class '{dataset.classes[alone[0]]}' has {part} images and no training images; add some")
+            raise ValueError(
+                f"class '{dataset.classes[alone[0]]}' has {part} images and no training images; add some"
+            )
     return dataset
 
 

@@ -17,7 +17,9 @@ PAUSE_SECONDS = 1.0
 _CHUNK_BYTES = 1 << 18
 
 
-def download(url: str, folder: Path, *, most_bytes: int, progress: Callable[[str], None]) -> Path:
+def download(
+    url: str, folder: Path, *, most_bytes: int, progress: Callable[[str], None]
+) -> Path:
     """Download a file into a folder.
 
     A host that cannot be reached or that refuses gets no second attempt; one that breaks off does, and resumes.
@@ -27,7 +29,9 @@ def download(url: str, folder: Path, *, most_bytes: int, progress: Callable[[str
         InvalidInput: when what arrives cannot be written: the disk is full or the folder gone, and no attempt helps.
     """
     path = folder / url.rpartition("/")[2]
-    _write(path, "wb", b"")  # what an earlier download left must not be taken for this one's beginning
+    _write(
+        path, "wb", b""
+    )  # what an earlier download left must not be taken for this one's beginning
     fault = ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS * attempt)
@@ -52,8 +56,12 @@ def _open(url: str, start: int) -> HTTPResponse:
     return response
 
 
-def _receive(response: HTTPResponse, path: Path, most_bytes: int, progress: Callable[[str], None]) -> Path:
-    resumed = response.status == 206  # a host that cannot resume sends all of it again, with 200
+def _receive(
+    response: HTTPResponse, path: Path, most_bytes: int, progress: Callable[[str], None]
+) -> Path:
+    resumed = (
+        response.status == 206
+    )  # a host that cannot resume sends all of it again, with 200
     done = _size(path) if resumed else 0
     if not resumed:
         _write(path, "wb", b"")
@@ -63,7 +71,9 @@ def _receive(response: HTTPResponse, path: Path, most_bytes: int, progress: Call
         _report_tenth(path.name, done, done + len(chunk), total, progress)
         done += len(chunk)
         if done > most_bytes:
-            raise DataUnavailable(f"{response.url}: sends more than the {most_bytes:,} bytes that it should")
+            raise DataUnavailable(
+                f"{response.url}: sends more than the {most_bytes:,} bytes that it should"
+            )
     if done < total:
         raise OSError(f"broke off after {done:,} of {total:,} bytes")
     return path
@@ -82,7 +92,9 @@ def _write(path: Path, mode: str, content: bytes) -> None:
         raise unwritable(error) from error
 
 
-def _report_tenth(name: str, before: int, after: int, total: int, progress: Callable[[str], None]) -> None:
+def _report_tenth(
+    name: str, before: int, after: int, total: int, progress: Callable[[str], None]
+) -> None:
     """Report each tenth as it is passed."""
     if total > 1_000_000 and after * 10 // total > before * 10 // total:
         progress(f"  {name}: {after * 100 // total} % of {total / 1e6:.0f} MB")

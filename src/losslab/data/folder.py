@@ -9,7 +9,13 @@ import numpy as np
 from losslab.data.image_files import OTHER_IMAGES, SUFFIXES, read_images
 from losslab.data.readers import Part
 
-PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+PART_NAMES = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 """Name of a folder, in lower case -> the part of a data set that it holds."""
 
 Files = list[tuple[Path, int]]
@@ -23,7 +29,10 @@ def read_folder(root: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
     """
     folders = _part_folders(root)
     classes = _classes(folders["train"])
-    files = {part: _labelled_files(folder, classes, folders["train"]) for part, folder in folders.items()}
+    files = {
+        part: _labelled_files(folder, classes, folders["train"])
+        for part, folder in folders.items()
+    }
     # All parts are read together, so that their images have one size and one number of channels.
     labelled_files = list(chain.from_iterable(files.values()))
     images = read_images([path for path, _ in labelled_files])
@@ -43,7 +52,9 @@ def _part_folders(root: Path) -> dict[str, Path]:
     for folder in _folders(root):
         part = PART_NAMES.get(folder.name.lower())
         if part in folders:
-            raise ValueError(f"{folders[part]} and {folder} are both its {part} images; leave one")
+            raise ValueError(
+                f"{folders[part]} and {folder} are both its {part} images; leave one"
+            )
         if part:
             folders[part] = folder
         else:
@@ -52,7 +63,9 @@ def _part_folders(root: Path) -> dict[str, Path]:
         return {"train": root}
     for folder in others:
         if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
-            raise ValueError(f"{folder} holds images and is none of train, val and test; rename or move it")
+            raise ValueError(
+                f"{folder} holds images and is none of train, val and test; rename or move it"
+            )
     return folders
 
 
@@ -79,11 +92,15 @@ def _labelled_files(folder: Path, classes: tuple[str, ...], train: Path) -> File
     """List the image files of a part, each with the index of its class."""
     stray = next(iter(_image_files(folder)), None)
     if stray:
-        raise ValueError(f"{stray} lies beside the folders of its classes; move it into one of them")
+        raise ValueError(
+            f"{stray} lies beside the folders of its classes; move it into one of them"
+        )
     own = {path.name for path in _folders(folder)}
     for name in sorted(own ^ set(classes)):
         having, lacking = (folder, train) if name in own else (train, folder)
-        raise ValueError(f"class '{name}' is in {having} and not in {lacking}; every part needs images of every class")
+        raise ValueError(
+            f"class '{name}' is in {having} and not in {lacking}; every part needs images of every class"
+        )
     labelled: Files = []
     for label, name in enumerate(classes):
         labelled += [(path, label) for path in _class_files(folder / name)]
@@ -93,10 +110,14 @@ def _labelled_files(folder: Path, classes: tuple[str, ...], train: Path) -> File
 def _class_files(folder: Path) -> list[Path]:
     inner = _folders(folder)
     if inner:
-        raise ValueError(f"{inner[0]} is a folder within a class; move its images into {folder}")
+        raise ValueError(
+            f"{inner[0]} is a folder within a class; move its images into {folder}"
+        )
     files = _image_files(folder)
     if not files:
-        raise ValueError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there or remove it")
+        raise ValueError(
+            f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there or remove it"
+        )
     return files
 
 
@@ -110,7 +131,9 @@ def _image_files(folder: Path) -> list[Path]:
     for path in _visible(folder.iterdir()):
         suffix = path.suffix.lower()
         if suffix in OTHER_IMAGES and path.is_file():
-            raise ValueError(f"{path} is of a type that is not read; convert it to .png or remove it")
+            raise ValueError(
+                f"{path} is of a type that is not read; convert it to .png or remove it"
+            )
         if suffix in SUFFIXES and path.is_file():
             files.append(path)
     return files

@@ -17,10 +17,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 """Endings of image files that are read, in lower case."""
-OTHER_IMAGES = frozenset({".avif", ".dcm", ".heic", ".heif", ".jp2", ".mat", ".npy", ".npz", ".pfm", ".psd", ".svg"})
+OTHER_IMAGES = frozenset(
+    {".avif", ".dcm", ".heic", ".heif", ".jp2", ".mat", ".npy", ".npz", ".pfm", ".psd", ".svg"}
+)
 """Endings of files that hold images and are not read; to leave them out in silence would lose a part of a class."""
 
 _GREY_MODES = ("1", "L")
@@ -38,16 +53,22 @@ def read_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
     Raises:
         ValueError: when a file cannot be read, has more than 8 bits a channel, or differs in size from the first.
     """
-    groups = [range(len(paths))[start : start + _GROUP] for start in range(0, len(paths), _GROUP)]
+    groups = [
+        range(len(paths))[start : start + _GROUP] for start in range(0, len(paths), _GROUP)
+    ]
     pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
     try:
         # One coloured image makes all coloured; the list is complete, so that every file has been opened.
         coloured = any(list(pool.map(lambda group: _are_coloured(paths, group), groups)))
         images = _empty(len(paths), 3 if coloured else 1, _read(paths[0], coloured=coloured))
-        for _ in _shown(pool.map(lambda group: _fill(images, paths, group), groups), len(groups)):
+        for _ in _shown(
+            pool.map(lambda group: _fill(images, paths, group), groups), len(groups)
+        ):
             pass
     finally:
-        pool.shutdown(cancel_futures=True)  # after a fault, or Ctrl-C, the other images are not read
+        pool.shutdown(
+            cancel_futures=True
+        )  # after a fault, or Ctrl-C, the other images are not read
     return images
 
 
@@ -71,7 +92,9 @@ def _is_coloured(path: Path) -> bool:
     with _opened(path) as image:
         mode = image.mode
     if mode.startswith(_DEEP_MODES):
-        raise ValueError(f"{path} has mode {mode}; images must have 8 bits a channel; convert it to PNG of 8 bits")
+        raise ValueError(
+            f"{path} has mode {mode}; images must have 8 bits a channel; convert it to PNG of 8 bits"
+        )
     return mode not in _GREY_MODES
 
 
@@ -80,7 +103,9 @@ def _read(path: Path, *, coloured: bool) -> NDArray[np.uint8]:
     from PIL import ImageOps
 
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)  # a camera stores how it was held beside the pixels
+        upright = ImageOps.exif_transpose(
+            image
+        )  # a camera stores how it was held beside the pixels
         pixels = np.asarray(upright.convert("RGB" if coloured else "L"))
     return np.atleast_3d(pixels).transpose(2, 0, 1)
 
@@ -92,7 +117,14 @@ def _opened(path: Path) -> "Iterator[Picture]":
     try:
         with Image.open(path) as image:
             yield image
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise ValueError(f"{path} cannot be read ({error}); repair or remove it") from error
 
 
@@ -109,7 +141,9 @@ def _empty(count: int, channels: int, first: NDArray[np.uint8]) -> NDArray[np.ui
     return np.empty((count, channels, height, width), np.uint8)
 
 
-def _other_size(path: Path, pixels: NDArray[np.uint8], first: Path, images: NDArray[np.uint8]) -> str:
+def _other_size(
+    path: Path, pixels: NDArray[np.uint8], first: Path, images: NDArray[np.uint8]
+) -> str:
     height, width = images.shape[2:]
     own_size = f"{pixels.shape[2]}x{pixels.shape[1]}"
     return (

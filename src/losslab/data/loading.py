@@ -88,7 +88,9 @@ def load_images(name: str) -> Dataset:
     """
     dataset = load(name)
     if isinstance(dataset, TaskData):
-        raise InvalidInput(f"data set '{name}' is a TaskData, which can be trained on and has no summary of images")
+        raise InvalidInput(
+            f"data set '{name}' is a TaskData, which can be trained on and has no summary of images"
+        )
     return dataset
 
 
@@ -119,7 +121,9 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progress) -> tuple[Arrays, str]:
+def _obtain(
+    entry: Entry, sources: dict[str, Any], folder: Path, progress: Progress
+) -> tuple[Arrays, str]:
     """Take the arrays from the first source that has the official bytes, and that source's name."""
     faults: list[str] = []
     for number, (name, source) in enumerate(sources.items()):
@@ -133,7 +137,9 @@ def _obtain(entry: Entry, sources: dict[str, Any], folder: Path, progress: Progr
                 raise
             progress(f"  {error}")
             faults.append(f"{name}: {error}")
-    raise DataUnavailable(f"{entry.name} could not be had; {'; '.join(faults)}; give its files by --source PATH")
+    raise DataUnavailable(
+        f"{entry.name} could not be had; {'; '.join(faults)}; give its files by --source PATH"
+    )
 
 
 def _load_stored(entry: Entry) -> Dataset:
@@ -154,4 +160,6 @@ def _load_stored(entry: Entry) -> Dataset:
         )
         return with_valid_labels(dataset)
     except (ValueError, TypeError, KeyError) as error:
-        raise DataCorrupt(f"{path} is not {entry.name} ({error}); delete it and run `losslab data fetch`") from error
+        raise DataCorrupt(
+            f"{path} is not {entry.name} ({error}); delete it and run `losslab data fetch`"
+        ) from error

@@ -42,7 +42,10 @@ def load_own(name: str) -> Dataset | TaskData:
 def _dataset(path: Path, parts: dict[str, Part], classes: tuple[str, ...]) -> Dataset:
     parts, title = _with_test(parts, path.resolve().name)
     channels = max(images.shape[1] for images, _ in parts.values())
-    coloured = {part: (_with_channels(images, channels), labels) for part, (images, labels) in parts.items()}
+    coloured = {
+        part: (_with_channels(images, channels), labels)
+        for part, (images, labels) in parts.items()
+    }
     train_images, train_labels = coloured["train"]
     test_images, test_labels = coloured["test"]
     validation_images, validation_labels = coloured.get("validation", (None, None))
@@ -74,11 +77,19 @@ def _with_test(parts: dict[str, Part], name: str) -> tuple[dict[str, Part], str]
         return parts, name
     images, labels = parts["train"]
     if "validation" in parts:
-        return {"train": (images, labels), "test": parts["validation"]}, f"{name}, its validation images as test images"
+        return {
+            "train": (images, labels),
+            "test": parts["validation"],
+        }, f"{name}, its validation images as test images"
     if round(TEST_FRACTION * len(labels)) == 0:
-        raise ValueError(f"{len(labels)} images are too few to hold out {TEST_FRACTION:.0%} as test images; add some")
+        raise ValueError(
+            f"{len(labels)} images are too few to hold out {TEST_FRACTION:.0%} as test images; add some"
+        )
     kept, held_out = split(labels, validation_fraction=TEST_FRACTION)
-    divided = {"train": (images[kept], labels[kept]), "test": (images[held_out], labels[held_out])}
+    divided = {
+        "train": (images[kept], labels[kept]),
+        "test": (images[held_out], labels[held_out]),
+    }
     return divided, f"{name}, {TEST_FRACTION:.0%} of its images held out as test images"
 
 
@@ -103,7 +114,9 @@ def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float,
         # One value alone has no variance; rounding could leave a tiny one, and its inverse would blow up the channel.
         std.append(float(np.sqrt(variance)) if shares.max() < 1 else 0.0)
     if max(std) == 0:
-        raise ValueError("every pixel of its training images is the same; is this the right array?")
+        raise ValueError(
+            "every pixel of its training images is the same; is this the right array?"
+        )
     return tuple(mean), tuple(value or 1.0 for value in std)
 
 

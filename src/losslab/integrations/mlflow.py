@@ -21,7 +21,9 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path | str) -> None:
         out: a folder, or the address of an MLflow server.
     """
     if isinstance(out, Path):
-        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow 3.7 and newer refuse folders otherwise
+        os.environ["MLFLOW_ALLOW_FILE_STORE"] = (
+            "true"  # MLflow 3.7 and newer refuse folders otherwise
+        )
         out = out.resolve().as_uri()
     # After the variable, which MLflow reads when it is imported.
     from mlflow import MlflowClient
@@ -34,7 +36,10 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path | str) -> None:
         run_id = client.create_run(experiment, run_name=name).info.run_id
         spec = flat_fields(result.run.model_dump(mode="json", exclude_none=True))
         client.log_batch(run_id, params=[Param(key, str(value)) for key, value in spec.items()])
-        client.log_batch(run_id, tags=[RunTag("losslab.id", result.run.id), RunTag("losslab.status", result.status)])
+        client.log_batch(
+            run_id,
+            tags=[RunTag("losslab.id", result.run.id), RunTag("losslab.status", result.status)],
+        )
         metrics = [
             # A timestamp in milliseconds, here of training: MLflow's relative time then is the run's own.
             Metric(scalar.name, scalar.value, round(1000 * scalar.seconds), scalar.step)

@@ -32,12 +32,21 @@ def scalars(result: RunResult) -> Iterator[Scalar]:
             numbers = asdict(record) | (record.metrics or {})
             for field, value in numbers.items():
                 if isinstance(value, int | float) and field not in {"step", *TIMES}:
-                    yield Scalar(f"{record.kind}/{field}", record.step, record.train_seconds, float(value))
+                    yield Scalar(
+                        f"{record.kind}/{field}",
+                        record.step,
+                        record.train_seconds,
+                        float(value),
+                    )
 
 
 def _of_steps(record: Steps) -> Iterator[Scalar]:
     for index, step in enumerate(record.indices()):
-        values = {"lr": record.lr[index], "batch_size": record.batch_size[index], "loss": record.loss[index]}
+        values = {
+            "lr": record.lr[index],
+            "batch_size": record.batch_size[index],
+            "loss": record.loss[index],
+        }
         if record.correct:
             values["accuracy"] = record.correct[index] / record.batch_size[index]
         for name, value in values.items():

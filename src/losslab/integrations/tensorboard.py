@@ -25,5 +25,9 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
         writer = EventFileWriter(str(out / study / name.replace("/", "-")))
         for scalar in scalars(result):
             value = Summary.Value(tag=scalar.name, simple_value=scalar.value)
-            writer.add_event(Event(wall_time=scalar.seconds, step=scalar.step, summary=Summary(value=[value])))
+            writer.add_event(
+                Event(
+                    wall_time=scalar.seconds, step=scalar.step, summary=Summary(value=[value])
+                )
+            )
         writer.close()

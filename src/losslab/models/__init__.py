@@ -47,7 +47,12 @@ def is_model(name: str) -> bool:
 
     Only the form is judged; nothing is imported.
     """
-    return name in MODELS or bool(_RESNET.fullmatch(name)) or is_factory(name) or name.startswith(_PACKAGES)
+    return (
+        name in MODELS
+        or bool(_RESNET.fullmatch(name))
+        or is_factory(name)
+        or name.startswith(_PACKAGES)
+    )
 
 
 def unknown_model(name: str) -> str:
@@ -76,7 +81,9 @@ def load_factory(name: str) -> Any:
     elif ":" in name:
         path = name
     elif resnet := _RESNET.fullmatch(name):
-        return functools.partial(load_factory("losslab.models.resnet:resnet"), depth=int(resnet[1]))
+        return functools.partial(
+            load_factory("losslab.models.resnet:resnet"), depth=int(resnet[1])
+        )
     elif name in MODELS:
         path = MODELS[name]
     else:
@@ -107,18 +114,24 @@ def build_model(
         options = {"model_name": choice.name.partition("/")[2], **options}
     # A user's option wins over what follows from the data.
     fitting = _fitting(choice.name, factory, input_shape, classes)
-    inferred = {key: value for key, value in fitting.items() if value is not None and key not in options}
+    inferred = {
+        key: value for key, value in fitting.items() if value is not None and key not in options
+    }
     try:
         check_options("model", choice.name, factory, options)
         model = factory(**inferred, **options)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"model '{choice.name}': {error}") from error
     if not isinstance(model, nn.Module):
-        raise InvalidInput(f"model '{choice.name}' gave {type(model).__name__}, not a torch.nn.Module")
+        raise InvalidInput(
+            f"model '{choice.name}' gave {type(model).__name__}, not a torch.nn.Module"
+        )
     return model
 
 
-def _fitting(name: str, factory: Any, input_shape: tuple[int, ...] | None, classes: int | None) -> dict[str, object]:
+def _fitting(
+    name: str, factory: Any, input_shape: tuple[int, ...] | None, classes: int | None
+) -> dict[str, object]:
     """The arguments of a factory that follow from the data, by the names that it has for them.
 
     The factories of timm and torchvision take these as keywords that their signature does not list.

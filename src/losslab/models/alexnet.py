@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from torch import nn
 
 
-def alexnet(*, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000, groups: int = 2) -> nn.Sequential:
+def alexnet(
+    *, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000, groups: int = 2
+) -> nn.Sequential:
     """The paper's network; conv2, conv4 and conv5 see half of the maps, because two GPUs hold them.
 
     The paper says 224x224, with which its own layer sizes do not come out; 227x227 is the effective input. Local
@@ -49,7 +51,9 @@ def alexnet(*, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000, 
     return nn.Sequential(OrderedDict(layers | _classifier(256 * sides[0] * sides[1], classes)))
 
 
-def alexnet_ungrouped(*, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000) -> nn.Sequential:
+def alexnet_ungrouped(
+    *, input_shape: Sequence[int] = (3, 227, 227), classes: int = 1000
+) -> nn.Sequential:
     """The paper's layer sizes on one device: every filter sees all maps of the layer before.
 
     Example:
@@ -59,7 +63,9 @@ def alexnet_ungrouped(*, input_shape: Sequence[int] = (3, 227, 227), classes: in
     return alexnet(input_shape=input_shape, classes=classes, groups=1)
 
 
-def alexnet_torchvision(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000) -> nn.Sequential:
+def alexnet_torchvision(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
+) -> nn.Sequential:
     """The narrower 64-192-384-256-256 network that torchvision calls AlexNet.
 
     Args:

@@ -57,7 +57,9 @@ def inception_reduced(*, input_shape: Sequence[int] = (256, 32, 32)) -> Concat:
     return inception(input_shape[0], ones=128, threes=(128, 192), fives=(32, 96), pooled=64)
 
 
-def inception(channels: int, *, ones: int, threes: tuple[int, int], fives: tuple[int, int], pooled: int) -> Concat:
+def inception(
+    channels: int, *, ones: int, threes: tuple[int, int], fives: tuple[int, int], pooled: int
+) -> Concat:
     """Figure 2b with any filters; ``threes`` and ``fives`` are (reduction, convolution)."""
     pool = nn.MaxPool2d(3, stride=1, padding=1)
     return Concat(
@@ -66,7 +68,9 @@ def inception(channels: int, *, ones: int, threes: tuple[int, int], fives: tuple
             "3x3": _convolutions(channels, (1, threes[0]), (3, threes[1])),
             "5x5": _convolutions(channels, (1, fives[0]), (5, fives[1])),
             "pool": nn.Sequential(
-                OrderedDict(pool=pool, **dict(_convolutions(channels, (1, pooled)).named_children()))
+                OrderedDict(
+                    pool=pool, **dict(_convolutions(channels, (1, pooled)).named_children())
+                )
             ),
         }
     )
@@ -97,7 +101,9 @@ _GOOGLENET = {
 """Table 1: 1x1; 3x3 reduction and convolution; 5x5 reduction and convolution; projection after the pooling."""
 
 
-def googlenet(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000) -> nn.Sequential:
+def googlenet(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
+) -> nn.Sequential:
     """GoogLeNet as in the paper's table 1.
 
     Left out: the two auxiliary classifiers, which only help training, and local response normalisation.
@@ -128,7 +134,9 @@ def googlenet(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000
     )
     channels = 192
     for name, (ones, threes, fives, pooled) in _GOOGLENET.items():
-        layers[f"inception{name}"] = inception(channels, ones=ones, threes=threes, fives=fives, pooled=pooled)
+        layers[f"inception{name}"] = inception(
+            channels, ones=ones, threes=threes, fives=fives, pooled=pooled
+        )
         channels = ones + threes[1] + fives[1] + pooled
         # Table 1 pools behind the last module of stages 3 and 4, and averages behind that of stage 5.
         if name in ("3b", "4e"):

@@ -40,7 +40,9 @@ def minigooglenet(
     channels, height, width = input_shape
     padding = 2 if (height, width) == (28, 28) else 0
     if min(height, width) + 2 * padding < 32:
-        raise ValueError(f"`input_shape` (={tuple(input_shape)}) must be 28x28 or at least 32x32 pixels")
+        raise ValueError(
+            f"`input_shape` (={tuple(input_shape)}) must be 28x28 or at least 32x32 pixels"
+        )
     if init not in ("glorot", "he"):
         raise ValueError(f"`init` (={init!r}) must be 'glorot' or 'he'")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -68,18 +70,26 @@ def minigooglenet(
     return network
 
 
-def _conv(channels: int, filters: int, kernel: int, *, stride: int = 1, padding: int = 0) -> nn.Sequential:
+def _conv(
+    channels: int, filters: int, kernel: int, *, stride: int = 1, padding: int = 0
+) -> nn.Sequential:
     # With a bias, which batch norm makes idle: the reference's Keras has one, and parameter counts compare.
     conv = nn.Conv2d(channels, filters, kernel, stride, padding)
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(filters), relu=nn.ReLU(inplace=True)))
+    return nn.Sequential(
+        OrderedDict(conv=conv, bn=nn.BatchNorm2d(filters), relu=nn.ReLU(inplace=True))
+    )
 
 
 def _inception(channels: int, ones: int, threes: int) -> Concat:
-    return Concat({"1x1": _conv(channels, ones, 1), "3x3": _conv(channels, threes, 3, padding=1)})
+    return Concat(
+        {"1x1": _conv(channels, ones, 1), "3x3": _conv(channels, threes, 3, padding=1)}
+    )
 
 
 def _down(channels: int, filters: int) -> Concat:
-    return Concat({"3x3": _conv(channels, filters, 3, stride=2), "pool": nn.MaxPool2d(3, stride=2)})
+    return Concat(
+        {"3x3": _conv(channels, filters, 3, stride=2), "pool": nn.MaxPool2d(3, stride=2)}
+    )
 
 
 def _initialise(network: nn.Module, init: str) -> None:

@@ -113,7 +113,9 @@ def patchnet(**options: Any) -> PatchNet:
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Groups for a run's `parameter_groups`: biases of batch norms learn 64 times as fast and do not decay."""
     # By identity, since comparing tensors compares their numbers.
-    biases = {id(module.bias) for module in model.modules() if isinstance(module, nn.BatchNorm2d)}
+    biases = {
+        id(module.bias) for module in model.modules() if isinstance(module, nn.BatchNorm2d)
+    }
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
         {"params": [parameter for parameter in trained if id(parameter) not in biases]},

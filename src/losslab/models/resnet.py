@@ -17,7 +17,9 @@ class Pad(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Half the height and width, twice the channels, no parameters."""
-        return F.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, self.channels // 2, self.channels // 2))
+        return F.pad(
+            images[:, :, ::2, ::2], (0, 0, 0, 0, self.channels // 2, self.channels // 2)
+        )
 
 
 class Block(nn.Module):
@@ -75,9 +77,13 @@ def resnet(
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"`depth` (={depth}) must be 6n + 2, such as 20, 32, 44, 56 or 110")
     if shortcut not in ("A", "B"):
-        raise ValueError(f"`shortcut` (={shortcut!r}) must be 'A' (zero padding) or 'B' (1x1 projection)")
+        raise ValueError(
+            f"`shortcut` (={shortcut!r}) must be 'A' (zero padding) or 'B' (1x1 projection)"
+        )
     layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(16), relu1=nn.ReLU()
+        conv1=nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(16),
+        relu1=nn.ReLU(),
     )
     channels = 16
     for stage, filters in enumerate((16, 32, 64), start=1):
@@ -86,7 +92,9 @@ def resnet(
             blocks.append(Block(channels, filters, shortcut))
             channels = filters
         layers[f"stage{stage}"] = nn.Sequential(*blocks)
-    layers.update(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(64, classes))
+    layers.update(
+        average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(64, classes)
+    )
     network = nn.Sequential(layers)
     _initialise(network, zero_init_last)
     return network

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from torch import nn
 
 
-def conv_stack(*, kernel: int = 3, layers: int = 2, input_shape: Sequence[int] = (1, 32, 32)) -> nn.Sequential:
+def conv_stack(
+    *, kernel: int = 3, layers: int = 2, input_shape: Sequence[int] = (1, 32, 32)
+) -> nn.Sequential:
     """``layers`` convolutions of ``kernel`` x ``kernel``, stride 1, without padding, that keep the channels.
 
     Args:
@@ -23,6 +25,10 @@ def conv_stack(*, kernel: int = 3, layers: int = 2, input_shape: Sequence[int] =
     """
     channels, *space = input_shape
     if min(space) <= layers * (kernel - 1):
-        raise ValueError(f"`input_shape` (={tuple(input_shape)}) must have sides above {layers * (kernel - 1)}")
-    convolutions = {f"conv{layer}": nn.Conv2d(channels, channels, kernel) for layer in range(1, layers + 1)}
+        raise ValueError(
+            f"`input_shape` (={tuple(input_shape)}) must have sides above {layers * (kernel - 1)}"
+        )
+    convolutions = {
+        f"conv{layer}": nn.Conv2d(channels, channels, kernel) for layer in range(1, layers + 1)
+    }
     return nn.Sequential(OrderedDict(convolutions))

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from torch import nn
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_LAYERS_PER_BLOCK = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_LAYERS_PER_BLOCK = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 """Columns A, B, D and E of table 1."""
 
 
 def vgg(
-    depth: int, *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5
+    depth: int,
+    *,
+    input_shape: Sequence[int] = (3, 224, 224),
+    classes: int = 1000,
+    dropout: float = 0.5,
 ) -> nn.Sequential:
     """VGG with ``depth`` weight layers, named as in the paper's table: conv3_2 is block 3, layer 2.
 
@@ -35,7 +44,9 @@ def vgg(
     if min(height, width) < 32:
         raise ValueError(f"`input_shape` (={tuple(input_shape)}) must be at least 32x32 pixels")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for block, (count, filters) in enumerate(zip(_LAYERS_PER_BLOCK[depth], _WIDTHS, strict=True), start=1):
+    for block, (count, filters) in enumerate(
+        zip(_LAYERS_PER_BLOCK[depth], _WIDTHS, strict=True), start=1
+    ):
         for layer in range(1, count + 1):
             layers[f"conv{block}_{layer}"] = nn.Conv2d(channels, filters, 3, padding=1)
             layers[f"relu{block}_{layer}"] = nn.ReLU(inplace=True)
@@ -52,21 +63,29 @@ def vgg(
     return nn.Sequential(layers)
 
 
-def vgg11(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5) -> nn.Sequential:
+def vgg11(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5
+) -> nn.Sequential:
     """Column A of the paper's table 1."""
     return vgg(11, input_shape=input_shape, classes=classes, dropout=dropout)
 
 
-def vgg13(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5) -> nn.Sequential:
+def vgg13(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5
+) -> nn.Sequential:
     """Column B of the paper's table 1."""
     return vgg(13, input_shape=input_shape, classes=classes, dropout=dropout)
 
 
-def vgg16(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5) -> nn.Sequential:
+def vgg16(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5
+) -> nn.Sequential:
     """Column D of the paper's table 1."""
     return vgg(16, input_shape=input_shape, classes=classes, dropout=dropout)
 
 
-def vgg19(*, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5) -> nn.Sequential:
+def vgg19(
+    *, input_shape: Sequence[int] = (3, 224, 224), classes: int = 1000, dropout: float = 0.5
+) -> nn.Sequential:
     """Column E of the paper's table 1."""
     return vgg(19, input_shape=input_shape, classes=classes, dropout=dropout)

@@ -39,7 +39,9 @@ def _known(value: object) -> object:
     choice = as_choice(value)
     name = choice.get("name") if isinstance(choice, Mapping) else None
     if isinstance(name, str) and name not in OPTIMIZERS and not is_foreign(name):
-        raise ValueError(f"{unknown_name('optimizer', name, OPTIMIZERS)}; others by torch.optim/NAME or module:factory")
+        raise ValueError(
+            f"{unknown_name('optimizer', name, OPTIMIZERS)}; others by torch.optim/NAME or module:factory"
+        )
     return choice
 
 

@@ -17,7 +17,12 @@ class AdaDeltaStep(BlockStep):
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
         """Do one step in place; the average of squared updates is read before it is renewed, as in the paper."""
-        rho, eps, squares, updates = numbers["rho"], numbers["eps"], slots["square_avg"], slots["acc_delta"]
+        rho, eps, squares, updates = (
+            numbers["rho"],
+            numbers["eps"],
+            slots["square_avg"],
+            slots["acc_delta"],
+        )
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         roots = torch._foreach_add(squares, eps)

@@ -85,9 +85,13 @@ class BlockStep(torch.optim.Optimizer):
         slots: Slots = {}
         for name in names:
             slots[name] = [state[name] for state in states]
-        return Operands(weights, gradients, slots, self.numbers(group, states) if states else [])
+        return Operands(
+            weights, gradients, slots, self.numbers(group, states) if states else []
+        )
 
-    def _state(self, parameter: torch.Tensor, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    def _state(
+        self, parameter: torch.Tensor, names: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
         """The parameter's state, created on first use."""
         state: dict[str, torch.Tensor] = self.state[parameter]
         if not state:

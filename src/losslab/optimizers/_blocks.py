@@ -29,7 +29,9 @@ class Operands:
     """Parameters of the same numbers have the same object."""
 
 
-def update(rule: Rule, weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
+def update(
+    rule: Rule, weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers
+) -> None:
     """Do one step in place; coupled L2 is added to the gradient before the rule sees it."""
     if "weight_decay" in numbers:
         gradients = list(torch._foreach_add(gradients, weights, alpha=numbers["weight_decay"]))
@@ -47,7 +49,11 @@ def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Number
     pieces: list[tuple[torch.Tensor, ...]] = []
     elements, numbers = 0, Numbers()
     for *tensors, numbers_here in zip(
-        operands.weights, operands.gradients, *operands.slots.values(), operands.numbers, strict=True
+        operands.weights,
+        operands.gradients,
+        *operands.slots.values(),
+        operands.numbers,
+        strict=True,
     ):
         limit = block_size(tensors[0].device)
         # Weights, gradients and slots have one shape, and are cut at the same rows.
@@ -64,7 +70,9 @@ def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Number
 
 def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
     """Move tensors towards others by a fraction of the way, in place."""
-    if torch.compiler.is_compiling():  # torch's own picks a formula by the weight, which a compiled function cannot
+    if (
+        torch.compiler.is_compiling()
+    ):  # torch's own picks a formula by the weight, which a compiled function cannot
         torch._foreach_mul_(tensors, 1 - weight)
         torch._foreach_add_(tensors, ends, alpha=weight)
     else:

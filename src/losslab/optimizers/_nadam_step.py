@@ -21,7 +21,11 @@ class NAdamStep(BlockStep):
         steps = [state["step"].item() for state in states]
         # Parameters may differ in age: one that is frozen at first, or has no gradient in some steps, counts fewer.
         for step in set(steps):
-            of_this_age = [state["mu_product"] for state, age in zip(states, steps, strict=True) if age == step]
+            of_this_age = [
+                state["mu_product"]
+                for state, age in zip(states, steps, strict=True)
+                if age == step
+            ]
             torch._foreach_mul_(of_this_age, _momentum(group, step))
         products = [state["mu_product"].item() for state in states]
         ages = list(zip(steps, products, strict=True))
@@ -42,7 +46,11 @@ class NAdamStep(BlockStep):
     @staticmethod
     def rule(weights: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
         """Do one step in place; the two terms of the corrected average are subtracted in turn."""
-        averages, squares, square_decay = slots["exp_avg"], slots["exp_avg_sq"], numbers["square_decay"]
+        averages, squares, square_decay = (
+            slots["exp_avg"],
+            slots["exp_avg_sq"],
+            numbers["square_decay"],
+        )
         lerp_(averages, gradients, 1 - numbers["decay"])
         torch._foreach_mul_(squares, square_decay)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - square_decay)

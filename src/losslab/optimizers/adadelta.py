@@ -46,8 +46,13 @@ class AdaDelta(Method):
     default_lr: ClassVar[float] = 1.0
 
     name: Literal["adadelta"] = "adadelta"
-    rho: Decay = Field(0.9, description="decay of both averages; torch's default, the paper's experiments use 0.95")
-    eps: float = Field(1e-6, gt=0, description="added inside both roots; torch's default, and the paper's")
+    rho: Decay = Field(
+        0.9,
+        description="decay of both averages; torch's default, the paper's experiments use 0.95",
+    )
+    eps: float = Field(
+        1e-6, gt=0, description="added inside both roots; torch's default, and the paper's"
+    )
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
         """torch's rule in blocks; torch has no fused step of it."""

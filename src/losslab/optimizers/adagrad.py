@@ -34,7 +34,9 @@ class AdaGrad(Method):
         "recent ones. Its steps therefore shrink for ever, about as one over the root of the step count, while "
         "RMSProp's recover when gradients become small."
     )
-    reference: ClassVar[str] = "Duchi, Hazan & Singer 2011, JMLR 12:2121-2159, section 1.1, diagonal form"
+    reference: ClassVar[str] = (
+        "Duchi, Hazan & Singer 2011, JMLR 12:2121-2159, section 1.1, diagonal form"
+    )
     default_lr: ClassVar[float] = 0.01
 
     name: Literal["adagrad"] = "adagrad"

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from losslab.optimizers.method import COMMON_TERMS, GRADIENT, Decay, Method, fused_on_cpu, listed
+from losslab.optimizers.method import (
+    COMMON_TERMS,
+    GRADIENT,
+    Decay,
+    Method,
+    fused_on_cpu,
+    listed,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +35,8 @@ MOMENT_TERMS = {
 """Their symbols."""
 
 AMSGRAD_FIELD = Field(
-    False, description="divide by the largest average of squares so far (AMSGrad); torch's default, the paper has none"
+    False,
+    description="divide by the largest average of squares so far (AMSGrad); torch's default, the paper has none",
 )
 """Reddi, Kale & Kumar 2018, arXiv:1904.09237, Algorithm 2."""
 
@@ -59,9 +67,12 @@ class Adam(Method):
 
     name: Literal["adam"] = "adam"
     betas: tuple[Decay, Decay] = Field(
-        (0.9, 0.999), description="decays of the averages of gradients and of squares; the paper's defaults"
+        (0.9, 0.999),
+        description="decays of the averages of gradients and of squares; the paper's defaults",
     )
-    eps: float = Field(1e-8, gt=0, description="added to the corrected root; the paper's default")
+    eps: float = Field(
+        1e-8, gt=0, description="added to the corrected root; the paper's default"
+    )
     amsgrad: bool = AMSGRAD_FIELD
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
@@ -70,4 +81,6 @@ class Adam(Method):
 
         groups = listed(groups)
         options = self.model_dump(exclude={"name"})
-        return torch.optim.Adam(groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups))
+        return torch.optim.Adam(
+            groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups)
+        )

@@ -44,9 +44,12 @@ class AdamW(Method):
 
     name: Literal["adamw"] = "adamw"
     betas: tuple[Decay, Decay] = Field(
-        (0.9, 0.999), description="decays of the averages of gradients and of squares; the paper's defaults"
+        (0.9, 0.999),
+        description="decays of the averages of gradients and of squares; the paper's defaults",
     )
-    eps: float = Field(1e-8, gt=0, description="added to the corrected root; the paper's default")
+    eps: float = Field(
+        1e-8, gt=0, description="added to the corrected root; the paper's default"
+    )
     amsgrad: bool = AMSGRAD_FIELD
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
@@ -55,4 +58,6 @@ class AdamW(Method):
 
         groups = listed(groups)
         options = self.model_dump(exclude={"name"})
-        return torch.optim.AdamW(groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups))
+        return torch.optim.AdamW(
+            groups, lr, **options, weight_decay=0.0, fused=fused_on_cpu(groups)
+        )

@@ -32,7 +32,9 @@ def compiled(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     if isinstance(optimizer, BlockStep):
         optimizer.update = CompiledUpdate(optimizer)
     elif not optimizer.defaults.get("fused"):
-        raise ValueError(f"`optimizer` ({type(optimizer).__name__}) is no method of losslab; only those are compiled")
+        raise ValueError(
+            f"`optimizer` ({type(optimizer).__name__}) is no method of losslab; only those are compiled"
+        )
     return optimizer
 
 
@@ -66,7 +68,9 @@ class CompiledUpdate:
             if small:
                 self._update_small(kernel, operands, small, values)
 
-    def _update_small(self, kernel: Kernel, operands: Operands, indices: list[int], values: torch.Tensor) -> None:
+    def _update_small(
+        self, kernel: Kernel, operands: Operands, indices: list[int], values: torch.Tensor
+    ) -> None:
         weights = [operands.weights[index] for index in indices]
         gradients = [operands.gradients[index] for index in indices]
         slots: dict[str, Tensors] = {}
@@ -97,7 +101,9 @@ class Shelf:
 
     def __init__(self, weights: Tensors, slots: dict[str, Tensors]) -> None:
         elements = sum(tensor.numel() for tensor in weights)
-        self.flat = [weights[0].new_empty(elements, requires_grad=False) for _ in range(2 + len(slots))]
+        self.flat = [
+            weights[0].new_empty(elements, requires_grad=False) for _ in range(2 + len(slots))
+        ]
         self.weights, self.gradients, *states = (_views(flat, weights) for flat in self.flat)
         self.slots = dict(zip(slots, states, strict=True))
         for name, tensors in slots.items():
@@ -114,14 +120,23 @@ class Shelf:
 
 def _views(flat: torch.Tensor, weights: Tensors) -> Tensors:
     parts = torch.split(flat, [tensor.numel() for tensor in weights])
-    return [part.as_strided(tensor.shape, tensor.stride()) for part, tensor in zip(parts, weights, strict=True)]
+    return [
+        part.as_strided(tensor.shape, tensor.stride())
+        for part, tensor in zip(parts, weights, strict=True)
+    ]
 
 
 def _flat(tensors: Tensors) -> Tensors | None:
     """Flat views in the order of memory; None where the tensors are small or lie in memory in different orders."""
     first = tensors[0]
-    dense = first.is_contiguous() or (first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last))
-    if first.numel() < SMALL or not dense or any(tensor.stride() != first.stride() for tensor in tensors):
+    dense = first.is_contiguous() or (
+        first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
+    )
+    if (
+        first.numel() < SMALL
+        or not dense
+        or any(tensor.stride() != first.stride() for tensor in tensors)
+    ):
         return None
     return [tensor.detach().as_strided((tensor.numel(),), (1,)) for tensor in tensors]
 
@@ -139,7 +154,9 @@ def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:
 def _kernel(rule: Rule, names: tuple[str, ...], keys: tuple[str, ...]) -> Kernel:
     """Compile a rule. Numbers come in a tensor: as Python's, each new one would be compiled in."""
 
-    def step(weights: torch.Tensor, gradients: torch.Tensor, states: Tensors, values: torch.Tensor) -> None:
+    def step(
+        weights: torch.Tensor, gradients: torch.Tensor, states: Tensors, values: torch.Tensor
+    ) -> None:
         slots = {name: [state] for name, state in zip(names, states, strict=True)}
         numbers = {key: value.item() for key, value in zip(keys, values.unbind(), strict=True)}
         update(rule, [weights], [gradients], slots, numbers)

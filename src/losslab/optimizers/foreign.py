@@ -26,7 +26,9 @@ OF_THE_RUN = {
 
 def is_foreign(name: str) -> bool:
     """Whether a name has one of the two forms; nothing is imported."""
-    return is_factory(name) or (name.startswith(TORCH) and name.removeprefix(TORCH).isidentifier())
+    return is_factory(name) or (
+        name.startswith(TORCH) and name.removeprefix(TORCH).isidentifier()
+    )
 
 
 class Foreign(Method):
@@ -65,7 +67,9 @@ class Foreign(Method):
         for option, instead in OF_THE_RUN.items():
             if option in value:
                 raise ValueError(f"`{option}` is no option here: {instead} what counts")
-        return {key: list(item) if isinstance(item, tuple) else item for key, item in value.items()}
+        return {
+            key: list(item) if isinstance(item, tuple) else item for key, item in value.items()
+        }
 
     @property
     def options(self) -> dict[str, Any]:
@@ -92,9 +96,13 @@ class Foreign(Method):
         import torch
 
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise InvalidInput(f"optimizer '{self.name}' gave {type(optimizer).__name__}, not a torch.optim.Optimizer")
+            raise InvalidInput(
+                f"optimizer '{self.name}' gave {type(optimizer).__name__}, not a torch.optim.Optimizer"
+            )
         if _needs_closure(optimizer.step):
-            raise InvalidInput(f"optimizer '{self.name}' evaluates the loss within a step; losslab gives it gradients")
+            raise InvalidInput(
+                f"optimizer '{self.name}' evaluates the loss within a step; losslab gives it gradients"
+            )
         switch(optimizer, "train")
         return optimizer
 
@@ -102,7 +110,10 @@ class Foreign(Method):
 def _needs_closure(step: Callable[..., Any]) -> bool:
     # torch's own `step(closure=None)` may be called without one; LBFGS's closure has no default.
     parameters = inspect.signature(step).parameters.values()
-    return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return any(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        for p in parameters
+    )
 
 
 def _in_one_line(error: Exception) -> str:

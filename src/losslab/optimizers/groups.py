@@ -16,7 +16,11 @@ Group = dict[str, Any]
 
 
 def build_optimizer(
-    method: Method, model: nn.Module, *, weight_decay: float = 0.0, parameter_groups: str | None = None
+    method: Method,
+    model: nn.Module,
+    *,
+    weight_decay: float = 0.0,
+    parameter_groups: str | None = None,
 ) -> torch.optim.Optimizer:
     """Build the optimizer of a run; its rates are set at each step, by :func:`set_lr`.
 
@@ -66,7 +70,10 @@ def groups_of(path: str, model: nn.Module, weight_decay: float) -> list[Group]:
     function = import_attribute(what, path)
     try:
         own = [dict(group) for group in function(model)]
-        groups = [{"weight_decay": weight_decay, **group, "params": _listed(group["params"])} for group in own]
+        groups = [
+            {"weight_decay": weight_decay, **group, "params": _listed(group["params"])}
+            for group in own
+        ]
     except Exception as error:  # a stranger's code may raise anything
         message = f"{what} must give a list of groups like torch's, each with `params`: {type(error).__name__}: {error}"
         raise InvalidInput(message) from error
@@ -82,37 +89,61 @@ def _listed(parameters: torch.Tensor | Iterable[torch.Tensor]) -> list[torch.Ten
 
 def _check_numbers(what: str, group: Group) -> None:
     if "lr" in group:
-        raise InvalidInput(f"{what}: `lr` (={group['lr']}) is the schedule's; give `lr_scale`, a factor on it")
+        raise InvalidInput(
+            f"{what}: `lr` (={group['lr']}) is the schedule's; give `lr_scale`, a factor on it"
+        )
     for key in ("lr_scale", "weight_decay"):
         value = group.get(key, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value >= 0):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not (isfinite(value) and value >= 0)
+        ):
             raise InvalidInput(f"{what}: `{key}` (={value!r}) must be a number of at least 0")
 
 
 def _check_division(what: str, groups: list[Group], model: nn.Module) -> None:
     """Raise InvalidInput unless every weight that is trained is in one group, and nothing else is in any."""
-    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[torch.Tensor, str] = {
+        parameter: name for name, parameter in model.named_parameters()
+    }
     seen: set[torch.Tensor] = set()
     for parameter in chain.from_iterable(group["params"] for group in groups):
         if not isinstance(parameter, torch.Tensor) or parameter not in names:
-            raise InvalidInput(f"{what}: a group holds {_shown(parameter)}, which is no parameter of the model")
+            raise InvalidInput(
+                f"{what}: a group holds {_shown(parameter)}, which is no parameter of the model"
+            )
         if parameter in seen:
             raise InvalidInput(f"{what}: '{names[parameter]}' is in the groups twice")
         seen.add(parameter)
-    missing = [name for parameter, name in names.items() if parameter.requires_grad and parameter not in seen]
+    missing = [
+        name
+        for parameter, name in names.items()
+        if parameter.requires_grad and parameter not in seen
+    ]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InvalidInput(f"{what}: '{missing[0]}'{more} in no group; freeze it by requires_grad_(False) if wanted")
+        raise InvalidInput(
+            f"{what}: '{missing[0]}'{more} in no group; freeze it by requires_grad_(False) if wanted"
+        )
 
 
 def _shown(value: object) -> str:
-    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+    return (
+        f"a tensor of shape {tuple(value.shape)}"
+        if isinstance(value, torch.Tensor)
+        else repr(value)
+    )
 
 
 def _check_keys(group: Group, known: Mapping[str, Any], name: str) -> None:
     """Raise InvalidInput for what the optimizer would not read: torch keeps any key of a group and says nothing."""
     if group["weight_decay"] and "weight_decay" not in known:
-        raise InvalidInput(f"`weight_decay` (={group['weight_decay']}): {name} has none; leave it out")
+        raise InvalidInput(
+            f"`weight_decay` (={group['weight_decay']}): {name} has none; leave it out"
+        )
     for key in group.keys() - known.keys() - {"params", "lr_scale", "weight_decay"}:
         choices = (*known, "lr_scale")
-        raise InvalidInput(f"`parameter_groups`: {unknown_name(f'option of a group of {name}', key, choices)}")
+        raise InvalidInput(
+            f"`parameter_groups`: {unknown_name(f'option of a group of {name}', key, choices)}"
+        )

@@ -23,7 +23,9 @@ def at_iterate(optimizer: "torch.optim.Optimizer") -> AbstractContextManager[Non
 
 def has_modes(optimizer: "torch.optim.Optimizer") -> bool:
     """Whether the optimizer has ``train()`` and ``eval()``."""
-    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
+    return callable(getattr(optimizer, "train", None)) and callable(
+        getattr(optimizer, "eval", None)
+    )
 
 
 def switch(optimizer: "torch.optim.Optimizer", mode: Literal["train", "eval"]) -> None:

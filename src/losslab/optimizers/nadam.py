@@ -42,15 +42,20 @@ class NAdam(Method):
         "As Adam, and the momentum is applied one step ahead. The gradient is still taken at the weights, which is why "
         "NAdam is not RMSProp with Nesterov momentum."
     )
-    reference: ClassVar[str] = "Dozat 2016, Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2"
+    reference: ClassVar[str] = (
+        "Dozat 2016, Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2"
+    )
     default_lr: ClassVar[float] = 0.002
 
     name: Literal["nadam"] = "nadam"
     betas: tuple[Decay, Decay] = Field(
-        (0.9, 0.999), description="decays of the averages of gradients and of squares; torch's defaults"
+        (0.9, 0.999),
+        description="decays of the averages of gradients and of squares; torch's defaults",
     )
     eps: float = Field(1e-8, gt=0, description="added to the corrected root; torch's default")
-    momentum_decay: float = Field(4e-3, ge=0, description="how fast momentum rises; torch's default")
+    momentum_decay: float = Field(
+        4e-3, ge=0, description="how fast momentum rises; torch's default"
+    )
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
         """torch's rule in blocks; torch has no fused step of it."""

@@ -29,14 +29,24 @@ class RMSProp(Method):
         "torch: the rule and its defaults (lr 0.01, alpha 0.99, which is rho here, eps 1e-8 outside the root). "
         "Keras: lr 0.001, rho 0.9, eps 1e-7 inside the root. The lecture has rho 0.9 and no eps."
     )
-    reference: ClassVar[str] = "Tieleman & Hinton 2012, Neural Networks for Machine Learning, lecture 6.5"
+    reference: ClassVar[str] = (
+        "Tieleman & Hinton 2012, Neural Networks for Machine Learning, lecture 6.5"
+    )
     default_lr: ClassVar[float] = 0.01
 
     name: Literal["rmsprop"] = "rmsprop"
-    rho: Decay = Field(0.99, description="decay of the average of squared gradients; torch's default (alpha)")
-    eps: float = Field(1e-8, gt=0, description="added to the root of the average; torch's default")
-    momentum: Decay = Field(0.0, description="decay of the accumulated quotients (heavy ball); torch's default")
-    centered: bool = Field(False, description="subtract the square of the average gradient; torch's default")
+    rho: Decay = Field(
+        0.99, description="decay of the average of squared gradients; torch's default (alpha)"
+    )
+    eps: float = Field(
+        1e-8, gt=0, description="added to the root of the average; torch's default"
+    )
+    momentum: Decay = Field(
+        0.0, description="decay of the accumulated quotients (heavy ball); torch's default"
+    )
+    centered: bool = Field(
+        False, description="subtract the square of the average gradient; torch's default"
+    )
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "torch.optim.Optimizer":
         """torch's rule in blocks; torch has no fused step of it."""

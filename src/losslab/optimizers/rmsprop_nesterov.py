@@ -45,15 +45,24 @@ class RMSPropNesterov(Method):
         "gradient is taken ahead of the weights, where the velocity is about to carry them, so that an overshoot is "
         "noticed one step earlier. At momentum 0 it is RMSProp exactly."
     )
-    reference: ClassVar[str] = "Goodfellow, Bengio & Courville 2016, Deep Learning, Algorithm 8.6"
+    reference: ClassVar[str] = (
+        "Goodfellow, Bengio & Courville 2016, Deep Learning, Algorithm 8.6"
+    )
     default_lr: ClassVar[float] = 0.001
 
     name: Literal["rmsprop-nesterov"] = "rmsprop-nesterov"
     rho: Decay = Field(
-        0.99, description="decay of the average of squared gradients; as in rmsprop, the book leaves it open"
+        0.99,
+        description="decay of the average of squared gradients; as in rmsprop, the book leaves it open",
     )
-    momentum: Decay = Field(0.9, description="decay of the velocity; the usual choice, the book leaves it open")
-    eps: float = Field(1e-8, gt=0, description="added to the root of the average; as in rmsprop, the book has none")
+    momentum: Decay = Field(
+        0.9, description="decay of the velocity; the usual choice, the book leaves it open"
+    )
+    eps: float = Field(
+        1e-8,
+        gt=0,
+        description="added to the root of the average; as in rmsprop, the book has none",
+    )
 
     def build(self, groups: Iterable[dict[str, Any]], lr: float) -> "RMSPropNesterovStep":
         """Our own torch optimizer: torch has none of this rule."""

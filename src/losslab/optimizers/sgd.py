@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from losslab.optimizers.method import COMMON_TERMS, GRADIENT, Decay, Method, fused_on_cpu, listed
+from losslab.optimizers.method import (
+    COMMON_TERMS,
+    GRADIENT,
+    Decay,
+    Method,
+    fused_on_cpu,
+    listed,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +37,19 @@ class SGD(Method):
         "learning rate included, where torch accumulates the gradient: the same while lr is constant, but after a drop "
         "of lr torch's old velocity shrinks with it. With nesterov all three hold the look-ahead point in the weights."
     )
-    versus_rmsprop: ClassVar[str] = "One learning rate serves all weights; no gradient is divided by its own size."
+    versus_rmsprop: ClassVar[str] = (
+        "One learning rate serves all weights; no gradient is divided by its own size."
+    )
     reference: ClassVar[str] = "Sutskever et al. 2013, ICML, section 2; heavy ball: Polyak 1964"
     default_lr: ClassVar[float] = 0.001
 
     name: Literal["sgd"] = "sgd"
-    momentum: Decay = Field(0.0, description="decay of the accumulated gradient; torch's default")
-    nesterov: bool = Field(False, description="take the gradient at the look-ahead point; torch's default")
+    momentum: Decay = Field(
+        0.0, description="decay of the accumulated gradient; torch's default"
+    )
+    nesterov: bool = Field(
+        False, description="take the gradient at the look-ahead point; torch's default"
+    )
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:

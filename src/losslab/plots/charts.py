@@ -51,14 +51,24 @@ def course(
     """
     labels = list(order or found)
     series = tuple(
-        Series(label, curve.epochs, curve.mean, curve.low, curve.high, labels.index(label), _style(curve.epochs))
+        Series(
+            label,
+            curve.epochs,
+            curve.mean,
+            curve.low,
+            curve.high,
+            labels.index(label),
+            _style(curve.epochs),
+        )
         for label, curve in found.items()
     )
     # Both figures span the values of both, so that a reader may compare heights between them.
     both = [*found.values(), *(beside or {}).values()]
     span = tuple(chain.from_iterable(curve.mean for curve in both))
     is_log = _is_wide(span) and not percent
-    return Figure(name, title, x_label, y_label, series, y_log=is_log, y_span=span, percent=percent)
+    return Figure(
+        name, title, x_label, y_label, series, y_log=is_log, y_span=span, percent=percent
+    )
 
 
 def compared(
@@ -90,10 +100,26 @@ def compared(
     for estimate in estimates:
         ends += [estimate.mean, *(estimate.interval or ())]
     percent = any(estimate.images for estimate in estimates)
-    return Figure(name, title, *axes, series, y_log=_is_wide(ends), x_names=names, marks=tuple(marks), percent=percent)
+    return Figure(
+        name,
+        title,
+        *axes,
+        series,
+        y_log=_is_wide(ends),
+        x_names=names,
+        marks=tuple(marks),
+        percent=percent,
+    )
 
 
-def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *, order: Sequence[str] = ()) -> Figure:
+def searched(
+    name: str,
+    title: str,
+    found: Mapping[str, Search],
+    x_label: str,
+    *,
+    order: Sequence[str] = (),
+) -> Figure:
     """Draw the final validation loss of what each group tried, on a logarithmic axis, the best ringed."""
     series: list[Series] = []
     rings: list[Mark] = []
@@ -102,13 +128,24 @@ def searched(name: str, title: str, found: Mapping[str, Search], x_label: str, *
         slot = labels.index(label)
         losses = {value: estimate.mean for value, estimate in search.tried.items() if estimate}
         if losses:
-            series.append(Series(label, tuple(losses), tuple(losses.values()), slot=slot, style="both"))
+            series.append(
+                Series(label, tuple(losses), tuple(losses.values()), slot=slot, style="both")
+            )
         if search.best in losses:
             rings.append(Mark("chosen", search.best, losses[search.best], slot))
     heights = list(chain.from_iterable(line.y for line in series))
     # One rate that diverges flattens all others on a linear axis, hence the smaller factor.
     is_log = _is_wide(heights, OUTLYING)
-    return Figure(name, title, x_label, "validation loss", tuple(series), x_log=True, y_log=is_log, marks=tuple(rings))
+    return Figure(
+        name,
+        title,
+        x_label,
+        "validation loss",
+        tuple(series),
+        x_log=True,
+        y_log=is_log,
+        marks=tuple(rings),
+    )
 
 
 def lr_figure(name: str, title: str, found: LrRange) -> Figure:
@@ -120,21 +157,37 @@ def lr_figure(name: str, title: str, found: LrRange) -> Figure:
         found: the range of a ramp or a grid.
     """
     curve, is_ramp = found.curve, found.mode == "ramp"
-    series = Series("loss", _thin(curve.lr), _thin(curve.smoothed_loss), style="line" if is_ramp else "both")
+    series = Series(
+        "loss", _thin(curve.lr), _thin(curve.smoothed_loss), style="line" if is_ramp else "both"
+    )
     if len(found.seeds) > 1:
         series = replace(series, low=_thin(curve.loss_low), high=_thin(curve.loss_high))
     label = "training loss, averaged" if is_ramp else "training loss at the end"
-    marks = _edges({"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max})
-    return Figure(name, title, "learning rate", label, (series,) if series.x else (), x_log=True, marks=marks)
+    marks = _edges(
+        {"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max}
+    )
+    return Figure(
+        name,
+        title,
+        "learning rate",
+        label,
+        (series,) if series.x else (),
+        x_log=True,
+        marks=marks,
+    )
 
 
 def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
     """Draw loss against batch size, without those that diverged, and the range."""
     curve = found.curve
     rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
-    ended = [(float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)]
+    ended = [
+        (float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)
+    ]
     marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
-    figure = Figure(name, title, "batch size", "training loss at the end", (), x_log=True, marks=marks)
+    figure = Figure(
+        name, title, "batch size", "training loss at the end", (), x_log=True, marks=marks
+    )
     if not ended:
         return figure
     x, y, low, high = zip(*ended, strict=True)
@@ -144,7 +197,9 @@ def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
     return replace(figure, series=(series,))
 
 
-def by_step(name: str, title: str, found: Mapping[str, Recorded], column: str, label: str) -> Figure:
+def by_step(
+    name: str, title: str, found: Mapping[str, Recorded], column: str, label: str
+) -> Figure:
     """Draw a column of the records of every step, such as ``lr`` or ``batch_size``, a line for each run.
 
     Args:
@@ -185,16 +240,31 @@ def lines(
     """
     series = []
     for slot, (key, (index, values)) in enumerate(found.items()):
-        points = [(float(x), float(y)) for x, y in zip(index, values, strict=True) if isfinite(y)]
+        points = [
+            (float(x), float(y)) for x, y in zip(index, values, strict=True) if isfinite(y)
+        ]
         if points:
             x, y = zip(*points, strict=True)
-            series.append(Series(key, x, y, slot=slot, style=_style(x), faint=key == background))
+            series.append(
+                Series(key, x, y, slot=slot, style=_style(x), faint=key == background)
+            )
     is_log = _is_wide(list(chain.from_iterable(line.y for line in series))) and not percent
     span = tuple(map(float, steps))
-    return Figure(name, title, "optimizer step", label, tuple(series), y_log=is_log, x_span=span, percent=percent)
+    return Figure(
+        name,
+        title,
+        "optimizer step",
+        label,
+        tuple(series),
+        y_log=is_log,
+        x_span=span,
+        percent=percent,
+    )
 
 
-def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6) -> Figure:
+def by_layer(
+    name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6
+) -> Figure:
     """Draw what each layer costs, as bars; layers that cost nothing in any ledger are left out.
 
     Args:
@@ -217,13 +287,17 @@ def by_layer(name: str, title: str, ledgers: Ledgers, quantity: str, label: str,
     for slot, (key, cost) in enumerate(costs.items()):
         rows = [(index, cost[layer]) for index, layer in enumerate(names) if layer in cost]
         x = tuple(index + (slot - middle) * width for index, _ in rows)
-        series.append(Series(key, x, tuple(amount for _, amount in rows), slot=slot, style="bars"))
+        series.append(
+            Series(key, x, tuple(amount for _, amount in rows), slot=slot, style="bars")
+        )
     return Figure(name, title, "layer", label, tuple(series), x_names=names)
 
 
 def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
     """Draw how the receptive field grows from layer to layer while it is bounded; a line marks the largest image."""
-    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}  # the input sees itself: one pixel
+    sizes = {
+        key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()
+    }  # the input sees itself: one pixel
     series = []
     for slot, (key, sides) in enumerate(sizes.items()):
         series.append(Series(key, _numbered(sides), sides, slot=slot, style="both"))
@@ -245,7 +319,9 @@ def _style(x: Sequence[float]) -> Literal["line", "both"]:
     return "both" if len(x) < FEW else "line"
 
 
-def _points(label: str, row: Mapping[str, Estimate], names: Sequence[str], offset: float, slot: int) -> Series:
+def _points(
+    label: str, row: Mapping[str, Estimate], names: Sequence[str], offset: float, slot: int
+) -> Series:
     ends = [estimate.interval or (estimate.mean, estimate.mean) for estimate in row.values()]
     is_known = any(low < high for low, high in ends)
     return Series(
@@ -267,14 +343,22 @@ def _thin(values: Sequence[float]) -> tuple[float, ...]:
     """Thin values to at most so many points, each the median of as many neighbours."""
     # A median, as a mean would let one diverging step bend the whole curve. Rounded up, to keep within the number.
     width = ceil(len(values) / POINTS) or 1
-    return tuple(median(values[start : start + width]) for start in range(0, len(values), width))
+    return tuple(
+        median(values[start : start + width]) for start in range(0, len(values), width)
+    )
 
 
 def _edges(ends: Mapping[str, float | None]) -> tuple[Mark, ...]:
-    return tuple(Mark(f"{label} {number(value, 3)}", x=value) for label, value in ends.items() if value is not None)
+    return tuple(
+        Mark(f"{label} {number(value, 3)}", x=value)
+        for label, value in ends.items()
+        if value is not None
+    )
 
 
 def _sides(ledger: dict[str, Any]) -> list[float]:
     """Side of the receptive field after each convolution or pooling, where it is bounded."""
-    fields = [row["receptive_field"] for row in ledger["rows"] if row["kind"] in ("conv", "pool")]
+    fields = [
+        row["receptive_field"] for row in ledger["rows"] if row["kind"] in ("conv", "pool")
+    ]
     return [float(field["size"][0]) for field in fields if isinstance(field, dict)]

@@ -98,12 +98,16 @@ class Figure:
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
-            raise ValueError(f"`name` (={self.name!r}) must be lower-case letters, digits and hyphens")
+            raise ValueError(
+                f"`name` (={self.name!r}) must be lower-case letters, digits and hyphens"
+            )
 
     @property
     def direct(self) -> bool:
         """Whether each series is labelled at its end, for which all must end at the right edge."""
-        ends = {series.x[-1] for series in self.series}  # labels of lines that end earlier would hide others
+        ends = {
+            series.x[-1] for series in self.series
+        }  # labels of lines that end earlier would hide others
         return len(self.series) > 1 and not self.x_names and len(ends) == 1
 
     @property
@@ -168,5 +172,7 @@ def scaled(value: float, log: bool) -> float:
 def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
     values = [value for value in values if value > 0 or not log] or [1.0]
     low, high = scaled(min(values), log), scaled(max(values), log)
-    gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)  # an axis of one value needs ends that differ, too
+    gap = margin * (high - low) or 0.1 * (
+        abs(low) or 1.0
+    )  # an axis of one value needs ends that differ, too
     return low - gap, high + gap

@@ -48,7 +48,9 @@ def write_files(figure: Figure, folder: Path) -> None:
     """Write NAME.png and NAME.svg of a figure into an existing folder."""
     canvas = draw([figure])
     canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
-    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})  # the same records give the same file
+    canvas.savefig(
+        folder / f"{figure.name}.svg", metadata={"Date": None}
+    )  # the same records give the same file
 
 
 def check_picture(option: str, path: Path) -> None:
@@ -96,7 +98,13 @@ def _height(figure: Figure) -> float:
 def _draw(figure: Figure, axes: "Axes") -> None:
     for series in figure.series:
         if series.style == "bars":
-            axes.barh(series.x, series.y, figure.bar_width, color=_color(series), label=_plain(series.label))
+            axes.barh(
+                series.x,
+                series.y,
+                figure.bar_width,
+                color=_color(series),
+                label=_plain(series.label),
+            )
         elif figure.x_names:
             _draw_rows(series, axes)
         else:
@@ -121,13 +129,27 @@ def _draw_series(series: Series, axes: "Axes") -> None:
     if series.style == "points":
         line = ""
     width = 0.6 if series.faint else 1.6
-    axes.plot(series.x, series.y, color=color, marker=marker, ls=line, lw=width, label=_plain(short(series.label)))
+    axes.plot(
+        series.x,
+        series.y,
+        color=color,
+        marker=marker,
+        ls=line,
+        lw=width,
+        label=_plain(short(series.label)),
+    )
     if series.low and series.high:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, lw=0)
 
 
 def _draw_rows(series: Series, axes: "Axes") -> None:
-    axes.plot(series.y, series.x, _symbol(series), color=_color(series), label=_plain(short(series.label)))
+    axes.plot(
+        series.y,
+        series.x,
+        _symbol(series),
+        color=_color(series),
+        label=_plain(short(series.label)),
+    )
     if series.low and series.high:
         axes.hlines(series.x, series.low, series.high, color=_color(series), lw=1.4)
 
@@ -136,17 +158,33 @@ def _draw_marks(figure: Figure, axes: "Axes") -> int:
     """Draw rings and lines to compare with; return the rows that their labels take above the drawing."""
     for mark in figure.marks:
         if mark.x is not None and mark.y is not None:
-            axes.plot([mark.x], [mark.y], "o", ms=12, mfc="none", mec=_slot_color(mark.slot or 0), mew=1.4)
+            axes.plot(
+                [mark.x],
+                [mark.y],
+                "o",
+                ms=12,
+                mfc="none",
+                mec=_slot_color(mark.slot or 0),
+                mew=1.4,
+            )
     for mark in lines_across(figure):
         axes.axhline(mark.value, color=GREY, lw=1, ls=":")
-        label = axes.annotate(_plain(mark.label), (1, mark.value), (0, 3), ("axes fraction", "data"), "offset points")
+        label = axes.annotate(
+            _plain(mark.label),
+            (1, mark.value),
+            (0, 3),
+            ("axes fraction", "data"),
+            "offset points",
+        )
         label.set(ha="right", color=GREY, fontsize=9)
     labels = mark_labels(figure, WIDTH_POINTS, CHARACTER)
     for upright in labels:
         value, shift = upright.mark.value, (0, 3 + LINE * upright.row)
         axes.axvline(value, color=GREY, lw=1, ls=":")
         text = _plain(upright.mark.label)
-        label = axes.annotate(text, (value, 1), shift, ("data", "axes fraction"), "offset points")
+        label = axes.annotate(
+            text, (value, 1), shift, ("data", "axes fraction"), "offset points"
+        )
         label.set(ha=upright.anchor, color=GREY, fontsize=9)
     return max((upright.row + 1 for upright in labels), default=0)
 
@@ -192,7 +230,11 @@ def _label(figure: Figure, axes: "Axes") -> None:
     for series, shift in zip(figure.series, label_shifts(figure, height, 12), strict=True):
         end = (series.x[-1], series.y[-1])
         label = axes.annotate(
-            _plain(short(series.label)), end, (8, shift), textcoords="offset points", annotation_clip=False
+            _plain(short(series.label)),
+            end,
+            (8, shift),
+            textcoords="offset points",
+            annotation_clip=False,
         )
         label.set(color=_color(series), fontsize=9, fontweight="bold", va="center")
 

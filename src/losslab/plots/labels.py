@@ -36,7 +36,10 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
         line: least distance between two labels, in the same unit.
     """
     low, high = y_range(figure)
-    ends = [(scaled(series.y[-1], figure.y_log) - low) / (high - low) * height for series in figure.series]
+    ends = [
+        (scaled(series.y[-1], figure.y_log) - low) / (high - low) * height
+        for series in figure.series
+    ]
     order = sorted(range(len(ends)), key=ends.__getitem__)
     heights = [ends[index] for index in order]
     # Neighbours that overlap share the way apart; that may push one onto the next, hence again.

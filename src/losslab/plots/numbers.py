@@ -1,6 +1,7 @@
 """What is behind a figure: its numbers as a table, and the figure in words for those who do not see it."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from losslab.plots.figures import Figure, Series
 from losslab.text import number
@@ -10,10 +11,16 @@ Row = tuple[str, ...]
 
 def numbers(figure: Figure) -> tuple[Row, list[tuple[str | float | None, ...]]]:
     """Head and rows of the numbers behind a figure: x, then a column per series and per end of its intervals."""
-    columns = [column for series in figure.series for column in _columns(series, bool(figure.x_names))]
-    abscissae = sorted({x for _, points in columns for x in points})
-    rows = [(_x_value(figure, x), *(points.get(x) for _, points in columns)) for x in abscissae]
-    return (figure.x_label, *(label for label, _ in columns)), rows
+    columns = list(
+        chain.from_iterable(_columns(series, bool(figure.x_names)) for series in figure.series)
+    )
+    labels = [label for label, _ in columns]
+    abscissae = sorted(set().union(*(points for _, points in columns)))
+    rows: list[tuple[str | float | None, ...]] = []
+    for x in abscissae:
+        values = [points.get(x) for _, points in columns]
+        rows.append((_x_value(figure, x), *values))
+    return (figure.x_label, *labels), rows
 
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
@@ -24,7 +31,9 @@ def table(figure: Figure) -> tuple[Row, list[Row]]:
 
 def describe(figure: Figure) -> str:
     """The figure in words, for those who do not see it."""
-    courses = [f"{series.label}: {_course(figure, series)}" for series in figure.series if series.y]
+    courses = [
+        f"{series.label}: {_course(figure, series)}" for series in figure.series if series.y
+    ]
     return f"{figure.title}. {figure.y_label} by {figure.x_label}. {'; '.join(courses) or 'No data yet'}."
 
 

@@ -7,7 +7,14 @@ from math import log10
 from typing import Any
 
 from losslab.plots.figures import Figure, Mark, Series, log_ticks, x_range, y_range
-from losslab.plots.labels import MarkLabel, label_shifts, lines_across, mark_labels, name_lines, short
+from losslab.plots.labels import (
+    MarkLabel,
+    label_shifts,
+    lines_across,
+    mark_labels,
+    name_lines,
+    short,
+)
 
 HEIGHT, ROW = 360, 46
 """Of a whole figure, and of one name where x counts things; pixels."""
@@ -16,7 +23,14 @@ LINE, CHARACTER = 16, 7.2
 NARROW = 240
 """Width of the drawing area on a phone, in pixels: labels of marks that are apart there are apart everywhere."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
-TURNED = {"x": "y", "xaxis": "yaxis", "xref": "yref", "x0": "y0", "x1": "y1", "error_x": "error_y"}
+TURNED = {
+    "x": "y",
+    "xaxis": "yaxis",
+    "xref": "yref",
+    "x0": "y0",
+    "x1": "y1",
+    "error_x": "error_y",
+}
 # Both ways: a mark across becomes upright and an upright one lies across.
 TURNED |= {y: x for x, y in TURNED.items()}
 
@@ -27,7 +41,9 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     All text is escaped, because plotly reads its labels as markup.
     """
     traces = list(chain.from_iterable(_traces(figure, series) for series in figure.series))
-    traces += [_ring(mark) for mark in figure.marks if mark.x is not None and mark.y is not None]
+    traces += [
+        _ring(mark) for mark in figure.marks if mark.x is not None and mark.y is not None
+    ]
     drawing = {"data": traces, "layout": _layout(figure)}
     return _turn(drawing) if figure.x_names else drawing
 
@@ -58,7 +74,9 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         "name": escape(series.label),
         "x": series.x,
         "y": series.y,
-        "text": [escape(figure.x_names[round(x)]) for x in series.x] if figure.x_names else None,
+        "text": [escape(figure.x_names[round(x)]) for x in series.x]
+        if figure.x_names
+        else None,
         "hovertemplate": _hover(figure),
         "line": {"width": 1 if series.faint else 2, "dash": "dash" if series.dash else "solid"},
         "opacity": 0.35 if series.faint else 1,
@@ -110,7 +128,14 @@ def _errors(series: Series) -> dict[str, Any] | None:
     # plotly wants distances from the point, and a figure holds ends.
     above = [high - y for high, y in zip(series.high, series.y, strict=True)]
     below = [y - low for low, y in zip(series.low, series.y, strict=True)]
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "thickness": 1.5,
+        "width": 4,
+    }
 
 
 def _ring(mark: Mark) -> dict[str, Any]:
@@ -143,7 +168,9 @@ def _layout(figure: Figure) -> dict[str, Any]:
         "hovermode": "x unified" if figure.direct else "closest",
         "showlegend": figure.legend,
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        "xaxis": _names(figure) if figure.x_names else _axis(figure.x_label, x_range(figure), figure.x_log),
+        "xaxis": _names(figure)
+        if figure.x_names
+        else _axis(figure.x_label, x_range(figure), figure.x_log),
         "yaxis": y_axis,
         "shapes": [_line(mark) for mark in figure.marks if mark.is_line],
         "annotations": [
@@ -170,17 +197,29 @@ def _right(figure: Figure) -> float:
 
 
 def _axis(label: str, ends: tuple[float, float], log: bool) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": {"text": escape(label)}, "type": "log" if log else "linear", "range": ends}
+    axis: dict[str, Any] = {
+        "title": {"text": escape(label)},
+        "type": "log" if log else "linear",
+        "range": ends,
+    }
     axis["unifiedhovertitle"] = {"text": f"{escape(label)} %{{x}}"}
     if log:
-        axis |= {"tickvals": log_ticks(ends), "ticktext": [f"{tick:g}" for tick in log_ticks(ends)]}
+        axis |= {
+            "tickvals": log_ticks(ends),
+            "ticktext": [f"{tick:g}" for tick in log_ticks(ends)],
+        }
     return axis
 
 
 def _names(figure: Figure) -> dict[str, Any]:
     """The axis of names, the first on top."""
     texts = ["<br>".join(map(escape, name_lines(name))) for name in figure.x_names]
-    return {"type": "linear", "tickvals": list(range(len(texts))), "ticktext": texts, "range": x_range(figure)[::-1]}
+    return {
+        "type": "linear",
+        "tickvals": list(range(len(texts))),
+        "ticktext": texts,
+        "range": x_range(figure)[::-1],
+    }
 
 
 def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,12 @@ from losslab.schedules import Schedule
 
 
 def piecewise(
-    horizon: Horizon, /, values: Sequence[float], *, epochs: Sequence[float] = (), fractions: Sequence[float] = ()
+    horizon: Horizon,
+    /,
+    values: Sequence[float],
+    *,
+    epochs: Sequence[float] = (),
+    fractions: Sequence[float] = (),
 ) -> Schedule:
     """The next value at each of the epochs, or at each fraction of the run's steps.
 
@@ -32,7 +37,9 @@ def piecewise(
         return lr.piecewise(horizon, values, epochs=epochs, fractions=fractions)
     # Steps are not known by epoch beforehand, as a learning rate's are: they follow from these very sizes.
     spans = [end - start for start, end in pairwise([0.0, *epochs])]
-    steps = [span * ceil(horizon.images / value) for span, value in zip(spans, values, strict=False)]
+    steps = [
+        span * ceil(horizon.images / value) for span, value in zip(spans, values, strict=False)
+    ]
     return schedules.piecewise(values, [round(step) for step in accumulate(steps)])
 
 
@@ -42,10 +49,14 @@ class Mirrored:
 
     cycle: Filled
 
-    def __call__(self, horizon: Horizon, b_min: float, b_max: float, **options: Any) -> Schedule:
+    def __call__(
+        self, horizon: Horizon, b_min: float, b_max: float, **options: Any
+    ) -> Schedule:
         """The schedule over a run: from b_max down to b_min and back."""
         if not 0 < b_min < b_max:
-            raise ValueError(f"`b_max` (={b_max}) must exceed `b_min` (={b_min}), which must be positive")
+            raise ValueError(
+                f"`b_max` (={b_max}) must exceed `b_min` (={b_min}), which must be positive"
+            )
         # A mirror is noise / lr: with 1 for the noise, the ends of 1/B are those of B.
         inverse = self.cycle(horizon, base_lr=1 / b_max, max_lr=1 / b_min, **options)
         return schedules.mirror(inverse, noise=1.0)
@@ -55,7 +66,9 @@ class Mirrored:
         # The one source of a policy's options: what checks, positional arguments and the list of policies read.
         names = {"base_lr": "b_min", "max_lr": "b_max"}
         options = self.cycle.__signature__.parameters.values()
-        return Signature([option.replace(name=names.get(option.name, option.name)) for option in options])
+        return Signature(
+            [option.replace(name=names.get(option.name, option.name)) for option in options]
+        )
 
 
 BATCH_POLICIES: dict[str, Policy] = {

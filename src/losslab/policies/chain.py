@@ -38,7 +38,9 @@ class Chain:
     ) -> Schedule:
         """Each part over its own steps."""
         if epochs and not horizon.seen:
-            raise ValueError(f"`epochs` (={list(epochs)}) of a chain of batch sizes depend on them; give `fractions`")
+            raise ValueError(
+                f"`epochs` (={list(epochs)}) of a chain of batch sizes depend on them; give `fractions`"
+            )
         boundaries = horizon.boundaries(epochs, fractions)
         if len(parts) != len(boundaries) + 1 or boundaries != sorted(boundaries):
             raise ValueError(

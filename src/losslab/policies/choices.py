@@ -23,7 +23,9 @@ _SPECIMEN = {
 _LEAST = {"lr": 0, "batch": 1}
 
 
-def number_or_policy(kind: str, policies: Mapping[str, Policy], value: object) -> float | Choice:
+def number_or_policy(
+    kind: str, policies: Mapping[str, Policy], value: object
+) -> float | Choice:
     """The value of a learning rate or a batch size: a positive number, or a policy.
 
     Raises:
@@ -75,7 +77,9 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     parameters = _options_of(policy)
     for name in options:
         if name not in parameters:
-            raise ValueError(unknown_name(f"option of {kind} policy {choice.name}", name, parameters))
+            raise ValueError(
+                unknown_name(f"option of {kind} policy {choice.name}", name, parameters)
+            )
     _check_complete(choice.name, parameters, options)
     for name, value in options.items():
         _check_value(name, value, parameters[name].annotation)
@@ -84,7 +88,9 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     schedule = policy(specimen, **options)
     least = min(schedule(step) for step in range(specimen.total_steps))
     if least < _LEAST[kind]:
-        raise ValueError(f"its values go down to {least:g}; they must be at least {_LEAST[kind]}")
+        raise ValueError(
+            f"its values go down to {least:g}; they must be at least {_LEAST[kind]}"
+        )
     return choice
 
 
@@ -108,7 +114,9 @@ def _by_position(kind: str, policies: Mapping[str, Policy], name: str) -> list[s
 
 def _check_decimal_point(text: str) -> None:
     if re.fullmatch(r"[+-]?\d+,\d+(e[+-]?\d+)?", text.strip(), re.I):
-        raise ValueError(f"is no number; write it with a point (={text.strip().replace(',', '.')}) and no other marks")
+        raise ValueError(
+            f"is no number; write it with a point (={text.strip().replace(',', '.')}) and no other marks"
+        )
 
 
 def _choice(value: object) -> Choice:
@@ -133,13 +141,21 @@ def _number(value: object) -> float | None:
 
 def _table(schedule: Named) -> dict[str, Any]:
     if not schedule.is_open:
-        raise ValueError(f"{schedule!r} has a length of its own; leave out `steps`, which the run gives")
+        raise ValueError(
+            f"{schedule!r} has a length of its own; leave out `steps`, which the run gives"
+        )
     return {"name": schedule.name.removesuffix("_batch"), **dict(schedule.arguments)}
 
 
-def _check_complete(name: str, parameters: Mapping[str, Parameter], options: Mapping[str, Any]) -> None:
+def _check_complete(
+    name: str, parameters: Mapping[str, Parameter], options: Mapping[str, Any]
+) -> None:
     """Raise ValueError that names every option that is required and absent."""
-    required = [option for option, parameter in parameters.items() if parameter.default is Parameter.empty]
+    required = [
+        option
+        for option, parameter in parameters.items()
+        if parameter.default is Parameter.empty
+    ]
     missing = [f"`{option}`" for option in required if option not in options]
     if missing:
         form = ", ".join(f"{option}=..." for option in required)
@@ -156,7 +172,10 @@ def _check_value(name: str, value: object, kind: object) -> None:
     if kind is bool:
         fits, rule = isinstance(value, bool), "true or false"
     elif kind == Sequence[float]:
-        fits, rule = isinstance(value, list | tuple) and all(map(_is_number, value)), "a list of numbers"
+        fits, rule = (
+            isinstance(value, list | tuple) and all(map(_is_number, value)),
+            "a list of numbers",
+        )
     elif kind is int:
         fits, rule = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     elif kind in (float, float | None):

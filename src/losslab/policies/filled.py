@@ -36,7 +36,9 @@ class Filled:
             if epochs is None:
                 continue
             if arguments.get(in_steps) is not None:
-                raise ValueError(f"give `{in_epochs}` (={epochs}) or `{in_steps}` (={arguments[in_steps]}), not both")
+                raise ValueError(
+                    f"give `{in_epochs}` (={epochs}) or `{in_steps}` (={arguments[in_steps]}), not both"
+                )
             arguments[in_steps] = steps_of(horizon, epochs)
         if "steps" in inspect.signature(self.schedule).parameters:
             arguments["steps"] = horizon.total_steps
@@ -52,7 +54,9 @@ class Filled:
             parameters.append(parameter)
             # Annotated as a float: whole steps may be half an epoch.
             if parameter.name in IN_STEPS:
-                parameters.append(parameter.replace(name=_in_epochs(parameter.name), annotation=float))
+                parameters.append(
+                    parameter.replace(name=_in_epochs(parameter.name), annotation=float)
+                )
         return Signature(parameters)
 
 

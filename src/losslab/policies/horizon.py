@@ -61,7 +61,9 @@ class Horizon:
             [3]
         """
         if bool(epochs) == bool(fractions):
-            raise ValueError(f"give `epochs` (={list(epochs)}) or `fractions` (={list(fractions)}), and not both")
+            raise ValueError(
+                f"give `epochs` (={list(epochs)}) or `fractions` (={list(fractions)}), and not both"
+            )
         if epochs:
             return [self.step_at(epoch) for epoch in epochs]
         return [round(self.total_steps * fraction) for fraction in fractions]

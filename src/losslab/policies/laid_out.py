@@ -45,9 +45,15 @@ def batch_schedule(policy: int | Choice, horizon: Horizon) -> Callable[[int], in
 
 
 def _over(
-    horizon: Horizon, kind: str, policies: Mapping[str, Policy], choice: Choice, options: Mapping[str, Any]
+    horizon: Horizon,
+    kind: str,
+    policies: Mapping[str, Policy],
+    choice: Choice,
+    options: Mapping[str, Any],
 ) -> Schedule:
     try:
         return policies[choice.name](horizon, **options)
     except ValueError as error:
-        raise InvalidInput(f"{kind} policy {choice} over {horizon.total_steps} steps: {error}") from error
+        raise InvalidInput(
+            f"{kind} policy {choice} over {horizon.total_steps} steps: {error}"
+        ) from error

@@ -10,7 +10,12 @@ from losslab.schedules import Schedule
 
 
 def piecewise(
-    horizon: Horizon, /, values: Sequence[float], *, epochs: Sequence[float] = (), fractions: Sequence[float] = ()
+    horizon: Horizon,
+    /,
+    values: Sequence[float],
+    *,
+    epochs: Sequence[float] = (),
+    fractions: Sequence[float] = (),
 ) -> Schedule:
     """The next value at each of the epochs, or at each fraction of the run."""
     return schedules.piecewise(values, horizon.boundaries(epochs, fractions))

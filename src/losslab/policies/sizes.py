@@ -68,7 +68,9 @@ def epoch_of(size: Size, step: int, samples: int, *, drop_last: bool = False) ->
     return sizes
 
 
-def sizes_to_see(wanted: int, size: Size, samples: int, *, drop_last: bool = False) -> list[int]:
+def sizes_to_see(
+    wanted: int, size: Size, samples: int, *, drop_last: bool = False
+) -> list[int]:
     """The batch sizes up to the first step by which so many samples are seen.
 
     Example:
@@ -94,4 +96,6 @@ def steps_to_see(wanted: int, sizes_over: Callable[[int], Sequence[int]]) -> int
         sizes_over: number of steps that a policy is laid out over -> the batch sizes by which it sees enough.
     """
     # From 2, because a ramp needs two steps. Where some number of steps is enough a larger one is, too, so bisect.
-    return 2 + bisect_left(range(2, wanted), True, key=lambda steps: len(sizes_over(steps)) <= steps)
+    return 2 + bisect_left(
+        range(2, wanted), True, key=lambda steps: len(sizes_over(steps)) <= steps
+    )

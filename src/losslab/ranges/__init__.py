@@ -1,6 +1,12 @@
 """Ranges read from curves: pure functions and frozen values, without torch."""
 
-from losslab.ranges.batch import ALGORITHM, AlgorithmStep, BatchRange, Evidence, find_batch_range
+from losslab.ranges.batch import (
+    ALGORITHM,
+    AlgorithmStep,
+    BatchRange,
+    Evidence,
+    find_batch_range,
+)
 from losslab.ranges.lr import RULES, LrRange, find_lr_range
 from losslab.ranges.trace import GradientSquares, Setting, Trace, trace_of
 

@@ -19,11 +19,17 @@ WRITE_OPTIMIZER = "give `torch.optim.Adam(model.parameters())` or a name such as
 def check_model(model: Any) -> None:
     """Raise TypeError or ValueError for what is no network with something to train."""
     if not isinstance(model, nn.Module):
-        kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        kind = (
+            f"the class {model.__name__}"
+            if isinstance(model, type)
+            else f"a {type(model).__name__}"
+        )
         raise TypeError(f"`model` is {kind}; give a torch.nn.Module, an instance of it")
     weights = list(model.parameters())
     if not weights:
-        raise ValueError(f"`model` ({type(model).__name__}) has no parameters, so that there is nothing to train")
+        raise ValueError(
+            f"`model` ({type(model).__name__}) has no parameters, so that there is nothing to train"
+        )
     if not any(p.requires_grad for p in weights):
         raise ValueError(
             f"all {len(weights)} parameters of `model` are frozen; set requires_grad=True on those to be trained"
@@ -47,9 +53,13 @@ def bound(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
         trained += group["params"]
     own = set(map(id, model.parameters()))
     if own.isdisjoint(map(id, trained)):
-        raise ValueError("`optimizer` trains no parameter of `model`; make it from this model's parameters()")
+        raise ValueError(
+            "`optimizer` trains no parameter of `model`; make it from this model's parameters()"
+        )
     if not any(p.requires_grad for p in trained):
-        raise ValueError("all parameters of `optimizer` are frozen; set requires_grad=True on those to be trained")
+        raise ValueError(
+            "all parameters of `optimizer` are frozen; set requires_grad=True on those to be trained"
+        )
     return optimizer
 
 
@@ -105,7 +115,9 @@ def increasing(sizes: Any) -> list[int]:
     """
     is_list = isinstance(sizes, Sequence) or hasattr(sizes, "tolist")
     if isinstance(sizes, str) or not is_list:
-        raise TypeError(f"`sizes` (={sizes!r}) must be batch sizes in a list, such as [16, 32, 64]")
+        raise TypeError(
+            f"`sizes` (={sizes!r}) must be batch sizes in a list, such as [16, 32, 64]"
+        )
     listed = [whole("sizes", size, 1) for size in sizes]
     if len(listed) < 2 or sorted(set(listed)) != listed:
         raise ValueError(f"`sizes` (={listed}) must be two or more increasing batch sizes")

@@ -160,7 +160,13 @@ class BatchRange:
     def _repr_html_(self) -> str:
         facts = self.to_dict()
         facts |= facts["setting"] or {}
-        return tables.html([(name, cell(value)) for name, value in facts.items() if name not in ("curve", "setting")])
+        return tables.html(
+            [
+                (name, cell(value))
+                for name, value in facts.items()
+                if name not in ("curve", "setting")
+            ]
+        )
 
 
 def find_batch_range(
@@ -256,7 +262,10 @@ def evidence_of(traces: Sequence[Sequence[Trace]]) -> tuple[float | None, list[E
     """
     courses = [_course(of_size) for of_size in traces]
     target = max((float(course[-1]) for course in courses if course is not None), default=None)
-    evidence = [_evidence(of_size, course, target) for of_size, course in zip(traces, courses, strict=True)]
+    evidence = [
+        _evidence(of_size, course, target)
+        for of_size, course in zip(traces, courses, strict=True)
+    ]
     return target, evidence
 
 
@@ -266,7 +275,9 @@ def _same_weights(traces: Sequence[Sequence[Trace]]) -> list[str]:
     hashes = [trace.weights_sha256 for trace in first]
     for of_size in others:
         if [trace.weights_sha256 for trace in of_size] != hashes:
-            raise ValueError("the trainings of different batch sizes did not start from the same weights")
+            raise ValueError(
+                "the trainings of different batch sizes did not start from the same weights"
+            )
     return hashes
 
 
@@ -278,7 +289,9 @@ def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
     """Losses (size, seed) without the part that is the seed's own: equal seeds share their initial weights."""
     finite = np.asarray(np.isfinite(losses).all(axis=1))
     if not finite[0]:
-        which = "every batch size" if not finite.any() else f"the smallest batch size, {sizes[0]}"
+        which = (
+            "every batch size" if not finite.any() else f"the smallest batch size, {sizes[0]}"
+        )
         raise NoRange(f"training diverges at {which}; try a smaller lr")
     return np.asarray(losses - losses[finite].mean(axis=0) + losses[finite].mean())
 

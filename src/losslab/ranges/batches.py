@@ -26,12 +26,16 @@ def check_data(data: Any) -> None:
     """Raise TypeError or ValueError when no batches can be had from the data twice."""
     name = type(data).__name__
     if isinstance(data, Iterator):
-        raise ValueError("`data` is an iterator, which a test would use up; give what it iterates over")
+        raise ValueError(
+            "`data` is an iterator, which a test would use up; give what it iterates over"
+        )
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         raise TypeError(
             f"`data` (={name}) gives single samples; give batches: DataLoader(dataset, batch_size=64, shuffle=True)"
         )
-    if isinstance(data, torch.Tensor | np.ndarray | str | bytes | Mapping | type) or not isinstance(data, Iterable):
+    if isinstance(
+        data, torch.Tensor | np.ndarray | str | bytes | Mapping | type
+    ) or not isinstance(data, Iterable):
         raise TypeError(
             f"`data` is a {name}, not batches; give an iterable of them, such as DataLoader(dataset, batch_size=64)"
         )
@@ -100,7 +104,10 @@ class Counter:
         return samples
 
     def _refuse(self, batch: Any, candidates: set[int]) -> int:
-        found = " or ".join(map(str, sorted(candidates))) or "its tensors do not agree on a first axis"
+        found = (
+            " or ".join(map(str, sorted(candidates)))
+            or "its tensors do not agree on a first axis"
+        )
         loader = f", and its DataLoader says {self._full}" if self._full else ""
         raise CannotCount(
             f"the samples of a batch, {outline(batch)}, cannot be counted for sure ({found}{loader}); "
@@ -108,7 +115,9 @@ class Counter:
         )
 
 
-def steps_of(data: Iterable[Any], parts: int, counter: Count, *, equal: bool, no_single: bool) -> Iterator[list[Part]]:
+def steps_of(
+    data: Iterable[Any], parts: int, counter: Count, *, equal: bool, no_single: bool
+) -> Iterator[list[Part]]:
     """The batches that each step accumulates, epoch after epoch; an epoch's last step takes what is left.
 
     Args:
@@ -129,7 +138,9 @@ def steps_of(data: Iterable[Any], parts: int, counter: Count, *, equal: bool, no
                 "`data` gave no batch when it was iterated again; give an iterable that begins anew each time"
             )
         if len(first) < parts:
-            raise ValueError(f"a step takes {parts} batches, but `data` has {len(first)} in an epoch")
+            raise ValueError(
+                f"a step takes {parts} batches, but `data` has {len(first)} in an epoch"
+            )
         is_first_epoch = False
         yield first
         yield from groups
@@ -162,7 +173,9 @@ def _inner(value: Any) -> str:
     return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
 
 
-def _counted(data: Iterable[Any], counter: Count, *, equal: bool, no_single: bool) -> Iterator[Part]:
+def _counted(
+    data: Iterable[Any], counter: Count, *, equal: bool, no_single: bool
+) -> Iterator[Part]:
     """The batches of an epoch with their samples."""
     first = 0
     differing = 0
@@ -191,7 +204,9 @@ def _grouped(parts: Iterator[Part], count: int) -> Iterator[list[Part]]:
 def _checked(samples: Any) -> int:
     """What the user's function returned."""
     if isinstance(samples, bool) or not isinstance(samples, int | np.integer | torch.Tensor):
-        raise TypeError(f"`count` returned a {type(samples).__name__}; it must return the number of samples, an int")
+        raise TypeError(
+            f"`count` returned a {type(samples).__name__}; it must return the number of samples, an int"
+        )
     if samples < 1:
         raise ValueError(f"`count` returned {samples}; a batch has at least 1 sample")
     return int(samples)

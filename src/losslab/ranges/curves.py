@@ -150,7 +150,9 @@ def find_fall(losses: Array, error: float) -> Fall:
     depth = float(losses[0] - losses[lowest])
     # The second bound is for curves without noise, whose rounding is no fall.
     if depth <= NOISE_FACTOR * error or depth <= 1e-6 * abs(float(losses[0])):
-        raise NoRange(f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise")
+        raise NoRange(
+            f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise"
+        )
     done = (losses[0] - losses[: lowest + 1]) / depth
     begin = int(np.flatnonzero(done < FALL_SHARE)[-1])
     is_done = done[begin:] >= 1 - FALL_SHARE

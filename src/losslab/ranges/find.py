@@ -22,7 +22,14 @@ from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
 from losslab.ranges.restored import restored
 from losslab.ranges.snapshot import Snapshot
 from losslab.ranges.trace import GradientSquares, Setting, Trace
-from losslab.ranges.trial import NOISE_BATCHES, Measured, base_rates, lr_ratios, measure_gradients, train_briefly
+from losslab.ranges.trial import (
+    NOISE_BATCHES,
+    Measured,
+    base_rates,
+    lr_ratios,
+    measure_gradients,
+    train_briefly,
+)
 from losslab.schedules import exponential_ramp
 from losslab.training.evaluation import weights_sha256
 from losslab.training.step import Stepper
@@ -83,12 +90,18 @@ def find_lr(
     Reference:
         Smith 2015, arXiv:1506.01186, section 3.3.
     """
-    steps, seeds, candidates = whole("steps", steps, 2), whole("seeds", seeds, 1), whole("candidates", candidates, 2)
+    steps, seeds, candidates = (
+        whole("steps", steps, 2),
+        whole("seeds", seeds, 1),
+        whole("candidates", candidates, 2),
+    )
     start, end = positive("start", start), positive("end", end)
     check_ramp(start, end, steps, seeds, candidates)
     check_rule(mode, rule)
     accumulate = whole("accumulate", accumulate, 1)
-    subject = _subject(model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler)
+    subject = _subject(
+        model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler
+    )
     points = steps if mode == "ramp" else candidates
     rate = exponential_ramp(start, end, points)
     rates = [rate(point) for point in range(points)]
@@ -146,7 +159,9 @@ def find_batch(
     """
     steps, seeds, sizes = whole("steps", steps, 2), whole("seeds", seeds, 1), increasing(sizes)
     if lr is None and isinstance(optimizer, str | Method):
-        raise ValueError(f"`optimizer` (={name_of(optimizer)!r}) is a name, which has no rate: give `lr`, such as 1e-3")
+        raise ValueError(
+            f"`optimizer` (={name_of(optimizer)!r}) is a name, which has no rate: give `lr`, such as 1e-3"
+        )
     subject = _subject(model, data, optimizer, loss_fn, count)
     lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
     lrs = [lr] * steps
@@ -159,10 +174,18 @@ def find_batch(
             with subject.trial(seed):
                 measured = subject.train(lrs, size // micro_batch, is_counted=True, equal=True)
                 squares = subject.gradient_squares(micro_batch)
-            return measured.trace(lrs, seed, weights_sha256=weights, micro_batch=micro_batch, gradient_squares=squares)
+            return measured.trace(
+                lrs,
+                seed,
+                weights_sha256=weights,
+                micro_batch=micro_batch,
+                gradient_squares=squares,
+            )
 
         setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
-        found = find_batch_range(sizes, lambda size: [train(size, seed) for seed in range(seeds)], setting=setting)
+        found = find_batch_range(
+            sizes, lambda size: [train(size, seed) for seed in range(seeds)], setting=setting
+        )
     return replace(found, reason=subject.with_notes(found.reason))
 
 
@@ -182,7 +205,10 @@ class _Subject:
     @contextmanager
     def ready(self) -> Iterator[None]:
         """Within, a network whose layers take their shapes from a first batch has them."""
-        if not any(nn.parameter.is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
+        if not any(
+            nn.parameter.is_lazy(tensor)
+            for tensor in (*self.model.parameters(), *self.model.buffers())
+        ):
             yield
             return
         with self._restored(), seeded(0, "range test weights", device=self.device()):
@@ -206,7 +232,9 @@ class _Subject:
                 generator.manual_seed(derive_seed(seed, "range test order", number))
             yield
 
-    def train(self, lrs: Sequence[float], parts: int, *, is_counted: bool, equal: bool = False) -> Measured:
+    def train(
+        self, lrs: Sequence[float], parts: int, *, is_counted: bool, equal: bool = False
+    ) -> Measured:
         """Train a step for each learning rate, each of so many batches."""
         stepper = Stepper(
             network=self.model,
@@ -224,7 +252,11 @@ class _Subject:
 
     def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
         """Measured on batches of full size; None with fewer than two."""
-        batches = [batch for batch in islice(self.data, NOISE_BATCHES) if self.counter(batch) == micro_batch]
+        batches = [
+            batch
+            for batch in islice(self.data, NOISE_BATCHES)
+            if self.counter(batch) == micro_batch
+        ]
         if len(batches) < 2:
             return None
         return measure_gradients(self.model, batches, self.loss.function, samples=micro_batch)
@@ -259,7 +291,9 @@ class _Subject:
 
     @contextmanager
     def _restored(self) -> Iterator[Snapshot]:
-        with restored(self.model, self.optimizer, self.data, self.loss.function, self.scaler) as snapshot:
+        with restored(
+            self.model, self.optimizer, self.data, self.loss.function, self.scaler
+        ) as snapshot:
             self.lost = tuple(sorted(set(snapshot.lost)))
             yield snapshot
 
@@ -285,7 +319,9 @@ def _subject(
     check_model(model)
     check_data(data)
     if count is not None and not callable(count):
-        raise TypeError(f"`count` (={count!r}) must be a function of a batch that returns its samples")
+        raise TypeError(
+            f"`count` (={count!r}) must be a function of a batch that returns its samples"
+        )
     if scaler is not None and not hasattr(scaler, "unscale_"):
         raise TypeError(f"`scaler` is a {type(scaler).__name__}; give a torch.amp.GradScaler")
     norm = None if clip_norm is None else positive("clip_norm", clip_norm)
@@ -310,12 +346,18 @@ def _one(_batch: Any) -> int:
     return 1
 
 
-def _check_sizes(sizes: Sequence[int], micro_batch: int, subject: _Subject, needed: int) -> None:
+def _check_sizes(
+    sizes: Sequence[int], micro_batch: int, subject: _Subject, needed: int
+) -> None:
     """Raise ValueError when sizes are no multiples of the data's batches, or an epoch cannot hold the largest."""
     if any(size % micro_batch for size in sizes):
-        raise ValueError(f"`sizes` (={list(sizes)}) must be multiples of the data's batches of {micro_batch} samples")
+        raise ValueError(
+            f"`sizes` (={list(sizes)}) must be multiples of the data's batches of {micro_batch} samples"
+        )
     batches = length(subject.data)
     if batches is None:
         batches = subject.batches_at_most(needed)
     if batches < needed:
-        raise ValueError(f"`sizes` (={list(sizes)}) exceed the data: an epoch has {batches} batches of {micro_batch}")
+        raise ValueError(
+            f"`sizes` (={list(sizes)}) exceed the data: an epoch has {batches} batches of {micro_batch}"
+        )

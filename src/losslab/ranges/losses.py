@@ -34,7 +34,9 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise TypeError(f"a batch is {_kind(batch)}, not (inputs, labels); {OWN_LOSS}")
     if not all(isinstance(part, torch.Tensor) for part in batch):
-        raise TypeError(f"a batch is {outline(batch)}, not two tensors, (inputs, labels); {OWN_LOSS}")
+        raise TypeError(
+            f"a batch is {outline(batch)}, not two tensors, (inputs, labels); {OWN_LOSS}"
+        )
     device = next(model.parameters()).device
     inputs, labels = batch
     logits = model(inputs.to(device))
@@ -45,7 +47,9 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
         loss = F.cross_entropy(logits, labels)
     except (IndexError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise TypeError(f"{_pair(logits, labels)} do not suit cross-entropy ({reason}); {OWN_LOSS}") from error
+        raise TypeError(
+            f"{_pair(logits, labels)} do not suit cross-entropy ({reason}); {OWN_LOSS}"
+        ) from error
     classes = labels.argmax(1) if labels.is_floating_point() else labels
     hits = logits.detach().argmax(1) == classes
     return loss, hits.float().mean()
@@ -55,7 +59,9 @@ def _checked_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The labels as cross-entropy takes them."""
     shapes = _pair(logits, labels)
     if logits.ndim < 2 or logits.shape[1] < 2:
-        raise TypeError(f"{shapes}: the cross-entropy of a single class is always 0; {OWN_LOSS}, such as {SQUARES}")
+        raise TypeError(
+            f"{shapes}: the cross-entropy of a single class is always 0; {OWN_LOSS}, such as {SQUARES}"
+        )
     if not labels.is_floating_point():
         return labels.long()
     if labels.shape != logits.shape or not _are_probabilities(labels):
@@ -114,11 +120,15 @@ def _loss_and_accuracy(result: Any) -> tuple[Any, Any]:
         return result.loss, None
     if isinstance(result, tuple | list):
         if len(result) != 2:
-            raise TypeError(f"`loss_fn` returned {len(result)} values; return a loss or (loss, accuracy)")
+            raise TypeError(
+                f"`loss_fn` returned {len(result)} values; return a loss or (loss, accuracy)"
+            )
         return result[0], result[1]
     if isinstance(result, Mapping):
         if "loss" not in result:
-            raise TypeError(f"`loss_fn` returned a mapping of {', '.join(map(str, result))}; it must have a 'loss'")
+            raise TypeError(
+                f"`loss_fn` returned a mapping of {', '.join(map(str, result))}; it must have a 'loss'"
+            )
         accuracies = [result[name] for name in ACCURACIES if name in result]
         return result["loss"], accuracies[0] if accuracies else None
     return getattr(result, "loss", result), None
@@ -126,11 +136,17 @@ def _loss_and_accuracy(result: Any) -> tuple[Any, Any]:
 
 def _scalar(loss: Any) -> torch.Tensor:
     if not isinstance(loss, torch.Tensor):
-        raise TypeError(f"`loss_fn` returned {_kind(loss)}; return the loss as a tensor with its gradient")
+        raise TypeError(
+            f"`loss_fn` returned {_kind(loss)}; return the loss as a tensor with its gradient"
+        )
     if loss.numel() != 1:
-        raise TypeError(f"`loss_fn` returned a loss of shape {tuple(loss.shape)}; return its mean, `loss.mean()`")
+        raise TypeError(
+            f"`loss_fn` returned a loss of shape {tuple(loss.shape)}; return its mean, `loss.mean()`"
+        )
     if not loss.requires_grad and torch.is_grad_enabled():
-        raise TypeError("`loss_fn` returned a loss without a gradient; is it detached, or are its weights frozen?")
+        raise TypeError(
+            "`loss_fn` returned a loss without a gradient; is it detached, or are its weights frozen?"
+        )
     return loss.reshape(())
 
 
@@ -149,11 +165,16 @@ def _number(accuracy: Any) -> Any:
 def _checked_function(function: Any) -> LossFn:
     if isinstance(function, type):
         raise TypeError(f"`loss_fn` is a class; {WRITE.format(f'{function.__name__}()')}")
-    if isinstance(function, _Loss) or getattr(function, "__module__", "") == "torch.nn.functional":
+    if (
+        isinstance(function, _Loss)
+        or getattr(function, "__module__", "") == "torch.nn.functional"
+    ):
         name = getattr(function, "__name__", "criterion")
         raise TypeError(f"`loss_fn` (={name}) takes outputs and targets; {WRITE.format(name)}")
     if not callable(function):
-        raise TypeError(f"`loss_fn` is {_kind(function)}; give a function of (model, batch) that returns the loss")
+        raise TypeError(
+            f"`loss_fn` is {_kind(function)}; give a function of (model, batch) that returns the loss"
+        )
     called = function.forward if isinstance(function, nn.Module) else function
     try:
         signature = inspect.signature(called)
@@ -162,7 +183,9 @@ def _checked_function(function: Any) -> LossFn:
     try:
         signature.bind(None, None)
     except TypeError:
-        raise TypeError(f"`loss_fn` takes {signature}; it is called as loss_fn(model, batch)") from None
+        raise TypeError(
+            f"`loss_fn` takes {signature}; it is called as loss_fn(model, batch)"
+        ) from None
     return function  # type: ignore[no-any-return]
 
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 RAMP_FRACTION = 0.02
 """Part of a ramp over which its loss is averaged on either side: 0.2 decades of ten."""
-OPEN_START = "the loss falls from the start: lr_min is where the test started, try a smaller start"
+OPEN_START = (
+    "the loss falls from the start: lr_min is where the test started, try a smaller start"
+)
 OPEN_END = "the loss still falls at the end: lr_max is where the test ended, try a larger end"
 
 Rule = Callable[[Array, Array, Fall], float]
@@ -137,7 +139,9 @@ class LrRange:
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
-        return tables.frame({name: values for name, values in asdict(self.curve).items() if values})
+        return tables.frame(
+            {name: values for name, values in asdict(self.curve).items() if values}
+        )
 
     def plot(self) -> "Figure":
         """Loss against learning rate, the band over seeds and the range, as a matplotlib figure."""
@@ -146,8 +150,12 @@ class LrRange:
     def _repr_html_(self) -> str:
         facts = self.to_dict()
         facts |= facts["setting"] or {}
-        left_out = ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
-        return tables.html([(name, cell(value)) for name, value in facts.items() if name not in left_out])
+        left_out = (
+            ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
+        )
+        return tables.html(
+            [(name, cell(value)) for name, value in facts.items() if name not in left_out]
+        )
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,9 @@ def find_lr_range(
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:
     """Raise ValueError when no range test can be laid out so."""
     if not 0 < start < end < float("inf"):
-        raise ValueError(f"`end` (={end}) must exceed `start` (={start}), which must be positive; swap them?")
+        raise ValueError(
+            f"`end` (={end}) must exceed `start` (={start}), which must be positive; swap them?"
+        )
     if steps < 2 or candidates < 2:
         raise ValueError(
             f"`steps` (={steps}) and `candidates` (={candidates}) must be at least 2; 300 and 10 are usual"
@@ -243,7 +253,9 @@ def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
     beta = beta_for(len(trace.loss), RAMP_FRACTION) if beta is None else beta
     steps = steps_before_divergence(trace.loss, beta)
     if not steps:
-        raise NoRange(f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step")
+        raise NoRange(
+            f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step"
+        )
     loss = np.asarray(trace.loss[:steps], dtype=np.float64)
     course = without_spikes(loss)
     # From the smoothed course: the very first loss is one batch's.
@@ -269,14 +281,20 @@ def grid_curve(traces: Iterable[Trace]) -> Curve:
     diverged = [index for index, (loss, _) in enumerate(closing) if not np.isfinite(loss)]
     count = diverged[0] if diverged else len(traces)
     if not count:
-        raise NoRange(f"training diverges at the lowest learning rate already, {traces[0].lr[0]:.3g}")
+        raise NoRange(
+            f"training diverges at the lowest learning rate already, {traces[0].lr[0]:.3g}"
+        )
     loss = np.array([loss for loss, _ in closing[:count]])
-    last_tenths = [trace.accuracy[-max(1, len(trace.accuracy) // 10) :] for trace in traces[:count]]
+    last_tenths = [
+        trace.accuracy[-max(1, len(trace.accuracy) // 10) :] for trace in traces[:count]
+    ]
     return Curve(
         lr=np.array([trace.lr[0] for trace in traces[:count]]),
         loss=loss,
         smoothed_loss=loss,
-        accuracy=np.array([np.mean(accuracies) for accuracies in last_tenths if len(accuracies)]),
+        accuracy=np.array(
+            [np.mean(accuracies) for accuracies in last_tenths if len(accuracies)]
+        ),
         error=float(np.median([error for _, error in closing[:count]])),
         width=0,
         cut=count < len(traces),
@@ -317,7 +335,9 @@ def _over_seeds(readings: Sequence[SeedReading], rule: str, mode: str) -> LrRang
     found = [seed for seed in seeds if seed]
     majority = 2 * len(found) > len(seeds)
     # The reason is what most seeds say, among those that agree with the majority.
-    notes = sorted(reading.note for reading in readings if (reading.found is not None) == majority)
+    notes = sorted(
+        reading.note for reading in readings if (reading.found is not None) == majority
+    )
     reason = max(notes, key=notes.count, default="nothing was trained")
     curve = _median_curve([reading.curve for reading in readings if reading.curve])
     if not majority:
@@ -362,7 +382,9 @@ def _median_curve(curves: Sequence[Curve]) -> LrCurve:
         for curve in curves:
             values = getattr(curve, name)
             if len(values):
-                rows.append(np.pad(values, (0, len(longest) - len(values)), constant_values=np.nan))
+                rows.append(
+                    np.pad(values, (0, len(longest) - len(values)), constant_values=np.nan)
+                )
         return [float(value) for value in statistic(np.array(rows), axis=0)] if rows else []
 
     return LrCurve(

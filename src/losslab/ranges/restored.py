@@ -141,5 +141,7 @@ def _positions(snapshot: Snapshot, data: Any) -> list[Undo]:
         load = data.load_state_dict  # many loaders have these methods and cannot answer
     except Exception:
         return []
-    snapshot.lost = [name for name in snapshot.lost if not name.startswith(f"{type(data).__name__}.")]
+    snapshot.lost = [
+        name for name in snapshot.lost if not name.startswith(f"{type(data).__name__}.")
+    ]
     return [lambda: load(state)]

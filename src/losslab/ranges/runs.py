@@ -25,7 +25,13 @@ Fields = Mapping[str, Any]
 
 
 def lr_runs(
-    fields: Fields, *, start: float, end: float, seeds: int, mode: str = "ramp", candidates: int = 10
+    fields: Fields,
+    *,
+    start: float,
+    end: float,
+    seeds: int,
+    mode: str = "ramp",
+    candidates: int = 10,
 ) -> list[Run]:
     """The runs of a learning-rate range test: ramps, or for each seed a grid of constant rates.
 
@@ -55,7 +61,11 @@ def batch_runs(fields: Fields, *, size: int, seeds: int) -> list[Run]:
 
 
 def train_trace(
-    run: Run, dataset: Dataset | TaskData, *, device: torch.device | str = "cpu", noise_batch: int | None = None
+    run: Run,
+    dataset: Dataset | TaskData,
+    *,
+    device: torch.device | str = "cpu",
+    noise_batch: int | None = None,
 ) -> Trace:
     """Train a run and return its trace; it ends where the loss diverges.
 
@@ -94,7 +104,9 @@ def _in_halves(run: Run, samples: int) -> Run | None:
     return run.model_copy(update={"max_micro_batch": part}) if part else None
 
 
-def _train(run: Run, dataset: Dataset | TaskData, state: TrainState, device: torch.device | str) -> list[Record]:
+def _train(
+    run: Run, dataset: Dataset | TaskData, state: TrainState, device: torch.device | str
+) -> list[Record]:
     """The records up to the last step, or to where the loss diverges; nothing is evaluated."""
     records: list[Record] = []
     losses: list[float] = []
@@ -105,19 +117,31 @@ def _train(run: Run, dataset: Dataset | TaskData, state: TrainState, device: tor
             total_steps = record.total_steps
         elif isinstance(record, Steps):
             losses += record.loss
-            if len(losses) == total_steps or steps_before_divergence(losses, STOP_BETA) < len(losses):
+            if len(losses) == total_steps or steps_before_divergence(losses, STOP_BETA) < len(
+                losses
+            ):
                 break
     return records
 
 
 def _gradients(
-    run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, device: torch.device | str
+    run: Run,
+    dataset: Dataset | TaskData,
+    state: TrainState,
+    size: int,
+    device: torch.device | str,
 ) -> GradientSquares | None:
     """The gradient of the trained weights over batches of training images; None with fewer than two."""
     images = prepare(run, dataset, state.layout, device).training
     if not isinstance(images, Images):
         return None
-    order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(images.labels.device)
+    order = torch.randperm(len(images), generator=generator(run.seed, "noise")).to(
+        images.labels.device
+    )
     parts = torch.split(order[: size * NOISE_BATCHES], size)
     batches = [images.batch(part) for part in parts if len(part) == size]
-    return measure_gradients(state.model, batches, cross_entropy, samples=size) if len(batches) > 1 else None
+    return (
+        measure_gradients(state.model, batches, cross_entropy, samples=size)
+        if len(batches) > 1
+        else None
+    )

@@ -28,9 +28,22 @@ LONG = 1000
 MOST_OBJECTS = 100_000
 """Objects of data that are entered at most."""
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.BuiltinFunctionType)
+_ATOMS = (
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+)
 _TRAINERS = frozenset(["lightning", "pytorch_lightning", "tensorflow"])
-_TRACKERS = frozenset(["aim", "comet_ml", "mlflow", "neptune", "tensorboard", "tensorboardX", "tqdm", "wandb"])
+_TRACKERS = frozenset(
+    ["aim", "comet_ml", "mlflow", "neptune", "tensorboard", "tensorboardX", "tqdm", "wandb"]
+)
 _STORES = frozenset(["PIL", "h5py", "lmdb", "pandas", "polars", "pyarrow"])
 _OPAQUE_PACKAGES = _TRAINERS | _TRACKERS | _STORES
 """Their objects stand for files, servers or a whole training; attributes set back would put them out of step."""
@@ -126,9 +139,15 @@ class Snapshot:
 
         @torch.no_grad()
         def put_back() -> None:
-            with torch.inference_mode(values.is_inference()):  # such a tensor cannot be written to elsewhere
+            with torch.inference_mode(
+                values.is_inference()
+            ):  # such a tensor cannot be written to elsewhere
                 values.copy_(kept)
-            if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape or tensor.dtype != data.dtype:
+            if (
+                tensor.data_ptr() != data.data_ptr()
+                or tensor.shape != data.shape
+                or tensor.dtype != data.dtype
+            ):
                 tensor.data = data
             if is_leaf:
                 tensor.requires_grad_(requires_grad)
@@ -151,7 +170,11 @@ class Snapshot:
             entries = {key: _position(value) for key, value in container.items()}
             children = list(entries.values())
         else:
-            entries = container if isinstance(container, set) else [_position(value) for value in container]
+            entries = (
+                container
+                if isinstance(container, set)
+                else [_position(value) for value in container]
+            )
             children = list(entries)
         before = _identities(container)
         # Iterators were replaced by copies, which are to stand there afterwards.
@@ -162,7 +185,9 @@ class Snapshot:
             if not replaced and _identities(container) == before:
                 return
             container.clear()
-            container.update(kept) if isinstance(container, dict | set) else container.extend(kept)
+            container.update(kept) if isinstance(container, dict | set) else container.extend(
+                kept
+            )
 
         self.undos.append(put_back)
         return children if is_trained or len(children) <= LONG else []
@@ -173,14 +198,23 @@ class Snapshot:
         before = _attributes(owner)
         kept = {name: _position(value) for name, value in before.items()}
         for name, value in before.items():
-            if isinstance(value, Iterator) and kept[name] is value and _source(value) is None and name != "_iterator":
+            if (
+                isinstance(value, Iterator)
+                and kept[name] is value
+                and _source(value) is None
+                and name != "_iterator"
+            ):
                 self.lost.append(f"{kind.__name__}.{name}")
         children = list(kept.values())
         if isinstance(owner, DataLoader):
             self.loaders.append(owner)
             children = [value for name, value in kept.items() if name != "_iterator"]
         if isinstance(owner, nn.Module):
-            children += [*owner.children(), *owner.parameters(recurse=False), *owner.buffers(recurse=False)]
+            children += [
+                *owner.children(),
+                *owner.parameters(recurse=False),
+                *owner.buffers(recurse=False),
+            ]
         training = owner.training if isinstance(owner, torch.jit.ScriptModule) else None
 
         def put_back() -> None:
@@ -219,10 +253,14 @@ def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor without the axes along which it repeats the same memory, as expanded ones do: a view to write to."""
     if tensor.layout != torch.strided:
         return tensor
-    return tensor[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())]
+    return tensor[
+        tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())
+    ]
 
 
-def _uninitialize(tensor: torch.Tensor, kind: type, device: torch.device, dtype: torch.dtype) -> None:
+def _uninitialize(
+    tensor: torch.Tensor, kind: type, device: torch.device, dtype: torch.dtype
+) -> None:
     """Make a parameter that its first forward pass gave a shape a lazy one again."""
     if type(tensor) is not kind:
         tensor.grad = None
@@ -232,11 +270,16 @@ def _uninitialize(tensor: torch.Tensor, kind: type, device: torch.device, dtype:
 
 def _position(value: Any) -> Any:
     """A copy of an iterator that can be copied, such as `itertools.count`; anything else as it is."""
-    if not isinstance(value, Iterator) or type(value).__module__ not in ("builtins", "itertools"):
+    if not isinstance(value, Iterator) or type(value).__module__ not in (
+        "builtins",
+        "itertools",
+    ):
         return value
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 copies no iterator of itertools
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Python 3.14 copies no iterator of itertools
             return copy.copy(value)
     except TypeError:
         return value
@@ -245,7 +288,9 @@ def _position(value: Any) -> Any:
 def _identities(container: Any) -> list[Any]:
     if isinstance(container, dict):
         return [(id(key), id(value)) for key, value in container.items()]
-    return sorted(map(id, container)) if isinstance(container, set) else list(map(id, container))
+    return (
+        sorted(map(id, container)) if isinstance(container, set) else list(map(id, container))
+    )
 
 
 def _modules_of(function: types.FunctionType) -> list[object]:
@@ -264,7 +309,9 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _is_opaque(value: Any) -> bool:
-    is_ours = isinstance(value, nn.Module | torch.optim.Optimizer | DataLoader | Sampler | Dataset)
+    is_ours = isinstance(
+        value, nn.Module | torch.optim.Optimizer | DataLoader | Sampler | Dataset
+    )
     return _package(value) in _OPAQUE_PACKAGES and not is_ours
 
 

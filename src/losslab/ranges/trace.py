@@ -6,7 +6,13 @@ from itertools import chain
 
 import numpy as np
 
-from losslab.ranges.curves import beta_for, smooth, standard_error, steps_before_divergence, without_spikes
+from losslab.ranges.curves import (
+    beta_for,
+    smooth,
+    standard_error,
+    steps_before_divergence,
+    without_spikes,
+)
 from losslab.records import Record, Start, Steps
 
 CLOSING_FRACTION = 0.1
@@ -94,11 +100,15 @@ def trace_of(
     return Trace(
         lr=list(chain.from_iterable(part.lr for part in parts)),
         loss=list(chain.from_iterable(part.loss for part in parts)),
-        accuracy=[count / size for count, size in zip(correct, samples, strict=True)] if correct else [],
+        accuracy=[count / size for count, size in zip(correct, samples, strict=True)]
+        if correct
+        else [],
         samples=samples,
         train_seconds=parts[-1].train_seconds if parts else 0.0,
         seed=seed,
-        weights_sha256=next((record.weights_sha256 for record in records if isinstance(record, Start)), ""),
+        weights_sha256=next(
+            (record.weights_sha256 for record in records if isinstance(record, Start)), ""
+        ),
         micro_batch=micro_batch,
         gradient_squares=gradient_squares,
     )

@@ -59,7 +59,9 @@ class Measured:
         )
 
 
-def train_briefly(stepper: Stepper, steps: Iterable[Sequence[Part]], lrs: Sequence[float]) -> Measured:
+def train_briefly(
+    stepper: Stepper, steps: Iterable[Sequence[Part]], lrs: Sequence[float]
+) -> Measured:
     """Train a step for each learning rate, or until the loss diverges.
 
     A network that is in training mode keeps the mode of each of its modules, so that frozen ones stay frozen; one that
@@ -160,7 +162,9 @@ def measure_gradients(
         for p, total in zip(weights, sums, strict=True):
             if p.grad is not None:
                 gradient = p.grad.to_dense().flatten()
-                for part, addend in zip(torch.split(total, PIECE), torch.split(gradient, PIECE), strict=True):
+                for part, addend in zip(
+                    torch.split(total, PIECE), torch.split(gradient, PIECE), strict=True
+                ):
                     part += addend
                 square += _square(gradient)
         squares.append(square)
@@ -203,5 +207,7 @@ def _flush(pending: list[StepResult], measured: Measured) -> None:
     measured.loss += losses
     if correct:
         counts = measured.samples[-len(pending) :]
-        measured.accuracy += [right / count for right, count in zip(correct[0], counts, strict=True)]
+        measured.accuracy += [
+            right / count for right, count in zip(correct[0], counts, strict=True)
+        ]
     pending.clear()

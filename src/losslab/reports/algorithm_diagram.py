@@ -35,7 +35,9 @@ def block_diagram(title: str, steps: Sequence[AlgorithmStep]) -> Markup:
             question, top = _question(step.stops, top)
             parts += question
             way_on = "no"  # of a question; its yes leads to the end beside it
-    words = " ".join(f"{number}. {step.does}{_stops(step)}" for number, step in enumerate(steps, 1))
+    words = " ".join(
+        f"{number}. {step.does}{_stops(step)}" for number, step in enumerate(steps, 1)
+    )
     head = f'<svg class="steps" viewBox="-1 0 {WIDTH + 2} {top + 1}" role="img" aria-label="{escape(title)}">'
     return Markup(f"{head}<desc>{escape(words)}</desc>{''.join(parts)}</svg>")
 
@@ -71,5 +73,11 @@ def _arrow(x: int, y: int, to_x: int, to_y: int, label: str = "") -> str:
     """Draw a line with a head, down or to the right, and its label."""
     down = x == to_x
     head = "l-4 -7h8z" if down else "l-7 -4v8z"
-    text = f'<text class="label" x="{x + 8}" y="{y + 15 if down else y - 5}">{label}</text>' if label else ""
-    return f'<path d="M{x} {y}L{to_x} {to_y}"/><path class="head" d="M{to_x} {to_y}{head}"/>{text}'
+    text = (
+        f'<text class="label" x="{x + 8}" y="{y + 15 if down else y - 5}">{label}</text>'
+        if label
+        else ""
+    )
+    return (
+        f'<path d="M{x} {y}L{to_x} {to_y}"/><path class="head" d="M{to_x} {to_y}{head}"/>{text}'
+    )

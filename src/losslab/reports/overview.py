@@ -78,7 +78,9 @@ def overview_of(results: StudyResults) -> Overview:
 
 
 def _samples(results: StudyResults) -> str:
-    return names([name for name in _data_sets(results) if name in CATALOG and CATALOG[name].sample])
+    return names(
+        [name for name in _data_sets(results) if name in CATALOG and CATALOG[name].sample]
+    )
 
 
 def _data_sets(results: StudyResults) -> list[str]:
@@ -122,7 +124,10 @@ def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
     yield "Time", _time(plan)
     if results.memory_bytes:
         predicted = size(plan.get("predicted_memory_bytes"))
-        yield "Memory", f"{predicted} predicted, {size(results.memory_bytes)} measured, all workers together"
+        yield (
+            "Memory",
+            f"{predicted} predicted, {size(results.memory_bytes)} measured, all workers together",
+        )
 
 
 def _scale(plan: dict[str, Any]) -> str:
@@ -151,7 +156,10 @@ def _versions(results: StudyResults) -> str:
 
 
 def _time(plan: dict[str, Any]) -> str:
-    predicted, measured = duration(plan.get("predicted_seconds")), duration(plan.get("measured_seconds"))
+    predicted, measured = (
+        duration(plan.get("predicted_seconds")),
+        duration(plan.get("measured_seconds")),
+    )
     budget = plan.get("budget_seconds")
     allowed = f", {duration(budget)} allowed" if budget else ""
     begun = (plan.get("started") or "unknown").replace("T", " ")
@@ -162,7 +170,10 @@ def _basis(results: StudyResults) -> str:
     plan = results.plan
     # Plans of earlier versions lack some of these keys; their reports are still written.
     scale = (plan.get("scale") or {}).get("text") or "unknown scale"
-    predicted, measured = duration(plan.get("predicted_seconds")), duration(plan.get("measured_seconds"))
+    predicted, measured = (
+        duration(plan.get("predicted_seconds")),
+        duration(plan.get("measured_seconds")),
+    )
     end = "" if plan.get("ended") else ", not at its end"
     return f"{scale}. {predicted} predicted, {measured} measured{end}; {environment(results, 'processor')}."
 

@@ -61,7 +61,9 @@ def report(folder: Path | str, *, figures: Path | None = None) -> Path:
     if studies == [StudyFolder(folder)]:
         page = render(_read(studies[0]), shown, links)
     else:
-        page = render_several({study.path.name: _read(study) for study in studies}, shown, links)
+        page = render_several(
+            {study.path.name: _read(study) for study in studies}, shown, links
+        )
     path = folder / "report.html"
     try:
         figures.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,9 @@ def report(folder: Path | str, *, figures: Path | None = None) -> Path:
             write_files(figure, figures)
         write_text(path, page)
     except OSError as error:
-        raise InvalidInput(f"{error.filename or path}: cannot be written ({error.strerror})") from error
+        raise InvalidInput(
+            f"{error.filename or path}: cannot be written ({error.strerror})"
+        ) from error
     return path
 
 
@@ -84,7 +88,9 @@ def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figu
     return _render(results, shown, "page.html.jinja", figures, **_page())
 
 
-def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure], figures: str = "figures") -> str:
+def render_several(
+    studies: Mapping[str, StudyResults], shown: dict[str, Figure], figures: str = "figures"
+) -> str:
     """Render the page of several studies.
 
     Args:
@@ -103,11 +109,20 @@ def render_several(studies: Mapping[str, StudyResults], shown: dict[str, Figure]
         }
         for name, results in studies.items()
     ]
-    return page_environment().get_template("several.html.jinja").render(title=TITLE, studies=parts, **_page())
+    return (
+        page_environment()
+        .get_template("several.html.jinja")
+        .render(title=TITLE, studies=parts, **_page())
+    )
 
 
 def _render(
-    results: StudyResults, shown: dict[str, Figure], frame: str, figures: str, folder: str = "", **page: Any
+    results: StudyResults,
+    shown: dict[str, Figure],
+    frame: str,
+    figures: str,
+    folder: str = "",
+    **page: Any,
 ) -> str:
     """A study in a frame; ``folder`` prefixes ids and links where it is a section of a larger page."""
     jinja = page_environment()
@@ -128,7 +143,13 @@ def _template(results: StudyResults) -> str:
 def page_environment() -> Environment:
     """The templates of all pages; what they print is escaped, and a name that they do not know is an error."""
     loader = FileSystemLoader([PAGE, STUDIES])
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _read(folder: StudyFolder) -> StudyResults:
@@ -138,7 +159,9 @@ def _read(folder: StudyFolder) -> StudyResults:
         study = {"name": "", "title": "", **results.plan["study"]}
         return replace(results, plan={**results.plan, "study": study})
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})") from error
+        raise StoreError(
+            f"{folder.path}: not what losslab writes ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _page() -> dict[str, Any]:
@@ -175,7 +198,9 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
     }
 
 
-def _shower(jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str) -> Callable[[Figure], Markup]:
+def _shower(
+    jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str
+) -> Callable[[Figure], Markup]:
     """Return a function that draws a figure where the template calls it, and notes it in ``shown``."""
 
     def show(figure: Figure) -> Markup:

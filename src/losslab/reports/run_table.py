@@ -24,7 +24,9 @@ def run_table(name: str, runs: Sequence[RunResult]) -> Table:
     rows = []
     for result in runs:
         values = [_value(field_of(result, path)) for path in fields]
-        rows.append((result.run.id, *values, result.status.replace("_", " "), *_end(result, columns)))
+        rows.append(
+            (result.run.id, *values, result.status.replace("_", " "), *_end(result, columns))
+        )
     headings = [f"{part} {metric}" for part, metric in columns]
     return Table(
         "",
@@ -46,13 +48,22 @@ def scores(result: RunResult) -> dict[tuple[str, str], float | None]:
     if result.evaluations:
         last = result.evaluations[-1]
         if last.validation_loss is None:
-            found |= {("training", metric): value for metric, value in metrics_of(last, "train").items()}
+            found |= {
+                ("training", metric): value
+                for metric, value in metrics_of(last, "train").items()
+            }
         else:
             found["validation", LOSS] = last.validation_loss
-            found |= {("validation", metric): value for metric, value in metrics_of(last, "validation").items()}
+            found |= {
+                ("validation", metric): value
+                for metric, value in metrics_of(last, "validation").items()
+            }
     if result.final and result.final.test_loss is not None:
         found["test", LOSS] = result.final.test_loss
-        found |= {("test", metric): value for metric, value in metrics_of(result.final, "test").items()}
+        found |= {
+            ("test", metric): value
+            for metric, value in metrics_of(result.final, "test").items()
+        }
     return found
 
 

@@ -58,7 +58,9 @@ def _row(index: int, sizes: Sequence[int]) -> Row:
     size, layer = sizes[index], len(sizes) - 1 - index
     name = f"layer {layer}" if layer else "input"
     left = _left(size, sizes)
-    return Row(f"{name}: {size}", index * STEP, tuple(left + cell * CELL for cell in range(size)))
+    return Row(
+        f"{name}: {size}", index * STEP, tuple(left + cell * CELL for cell in range(size))
+    )
 
 
 def _cones(sizes: Sequence[int], kernel: int) -> Iterator[str]:

@@ -18,7 +18,11 @@ from losslab.text import count, measured, number, score, shape
 
 QUANTITIES = {"validation_loss": "validation loss", "train_loss": "training loss"}
 """Field of an evaluation that a stage may be judged on -> what a page calls it."""
-LOSSES = {"cross_entropy": "cross-entropy", "mse": "mean squared error", "bce": "binary cross-entropy"}
+LOSSES = {
+    "cross_entropy": "cross-entropy",
+    "mse": "mean squared error",
+    "bce": "binary cross-entropy",
+}
 LOSSES |= {"causal_lm": "cross-entropy of a token"}
 """Loss of a run -> what an axis calls it; one of the user's own has its function's name."""
 MOST_LINES, LONGEST_LABEL = 6, 28
@@ -71,7 +75,12 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
         networks = results.counts.get(name, ())
         scale, noun = _counted_scale(stage, networks), "network" if networks else "run"
         return StageView(
-            name, question, scale, noun, counted=True, table=_networks(name, networks) if networks else None
+            name,
+            question,
+            scale,
+            noun,
+            counted=True,
+            table=_networks(name, networks) if networks else None,
         )
     runs = results.stages.get(name, ())
     groups, quantity = _groups(runs), _judged_by(runs)
@@ -171,7 +180,17 @@ def _seeds(planned: int, full: int) -> str:
 
 
 def _networks(name: str, networks: Sequence[CountResult]) -> Table:
-    headings = ("ledger", "network", "input", "batch", "biases", "parameters", "MACs", "activations", "status")
+    headings = (
+        "ledger",
+        "network",
+        "input",
+        "batch",
+        "biases",
+        "parameters",
+        "MACs",
+        "activations",
+        "status",
+    )
     return Table(
         "",
         headings,
@@ -187,4 +206,11 @@ def _network(result: CountResult) -> tuple[str, ...]:
     inputs = (shape(ledger["input_shape"]), str(ledger["batch_size"]))
     numbers = [f"{totals[name]:,}" for name in ("parameters", "macs", "activations")]
     biases = "counted" if result.count.include_bias else "left out"
-    return (result.count.id, str(result.count.model), *inputs, biases, *numbers, ledger["status"])
+    return (
+        result.count.id,
+        str(result.count.model),
+        *inputs,
+        biases,
+        *numbers,
+        ledger["status"],
+    )

@@ -20,7 +20,13 @@ from losslab.schedules.cycles import (
 from losslab.schedules.named import Named, Schedule
 from losslab.schedules.one_cycle import one_cycle, one_cycle_batch, one_cycle_momentum
 from losslab.schedules.plateau import Plateau, grow_on_plateau, reduce_on_plateau
-from losslab.schedules.ramps import constant, exponential_ramp, linear_ramp, piecewise, polynomial
+from losslab.schedules.ramps import (
+    constant,
+    exponential_ramp,
+    linear_ramp,
+    piecewise,
+    polynomial,
+)
 
 __all__ = [
     "Envelope",

@@ -88,7 +88,9 @@ def mirror(lr_schedule: Schedule, noise: float) -> Schedule:
     def batch_size(step: int) -> float:
         lr = lr_of(step)
         if not lr > 0:
-            raise ValueError(f"the learning rate (={lr}) at step {step} has no mirror; it must be positive")
+            raise ValueError(
+                f"the learning rate (={lr}) at step {step} has no mirror; it must be positive"
+            )
         return noise / lr
 
     return batch_size
@@ -96,7 +98,12 @@ def mirror(lr_schedule: Schedule, noise: float) -> Schedule:
 
 @named
 def mirror_momentum(
-    lr_schedule: Schedule, base_lr: float, max_lr: float, *, base_momentum: float = 0.8, max_momentum: float = 0.9
+    lr_schedule: Schedule,
+    base_lr: float,
+    max_lr: float,
+    *,
+    base_momentum: float = 0.8,
+    max_momentum: float = 0.9,
 ) -> Schedule:
     """The momentum cycled against a learning rate: lowest where the lr is highest.
 

@@ -8,7 +8,9 @@ from losslab.schedules.named import Schedule, named
 
 
 @named
-def cosine(high: float, low: float = 0.0, steps: int = LEFT_OPEN, *, warmup_steps: int = 0) -> Schedule:
+def cosine(
+    high: float, low: float = 0.0, steps: int = LEFT_OPEN, *, warmup_steps: int = 0
+) -> Schedule:
     """From ``high`` at step 0 to ``low`` at step ``steps`` along half a cosine, then ``low``.
 
     .. math:: low + (high - low) (1 + cos(pi t / steps)) / 2
@@ -55,7 +57,9 @@ def cosine_batch(b_min: float, b_max: float, steps: int = LEFT_OPEN) -> Schedule
 
 
 @named
-def restarts(high: float, low: float, first_cycle_steps: float, *, growth: float = 1.0) -> Schedule:
+def restarts(
+    high: float, low: float, first_cycle_steps: float, *, growth: float = 1.0
+) -> Schedule:
     """Half a cosine from ``high`` to ``low``, begun anew at its end; each cycle is ``growth`` times as long.
 
     .. math:: low + (high - low) (1 + cos(pi t_c / T_c)) / 2, T_c = growth^c T_0
@@ -76,7 +80,9 @@ def restarts(high: float, low: float, first_cycle_steps: float, *, growth: float
     """
     check_positive(first_cycle_steps=first_cycle_steps)
     if not 1 <= growth < inf:
-        raise ValueError(f"`growth` (={growth}) must be at least 1: cycles keep their length or become longer")
+        raise ValueError(
+            f"`growth` (={growth}) must be at least 1: cycles keep their length or become longer"
+        )
 
     def value(step: int) -> float:
         begin, length = _cycle_at(step, first_cycle_steps, growth)
@@ -87,7 +93,12 @@ def restarts(high: float, low: float, first_cycle_steps: float, *, growth: float
 
 @named
 def warm_restarts(
-    high: float, low: float = 0.0, steps: int = LEFT_OPEN, *, cycles: int = 4, growth: float = 1.0
+    high: float,
+    low: float = 0.0,
+    steps: int = LEFT_OPEN,
+    *,
+    cycles: int = 4,
+    growth: float = 1.0,
 ) -> Schedule:
     """:func:`restarts` whose last cycle ends with the run.
 

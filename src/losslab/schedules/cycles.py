@@ -99,7 +99,9 @@ def gamma_for(end_fraction: float, steps: int) -> float:
     return float(end_fraction ** (1 / steps))
 
 
-def _or_envelope(envelope: Callable[..., Envelope]) -> Callable[[Callable[..., Schedule]], Callable[..., Schedule]]:
+def _or_envelope(
+    envelope: Callable[..., Envelope],
+) -> Callable[[Callable[..., Schedule]], Callable[..., Schedule]]:
     """Have a function of whole cycles, called with less than two ends, return its envelope alone.
 
     ``cycle(low, high, s, exp_range(0.99))`` is how Smith's code and torch's CyclicLR split it.
@@ -226,7 +228,9 @@ def _halves(
 ) -> tuple[float, float]:
     """The steps of a cycle that go up, and those that come down."""
     if cycles is not None and half_cycle_steps is not None:
-        raise ValueError(f"give `cycles` (={cycles}) or half a cycle's length (={half_cycle_steps:g} steps), not both")
+        raise ValueError(
+            f"give `cycles` (={cycles}) or half a cycle's length (={half_cycle_steps:g} steps), not both"
+        )
     check_fraction(up_fraction=up_fraction)
     if half_cycle_steps is None:
         count = DEFAULT_CYCLES if cycles is None else cycles
@@ -236,14 +240,18 @@ def _halves(
     return up, 2 * half_cycle_steps - up
 
 
-def _envelope(envelope: Envelope | Callable[..., Envelope] | None, half_cycle_steps: float) -> Envelope:
+def _envelope(
+    envelope: Envelope | Callable[..., Envelope] | None, half_cycle_steps: float
+) -> Envelope:
     """The envelope of a cycle; the functions of Smith's policies stand for theirs."""
     if envelope is None or envelope is triangular:
         return constant(1.0)
     if envelope is triangular2:
         return halving(half_cycle_steps)
     if envelope is exp_range:
-        raise TypeError("`envelope` (=exp_range) has no gamma: give decay(gamma_for(0.1, steps)), or call exp_range")
+        raise TypeError(
+            "`envelope` (=exp_range) has no gamma: give decay(gamma_for(0.1, steps)), or call exp_range"
+        )
     if not callable(envelope):
         raise TypeError(
             f"`envelope` (={envelope!r}) must be a function of the step, such as losslab.schedules.triangular2"

@@ -36,7 +36,9 @@ class Named:
             TypeError: when the schedule's length was left open.
         """
         if self.value is None:
-            raise TypeError(f"`steps` of {self!r} is open: give it, or let a run or losslab.lay_out do so")
+            raise TypeError(
+                f"`steps` of {self!r} is open: give it, or let a run or losslab.lay_out do so"
+            )
         return self.value(step)
 
     def __repr__(self) -> str:
@@ -44,7 +46,10 @@ class Named:
         return f"{self.name}({options})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Named) and (self.name, self.arguments) == (other.name, other.arguments)
+        return isinstance(other, Named) and (self.name, self.arguments) == (
+            other.name,
+            other.arguments,
+        )
 
     def __hash__(self) -> int:
         # Arguments may be lists, which have no hash.

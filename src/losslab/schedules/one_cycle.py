@@ -76,7 +76,9 @@ def one_cycle_momentum(
     if three_phase:
         values = [max_momentum, base_momentum, max_momentum, max_momentum]
         return _through(values, _three_phases(steps, up_fraction), linear)
-    return _through([max_momentum, base_momentum, max_momentum], _two_phases(steps, up_fraction), linear)
+    return _through(
+        [max_momentum, base_momentum, max_momentum], _two_phases(steps, up_fraction), linear
+    )
 
 
 @named
@@ -111,14 +113,18 @@ def one_cycle_batch(
     for name, value in {"b_start": b_start, "b_max": b_max}.items():
         if not value > b_min:
             raise ValueError(f"`{name}` (={value}) must exceed `b_min` (={b_min})")
-    return _through([b_start, b_min, b_max], _two_phases(steps, down_fraction, "down_fraction"), linear)
+    return _through(
+        [b_start, b_min, b_max], _two_phases(steps, down_fraction, "down_fraction"), linear
+    )
 
 
 def _two_phases(steps: int, fraction: float, name: str = "up_fraction") -> list[float]:
     """The steps at which the phases end; the turn lies one step early, as torch has it."""
     turn, last = fraction * steps - 1, steps - 1
     if not 0 < turn < last:
-        raise ValueError(f"`steps` (={steps}) with `{name}` (={fraction}) must leave steps for going up and down")
+        raise ValueError(
+            f"`steps` (={steps}) with `{name}` (={fraction}) must leave steps for going up and down"
+        )
     return [turn, last]
 
 
@@ -127,7 +133,9 @@ def _three_phases(steps: int, up_fraction: float) -> list[float]:
     # Two steps early, since each of the two phases ends one step early, as torch has it.
     turn, back, last = up_fraction * steps - 1, 2 * up_fraction * steps - 2, steps - 1
     if not 0 < turn < back < last:
-        raise ValueError(f"`steps` (={steps}) with `up_fraction` (={up_fraction}) must leave steps for three phases")
+        raise ValueError(
+            f"`steps` (={steps}) with `up_fraction` (={up_fraction}) must leave steps for three phases"
+        )
     return [turn, back, last]
 
 

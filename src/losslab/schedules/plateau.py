@@ -29,7 +29,11 @@ class Patience:
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, ("min", "max"))
         _check_choice("threshold_mode", self.threshold_mode, ("rel", "abs"))
-        for name, least in {"patience": self.patience, "threshold": self.threshold, "cooldown": self.cooldown}.items():
+        for name, least in {
+            "patience": self.patience,
+            "threshold": self.threshold,
+            "cooldown": self.cooldown,
+        }.items():
             if least < 0:
                 raise ValueError(f"`{name}` (={least}) must not be negative")
 
@@ -55,7 +59,15 @@ class Plateau:
         least_change: the value stays where it would change by this or less.
     """
 
-    def __init__(self, value: float, *, factor: float, limit: float, rule: Patience, least_change: float = 0.0) -> None:
+    def __init__(
+        self,
+        value: float,
+        *,
+        factor: float,
+        limit: float,
+        rule: Patience,
+        least_change: float = 0.0,
+    ) -> None:
         check_positive(value=value, factor=factor)
         self.value = value
         self.factor = factor

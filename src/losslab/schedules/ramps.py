@@ -54,7 +54,9 @@ def exponential_ramp(start: float, end: float, steps: int = LEFT_OPEN) -> Schedu
 
 
 @named
-def polynomial(start: float, end: float = 0.0, steps: int = LEFT_OPEN, *, power: float = 1.0) -> Schedule:
+def polynomial(
+    start: float, end: float = 0.0, steps: int = LEFT_OPEN, *, power: float = 1.0
+) -> Schedule:
     """From ``start`` at step 0 to ``end`` at step ``steps`` along a power of what is left, then ``end``.
 
     .. math:: end + (start - end) (1 - t / steps)^{power}
@@ -86,7 +88,9 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         [0.1, 0.1, 0.01, 0.01]
     """
     if len(values) != len(boundaries) + 1 or list(boundaries) != sorted(boundaries):
-        raise ValueError(f"`values` (={list(values)}) must be one more than the ordered boundaries {list(boundaries)}")
+        raise ValueError(
+            f"`values` (={list(values)}) must be one more than the ordered boundaries {list(boundaries)}"
+        )
     return lambda step: values[bisect_right(boundaries, step)]
 
 

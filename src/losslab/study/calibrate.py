@@ -51,7 +51,10 @@ def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[L
     layouts: list[Layout] = [first]
     if compare and first == "channels_last":
         layouts.append("contiguous")
-    yield {layout: replace(_cost(run, dataset, layout), worker_seconds=seconds) for layout in layouts}
+    yield {
+        layout: replace(_cost(run, dataset, layout), worker_seconds=seconds)
+        for layout in layouts
+    }
 
 
 def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
@@ -73,12 +76,16 @@ def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 
 
-def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts) -> float:
+def _time_evaluation(
+    run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts
+) -> float:
     """Time the evaluation of one sample, in seconds, by a second pass over some."""
     samples = parts.fit
     if isinstance(dataset, Dataset):
         few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
-        samples = on_device(dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.layout))
+        samples = on_device(
+            dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.layout)
+        )
     task = make_task(run)
     # The first pass allocates and prepares the operations that every later evaluation of a run reuses.
     evaluate(state.model, samples, task.loss, task.metrics, run.precision)
@@ -87,13 +94,17 @@ def _time_evaluation(run: Run, dataset: Dataset | TaskData, state: TrainState, p
     return (perf_counter() - began) / len(samples)
 
 
-def _take_sizes(course: Sequence[int], run: Run, dataset: Dataset | TaskData, state: TrainState) -> None:
+def _take_sizes(
+    course: Sequence[int], run: Run, dataset: Dataset | TaskData, state: TrainState
+) -> None:
     """Do a step at some of a run's batch sizes, in order: the memory that is left free between sizes counts, too."""
     stride = -(-len(course) // VARIED_SIZES)
     sizes = course[::stride]
     boundaries = [index / len(sizes) for index in range(1, len(sizes))]
     batch = Choice(name="piecewise", values=list(sizes), fractions=boundaries)
-    steps = _steps(run.model_copy(update={"batch": batch, "repeats": 1}), dataset, state, len(sizes))
+    steps = _steps(
+        run.model_copy(update={"batch": batch, "repeats": 1}), dataset, state, len(sizes)
+    )
     for _ in islice(steps, len(sizes)):
         pass
 
@@ -114,7 +125,9 @@ def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: Train
     return replace(cost, step_seconds=line, image_bytes=image_bytes)
 
 
-def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int) -> float:
+def _time_steps(
+    run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int
+) -> float:
     """Time a step: the median, in seconds, of those after the first."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
@@ -127,7 +140,9 @@ def _time_steps(run: Run, dataset: Dataset | TaskData, state: TrainState, size: 
     return median(seconds[1:])
 
 
-def _steps(run: Run, dataset: Dataset | TaskData, state: TrainState, count: int) -> Iterator[Steps]:
+def _steps(
+    run: Run, dataset: Dataset | TaskData, state: TrainState, count: int
+) -> Iterator[Steps]:
     """The first steps of a run that is ``count`` steps long, one by one."""
     state.step, state.train_seconds = 0, 0.0
     # A tiny rate takes as long as the run's own and cannot diverge, which would end the measurement.

@@ -165,7 +165,9 @@ def fastest_layouts(runs: Iterable[Run], measured: Measured) -> dict[str, Layout
     layouts: dict[str, Layout] = {}
     for run in runs:
         kind, network = kind_of_run(run), network_of(run)
-        seconds = {layout: run_seconds(run, {kind: cost}) for layout, cost in measured[kind].items()}
+        seconds = {
+            layout: run_seconds(run, {kind: cost}) for layout, cost in measured[kind].items()
+        }
         usual, best = next(iter(seconds)), min(seconds, key=seconds.__getitem__)
         # Kinds measured in one layout compare nothing: they decide only while none measured in both has come.
         if network not in layouts or len(seconds) > 1:
@@ -174,7 +176,12 @@ def fastest_layouts(runs: Iterable[Run], measured: Measured) -> dict[str, Layout
 
 
 def measure_costs(
-    runs: Sequence[Run], *, workers: int, threads: int, engine: Engine = LOCAL, layout: Layout | None = None
+    runs: Sequence[Run],
+    *,
+    workers: int,
+    threads: int,
+    engine: Engine = LOCAL,
+    layout: Layout | None = None,
 ) -> tuple[dict[str, Cost], dict[str, Layout]]:
     """Measure the cost of each kind of run among ``runs``, and the layout that it holds for.
 
@@ -200,12 +207,20 @@ def measure_costs(
 
 
 def _measure(
-    runs: Sequence[Run], layout: Layout | None, *, compare: bool, workers: int, threads: int, engine: Engine
+    runs: Sequence[Run],
+    layout: Layout | None,
+    *,
+    compare: bool,
+    workers: int,
+    threads: int,
+    engine: Engine,
 ) -> dict[str, dict[Layout, Cost]]:
     """Measure the cost of each kind; of each network, the kind with the fewest copies is measured in both layouts."""
     # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
-    compared = {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}
+    compared = (
+        {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}
+    )
     costs: dict[str, dict[Layout, Cost]] = {}
     busy = min(workers, len(runs))
     # In whole rounds of the workers: beside an idle one the last kinds would be measured too fast.
@@ -219,7 +234,9 @@ def _measure(
             costs[event.key] = _merged(costs.get(event.key), event.value)
         elif isinstance(event, Ended) and event.error:
             run = kinds[event.key]
-            raise InvalidInput(f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}")
+            raise InvalidInput(
+                f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}"
+            )
     return costs
 
 

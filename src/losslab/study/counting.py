@@ -18,7 +18,10 @@ def count_into(spec: Count, path: Path) -> dict[str, Any]:
     # Counted before anything is written, so that a network that fails leaves no file that reads as counted.
     ledger = ledger_of(spec)
     path.parent.mkdir(exist_ok=True)
-    write_json(path, {"count": spec.model_dump(mode="json"), "environment": environment(), "ledger": ledger})
+    write_json(
+        path,
+        {"count": spec.model_dump(mode="json"), "environment": environment(), "ledger": ledger},
+    )
     return ledger
 
 
@@ -29,7 +32,9 @@ def ledger_of(spec: Count) -> dict[str, Any]:
     ledger = count(name, shape, include_bias=spec.include_bias, **sizes)
     facts = ledger.to_dict()
     if spec.optimizer:
-        facts["memory"] = training_memory(name, shape, optimizer=spec.optimizer, **sizes).to_dict()
+        facts["memory"] = training_memory(
+            name, shape, optimizer=spec.optimizer, **sizes
+        ).to_dict()
     if spec.compare:
         other = count(str(spec.compare), shape, include_bias=spec.include_bias, **sizes)
         facts["compare"] = Comparison(ledger, other).to_dict()

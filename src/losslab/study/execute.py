@@ -140,8 +140,12 @@ class _Session:
         seconds = (self.before.get("measured_seconds") or 0.0) + monotonic() - self.began
         times = {"measured_seconds": seconds}
         if self.before.get("ended") and not self.has_trained:
-            times = {key: self.before.get(key) for key in ("started", "ended", "measured_seconds")}
-        self.folder.write_plan(_study_facts(self.plan, self.stages, self.skipped, self.facts | times))
+            times = {
+                key: self.before.get(key) for key in ("started", "ended", "measured_seconds")
+            }
+        self.folder.write_plan(
+            _study_facts(self.plan, self.stages, self.skipped, self.facts | times)
+        )
 
 
 def _now() -> str:
@@ -158,14 +162,20 @@ def _run_stages(session: _Session) -> Iterator[Progress]:
         runs = tuple(expand(stage, findings, plan.scale, earlier, left_out))
         if left_out:
             session.skipped[stage.name] = "; ".join(left_out)
-            yield StageSkipped(stage.name, len(stage_plan.runs) - len(runs), session.skipped[stage.name])
+            yield StageSkipped(
+                stage.name, len(stage_plan.runs) - len(runs), session.skipped[stage.name]
+            )
         if not runs and not stage.count:
             findings[stage.name] = []
             continue
         session.stages[index] = (stage, runs)
         # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
         session.write()
-        for event in _count_stage(folder, stage) if stage.count else _run_stage(session, stage.name, runs):
+        for event in (
+            _count_stage(folder, stage)
+            if stage.count
+            else _run_stage(session, stage.name, runs)
+        ):
             if not isinstance(event, StageBegan):
                 session.has_trained = True
             yield event
@@ -193,9 +203,13 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         goes_on_there = facts.get("engine", LOCAL.name) == engine.name
         workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
-        return plan_at(study, scale, costs, workers, facts["threads"], facts.get("layouts") or {})
+        return plan_at(
+            study, scale, costs, workers, facts["threads"], facts.get("layouts") or {}
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{folder.path}/study.json: not a plan that this version can resume ({error})") from error
+        raise StoreError(
+            f"{folder.path}/study.json: not a plan that this version can resume ({error})"
+        ) from error
 
 
 def _read_cost(cost: dict[str, Any]) -> Cost:
@@ -211,7 +225,11 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
     tasks = [
-        Task(run.id, RUN_IN_FOLDER, (run, folder.run_folder(run.id), plan.layouts.get(network_of(run))))
+        Task(
+            run.id,
+            RUN_IN_FOLDER,
+            (run, folder.run_folder(run.id), plan.layouts.get(network_of(run))),
+        )
         for run in ordered
     ]
     for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
@@ -222,7 +240,10 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
             run_folder = folder.run_folder(run.id)
             # A worker writes its run's status; one that was killed, or is on a machine without this folder, has not.
             if run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
-                run_folder.fail(run, event.error or "it left nothing here; does its machine share this folder?")
+                run_folder.fail(
+                    run,
+                    event.error or "it left nothing here; does its machine share this folder?",
+                )
             yield RunEnded(stage, run, read_run(run_folder))
 
 
@@ -235,7 +256,9 @@ def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
 
         try:
             yield Counted(stage.name, count, count_into(count, folder.count_path(count.id)))
-        except Exception as error:  # a user's network may raise anything, and must not stop the others
+        except (
+            Exception
+        ) as error:  # a user's network may raise anything, and must not stop the others
             yield Counted(stage.name, count, None, str(error) or type(error).__name__)
 
 
@@ -255,7 +278,9 @@ def _study_facts(
             "grid": plan.scale.grid,
             "text": describe_scale(plan),
         },
-        "stages": [_stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages],
+        "stages": [
+            _stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages
+        ],
         "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
         "predicted_seconds": plan.seconds,
         "predicted_memory_bytes": plan.memory_bytes,
@@ -282,7 +307,11 @@ def _stage_facts(stage: Stage, runs: tuple[Run, ...], skipped: str | None) -> di
 def _stage_lengths(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
     longest = max(runs, key=lambda run: run.epochs or run.steps or 0)
     return {
-        "asked": {"epochs": stage.base.get("epochs"), "steps": stage.base.get("steps"), "seeds": stage.seeds},
+        "asked": {
+            "epochs": stage.base.get("epochs"),
+            "steps": stage.base.get("steps"),
+            "seeds": stage.seeds,
+        },
         "planned": {
             "epochs": longest.epochs,
             "steps": longest.steps,
@@ -313,7 +342,9 @@ def stage_scale(planned: StagePlan) -> str:
         full_length = _longest(full, unit)
         if full_length:
             parts.append(_of(_longest(runs, unit), full_length, unit))
-    parts.append(_of(max(map(training_images, runs)), max(map(training_images, full)), "images"))
+    parts.append(
+        _of(max(map(training_images, runs)), max(map(training_images, full)), "images")
+    )
     return ", ".join(parts)
 
 

@@ -92,7 +92,9 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 def _label(spec: Fields, fields: Sequence[str]) -> str:
     values = {path: get_field(spec, path) for path in fields}
     # None and 0 say that something is off; the runs that have it on say so in their labels.
-    return " ".join(_shown(path, value) for path, value in values.items() if value not in (None, 0.0))
+    return " ".join(
+        _shown(path, value) for path, value in values.items() if value not in (None, 0.0)
+    )
 
 
 def _shown(path: str, value: Any) -> str:

@@ -21,13 +21,18 @@ def best_runs(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
         results: the runs of a stage.
         group: dotted fields of a run that are equal within a group.
     """
-    return [_best(members).run.model_dump(mode="json") for members in _groups(_complete(results), group)]
+    return [
+        _best(members).run.model_dump(mode="json")
+        for members in _groups(_complete(results), group)
+    ]
 
 
 def _complete(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs that are done and whose spec is done for every other seed, too."""
     # A mean over the seeds that survived would favour a spec whose bad seeds diverged.
-    complete = [members for members in _by_spec(results).values() if len(done(members)) == len(members)]
+    complete = [
+        members for members in _by_spec(results).values() if len(done(members)) == len(members)
+    ]
     return list(chain.from_iterable(complete))
 
 
@@ -64,7 +69,11 @@ def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields
     for runs in _groups(_conclusive(results), group):
         lr_range = lr_range_of(runs)
         if lr_range and lr_range.found:
-            limits = {"lr_min": lr_range.lr_min, "lr_max": lr_range.lr_max, "suggestion": lr_range.suggestion}
+            limits = {
+                "lr_min": lr_range.lr_min,
+                "lr_max": lr_range.lr_max,
+                "suggestion": lr_range.suggestion,
+            }
             found.append(runs[0].run.model_dump(mode="json") | limits)
     return found
 
@@ -105,7 +114,9 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
 
 def _conclusive(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs that a range is read from: to diverge is a result here."""
-    return [result for result in results if result.start and result.status in ("done", "diverged")]
+    return [
+        result for result in results if result.start and result.status in ("done", "diverged")
+    ]
 
 
 def _trace(result: RunResult) -> Trace:

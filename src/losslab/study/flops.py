@@ -53,7 +53,9 @@ def _macs(model: Choice, loss: Choice, dataset_name: str) -> float:
 
 def _measured_macs(model: nn.Module, loss: Loss, dataset: TaskData) -> float:
     """Count by torch's own counter on a few samples, since only the loss knows how a batch enters the model."""
-    samples = samples_of(dataset.train, "train", None, seed=0, device=torch.device("cpu"), workers=0)
+    samples = samples_of(
+        dataset.train, "train", None, seed=0, device=torch.device("cpu"), workers=0
+    )
     assert not isinstance(samples, Images)
     batch = first_batch(samples, SAMPLES)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -63,16 +63,25 @@ def damage(folder: Path) -> dict[str, str]:
     if not (folder / MANIFEST).exists():
         return {}
     try:
-        expected = {str(path): str(digest) for path, digest in read_json(folder / MANIFEST)["files"].items()}
+        expected = {
+            str(path): str(digest)
+            for path, digest in read_json(folder / MANIFEST)["files"].items()
+        }
     except (StoreError, KeyError, AttributeError) as error:
         return {MANIFEST: f"cannot be read ({error})"}
     found = _digests(folder)
     faults = dict.fromkeys(expected.keys() - found.keys(), "missing")
-    faults |= {path: "changed" for path in expected.keys() & found.keys() if expected[path] != found[path]}
+    faults |= {
+        path: "changed"
+        for path in expected.keys() & found.keys()
+        if expected[path] != found[path]
+    }
     return dict(sorted(faults.items()))
 
 
-def thinned(records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: int = WHOLE_STEPS) -> list[Record]:
+def thinned(
+    records: Iterable[Record], entries: int = THINNED_ENTRIES, whole: int = WHOLE_STEPS
+) -> list[Record]:
     """Replace the steps of a long run by means over windows of steps.
 
     Evaluations stay as they are, and no window reaches over one. A loss that is not finite is kept by itself.
@@ -109,7 +118,9 @@ def _in_windows(records: list[Steps], window: int) -> Steps:
     rates = list(chain.from_iterable(record.lr for record in records))
     losses = list(chain.from_iterable(record.loss for record in records))
     correct = list(chain.from_iterable(record.correct for record in records))
-    bounds = [(first, min(first + window, len(sizes))) for first in range(0, len(sizes), window)]
+    bounds = [
+        (first, min(first + window, len(sizes))) for first in range(0, len(sizes), window)
+    ]
     # Times add up along a run, so that those of the last record hold for all.
     last = records[-1]
     return Steps(
@@ -136,7 +147,9 @@ def _check_target(target: Path, plan: dict[str, Any]) -> None:
     if not target.exists() or not any(target.iterdir()):
         return
     if not (target / MANIFEST).exists():
-        raise InvalidInput(f"--out {target}: is not empty and holds no packed study; choose another")
+        raise InvalidInput(
+            f"--out {target}: is not empty and holds no packed study; choose another"
+        )
     earlier = StudyFolder(target).plan
     if (earlier["study"], earlier.get("spec")) != (plan["study"], plan.get("spec")):
         raise InvalidInput(f"--out {target}: holds another study; choose another")
@@ -146,7 +159,10 @@ def _pack_run(source: RunFolder, target: RunFolder) -> None:
     target.path.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "status.json"):
         _copy(source.path / name, target.path / name)
-    rows = [json.dumps(to_row(record), allow_nan=False, separators=(",", ":")) for record in thinned(source.records())]
+    rows = [
+        json.dumps(to_row(record), allow_nan=False, separators=(",", ":"))
+        for record in thinned(source.records())
+    ]
     write_text(target.records_path, "".join(f"{row}\n" for row in rows))
 
 
@@ -157,7 +173,11 @@ def _copy(source: Path, target: Path) -> None:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Hash the files of a study: path -> sha256; those of a report or a lease do not belong to it."""
-    paths = [folder / "study.json", *folder.glob("runs/*/*.json*"), *folder.glob("counts/*.json")]
+    paths = [
+        folder / "study.json",
+        *folder.glob("runs/*/*.json*"),
+        *folder.glob("counts/*.json"),
+    ]
     return {
         path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
         for path in sorted(paths)

@@ -76,7 +76,9 @@ class Plan:
     def used_layouts(self) -> dict[str, Layout]:
         """The layouts of the networks that are trained at this scale."""
         networks = dict.fromkeys(map(network_of, self.runs))
-        return {network: self.layouts[network] for network in networks if network in self.layouts}
+        return {
+            network: self.layouts[network] for network in networks if network in self.layouts
+        }
 
 
 def plan(
@@ -102,14 +104,21 @@ def plan(
         InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
     """
     if any(number is not None and number < 1 for number in (workers, threads)):
-        raise InvalidInput(f"`workers` (={workers}) and `threads` (={threads}) must be at least 1")
+        raise InvalidInput(
+            f"`workers` (={workers}) and `threads` (={threads}) must be at least 1"
+        )
     began = monotonic()
     full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
     seconds_left = None
     if budget_seconds is not None:
         seconds_left = SAFETY * budget_seconds - (monotonic() - began)
     scaled = partial(
-        make_plan, study, full.costs, threads=full.threads, layouts=full.layouts, budget_seconds=seconds_left
+        make_plan,
+        study,
+        full.costs,
+        threads=full.threads,
+        layouts=full.layouts,
+        budget_seconds=seconds_left,
     )
     planned = scaled(workers=full.workers)
     # A user's number of workers stands, and a cluster's machines have memory that this process cannot see.
@@ -128,14 +137,18 @@ def _fastest_plan(
     engine: Engine,
 ) -> Plan:
     """Measure the ways to carry out a study and plan it at full scale in the fastest."""
-    scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]  # the floor's networks, all of the grid
+    scales = (
+        [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]
+    )  # the floor's networks, all of the grid
     runs: list[Run] = []
     for scale in scales:
         for stage in study.stages:
             runs += expand(stage, scale=scale)
     candidates = []
     for crew, crew_threads in _crews(study, workers, threads, engine):
-        costs, layouts = measure_costs(runs, workers=crew, threads=crew_threads, engine=engine, layout=layout)
+        costs, layouts = measure_costs(
+            runs, workers=crew, threads=crew_threads, engine=engine, layout=layout
+        )
         candidates.append(plan_at(study, FULL, costs, crew, crew_threads, layouts))
     best = min(candidates, key=lambda candidate: candidate.seconds)
     # One thread a worker comes first, and stays unless another number saves more than measuring errs by.
@@ -143,7 +156,9 @@ def _fastest_plan(
     return best if best.seconds < (1 - MARGIN) * usual.seconds else usual
 
 
-def _crews(study: Study, workers: int | None, threads: int | None, engine: Engine) -> list[tuple[int, int]]:
+def _crews(
+    study: Study, workers: int | None, threads: int | None, engine: Engine
+) -> list[tuple[int, int]]:
     """The numbers of workers and of their threads to try: one thread each, and what leaves no core without work.
 
     A core does more by itself than as one of several in a step, so that more threads are tried only where a stage has
@@ -214,7 +229,14 @@ def _scale(shrink: float, images: int) -> Scale:
     )
 
 
-def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int, layouts: Layouts = USUAL) -> Plan:
+def plan_at(
+    study: Study,
+    scale: Scale,
+    costs: Costs,
+    workers: int,
+    threads: int,
+    layouts: Layouts = USUAL,
+) -> Plan:
     """Lay out a study at a given scale."""
     stages = []
     for stage in study.stages:
@@ -225,7 +247,9 @@ def plan_at(study: Study, scale: Scale, costs: Costs, workers: int, threads: int
             seconds = COUNT_SECONDS * len(stage.count)
         else:
             durations = sorted((run_seconds(run, costs) for run in runs), reverse=True)
-            seconds = worker_seconds(costs) + makespan(durations, workers)  # each stage starts its workers anew
+            seconds = worker_seconds(costs) + makespan(
+                durations, workers
+            )  # each stage starts its workers anew
         stages.append(StagePlan(stage, runs, seconds))
     trained = chain.from_iterable(stage.runs for stage in stages)
     # The largest run on every worker at once: no order of the runs can then exceed the prediction.

@@ -85,7 +85,9 @@ def read_run(folder: RunFolder) -> RunResult:
     try:
         status = folder.status
         records, memory = tuple(folder.records()), status.get("memory_bytes", 0)
-        return RunResult(folder.run, status["status"], status["message"], folder.environment, records, memory)
+        return RunResult(
+            folder.run, status["status"], status["message"], folder.environment, records, memory
+        )
     except StoreError as error:
         # A report shows the other runs of the study and names this one.
         return RunResult(folder.run, "unreadable", str(error), {}, ())
@@ -99,9 +101,13 @@ def read_count(path: Path) -> CountResult:
     """
     facts = read_json(path)
     try:
-        return CountResult(Count.model_validate(facts["count"]), facts["environment"], facts["ledger"])
+        return CountResult(
+            Count.model_validate(facts["count"]), facts["environment"], facts["ledger"]
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path}: not what losslab writes ({type(error).__name__}: {error})") from error
+        raise StoreError(
+            f"{path}: not what losslab writes ({type(error).__name__}: {error})"
+        ) from error
 
 
 def study_folders(folder: Path) -> list[StudyFolder]:
@@ -115,7 +121,9 @@ def study_folders(folder: Path) -> list[StudyFolder]:
     names = study_names()
     inside = sorted(path.parent for path in folder.glob("*/study.json"))
     if not inside:
-        raise InvalidInput(f"{folder}: holds no study (no study.json); give the --out folder of a study")
+        raise InvalidInput(
+            f"{folder}: holds no study (no study.json); give the --out folder of a study"
+        )
     inside.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
     return [StudyFolder(path) for path in inside]
 
@@ -126,7 +134,9 @@ def read_results(folder: StudyFolder) -> StudyResults:
     stages, counts = {}, {}
     for stage in plan["stages"]:
         folders = [folder.run_folder(run_id) for run_id in stage["runs"]]
-        stages[stage["name"]] = tuple(read_run(run) for run in folders if (run.path / "run.json").exists())
+        stages[stage["name"]] = tuple(
+            read_run(run) for run in folders if (run.path / "run.json").exists()
+        )
         paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
         counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
     return StudyResults(plan, stages, counts, damage(folder.path))
@@ -159,8 +169,13 @@ def read_evaluations(folder: Path | str) -> Any:
         for result in results:
             identity = {"stage": stage, "id": result.run.id, "status": result.status}
             spec = flat_fields(result.run.model_dump(mode="json"))
-            test = {name: getattr(result.final, name, None) for name in ("test_loss", "test_accuracy")}
-            rows += [identity | spec | asdict(evaluation) | test for evaluation in result.evaluations]
+            test = {
+                name: getattr(result.final, name, None)
+                for name in ("test_loss", "test_accuracy")
+            }
+            rows += [
+                identity | spec | asdict(evaluation) | test for evaluation in result.evaluations
+            ]
     # Runs of several methods have different fields: a column is any row's, and empty where a run lacks it.
     columns: dict[str, list[Any]] = {key: [] for key in chain.from_iterable(rows)}
     for row in rows:

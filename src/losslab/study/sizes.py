@@ -16,18 +16,29 @@ def load(name: str) -> Dataset | TaskData:
 
 
 @lru_cache(maxsize=256)
-def _part_sizes(name: str, validation_fraction: float, train_images: int | None) -> tuple[int, int, int]:
+def _part_sizes(
+    name: str, validation_fraction: float, train_images: int | None
+) -> tuple[int, int, int]:
     dataset = load(name)
     if isinstance(dataset, TaskData):
         return _own_part_sizes(dataset, validation_fraction, train_images)
-    training, validation = dataset.split(validation_fraction=validation_fraction, train_images=train_images)
+    training, validation = dataset.split(
+        validation_fraction=validation_fraction, train_images=train_images
+    )
     return len(training), len(validation), len(dataset.test_labels)
 
 
-def _own_part_sizes(dataset: TaskData, validation_fraction: float, train_images: int | None) -> tuple[int, int, int]:
-    from losslab.tasks.samples import count_samples, part_positions  # needs torch, which images do not
+def _own_part_sizes(
+    dataset: TaskData, validation_fraction: float, train_images: int | None
+) -> tuple[int, int, int]:
+    from losslab.tasks.samples import (
+        count_samples,
+        part_positions,
+    )  # needs torch, which images do not
 
-    training, held_out = part_positions(dataset, validation_fraction=validation_fraction, train_samples=train_images)
+    training, held_out = part_positions(
+        dataset, validation_fraction=validation_fraction, train_samples=train_images
+    )
     validation = len(held_out)
     if dataset.validation is not None:
         validation = count_samples(dataset.validation, "validation")

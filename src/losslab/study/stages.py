@@ -48,7 +48,10 @@ FULL = Scale()
 def study_names() -> tuple[str, ...]:
     """The studies that ship, in the order of their parts."""
     studies = [read_study(path) for path in STUDIES.glob("*/study.toml")]
-    return tuple(study.name for study in sorted(studies, key=lambda study: (study.part or len(studies), study.name)))
+    return tuple(
+        study.name
+        for study in sorted(studies, key=lambda study: (study.part or len(studies), study.name))
+    )
 
 
 def study_home(name: str) -> Path:
@@ -100,7 +103,9 @@ def expand(
     runs = {}
     for point in _points(stage, scale):
         fields = _merge(stage.base, point)
-        look_up = partial(_assume if findings is None else _look_up, fields, findings or {}, groups)
+        look_up = partial(
+            _assume if findings is None else _look_up, fields, findings or {}, groups
+        )
         try:
             fields = _resolve(fields, look_up)
         except StoreError as error:
@@ -133,7 +138,10 @@ def _points(stage: Stage, scale: Scale) -> list[Fields]:
         axes = [_thin(stage, key, values, scale) for key, values in grid.items()]
         for values in itertools.product(*axes):
             # The seed first, so that a grid over seeds overrides it.
-            points += [{"seed": _seed(first, seed)} | dict(zip(grid, values, strict=True)) for seed in range(seeds)]
+            points += [
+                {"seed": _seed(first, seed)} | dict(zip(grid, values, strict=True))
+                for seed in range(seeds)
+            ]
     return points
 
 
@@ -165,7 +173,10 @@ def _merge(base: Fields, point: Fields) -> Fields:
 
 def _tables(fields: Fields) -> Fields:
     """Parse texts that stand for tables, so that dotted fields and references reach into them."""
-    return {key: as_choice(value) if _is_choice(key, value) else value for key, value in fields.items()}
+    return {
+        key: as_choice(value) if _is_choice(key, value) else value
+        for key, value in fields.items()
+    }
 
 
 def _is_choice(key: str, value: Any) -> bool:
@@ -188,20 +199,28 @@ def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
     return value
 
 
-def _assume(_fields: Fields, _findings: Findings, _groups: Mapping[str, Any], reference: re.Match[str]) -> Any:
+def _assume(
+    _fields: Fields, _findings: Findings, _groups: Mapping[str, Any], reference: re.Match[str]
+) -> Any:
     if reference["assumed"] is None:
-        raise ValueError(f"'{reference[0]}' assumes no value; write {reference[0]}~VALUE for the prediction")
+        raise ValueError(
+            f"'{reference[0]}' assumes no value; write {reference[0]}~VALUE for the prediction"
+        )
     return float(reference["assumed"])
 
 
-def _look_up(fields: Fields, findings: Findings, groups: Mapping[str, Any], reference: re.Match[str]) -> Any:
+def _look_up(
+    fields: Fields, findings: Findings, groups: Mapping[str, Any], reference: re.Match[str]
+) -> Any:
     """Look up the value that a stage found for the group of this run."""
     group = groups[reference["stage"]]
     for found in findings[reference["stage"]]:
         if all(get_field(found, key) == get_field(fields, key) for key in group):
             return get_field(found, reference["field"])
     mine = ", ".join(f"{key}={get_field(fields, key)}" for key in group)
-    raise StoreError(f"stage '{reference['stage']}' found no {reference['field']} for {mine or 'this run'}")
+    raise StoreError(
+        f"stage '{reference['stage']}' found no {reference['field']} for {mine or 'this run'}"
+    )
 
 
 def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
@@ -228,7 +247,9 @@ def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
     if not stage.finding:
         return
     if stage.finding == "best" and any(run.data.validation_fraction == 0 for run in runs):
-        raise ValueError("`finding` (='best') needs validation data; raise `data.validation_fraction` above 0")
+        raise ValueError(
+            "`finding` (='best') needs validation data; raise `data.validation_fraction` above 0"
+        )
     for run, key in itertools.product(runs, stage.group):
         known = flat_fields(run.model_dump(mode="json"))
         if key not in known:
@@ -241,7 +262,9 @@ def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
 
     def check(reference: re.Match[str]) -> None:
         if reference["stage"] not in finders:
-            raise ValueError(unknown_name("earlier stage with a finding", reference["stage"], finders))
+            raise ValueError(
+                unknown_name("earlier stage with a finding", reference["stage"], finders)
+            )
 
     for point in _points(stage, FULL):
         _resolve(_merge(stage.base, point), check)

@@ -53,11 +53,21 @@ class RunFolder:
     def create(self, run: Run, environment: dict[str, Any]) -> None:
         """Make the folder and state what is to run in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "run.json", {"run": run.model_dump(mode="json"), "environment": environment})
+        write_json(
+            self.path / "run.json",
+            {"run": run.model_dump(mode="json"), "environment": environment},
+        )
 
-    def set_status(self, status: Status, *, step: int = 0, message: str = "", memory_bytes: int = 0) -> None:
+    def set_status(
+        self, status: Status, *, step: int = 0, message: str = "", memory_bytes: int = 0
+    ) -> None:
         """Replace the state of the run; the memory is the most that its process has held, 0 where it is not known."""
-        facts = {"status": status, "message": message, "step": step, "memory_bytes": memory_bytes}
+        facts = {
+            "status": status,
+            "message": message,
+            "step": step,
+            "memory_bytes": memory_bytes,
+        }
         write_json(self.path / "status.json", facts)
 
     @contextmanager
@@ -132,7 +142,9 @@ class StudyFolder:
     def plan(self) -> dict[str, Any]:
         """The content of study.json: the spec, the scale and the stages, which list the identities of their runs."""
         if not (self.path / "study.json").exists():
-            raise InvalidInput(f"{self.path}: holds no study (no study.json); give the --out folder of a study")
+            raise InvalidInput(
+                f"{self.path}: holds no study (no study.json); give the --out folder of a study"
+            )
         plan: dict[str, Any] = read_json(self.path / "study.json")
         return plan
 
@@ -152,7 +164,9 @@ class StudyFolder:
             write_text(self.path / ".writable", "")
             (self.path / ".writable").unlink()
         except OSError as error:
-            raise InvalidInput(f"--out {self.path}: cannot be written ({error.strerror}); choose another") from error
+            raise InvalidInput(
+                f"--out {self.path}: cannot be written ({error.strerror}); choose another"
+            ) from error
 
     @contextmanager
     def lease(self) -> Iterator[None]:

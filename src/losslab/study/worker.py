@@ -22,7 +22,12 @@ CHECKPOINT_SECONDS = 60.0
 
 
 def run_in_folder(
-    run: Run, folder: RunFolder, layout: Layout | None = None, *, device: str = "cpu", data_workers: int = 0
+    run: Run,
+    folder: RunFolder,
+    layout: Layout | None = None,
+    *,
+    device: str = "cpu",
+    data_workers: int = 0,
 ) -> Iterator[Record]:
     """Train a run into its folder from where that stands, and yield the new records.
 
@@ -44,7 +49,9 @@ def run_in_folder(
             yield from _run_leased(run, folder, layout, device, data_workers)
 
 
-def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -> tuple[TrainState, int, str]:
+def _restored(
+    run: Run, folder: RunFolder, layout: Layout | None, device: str
+) -> tuple[TrainState, int, str]:
     """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
@@ -58,12 +65,16 @@ def _restored(run: Run, folder: RunFolder, layout: Layout | None, device: str) -
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     # Records are synced before a checkpoint, so that only a lost or edited file has fewer; its run would have a gap.
     if rows > len(complete_lines(folder.records_path)):
-        rejected.append(f"{folder.records_path}: fewer rows than its checkpoint knows; begun again")
+        rejected.append(
+            f"{folder.records_path}: fewer rows than its checkpoint knows; begun again"
+        )
         state, rows = new_state(run, dataset, device, layout), 0
     return state, rows, "; ".join(rejected)
 
 
-def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int) -> Iterator[Record]:
+def _follow(
+    run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int
+) -> Iterator[Record]:
     """Train along as a process of torchrun that is not the first, and write nothing."""
     if folder.status["status"] in ENDED:
         return
@@ -75,17 +86,23 @@ def _follow(run: Run, folder: RunFolder, layout: Layout | None, device: str, dat
             yield record
 
 
-def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int) -> Iterator[Record]:
+def _run_leased(
+    run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int
+) -> Iterator[Record]:
     reset_peak_memory()
     state, rows, note = _restored(run, folder, layout, device)
     folder.create(run, environment() | {"layout": state.layout})
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
-            yield from _train_and_save(folder, state, rows, device, stop, _records(run, state, device, data_workers))
+            yield from _train_and_save(
+                folder, state, rows, device, stop, _records(run, state, device, data_workers)
+            )
     except (Diverged, OutOfMemory) as error:
         folder.set_status(
-            "diverged" if isinstance(error, Diverged) else "out_of_memory", step=error.step, message=str(error)
+            "diverged" if isinstance(error, Diverged) else "out_of_memory",
+            step=error.step,
+            message=str(error),
         )
         raise
     except (Interrupted, GeneratorExit):
@@ -98,18 +115,27 @@ def _run_leased(run: Run, folder: RunFolder, layout: Layout | None, device: str,
 
 
 def _records(run: Run, state: TrainState, device: str, data_workers: int) -> Iterator[Record]:
-    return train(run, dataset=load(run.data.name), state=state, device=device, data_workers=data_workers)
+    return train(
+        run, dataset=load(run.data.name), state=state, device=device, data_workers=data_workers
+    )
 
 
 def _train_and_save(
-    folder: RunFolder, state: TrainState, rows: int, device: str, stop: list[int], records: Iterator[Record]
+    folder: RunFolder,
+    state: TrainState,
+    rows: int,
+    device: str,
+    stop: list[int],
+    records: Iterator[Record],
 ) -> Iterator[Record]:
     saved, checked = monotonic(), False
     with folder.appending(keep=rows) as writer:
         for record in records:
             writer.append(record)
             if state.step and not checked:
-                optimizer_state.check(state.optimizer)  # after the first steps, not after the first minutes
+                optimizer_state.check(
+                    state.optimizer
+                )  # after the first steps, not after the first minutes
                 checked = True
             if isinstance(record, Evaluation):
                 release_memory()  # what steps and evaluations of other sizes left in pieces
@@ -127,7 +153,9 @@ def _train_and_save(
 
 def _raise_if_stopped(state: TrainState, signal_number: int) -> None:
     if signal_number:
-        raise Interrupted(f"stopped at step {state.step}; run the same command again to go on", signal_number)
+        raise Interrupted(
+            f"stopped at step {state.step}; run the same command again to go on", signal_number
+        )
 
 
 def _goes_on(record: Record) -> bool:
@@ -140,7 +168,9 @@ def _stop_signal() -> Iterator[list[int]]:
     """Collect the numbers of SIGINT and SIGTERM in a list, so that none raises in the middle of a step."""
     received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
+    before = [
+        signal.signal(number, lambda number, _: received.append(number)) for number in numbers
+    ]
     try:
         yield received
     finally:

@@ -87,7 +87,9 @@ def samples_in(batch: Any) -> int:
     """
     for leaf in leaves(batch):
         return len(leaf)
-    raise TypeError(f"a batch is a {type(batch).__name__} without a tensor, so that its samples cannot be counted")
+    raise TypeError(
+        f"a batch is a {type(batch).__name__} without a tensor, so that its samples cannot be counted"
+    )
 
 
 def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
@@ -127,7 +129,9 @@ class CrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"`label_smoothing` (={self.label_smoothing}) must be at least 0 and below 1")
+            raise ValueError(
+                f"`label_smoothing` (={self.label_smoothing}) must be at least 0 and below 1"
+            )
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """As :class:`Loss` has it."""
@@ -135,7 +139,9 @@ class CrossEntropy(Loss):
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
-        return Judged(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets)
+        return Judged(
+            F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets
+        )
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
@@ -174,7 +180,11 @@ class BinaryCrossEntropy(Loss):
         """As :class:`Loss` has it."""
         inputs, targets = inputs_and_targets(batch)
         logits = like_targets(predict(model, inputs), targets)
-        return Judged(F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype)), logits, targets)
+        return Judged(
+            F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype)),
+            logits,
+            targets,
+        )
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,9 @@ class CausalLanguageModel(Loss):
             inputs = {key: value for key, value in batch.items() if key != "labels"}
         targets = _next_tokens(batch)
         logits = predict(model, inputs)[:, :-1]
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        loss = F.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED
+        )
         # Metrics take outputs as torch's losses do, with the class (here the token) as the second axis.
         return Judged(loss, logits.transpose(1, 2), targets)
 
@@ -233,10 +245,18 @@ class OwnLoss(Loss):
         judged = self.function(model, batch, **self.options)
         if isinstance(judged, torch.Tensor):
             judged = (judged,)
-        if not isinstance(judged, tuple) or not 1 <= len(judged) <= 3 or not isinstance(judged[0], torch.Tensor):
-            raise TypeError(f"loss '{self.name}' gave {type(judged).__name__}, not a tensor or (tensor, outputs)")
+        if (
+            not isinstance(judged, tuple)
+            or not 1 <= len(judged) <= 3
+            or not isinstance(judged[0], torch.Tensor)
+        ):
+            raise TypeError(
+                f"loss '{self.name}' gave {type(judged).__name__}, not a tensor or (tensor, outputs)"
+            )
         if judged[0].numel() != 1:
-            raise TypeError(f"loss '{self.name}' gave a tensor of shape {tuple(judged[0].shape)}; take its mean")
+            raise TypeError(
+                f"loss '{self.name}' gave a tensor of shape {tuple(judged[0].shape)}; take its mean"
+            )
         loss, *rest = judged
         if len(rest) == 1:
             rest.append(_targets_or_none(batch))
@@ -264,7 +284,9 @@ def like_targets(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         ValueError: when the shapes differ by more than axes of length one.
     """
     if len(outputs) != len(targets) or _long_axes(outputs) != _long_axes(targets):
-        raise ValueError(f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must be of one shape")
+        raise ValueError(
+            f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must be of one shape"
+        )
     return outputs.reshape(targets.shape)
 
 

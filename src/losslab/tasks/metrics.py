@@ -106,7 +106,9 @@ def r2() -> Metric:
     """1 minus the squared error over the variance of the targets, the mean over columns of targets."""
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        truth = targets.double().flatten(1) if targets.ndim > 1 else targets.double().unsqueeze(1)
+        truth = (
+            targets.double().flatten(1) if targets.ndim > 1 else targets.double().unsqueeze(1)
+        )
         errors = like_targets(outputs, targets).double().reshape(truth.shape) - truth
         # By column: count, sum, sum of squares, squared error, of which any division of the samples adds up alike.
         rows = torch.full_like(truth[0], len(truth))
@@ -200,5 +202,7 @@ def by_name(metrics: Sequence[Metric]) -> Mapping[str, Metric]:
     """
     named = {metric.name: metric for metric in metrics}
     if len(named) < len(metrics):
-        raise InvalidInput(f"`metrics` has two of one name: {', '.join(metric.name for metric in metrics)}")
+        raise InvalidInput(
+            f"`metrics` has two of one name: {', '.join(metric.name for metric in metrics)}"
+        )
     return named

@@ -182,7 +182,13 @@ def count_samples(part: Any, name: str) -> int:
 
 
 def samples_of(
-    part: Any, name: str, positions: NDArray[np.int64] | None, *, seed: int, device: torch.device, workers: int
+    part: Any,
+    name: str,
+    positions: NDArray[np.int64] | None,
+    *,
+    seed: int,
+    device: torch.device,
+    workers: int,
 ) -> Tensors | Read:
     """Get a part of the data, or some of its positions, ready to give batches.
 
@@ -196,7 +202,9 @@ def samples_of(
     """
     selected = np.arange(count_samples(part, name)) if positions is None else positions
     if isinstance(part, DataLoader):
-        return Read(part.dataset, selected, part.collate_fn, part.num_workers or workers, seed, device)
+        return Read(
+            part.dataset, selected, part.collate_fn, part.num_workers or workers, seed, device
+        )
     if _is_map_style(part):
         return Read(part, selected, default_collate, workers, seed, device)
     index = torch.from_numpy(selected)
@@ -214,7 +222,9 @@ def _sample(part: Any) -> Any:
     """A tree of the form of a batch of the part: the first sample of what is read, else all."""
     if not _is_map_style(part) and not isinstance(part, DataLoader):
         return as_tensors(part)
-    samples = samples_of(part, "train", np.zeros(1, np.int64), seed=0, device=torch.device("cpu"), workers=0)
+    samples = samples_of(
+        part, "train", np.zeros(1, np.int64), seed=0, device=torch.device("cpu"), workers=0
+    )
     assert isinstance(samples, Read)
     return first_batch(replace(samples, workers=0), 1)
 
@@ -224,7 +234,11 @@ def outputs_for(data: TaskData) -> int | None:
     if data.classes:
         return len(data.classes)
     sample = _sample(data.train)
-    if not isinstance(sample, tuple) or len(sample) != 2 or not isinstance(sample[1], torch.Tensor):
+    if (
+        not isinstance(sample, tuple)
+        or len(sample) != 2
+        or not isinstance(sample[1], torch.Tensor)
+    ):
         return None
     targets = sample[1]
     if targets.is_floating_point():
@@ -238,12 +252,17 @@ def describe(data: TaskData) -> str:
     part = data.train
     if _is_map_style(part) or isinstance(part, DataLoader):
         return f"samples of a {type(part).__name__}"
-    shapes = [f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}" for leaf in leaves(as_tensors(part))]
+    shapes = [
+        f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}"
+        for leaf in leaves(as_tensors(part))
+    ]
     return ", ".join(shapes)
 
 
 def _is_map_style(part: Any) -> bool:
-    return hasattr(part, "__getitem__") and hasattr(part, "__len__") and isinstance(part, Dataset)
+    return (
+        hasattr(part, "__getitem__") and hasattr(part, "__len__") and isinstance(part, Dataset)
+    )
 
 
 def first_batch(samples: Tensors | Read, count: int) -> Any:

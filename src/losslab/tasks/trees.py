@@ -63,5 +63,7 @@ def sample_count(tree: Any) -> int:
         raise ValueError("it holds no tensor whose first axis is the sample")
     counts = {shape[0] for shape in shapes}
     if len(counts) > 1:
-        raise ValueError(f"its tensors hold different numbers of samples: {', '.join(map(str, shapes))}")
+        raise ValueError(
+            f"its tensors hold different numbers of samples: {', '.join(map(str, shapes))}"
+        )
     return counts.pop()

@@ -70,4 +70,6 @@ def new_average(choice: Choice | None, model: nn.Module) -> Average | None:
     """An average that holds nothing yet; None where none is wanted."""
     if choice is None:
         return None
-    return Average(choice, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+    return Average(
+        choice, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    )

@@ -61,12 +61,19 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         shutil.rmtree(left_behind)
     temporary.mkdir()
     write_bytes(temporary / "state.safetensors", [content])
-    write_json(temporary / "manifest.json", {"bytes": len(content), "sha256": sha256(content).hexdigest()})
-    shutil.rmtree(checkpoint, ignore_errors=True)  # only one that was found invalid can be of the same step and row
+    write_json(
+        temporary / "manifest.json",
+        {"bytes": len(content), "sha256": sha256(content).hexdigest()},
+    )
+    shutil.rmtree(
+        checkpoint, ignore_errors=True
+    )  # only one that was found invalid can be of the same step and row
     # Both files are on disk by now, so that the rename, which is atomic, never shows a part of them.
     temporary.rename(checkpoint)
     sync_folder(folder)
-    sync_folder(folder.parent)  # where this folder and the records that the checkpoint counts on have their names
+    sync_folder(
+        folder.parent
+    )  # where this folder and the records that the checkpoint counts on have their names
     # Older ones are the only way back while this one may be damaged, so it is read before they go.
     _verified(checkpoint)
     for old in checkpoints(folder)[KEPT:]:
@@ -103,7 +110,11 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     # safetensors' `load` gives no metadata: a file begins with the length of its JSON header, 8 bytes, then the header.
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
-    model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    model = {
+        key.removeprefix("model."): value
+        for key, value in tensors.items()
+        if key.startswith("model.")
+    }
     state.model.load_state_dict(model)
     optimizer_state.restore(state.optimizer, tensors, facts)
     state.step, state.window = facts["step"], Window(**facts["window"])
@@ -132,7 +143,9 @@ def _verified(checkpoint: Path) -> bytes:
         manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
         content = path.read_bytes()
         if len(content) != manifest["bytes"]:
-            raise CheckpointCorrupt(f"{path}: {len(content):,} bytes in place of {manifest['bytes']:,}")
+            raise CheckpointCorrupt(
+                f"{path}: {len(content):,} bytes in place of {manifest['bytes']:,}"
+            )
         if sha256(content).hexdigest() != manifest["sha256"]:
             raise CheckpointCorrupt(f"{path}: its sha256 is not the manifest's")
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:

@@ -52,7 +52,9 @@ def replicated(model: nn.Module) -> nn.Module:
     if processes() == 1:
         return model
     device = next(model.parameters()).device
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+    return DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None
+    )
 
 
 def accumulating(network: nn.Module) -> AbstractContextManager[None]:
@@ -79,4 +81,6 @@ def largest(number: int, device: torch.device | str) -> int:
 def check_same(what: str, number: int, device: torch.device | str) -> None:
     """Raise InvalidInput in the processes whose number is less than another's; torchrun then ends them all."""
     if largest(number, device) != number:
-        raise InvalidInput(f"the processes of torchrun differ in {what}; do all see the same --out folder?")
+        raise InvalidInput(
+            f"the processes of torchrun differ in {what}; do all see the same --out folder?"
+        )

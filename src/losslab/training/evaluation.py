@@ -31,7 +31,11 @@ class Scores:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, samples: SomeSamples, loss: Loss, metrics: Mapping[str, Metric], precision: Precision = "fp32"
+    model: nn.Module,
+    samples: SomeSamples,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    precision: Precision = "fp32",
 ) -> Scores:
     """Measure mean loss and metrics in evaluation mode; the mode of every module is restored."""
     # By module: a model's own `train` may keep some in evaluation mode, such as frozen normalisation layers.
@@ -46,7 +50,9 @@ def evaluate(
         items += count
         for name, values in sums_of(metrics, judged).items():
             before = sums.get(name, [0.0] * len(values))
-            sums[name] = [so_far + value for so_far, value in zip(before, values.tolist(), strict=True)]
+            sums[name] = [
+                so_far + value for so_far, value in zip(before, values.tolist(), strict=True)
+            ]
     for module, training in modes:
         module.training = training
     mean = total / items
@@ -57,18 +63,24 @@ def _batches(samples: SomeSamples) -> Iterator[tuple[Any, torch.device]]:
     """All samples in order, and the device that they are on."""
     if isinstance(samples, Images):
         device = samples.labels.device
-        for positions in torch.split(torch.arange(len(samples), device=device), EVALUATION_IMAGES):
+        for positions in torch.split(
+            torch.arange(len(samples), device=device), EVALUATION_IMAGES
+        ):
             yield samples.batch(positions), device
         return
     selections = [
         (EVALUATION_EPOCH, positions)
-        for positions in torch.split(torch.arange(len(samples), device=samples.device), EVALUATION_SAMPLES)
+        for positions in torch.split(
+            torch.arange(len(samples), device=samples.device), EVALUATION_SAMPLES
+        )
     ]
     for batch in samples.batches(selections):
         yield batch, samples.device
 
 
-def sums_of(metrics: Mapping[str, Metric], judged: Judged, samples: int | None = None) -> dict[str, torch.Tensor]:
+def sums_of(
+    metrics: Mapping[str, Metric], judged: Judged, samples: int | None = None
+) -> dict[str, torch.Tensor]:
     """Sum each metric over the samples that a loss judged, or over the first of them.
 
     Raises:
@@ -94,7 +106,10 @@ def metric_values(
     metrics: Mapping[str, Metric], sums: Mapping[str, Sequence[float]], mean_loss: float
 ) -> dict[str, float]:
     """The value of each metric."""
-    return {name: metric.value(mean_loss if metric.sums is None else sums[name]) for name, metric in metrics.items()}
+    return {
+        name: metric.value(mean_loss if metric.sums is None else sums[name])
+        for name, metric in metrics.items()
+    }
 
 
 def penalty(optimizer: torch.optim.Optimizer) -> float:
@@ -104,14 +119,19 @@ def penalty(optimizer: torch.optim.Optimizer) -> float:
         # The coefficient of a group; foreign optimizers may have groups without it.
         half = 0.5 * (group.get("weight_decay") or 0.0)
         if half:
-            terms += [half * float(weights.detach().double().square().sum()) for weights in group["params"]]
+            terms += [
+                half * float(weights.detach().double().square().sum())
+                for weights in group["params"]
+            ]
     return fsum(terms)
 
 
 def weights_sha256(model: nn.Module) -> str:
     """A hash of every parameter and buffer, in order."""
     digest = sha256()
-    tensors = [value for value in model.state_dict().values() if isinstance(value, torch.Tensor)]
+    tensors = [
+        value for value in model.state_dict().values() if isinstance(value, torch.Tensor)
+    ]
     for tensor in tensors:
         # A copy: torch refuses to resize, ever after, a tensor that numpy has once seen.
         values = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -55,7 +55,13 @@ def feed(
     batches = samples.batches(_selections(run, timeline.steps(first), orders))
     for step in timeline.steps(first):
         counts = _counts(run, step)
-        yield step, (Part(batch, count) for batch, count in zip(islice(batches, len(counts)), counts, strict=True))
+        yield (
+            step,
+            (
+                Part(batch, count)
+                for batch, count in zip(islice(batches, len(counts)), counts, strict=True)
+            ),
+        )
 
 
 def image_parts(run: Run, images: Images, positions: torch.Tensor, step: int) -> Iterator[Part]:
@@ -68,10 +74,14 @@ def image_parts(run: Run, images: Images, positions: torch.Tensor, step: int) ->
     copies = positions.repeat(run.repeats)
     drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
     share = distributed.share(len(copies))
-    here = share or range(1)  # a process without images of its own works on one that does not count
+    here = share or range(
+        1
+    )  # a process without images of its own works on one that does not count
     selected = slice(here.start, here.stop)
     size = run.max_micro_batch or len(copies)
-    for indices, numbers in zip(torch.split(copies[selected], size), torch.split(drawn[selected], size), strict=True):
+    for indices, numbers in zip(
+        torch.split(copies[selected], size), torch.split(drawn[selected], size), strict=True
+    ):
         batch = images.augmented(indices, pipeline, numbers)
         yield Part(batch, min(len(indices), len(share)))
 
@@ -81,7 +91,9 @@ def _selections(run: Run, steps: Iterator[Step], orders: Orders) -> Iterator[Sel
     for step in steps:
         copies = orders.positions(step).repeat(run.repeats)
         share = distributed.share(len(copies)) or range(1)
-        for positions in torch.split(copies[share.start : share.stop], run.max_micro_batch or len(copies)):
+        for positions in torch.split(
+            copies[share.start : share.stop], run.max_micro_batch or len(copies)
+        ):
             yield step.epoch, positions
 
 

@@ -21,9 +21,24 @@ from losslab.spec import Layout, Run
 from losslab.tasks.losses import Judged
 from losslab.tasks.samples import Parts, SomeSamples, describe
 from losslab.training import distributed
-from losslab.training.evaluation import Scores, evaluate, metric_values, penalty, sums_of, weights_sha256
+from losslab.training.evaluation import (
+    Scores,
+    evaluate,
+    metric_values,
+    penalty,
+    sums_of,
+    weights_sha256,
+)
 from losslab.training.feed import feed
-from losslab.training.state import Task, TrainState, Window, make_task, memory_at, new_state, prepare
+from losslab.training.state import (
+    Task,
+    TrainState,
+    Window,
+    make_task,
+    memory_at,
+    new_state,
+    prepare,
+)
 from losslab.training.step import Stepper, StepResult
 from losslab.training.timeline import Step, Timeline
 
@@ -63,7 +78,9 @@ def train(
     dataset = data.load(run.data.name) if dataset is None else dataset
     state = new_state(run, dataset, device, layout) if state is None else state
     parts = prepare(run, dataset, state.layout, device, data_workers)
-    session = _Session(run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training)))
+    session = _Session(
+        run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training))
+    )
     if state.step == 0:
         yield session.start()
     elif state.window.loss and session.timeline.is_evaluated(state.step):
@@ -105,12 +122,18 @@ class _Session:
             due = self.timeline.is_evaluated(step.index + 1)
             # Known before the step, because the gradient's norm is taken in the last one of a record alone.
             flushing = due or len(pending.steps) + 1 == flush_steps
-            with _explained_at_first(step, run, self.dataset), memory_at(step.index), _drawn_for(run, step, device):
+            with (
+                _explained_at_first(step, run, self.dataset),
+                memory_at(step.index),
+                _drawn_for(run, step, device),
+            ):
                 state.model.train()
                 set_lr(state.optimizer, step.lr)
                 result = stepper.step(parts, step.batch_size * run.repeats, with_norm=flushing)
                 if state.average is not None:
-                    state.average.update(state.model, step=step.index, total_steps=self.timeline.total_steps)
+                    state.average.update(
+                        state.model, step=step.index, total_steps=self.timeline.total_steps
+                    )
             pending.add(step, result)
             state.step = step.index + 1
             if flushing:
@@ -168,11 +191,16 @@ class _Session:
             fit_loss=fit.loss,
             fit_accuracy=fit.metrics.get("accuracy"),
             validation_loss=None if validation is None else validation.loss,
-            validation_accuracy=None if validation is None else validation.metrics.get("accuracy"),
+            validation_accuracy=None
+            if validation is None
+            else validation.metrics.get("accuracy"),
             train_seconds=state.train_seconds,
             eval_seconds=state.eval_seconds,
             train_processor_seconds=state.train_processor_seconds,
-            metrics=_others({"train": trained, "fit": fit.metrics, "validation": _metrics(validation)}, averaged),
+            metrics=_others(
+                {"train": trained, "fit": fit.metrics, "validation": _metrics(validation)},
+                averaged,
+            ),
         )
 
     def final(self) -> Final:
@@ -204,7 +232,9 @@ class _Session:
         """Measure in the first process, which writes the records; the others wait at the next step."""
         if distributed.rank():
             return Scores(0.0, {})
-        return evaluate(self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision)
+        return evaluate(
+            self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision
+        )
 
     def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
         """The scores of the average of the weights, once it holds any."""
@@ -217,7 +247,10 @@ class _Session:
                 scores = self._scores(samples)
                 if scores is not None:
                     numbers[f"averaged_{part}_loss"] = scores.loss
-                    numbers |= {f"averaged_{part}_{name}": value for name, value in scores.metrics.items()}
+                    numbers |= {
+                        f"averaged_{part}_{name}": value
+                        for name, value in scores.metrics.items()
+                    }
         return numbers
 
 
@@ -235,7 +268,9 @@ def _others(
     """All metrics but accuracy, which has fields of its own, by part and name; None where there are none."""
     numbers: dict[str, float | None] = {}
     for part, metrics in parts.items():
-        numbers |= {f"{part}_{name}": value for name, value in metrics.items() if name != "accuracy"}
+        numbers |= {
+            f"{part}_{name}": value for name, value in metrics.items() if name != "accuracy"
+        }
     numbers |= averaged
     return numbers or None
 

@@ -19,16 +19,31 @@ def check(optimizer: torch.optim.Optimizer) -> None:
 
 def tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The tensors of its state, by ``optimizer.INDEX.KEY``; the index is that of the parameter over all groups."""
-    return {f"optimizer.{index}.{key}": value for index, key, value in _values(optimizer) if torch.is_tensor(value)}
+    return {
+        f"optimizer.{index}.{key}": value
+        for index, key, value in _values(optimizer)
+        if torch.is_tensor(value)
+    }
 
 
 def numbers(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """All other values of its state, and the numbers of its groups, where some optimizers count their steps."""
-    plain = {f"{index}.{key}": value for index, key, value in _values(optimizer) if not torch.is_tensor(value)}
-    return {"numbers": plain, "groups": [_numbers_of(optimizer, group) for group in optimizer.param_groups]}
+    plain = {
+        f"{index}.{key}": value
+        for index, key, value in _values(optimizer)
+        if not torch.is_tensor(value)
+    }
+    return {
+        "numbers": plain,
+        "groups": [_numbers_of(optimizer, group) for group in optimizer.param_groups],
+    }
 
 
-def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+def restore(
+    optimizer: torch.optim.Optimizer,
+    saved: Mapping[str, torch.Tensor],
+    facts: Mapping[str, Any],
+) -> None:
     """Bring a fresh optimizer to a saved state, bit for bit.
 
     Args:
@@ -37,16 +52,24 @@ def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, torch.Tensor],
         facts: as from :func:`numbers`, among others.
     """
     # torch numbers the parameters over all groups in their order; the index in a key is that number.
-    own = {key.removeprefix("optimizer."): value for key, value in saved.items() if key.startswith("optimizer.")}
+    own = {
+        key.removeprefix("optimizer."): value
+        for key, value in saved.items()
+        if key.startswith("optimizer.")
+    }
     state: dict[int, dict[str, Any]] = {}
     for path, value in {**own, **facts["numbers"]}.items():
         index, _, key = path.partition(".")
         state.setdefault(int(index), {})[key] = value
     parameters = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
     for index, values in state.items():
-        state[index] = {key: _laid_out(value, parameters[index]) for key, value in values.items()}
+        state[index] = {
+            key: _laid_out(value, parameters[index]) for key, value in values.items()
+        }
     groups = optimizer.state_dict()["param_groups"]
-    for group, group_numbers in zip(groups, facts.get("groups", ()), strict=False):  # none from older versions
+    for group, group_numbers in zip(
+        groups, facts.get("groups", ()), strict=False
+    ):  # none from older versions
         group.update(group_numbers)
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     # torch gives state the type of its parameter, which rounds a float64 sum and cuts a large integer, and loses texts.

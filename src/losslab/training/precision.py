@@ -34,7 +34,9 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     except RuntimeError:
         supported = False
     if not supported:
-        raise InvalidInput(f"`precision` (={precision}): {device} has no such arithmetic; fp32 always can")
+        raise InvalidInput(
+            f"`precision` (={precision}): {device} has no such arithmetic; fp32 always can"
+        )
 
 
 def new_scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler | None:

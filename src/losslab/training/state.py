@@ -21,7 +21,13 @@ from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
 from losslab.tasks.losses import Loss, build_loss
 from losslab.tasks.metrics import Metric, build_metric, by_name
-from losslab.tasks.samples import Parts, outputs_for, part_positions, samples_of, shape_of_inputs
+from losslab.tasks.samples import (
+    Parts,
+    outputs_for,
+    part_positions,
+    samples_of,
+    shape_of_inputs,
+)
 from losslab.training.average import Average, new_average
 from losslab.training.precision import check_precision, new_scaler
 from losslab.training.timeline import fit_stride
@@ -45,7 +51,9 @@ class Window:
     def mean_loss(self) -> float:
         """Mean over all items: a step, such as the short last one, counts by what its own mean is over."""
         weights = self.weight or self.batch_size
-        return fsum(loss * weight for loss, weight in zip(self.loss, weights, strict=True)) / sum(weights)
+        return fsum(
+            loss * weight for loss, weight in zip(self.loss, weights, strict=True)
+        ) / sum(weights)
 
     def accuracy(self) -> float | None:
         """Fraction of the samples classified correctly; None where that is not counted."""
@@ -55,7 +63,9 @@ class Window:
         """Add a step's sums of metrics."""
         for name, values in sums.items():
             before = self.sums.get(name, [0.0] * len(values))
-            self.sums[name] = [total + value for total, value in zip(before, values, strict=True)]
+            self.sums[name] = [
+                total + value for total, value in zip(before, values, strict=True)
+            ]
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,10 @@ def make_task(run: Run) -> Task:
 
 
 def new_state(
-    run: Run, dataset: Dataset | TaskData, device: torch.device | str = "cpu", layout: Layout | None = None
+    run: Run,
+    dataset: Dataset | TaskData,
+    device: torch.device | str = "cpu",
+    layout: Layout | None = None,
 ) -> TrainState:
     """The state before the first step: initial weights from the run's seed, an empty optimizer.
 
@@ -122,7 +135,10 @@ def new_state(
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
     with memory_at(0), seeded(run.seed, "optimizer"):
         optimizer = build_optimizer(
-            run.optimizer, model, weight_decay=run.weight_decay, parameter_groups=run.parameter_groups
+            run.optimizer,
+            model,
+            weight_decay=run.weight_decay,
+            parameter_groups=run.parameter_groups,
         )
     return TrainState(
         model,
@@ -157,7 +173,11 @@ def model_arguments(dataset: Dataset | TaskData) -> tuple[tuple[int, ...] | None
 
 def usual_layout(model: nn.Module) -> Layout:
     """Channels last where there are convolutions to gain by it."""
-    return "channels_last" if any(isinstance(module, nn.Conv2d) for module in model.modules()) else "contiguous"
+    return (
+        "channels_last"
+        if any(isinstance(module, nn.Conv2d) for module in model.modules())
+        else "contiguous"
+    )
 
 
 def memory_format(layout: Layout) -> torch.memory_format:
@@ -198,21 +218,29 @@ def _image_parts(run: Run, dataset: Dataset, layout: Layout, device: torch.devic
         for positions in (training, fit, validation, None)
     )
     _check_augment(run, training_images)
-    return Parts(training_images, fit_images, validation_images if len(validation) else None, test_images)
+    return Parts(
+        training_images, fit_images, validation_images if len(validation) else None, test_images
+    )
 
 
 def _own_parts(run: Run, dataset: TaskData, device: torch.device, workers: int) -> Parts:
     if run.augment:
         names = ", ".join(choice.name for choice in run.augment)
-        raise InvalidInput(f"`augment` (={names}) is for images of losslab; augment in the data set of {run.data.name}")
+        raise InvalidInput(
+            f"`augment` (={names}) is for images of losslab; augment in the data set of {run.data.name}"
+        )
     training, held_out = part_positions(
-        dataset, validation_fraction=run.data.validation_fraction, train_samples=run.data.train_images
+        dataset,
+        validation_fraction=run.data.validation_fraction,
+        train_samples=run.data.train_images,
     )
     validation = dataset.train if dataset.validation is None else dataset.validation
     validation_positions = held_out if dataset.validation is None else None
     has_validation = dataset.validation is not None or len(held_out) > 0
     part = partial(samples_of, seed=run.seed, device=device, workers=workers)
-    validation_part = part(validation, "validation", validation_positions) if has_validation else None
+    validation_part = (
+        part(validation, "validation", validation_positions) if has_validation else None
+    )
     validation_count = len(validation_part) if validation_part is not None else 0
     fit = training[:: fit_stride(len(training), validation_count)]
     return Parts(
@@ -226,7 +254,9 @@ def _own_parts(run: Run, dataset: TaskData, device: torch.device, workers: int) 
 def _check_augment(run: Run, images: Images) -> None:
     """Raise InvalidInput when the augmentations do not suit the images, such as a square larger than these."""
     try:
-        augment.pipeline(run.augment, images.normalization)(images.pixels[:1], generator(run.seed, "augment"))
+        augment.pipeline(run.augment, images.normalization)(
+            images.pixels[:1], generator(run.seed, "augment")
+        )
     except ValueError as error:
         raise InvalidInput(f"`augment`: {error}") from error
 
@@ -238,6 +268,8 @@ def memory_at(step: int) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         # torch's allocator on a CPU raises a plain RuntimeError; only its text says what it is.
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if isinstance(
+            error, MemoryError | torch.OutOfMemoryError
+        ) or "can't allocate memory" in str(error):
             raise OutOfMemory(step) from error
         raise

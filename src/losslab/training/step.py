@@ -73,7 +73,9 @@ class Stepper:
     clip_norm: float | None = None
     scaler: torch.amp.GradScaler | None = None
 
-    def step(self, parts: Iterable[Part], samples: int, *, with_norm: bool = False) -> StepResult:
+    def step(
+        self, parts: Iterable[Part], samples: int, *, with_norm: bool = False
+    ) -> StepResult:
         """Do one optimizer step; the learning rates are those that the optimizer has.
 
         Args:
@@ -151,7 +153,9 @@ class Stepper:
 
     def _norm(self) -> torch.Tensor:
         """Measure the gradient's norm; above `clip_norm`, scale the gradient down to it."""
-        weights = list(chain.from_iterable(group["params"] for group in self.optimizer.param_groups))
+        weights = list(
+            chain.from_iterable(group["params"] for group in self.optimizer.param_groups)
+        )
         gradients = [parameter.grad for parameter in weights if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if self.clip_norm is not None:

@@ -58,7 +58,12 @@ class Timeline:
     @property
     def horizon(self) -> Horizon:
         """The length in which the learning-rate policy is laid out."""
-        return Horizon(self.total_steps, self.training_images, self.seen[-1] / self.training_images, self.seen)
+        return Horizon(
+            self.total_steps,
+            self.training_images,
+            self.seen[-1] / self.training_images,
+            self.seen,
+        )
 
     @property
     def evaluations(self) -> int:

@@ -21,7 +21,9 @@ from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
 
 
-def outcome(tasks: list[Task], **arguments: int) -> tuple[dict[str, list[Any]], dict[str, str | None]]:
+def outcome(
+    tasks: list[Task], **arguments: int
+) -> tuple[dict[str, list[Any]], dict[str, str | None]]:
     values: dict[str, list[Any]] = defaultdict(list)
     ends: dict[str, str | None] = {}
     for event in run_tasks(tasks, **{"workers": 2, "threads": 1, **arguments}):
@@ -63,12 +65,18 @@ def test_threads_are_divided_as_asked() -> None:
 
 
 @pytest.mark.skipif(platform.machine() not in X86, reason="measured on x86 alone")
-def test_workers_keep_few_prepared_operations_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_keep_few_prepared_operations_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in CACHES:
         monkeypatch.delenv(name, raising=False)
-    assert outcome([Task("caches", "samples:caches", ())])[0] == {"caches": [[str(CACHED_OPERATIONS)] * 2]}
+    assert outcome([Task("caches", "samples:caches", ())])[0] == {
+        "caches": [[str(CACHED_OPERATIONS)] * 2]
+    }
     monkeypatch.setenv(CACHES[1], "7")
-    assert outcome([Task("caches", "samples:caches", ())])[0] == {"caches": [[str(CACHED_OPERATIONS), "7"]]}
+    assert outcome([Task("caches", "samples:caches", ())])[0] == {
+        "caches": [[str(CACHED_OPERATIONS), "7"]]
+    }
 
 
 def test_no_tasks_need_no_workers() -> None:
@@ -79,13 +87,32 @@ def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> N
     def elsewhere(tasks: list[Task], **_: int) -> Iterator[Ended]:
         yield from (Ended(task.key, None) for task in tasks)
 
-    stage = {"name": "only", "base": {"data": "samples:tiny_data", "model": "lenet5", "optimizer": "adam"}}
+    stage = {
+        "name": "only",
+        "base": {"data": "samples:tiny_data", "model": "lenet5", "optimizer": "adam"},
+    }
     study = Study.model_validate(
-        {"name": "tiny", "title": "Tiny", "stages": [{**stage, "grid": [{"lr": 0.1, "batch": 9, "steps": 1}]}]}
+        {
+            "name": "tiny",
+            "title": "Tiny",
+            "stages": [{**stage, "grid": [{"lr": 0.1, "batch": 9, "steps": 1}]}],
+        }
     )
-    costs = {kind_of_run(run): Cost(((64, 1.0),), 1.0, 1.0, 1) for run in expand(study.stages[0])}
+    costs = {
+        kind_of_run(run): Cost(((64, 1.0),), 1.0, 1.0, 1) for run in expand(study.stages[0])
+    }
     folder = StudyFolder(tmp_path)
     folder.prepare()
-    list(execute(plan_at(study, FULL, costs, 1, 1), folder, {}, Engine("ray", elsewhere, lambda threads: 1)))
+    list(
+        execute(
+            plan_at(study, FULL, costs, 1, 1),
+            folder,
+            {},
+            Engine("ray", elsewhere, lambda threads: 1),
+        )
+    )
     (result,) = read_results(folder).stages["only"]
-    assert (result.status, result.message) == ("failed", "it left nothing here; does its machine share this folder?")
+    assert (result.status, result.message) == (
+        "failed",
+        "it left nothing here; does its machine share this folder?",
+    )

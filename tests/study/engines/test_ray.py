@@ -24,13 +24,18 @@ from losslab.study.store import RunFolder
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-PLAIN["RAY_AUTH_MODE"] = os.environ["RAY_AUTH_MODE"] = "disabled"  # whatever token lies in the home folder
+PLAIN["RAY_AUTH_MODE"] = os.environ["RAY_AUTH_MODE"] = (
+    "disabled"  # whatever token lies in the home folder
+)
 with socket.socket() as free:
     free.bind(("127.0.0.3", 0))
     PORT = free.getsockname()[1]
 ADDRESS = f"127.0.0.3:{PORT}"
 ENGINE = ("--engine", "ray", "--address", ADDRESS)
-ENVIRONMENT = PLAIN | {"RAY_gcs_rpc_server_reconnect_timeout_s": "10", "RAY_worker_niceness": "0"}
+ENVIRONMENT = PLAIN | {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+    "RAY_worker_niceness": "0",
+}
 STUDY = """
 name = "slow"
 title = "Slow"
@@ -50,7 +55,14 @@ lr = [0.001, 0.003, 0.01]
 
 def start_node(*arguments: str) -> subprocess.Popen[bytes]:
     """A node in a session of its own, so that its processes can be told from all others."""
-    command = ["ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--object-store-memory=80000000", *arguments]
+    command = [
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--num-cpus=1",
+        "--object-store-memory=80000000",
+        *arguments,
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", *command, "--disable-usage-stats"],
         env=ENVIRONMENT,
@@ -84,8 +96,15 @@ def head() -> Iterator[subprocess.Popen[bytes]]:
     """The head of a cluster of two nodes."""
     from ray._raylet import GcsClient
 
-    with TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a socket's path is short
-        options = ("--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={folder}")
+    with TemporaryDirectory(
+        prefix="r", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:  # a socket's path is short
+        options = (
+            "--head",
+            f"--port={PORT}",
+            "--include-dashboard=false",
+            f"--temp-dir={folder}",
+        )
         nodes = [start_node("--node-ip-address=127.0.0.3", *options)]
         nodes.append(start_node("--node-ip-address=127.0.0.2", f"--address={ADDRESS}"))
         try:
@@ -113,14 +132,26 @@ def unbroken(study: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def begin(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "losslab", "study", *map(str, arguments), *ENGINE, "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "losslab",
+        "study",
+        *map(str, arguments),
+        *ENGINE,
+        "--quiet",
+    ]
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
 
 def rows_at_work(out: Path) -> dict[Path, int]:
     """How many records the runs at work have written, for those that have trained a little."""
     folders = [RunFolder(path.parent) for path in out.glob("runs/*/status.json")]
-    counts = {f.path: len(complete_lines(f.records_path)) for f in folders if f.status["status"] == "running"}
+    counts = {
+        f.path: len(complete_lines(f.records_path))
+        for f in folders
+        if f.status["status"] == "running"
+    }
     return {path: count for path, count in counts.items() if count > 5}
 
 
@@ -141,8 +172,15 @@ def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_
         assert list(path.glob("checkpoints/step-*/manifest.json"))
 
     driver = begin("resume", out)
-    until(lambda: any(count > before.get(path, 99) + 2 for path, count in rows_at_work(out).items()), driver)
-    victim = next(path for path, count in rows_at_work(out).items() if count > before.get(path, 99) + 2)
+    until(
+        lambda: any(
+            count > before.get(path, 99) + 2 for path, count in rows_at_work(out).items()
+        ),
+        driver,
+    )
+    victim = next(
+        path for path, count in rows_at_work(out).items() if count > before.get(path, 99) + 2
+    )
     process = int((victim / "lease").read_text().split()[1])
     assert os.getsid(process) != os.getsid(0)
     os.kill(process, signal.SIGKILL)
@@ -151,7 +189,9 @@ def test_a_study_that_is_stopped_and_loses_a_worker_gives_the_bits_of_the_local_
     assert rows(out) == unbroken
 
 
-def test_a_task_that_loses_every_worker_fails_and_harms_no_other(head: subprocess.Popen[bytes]) -> None:
+def test_a_task_that_loses_every_worker_fails_and_harms_no_other(
+    head: subprocess.Popen[bytes],
+) -> None:
     code = (
         "from losslab.study.engines import choose_engine; from losslab.study.engines.local import Ended, Task\n"
         f"engine = choose_engine('ray', '{ADDRESS}'); assert engine.slots(1) == 2\n"
@@ -160,23 +200,42 @@ def test_a_task_that_loses_every_worker_fails_and_harms_no_other(head: subproces
         "for event in engine.run_tasks(tasks, workers=2, threads=1):\n"
         "    print(event.key, getattr(event, 'value', ''), getattr(event, 'error', ''))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     events = done.stdout.splitlines()
-    assert [event for event in events if event.startswith("good")] == ["good 0 ", "good 1 ", "good  None"]
-    assert [event for event in events if event.startswith("threads")] == ["threads 1 ", "threads  None"]
+    assert [event for event in events if event.startswith("good")] == [
+        "good 0 ",
+        "good 1 ",
+        "good  None",
+    ]
+    assert [event for event in events if event.startswith("threads")] == [
+        "threads 1 ",
+        "threads  None",
+    ]
     assert "broken  ZeroDivisionError: by mistake" in events
     assert any(event.startswith("killed  its worker was lost 4 times") for event in events)
 
 
-def test_a_plan_is_priced_where_it_is_to_run(head: subprocess.Popen[bytes], study: Path) -> None:
+def test_a_plan_is_priced_where_it_is_to_run(
+    head: subprocess.Popen[bytes], study: Path
+) -> None:
     planned = losslab("study", "plan", study, "--full", "--json", *ENGINE)
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["workers"] == 2
 
 
-def test_a_worker_needs_a_machine_with_as_many_cores(head: subprocess.Popen[bytes], study: Path) -> None:
-    done = losslab("study", "run", study, "--full", "--out", study.parent / "wide", "--threads", 2, *ENGINE)
+def test_a_worker_needs_a_machine_with_as_many_cores(
+    head: subprocess.Popen[bytes], study: Path
+) -> None:
+    done = losslab(
+        "study", "run", study, "--full", "--out", study.parent / "wide", "--threads", 2, *ENGINE
+    )
     assert (done.returncode, done.stderr) == (
         2,
         "losslab: --threads (=2): no machine of the Ray cluster has so many cores\n",
@@ -200,13 +259,28 @@ def test_a_study_whose_cluster_is_lost_resumes_on_this_machine_to_the_same_bits(
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("127.0.0.4:9", "--address 127.0.0.4:9: no Ray cluster can be reached ([Errno 111] Connection refused)"),
+        (
+            "127.0.0.4:9",
+            "--address 127.0.0.4:9: no Ray cluster can be reached ([Errno 111] Connection refused)",
+        ),
         ("nowhere", "--address (=nowhere) must be the host:port of a Ray cluster's head"),
     ],
     ids=["nobody there", "no address"],
 )
-def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(study: Path, address: str, message: str) -> None:
-    done = losslab("study", "run", study, "--out", study.parent / "none", "--engine", "ray", "--address", address)
+def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(
+    study: Path, address: str, message: str
+) -> None:
+    done = losslab(
+        "study",
+        "run",
+        study,
+        "--out",
+        study.parent / "none",
+        "--engine",
+        "ray",
+        "--address",
+        address,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith(f"losslab: {message}")
     assert done.stderr.count("\n") == 1
@@ -214,13 +288,29 @@ def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(study: Path, addre
 
 def test_ray_is_imported_only_to_join_a_cluster() -> None:
     code = "import sys, losslab.cli.study, losslab.study.engines.ray; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT).returncode
+        == 0
+    )
 
 
-def test_without_ray_one_line_says_what_to_install(study: Path, tmp_path: Path, unbroken: object) -> None:
+def test_without_ray_one_line_says_what_to_install(
+    study: Path, tmp_path: Path, unbroken: object
+) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ray'] = None")
-    command = [sys.executable, "-m", "losslab", "study", "resume", str(study.parent / "local"), "--engine", "ray"]
-    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}
+    command = [
+        sys.executable,
+        "-m",
+        "losslab",
+        "study",
+        "resume",
+        str(study.parent / "local"),
+        "--engine",
+        "ray",
+    ]
+    environment = ENVIRONMENT | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
+    }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "losslab[ray]" in done.stderr

@@ -11,7 +11,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from losslab.choice import Choice
 from losslab.integrations.torch.sampler import PolicyBatchSampler
 from losslab.integrations.torch.scheduler import lr_scheduler
-from losslab.policies import BATCH_POLICIES, LR_POLICIES, Horizon, Policy, batch_schedule, lr_schedule, number_or_policy
+from losslab.policies import (
+    BATCH_POLICIES,
+    LR_POLICIES,
+    Horizon,
+    Policy,
+    batch_schedule,
+    lr_schedule,
+    number_or_policy,
+)
 from losslab.policies.sizes import Size, batches, sizes_to_see, steps_to_see
 from losslab.schedules import Named, Schedule, whole
 
@@ -82,17 +90,23 @@ def lay_out(
     """
     samples = len(dataset_size) if isinstance(dataset_size, Sized) else dataset_size
     if not epochs > 0 or samples < 1:
-        raise ValueError(f"`epochs` (={epochs}) and `dataset_size` (={samples}) must be positive")
+        raise ValueError(
+            f"`epochs` (={epochs}) and `dataset_size` (={samples}) must be positive"
+        )
     wanted = max(1, round(epochs * samples))
     size, sizes = _laid_out_batch(batch, samples, wanted, drop_last)
-    sampler = PolicyBatchSampler(samples, size, drop_last, seed=seed, shuffle=shuffle, rank=rank, replicas=replicas)
+    sampler = PolicyBatchSampler(
+        samples, size, drop_last, seed=seed, shuffle=shuffle, rank=rank, replicas=replicas
+    )
     counted = islice(batches(size, samples, drop_last=drop_last), len(sizes))
     seen = [0, *(seen for _batch, seen in counted)]
     horizon = Horizon(len(sizes), samples, seen[-1] / samples, seen)
     return Course(_laid_out_lr(lr, horizon), tuple(sizes), sampler)
 
 
-def _laid_out_batch(batch: PolicyLike, samples: int, wanted: int, drop_last: bool) -> tuple[Size, list[int]]:
+def _laid_out_batch(
+    batch: PolicyLike, samples: int, wanted: int, drop_last: bool
+) -> tuple[Size, list[int]]:
     """The scheduled sizes, and those of all steps of the training."""
     if _is_closed(batch):
         size = whole(batch)

@@ -77,7 +77,9 @@ class PolicyBatchSampler(BatchSampler):
         dataset_size = _size_of(sampler)
         _check(dataset_size=dataset_size, batch_size=batch_size, replicas=replicas)
         if rank is not None and not 0 <= rank < replicas:
-            raise ValueError(f"`rank` (={rank}) must be from 0 to `replicas` - 1 (={replicas - 1})")
+            raise ValueError(
+                f"`rank` (={rank}) must be from 0 to `replicas` - 1 (={replicas - 1})"
+            )
         self.dataset_size = dataset_size
         self.seed = seed
         self.drop_last = drop_last
@@ -136,7 +138,10 @@ class PolicyBatchSampler(BatchSampler):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after the step of the state, or as the sampler was; it must have been built with the same arguments."""
         if "step" not in state:
-            self._current, self._next = _Position(**state["current"]), _Position(**state["next"])
+            self._current, self._next = (
+                _Position(**state["current"]),
+                _Position(**state["next"]),
+            )
             return
         if state["step"] < 0:
             raise ValueError(f"`step` (={state['step']}) must not be negative")
@@ -160,7 +165,9 @@ class PolicyBatchSampler(BatchSampler):
     def _sizes(self, position: _Position) -> list[int]:
         """The sizes of the batches from a position to the end of its epoch."""
         if position.offset == 0:
-            return epoch_of(self._size, position.step, self.dataset_size, drop_last=self.drop_last)
+            return epoch_of(
+                self._size, position.step, self.dataset_size, drop_last=self.drop_last
+            )
         left = self.dataset_size - position.offset
         return list(epoch_sizes(self._size, position.step, left, drop_last=self.drop_last))
 
@@ -182,9 +189,13 @@ def _size_of(sampler: Sized | int) -> int:
         return sampler
     if isinstance(sampler, Sampler):
         kind = type(sampler).__name__
-        raise TypeError(f"`sampler` (={kind}) has an order of its own; give the dataset, or its size, and `shuffle`")
+        raise TypeError(
+            f"`sampler` (={kind}) has an order of its own; give the dataset, or its size, and `shuffle`"
+        )
     if not isinstance(sampler, Sized):
-        raise TypeError(f"`sampler` (={type(sampler).__name__}) has no length; give a dataset that has, or its size")
+        raise TypeError(
+            f"`sampler` (={type(sampler).__name__}) has no length; give a dataset that has, or its size"
+        )
     return len(sampler)
 
 
@@ -194,6 +205,8 @@ def _check(**values: object) -> None:
         if callable(value):
             continue
         if not isinstance(value, int | float):
-            raise TypeError(f"`{name}` (={value!r}) must be a number or a schedule; losslab.lay_out takes policies")
+            raise TypeError(
+                f"`{name}` (={value!r}) must be a number or a schedule; losslab.lay_out takes policies"
+            )
         if value < 1:
             raise ValueError(f"`{name}` (={value}) must be at least 1")

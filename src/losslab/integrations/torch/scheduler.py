@@ -36,10 +36,16 @@ def lr_scheduler(optimizer: Optimizer, schedule: Schedule | Sequence[Schedule]) 
             )
         return LambdaLR(optimizer, partial(_ratio, schedule, rates[0]))
     if len(schedule) != len(groups):
-        raise ValueError(f"`schedule` (={len(schedule)} of them) must be one, or one for each of {len(groups)} groups")
+        raise ValueError(
+            f"`schedule` (={len(schedule)} of them) must be one, or one for each of {len(groups)} groups"
+        )
     if min(rates) <= 0:
-        raise ValueError(f"`lr` (={min(rates)}) of every parameter group must be positive: torch multiplies it")
-    return LambdaLR(optimizer, [partial(_ratio, own, lr) for own, lr in zip(schedule, rates, strict=True)])
+        raise ValueError(
+            f"`lr` (={min(rates)}) of every parameter group must be positive: torch multiplies it"
+        )
+    return LambdaLR(
+        optimizer, [partial(_ratio, own, lr) for own, lr in zip(schedule, rates, strict=True)]
+    )
 
 
 def _ratio(schedule: Schedule, lr: float, step: int) -> float:

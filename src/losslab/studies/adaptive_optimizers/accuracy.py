@@ -39,7 +39,10 @@ def accuracies(plain: Groups, dropped: Groups, images: int | None) -> Accuracy:
         dropped: method -> runs with dropout.
         images: in the test set; None before a run has begun.
     """
-    without, with_dropout = estimates(plain, accuracy, images=images), estimates(dropped, accuracy, images=images)
+    without, with_dropout = (
+        estimates(plain, accuracy, images=images),
+        estimates(dropped, accuracy, images=images),
+    )
     found = {"without dropout": without, "with dropout": with_dropout}
     together = side_by_side(found)  # one ranking of all ten: the question is who is best at all
     return Accuracy(
@@ -60,7 +63,10 @@ def _gain(without: Mapping[str, Estimate], with_dropout: Mapping[str, Estimate])
     clauses = [(verb, labels) for verb, labels in verbs.items() if labels]
     # "test accuracy" is named once, in the first clause.
     subjects = ["test accuracy", *["it"] * len(clauses)]
-    texts = [_clause(verb, subject, labels) for (verb, labels), subject in zip(clauses, subjects, strict=False)]
+    texts = [
+        _clause(verb, subject, labels)
+        for (verb, labels), subject in zip(clauses, subjects, strict=False)
+    ]
     return f"Dropout {'; it '.join(texts)}." if texts else ""
 
 
@@ -85,7 +91,9 @@ def _table(found: Mapping[str, Estimate], ranking: Ranking) -> Table:
         ("method", "test accuracy", "95 % interval", "n"),
         tuple(rows),
         label="Test accuracy",
-        bold=tuple(index for index, label in enumerate(ranking.order) if label in ranking.leaders),
+        bold=tuple(
+            index for index, label in enumerate(ranking.order) if label in ranking.leaders
+        ),
     )
 
 

@@ -60,7 +60,10 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
 
 def _rise(plain: Groups, dropped: Groups) -> str:
     # With dropout the training loss is that of a network in part; the loss at rest shows what the whole one has learnt.
-    rises, rises_at_rest = ratios(dropped, plain, lowest(TRAIN)), ratios(dropped, plain, lowest(FIT))
+    rises, rises_at_rest = (
+        ratios(dropped, plain, lowest(TRAIN)),
+        ratios(dropped, plain, lowest(FIT)),
+    )
     if not rises:
         return ""
     at_rest = ""
@@ -84,7 +87,9 @@ def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
     if not found:
         return "No method has ended both with and without dropout yet, so their times cannot be compared."
     verb = "took" if clock is not PROCESSOR else f"took, in {clock.name},"
-    sentence = f"Training with dropout {verb} {between(found, times)} as long as training without."
+    sentence = (
+        f"Training with dropout {verb} {between(found, times)} as long as training without."
+    )
     # A ratio nearer to 1 than the pace of one run was steady tells nothing.
     doubtful = [label for label, ratio in found.items() if abs(ratio.mean - 1) <= drift]
     if not doubtful:
@@ -107,9 +112,14 @@ def _measured_with(workers: int, clock: Clock) -> str:
     return f"Times were measured with {at_once}; other work on it shows in them."
 
 
-def _table(plain: Groups, dropped: Groups, found: Mapping[str, Estimate], clock: Clock) -> Table:
+def _table(
+    plain: Groups, dropped: Groups, found: Mapping[str, Estimate], clock: Clock
+) -> Table:
     without, with_dropout = estimates(plain, clock.seconds), estimates(dropped, clock.seconds)
-    rows = [(label, spread(without[label]), spread(with_dropout[label]), spread(found[label])) for label in found]
+    rows = [
+        (label, spread(without[label]), spread(with_dropout[label]), spread(found[label]))
+        for label in found
+    ]
     title = f"{clock.name.capitalize()}, evaluation not counted"
     headings = ("method", "without, s", "with dropout, s", "ratio")
     return Table(title, headings, tuple(rows), label=clock.name.capitalize())

@@ -41,7 +41,10 @@ def findings(results: StudyResults) -> Findings:
     """Find all that the page of the study says of its records."""
     search = learning_rates(results)
     plain, dropped = _groups(results, hidden_dropout=0.0), _groups(results, hidden_dropout=0.5)
-    plain_losses, dropped_losses = losses(plain, "without dropout"), losses(dropped, "with dropout")
+    plain_losses, dropped_losses = (
+        losses(plain, "without dropout"),
+        losses(dropped, "with dropout"),
+    )
     dropout = dropout_changes(plain, dropped, workers=results.plan.get("workers") or 1)
     accuracy = accuracies(plain, dropped, _test_images(results))
     summary = (
@@ -55,7 +58,9 @@ def findings(results: StudyResults) -> Findings:
     )
     return Findings(
         summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
-        order=tuple(TITLES.values()),  # of all methods, so that one keeps its colour where another has no run
+        order=tuple(
+            TITLES.values()
+        ),  # of all methods, so that one keeps its colour where another has no run
         rules=rules(),
         search=search,
         plain=plain_losses,

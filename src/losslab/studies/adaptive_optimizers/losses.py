@@ -46,7 +46,10 @@ def losses(groups: Groups, name: str) -> Losses:
         groups: method -> runs.
         name: "without dropout" or "with dropout".
     """
-    lowest_losses, lowest_at_rest = estimates(groups, lowest(TRAIN)), estimates(groups, lowest(FIT))
+    lowest_losses, lowest_at_rest = (
+        estimates(groups, lowest(TRAIN)),
+        estimates(groups, lowest(FIT)),
+    )
     return Losses(
         answer=lead(lowest_losses, "training loss", measured) + _missing(lowest_losses),
         at_rest=lead(lowest_at_rest, "training loss in evaluation mode", measured),
@@ -70,7 +73,10 @@ def _missing(found: Mapping[str, Estimate]) -> str:
 
 
 def _table(
-    groups: Groups, name: str, lowest_losses: Mapping[str, Estimate], lowest_at_rest: Mapping[str, Estimate]
+    groups: Groups,
+    name: str,
+    lowest_losses: Mapping[str, Estimate],
+    lowest_at_rest: Mapping[str, Estimate],
 ) -> Table:
     ranking = rank(lowest_losses)
     epochs, last = estimates(groups, epoch_of_lowest(TRAIN)), estimates(groups, final(TRAIN))
@@ -87,7 +93,9 @@ def _table(
         (*first, "lowest in evaluation mode", "lowest with penalty", "n"),
         tuple(rows),
         label=f"Losses {name}",
-        bold=tuple(index for index, label in enumerate(ranking.order) if label in ranking.leaders),
+        bold=tuple(
+            index for index, label in enumerate(ranking.order) if label in ranking.leaders
+        ),
         records=run_ids(groups[label] for label in ranking.order),
     )
 

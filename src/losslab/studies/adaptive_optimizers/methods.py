@@ -55,14 +55,29 @@ def _rule(name: str, method: type[Method]) -> Rule:
 
 
 def _hyperparameters(method: type[Method]) -> Table:
-    rows = [("lr", str(method.default_lr), "learning rate; searched for below, not left at its default")]
+    rows = [
+        (
+            "lr",
+            str(method.default_lr),
+            "learning rate; searched for below, not left at its default",
+        )
+    ]
     for name, field in method.model_fields.items():
         if name != "name":  # it says which method, and is no option of one
             rows.append((name, str(field.default), field.description or ""))
     headings = ("name", "default", "what, and whose default")
-    return Table("", headings, tuple(rows), label=f"Hyperparameters of {method.title}", words=(1, 2))
+    return Table(
+        "", headings, tuple(rows), label=f"Hyperparameters of {method.title}", words=(1, 2)
+    )
 
 
 def _terms(method: type[Method]) -> Table:
     rows = tuple(method.terms.items())
-    return Table("", ("symbol", "what it is"), rows, label=f"Terms of {method.title}", formulas=(0,), words=(1,))
+    return Table(
+        "",
+        ("symbol", "what it is"),
+        rows,
+        label=f"Terms of {method.title}",
+        formulas=(0,),
+        words=(1,),
+    )

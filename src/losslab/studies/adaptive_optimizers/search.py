@@ -33,8 +33,12 @@ class LearningRates:
 
 def learning_rates(results: StudyResults) -> LearningRates:
     """Read what the stage `search` found."""
-    tried = searches(group_runs(results.stages.get("search", ()), ["optimizer.name"], TITLES), "lr")
-    return LearningRates(_answer(tried), _budget(tried), _edges(tried), tried, _table(tried) if tried else None)
+    tried = searches(
+        group_runs(results.stages.get("search", ()), ["optimizer.name"], TITLES), "lr"
+    )
+    return LearningRates(
+        _answer(tried), _budget(tried), _edges(tried), tried, _table(tried) if tried else None
+    )
 
 
 def _answer(tried: Mapping[str, Search]) -> str:

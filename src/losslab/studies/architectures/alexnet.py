@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from losslab.studies.architectures.ledgers import Ledger, Row, exact, filters, fraction, memory, sum_of, window
+from losslab.studies.architectures.ledgers import (
+    Ledger,
+    Row,
+    exact,
+    filters,
+    fraction,
+    memory,
+    sum_of,
+    window,
+)
 from losslab.tables import Table
 from losslab.text import shape
 
@@ -66,9 +75,13 @@ def _answer(paper: Ledger, ungrouped: Ledger | None, torchvision: Ledger | None)
     dense = sum_of(paper["rows"], "parameters", "linear")
     others = []
     if ungrouped:
-        others.append(f"The same without the split has {exact(ungrouped['totals']['parameters'])}")
+        others.append(
+            f"The same without the split has {exact(ungrouped['totals']['parameters'])}"
+        )
     if torchvision:
-        others.append(f"torchvision's network of that name has {exact(torchvision['totals']['parameters'])}")
+        others.append(
+            f"torchvision's network of that name has {exact(torchvision['totals']['parameters'])}"
+        )
     beside = f" {'; '.join(others)}." if others else ""
     return (
         f"AlexNet as in the paper, split over two GPUs, has {exact(total)} parameters: {exact(total - dense)} in the "
@@ -78,7 +91,15 @@ def _answer(paper: Ledger, ungrouped: Ledger | None, torchvision: Ledger | None)
 
 def _layers(paper: Ledger) -> Table:
     total = ("total", "", "", "", "", "", "", exact(paper["totals"]["parameters"]))
-    headings = ("layer", "filters", "stride", "padding", "groups", "side of the output", "output")
+    headings = (
+        "layer",
+        "filters",
+        "stride",
+        "padding",
+        "groups",
+        "side of the output",
+        "output",
+    )
     return Table(
         "AlexNet as in the paper, two groups; pooling has no parameters",
         (*headings, "parameters, weights + biases"),
@@ -92,12 +113,22 @@ def _layers(paper: Ledger) -> Table:
 
 def _layer(row: Row) -> tuple[str, ...]:
     groups = (window(row, "groups") or "1") if row["kind"] == "conv" else ""
-    side = row["work"].get("output_size", "").partition(";")[0]  # height alone: all of AlexNet's maps are square
-    sizes = (window(row, "stride"), window(row, "padding"), groups, side, shape(row["output_shape"]))
+    side = (
+        row["work"].get("output_size", "").partition(";")[0]
+    )  # height alone: all of AlexNet's maps are square
+    sizes = (
+        window(row, "stride"),
+        window(row, "padding"),
+        groups,
+        side,
+        shape(row["output_shape"]),
+    )
     return (row["name"], filters(row), *sizes, row["work"]["parameters"])
 
 
-def _differences(paper: Ledger, ungrouped: Ledger | None, torchvision: Ledger | None) -> list[str]:
+def _differences(
+    paper: Ledger, ungrouped: Ledger | None, torchvision: Ledger | None
+) -> list[str]:
     parameters = paper["totals"]["parameters"]
     sentences = []
     if ungrouped:
@@ -147,6 +178,8 @@ def _total(name: str, variants: Mapping[str, Ledger]) -> list[str]:
 
 
 def _share(paper: Ledger) -> str:
-    parameters = fraction(sum_of(paper["rows"], "parameters", "conv"), paper["totals"]["parameters"])
+    parameters = fraction(
+        sum_of(paper["rows"], "parameters", "conv"), paper["totals"]["parameters"]
+    )
     macs = fraction(sum_of(paper["rows"], "macs", "conv"), paper["totals"]["macs"])
     return f"The convolutions hold {parameters} of the parameters and do {macs} of the multiply-accumulates."

@@ -63,8 +63,12 @@ def inception_of(ledgers: Mapping[str, Ledger]) -> Inception:
         modules["naive"] = naive
     if reduced:
         modules["with reduction"] = reduced
-    compared = naive.get("compare") if naive else None  # the count of the naive one holds both side by side
-    comparison = _comparison(naive, reduced, compared) if naive and reduced and compared else None
+    compared = (
+        naive.get("compare") if naive else None
+    )  # the count of the naive one holds both side by side
+    comparison = (
+        _comparison(naive, reduced, compared) if naive and reduced and compared else None
+    )
     return Inception(_sizes(modules), _cost(compared) if compared else "", modules, comparison)
 
 
@@ -96,7 +100,9 @@ def _comparison(naive: Ledger, reduced: Ledger, compared: dict[str, Any]) -> Com
     return Comparison(
         dearest=max(row["macs"] for row in [*naive["rows"], *reduced["rows"]]),
         sides=shape(naive["input_shape"]).rpartition("×")[0],
-        concatenation="; ".join(_concatenation(label, ledger) for label, ledger in modules.items()),
+        concatenation="; ".join(
+            _concatenation(label, ledger) for label, ledger in modules.items()
+        ),
         operations=tuple(_operations(label, ledger) for label, ledger in modules.items()),
         problem=_problem(naive, compared),
         growth=_growth(naive),
@@ -173,8 +179,18 @@ def _savings(compared: dict[str, Any]) -> Table:
 def _saving(group: dict[str, Any]) -> tuple[str, ...]:
     saved = group["macs"] - group["other_macs"]
     # Pooling alone costs nothing in the naive module, so that its share has no whole and is a dash.
-    macs = (exact(group["macs"]), exact(group["other_macs"]), exact(saved), fraction(saved, group["macs"]))
-    return (sides(group["name"]), *macs, exact(group["parameters"]), exact(group["other_parameters"]))
+    macs = (
+        exact(group["macs"]),
+        exact(group["other_macs"]),
+        exact(saved),
+        fraction(saved, group["macs"]),
+    )
+    return (
+        sides(group["name"]),
+        *macs,
+        exact(group["parameters"]),
+        exact(group["other_parameters"]),
+    )
 
 
 def _dearer_branches(compared: dict[str, Any]) -> list[str]:
@@ -184,7 +200,9 @@ def _dearer_branches(compared: dict[str, Any]) -> list[str]:
         more = group["other_macs"] - group["macs"]
         if more > 0:
             branch = sides(group["name"])
-            clauses.append(f"The {branch} branch costs {exact(more)} more than before, because of its 1×1 convolution;")
+            clauses.append(
+                f"The {branch} branch costs {exact(more)} more than before, because of its 1×1 convolution;"
+            )
     return clauses
 
 

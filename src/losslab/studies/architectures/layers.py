@@ -20,7 +20,9 @@ def layer_table(ledger: dict[str, Any]) -> Table:
         CONV3-64 | 224*224*64=3.2M | (3*3*3)*64 = 1,728
         TOTAL | 3.2M | 1,728
     """
-    rows = [(label(row), _activations(row), row["work"]["parameters"]) for row in ledger["rows"]]
+    rows = [
+        (label(row), _activations(row), row["work"]["parameters"]) for row in ledger["rows"]
+    ]
     totals = ledger["totals"]
     rows.append(("TOTAL", short(totals["activations"]), f"{totals['parameters']:,}"))
     return Table(
@@ -36,7 +38,12 @@ def layer_table(ledger: dict[str, Any]) -> Table:
 def label(row: dict[str, Any]) -> str:
     """Name a layer as the tables do: CONV3-64 has 64 filters of 3x3."""
     kernel, units = row["detail"].partition("x")[0], row["output_shape"][0]
-    labels = {"input": "Input", "conv": f"CONV{kernel}-{units}", "pool": f"POOL{kernel}", "linear": f"FC {units}"}
+    labels = {
+        "input": "Input",
+        "conv": f"CONV{kernel}-{units}",
+        "pool": f"POOL{kernel}",
+        "linear": f"FC {units}",
+    }
     return labels.get(row["kind"]) or str(row["name"])
 
 

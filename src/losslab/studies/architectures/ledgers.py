@@ -75,7 +75,10 @@ def memory(ledger: Ledger) -> str:
     kept = ledger.get("memory")
     if not kept:
         return ""
-    parts = {name: megabytes(kept[f"{name}_bytes"]) for name in ("parameter", "gradient", "optimizer", "saved", "peak")}
+    parts = {
+        name: megabytes(kept[f"{name}_bytes"])
+        for name in ("parameter", "gradient", "optimizer", "saved", "peak")
+    }
     return (
         f"One image, {kept['optimizer']}, {kept['dtype']}: parameters with biases {parts['parameter']}, gradients "
         f"{parts['gradient']}, the optimizer's state {parts['optimizer']}, kept for the backward pass {parts['saved']}"

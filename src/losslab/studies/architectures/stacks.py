@@ -82,7 +82,9 @@ def stacks_of(counts: Sequence[CountResult], networks: Mapping[str, Ledger]) -> 
     for stack, result in zip(stacks, counts, strict=True):
         if _is_example(stack):
             sides = tuple(row["receptive_field"]["size"][0] for row in result.ledger["rows"])
-    return Stacks(_answer(stacks), sides, _example(sides), _table(stacks), _through(networks), networks)
+    return Stacks(
+        _answer(stacks), sides, _example(sides), _table(stacks), _through(networks), networks
+    )
 
 
 def _stack(result: CountResult) -> Stack:
@@ -102,7 +104,9 @@ def _is_example(stack: Stack) -> bool:
 
 
 def _answer(stacks: list[Stack]) -> str:
-    examples = [f"; three of 5×5 see {_product(stack.seen)}" for stack in stacks if _is_example(stack)]
+    examples = [
+        f"; three of 5×5 see {_product(stack.seen)}" for stack in stacks if _is_example(stack)
+    ]
     agreeing = len([stack for stack in stacks if stack.agrees])
     verb = "agrees" if len(stacks) == 1 else "agree"
     return (
@@ -125,7 +129,15 @@ def _example(sides: Sequence[int]) -> str:
 
 
 def _table(stacks: list[Stack]) -> Table:
-    headings = ("stack", "NF − N + 1", "by the ledger", "by the gradient", "positions reached", "all equal", "record")
+    headings = (
+        "stack",
+        "NF − N + 1",
+        "by the ledger",
+        "by the gradient",
+        "positions reached",
+        "all equal",
+        "record",
+    )
     return Table(
         "",
         headings,
@@ -148,6 +160,8 @@ def _through(networks: Mapping[str, Ledger]) -> str:
     sights = []
     for label, ledger in networks.items():
         # Up to the last pooling: a fully connected layer sees everything.
-        pools = [row["receptive_field"]["size"][0] for row in ledger["rows"] if row["kind"] == "pool"]
+        pools = [
+            row["receptive_field"]["size"][0] for row in ledger["rows"] if row["kind"] == "pool"
+        ]
         sights.append(f"{pools[-1]} pixels of {ledger['input_shape'][-1]} a side in {label}")
     return " and ".join(sights)

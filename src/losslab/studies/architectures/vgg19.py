@@ -45,7 +45,10 @@ def _answer(ledger: Ledger) -> str:
 
 def _totals(ledger: Ledger) -> str:
     totals = ledger["totals"]
-    activations, parameters = measured(totals["activation_bytes"] / 1e6), measured(totals["parameter_bytes"] / 1e6)
+    activations, parameters = (
+        measured(totals["activation_bytes"] / 1e6),
+        measured(totals["parameter_bytes"] / 1e6),
+    )
     return (
         f"In full the total is {exact(totals['activations'])} activations, {activations} MB in float32, and "
         f"{exact(totals['parameters'])} parameters, {parameters} MB. A forward pass takes {exact(totals['macs'])} "

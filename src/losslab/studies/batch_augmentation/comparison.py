@@ -10,7 +10,13 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, ratios, within
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import between, certainty, lead
-from losslab.studies.batch_augmentation.runs import BASELINE, ERROR, Material, Setting, time_spent
+from losslab.studies.batch_augmentation.runs import (
+    BASELINE,
+    ERROR,
+    Material,
+    Setting,
+    time_spent,
+)
 from losslab.study.results import RunResult
 from losslab.tables import Table
 from losslab.text import NONE, count, duration, names, number, percent, times
@@ -91,7 +97,9 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
 
 
 def _numbers(groups: Groups, setting: Setting | None, clock: Clock) -> _Numbers:
-    images, tested = (setting.validation_images, setting.test_images) if setting else (None, None)
+    images, tested = (
+        (setting.validation_images, setting.test_images) if setting else (None, None)
+    )
     seconds = estimates(groups, clock.seconds)
     # Of the group that took least the slowest seed: by then all of its seeds have ended.
     shortest = max(seconds[rank(seconds).order[0]].values) if seconds else 0.0
@@ -103,7 +111,9 @@ def _numbers(groups: Groups, setting: Setting | None, clock: Clock) -> _Numbers:
         seconds=seconds,
         cost=ratios(groups, baselines, clock.seconds),
         shortest=shortest,
-        errors_in_time=estimates(groups, within(ERROR, shortest, clock=clock.field), images=images),
+        errors_in_time=estimates(
+            groups, within(ERROR, shortest, clock=clock.field), images=images
+        ),
         epochs_in_time=estimates(groups, within("epoch", shortest, clock=clock.field)),
     )
 
@@ -112,7 +122,9 @@ def _after_time(groups: Groups, numbers: _Numbers, clock: Clock) -> list[str]:
     if not numbers.errors_in_time:
         return []
     first = lead(numbers.errors_in_time, "validation error", percent)
-    sentences = [f"Within {time_spent(numbers.shortest, clock)}, all that the shortest run took: {first}"]
+    sentences = [
+        f"Within {time_spent(numbers.shortest, clock)}, all that the shortest run took: {first}"
+    ]
     late = [label for label in groups if label not in numbers.errors_in_time]
     if late:
         sentences.append(f"{names(late)} had not ended one epoch by then.")
@@ -135,7 +147,14 @@ def _caution(numbers: _Numbers, clock: Clock) -> str:
 
 def _table(groups: Groups, numbers: _Numbers, clock: Clock) -> Table:
     leaders = rank(numbers.errors).leaders
-    first = ("copies", "updates", "images processed", "validation error", "test accuracy", clock.name)
+    first = (
+        "copies",
+        "updates",
+        "images processed",
+        "validation error",
+        "test accuracy",
+        clock.name,
+    )
     then = ("against M = 1", f"epochs in {duration(numbers.shortest)}", "validation error then")
     return Table(
         label="Equal comparisons",
@@ -156,7 +175,9 @@ def _row(label: str, result: RunResult, numbers: _Numbers) -> tuple[str, ...]:
         _mean(numbers.tests.get(label), percent),
         _mean(numbers.seconds.get(label), duration),
         _mean(numbers.cost.get(label), times),
-        _mean(numbers.epochs_in_time.get(label), lambda epochs: number(epochs, 3), missing="none"),
+        _mean(
+            numbers.epochs_in_time.get(label), lambda epochs: number(epochs, 3), missing="none"
+        ),
         _mean(numbers.errors_in_time.get(label), percent),
     )
 

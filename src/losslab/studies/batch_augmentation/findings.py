@@ -9,7 +9,14 @@ from losslab.analysis.runs import Groups
 from losslab.studies.batch_augmentation.comparison import Comparison, comparison_of
 from losslab.studies.batch_augmentation.dropout import AGAINST_DROPOUT
 from losslab.studies.batch_augmentation.pictures import Pictures, pictures
-from losslab.studies.batch_augmentation.runs import ERROR, Material, Setting, material_of, setting_of, workers_of
+from losslab.studies.batch_augmentation.runs import (
+    ERROR,
+    Material,
+    Setting,
+    material_of,
+    setting_of,
+    workers_of,
+)
 from losslab.studies.batch_augmentation.scale import Scope, scope_of
 from losslab.studies.batch_augmentation.single_copy import SingleCopy, single_copy_of
 from losslab.studies.batch_augmentation.targets import (
@@ -125,7 +132,9 @@ def findings(results: StudyResults) -> Findings:
 
 
 def _batch(setting: Setting | None) -> int:
-    if setting is None or not isinstance(setting.run.batch, int):  # before a run has ended: the size in the spec
+    if setting is None or not isinstance(
+        setting.run.batch, int
+    ):  # before a run has ended: the size in the spec
         return 64
     return setting.run.batch
 
@@ -144,7 +153,11 @@ def _common_race(copies: Groups, clock: Clock) -> Race | None:
     accuracy = highest_common(copies)
     if not 0 < accuracy < TARGET:  # where all reached the target, the race to it says all
         return None
-    return Race(number(100 * accuracy), reached(copies, accuracy, clock), common_table(copies, accuracy, clock))
+    return Race(
+        number(100 * accuracy),
+        reached(copies, accuracy, clock),
+        common_table(copies, accuracy, clock),
+    )
 
 
 def _literal_race(material: Material, images: int | None) -> Race | None:
@@ -152,5 +165,7 @@ def _literal_race(material: Material, images: int | None) -> Race | None:
         return None
     sentences = [reached(material.literal, TARGET, material.clock), near_drop(material.literal)]
     answer = " ".join(filter(None, sentences))
-    table = target_table("Time to 94 percent, literal drops", material.literal, material.clock, images)
+    table = target_table(
+        "Time to 94 percent, literal drops", material.literal, material.clock, images
+    )
     return Race(number(100 * TARGET), answer, table)

@@ -92,7 +92,9 @@ class Setting:
     @property
     def shorter(self) -> bool:
         """Whether training is shorter than at full scale."""
-        return self.end.epoch + 0.5 < EPOCHS  # half an epoch: the last one may be cut by whole steps
+        return (
+            self.end.epoch + 0.5 < EPOCHS
+        )  # half an epoch: the last one may be cut by whole steps
 
     @property
     def fewer(self) -> bool:
@@ -159,7 +161,11 @@ def time_spent(seconds: float, clock: Clock) -> str:
 
 def _ended(results: Iterable[RunResult]) -> list[RunResult]:
     """Select the runs with a validation accuracy to compare, those with the fewest copies first."""
-    scored = [result for result in done(list(results)) if result.evaluations[-1].validation_accuracy is not None]
+    scored = [
+        result
+        for result in done(list(results))
+        if result.evaluations[-1].validation_accuracy is not None
+    ]
     return sorted(scored, key=lambda result: result.run.repeats)
 
 

@@ -9,7 +9,15 @@ from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import run_ids
 from losslab.analysis.sentences import certainty
-from losslab.studies.batch_augmentation.runs import ERROR, WITH, WITHOUT, Material, Setting, drops, interval
+from losslab.studies.batch_augmentation.runs import (
+    ERROR,
+    WITH,
+    WITHOUT,
+    Material,
+    Setting,
+    drops,
+    interval,
+)
 from losslab.tables import Table
 from losslab.text import NONE, count, number, percent
 
@@ -99,7 +107,15 @@ def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate])
     rows = []
     for label, error in errors.items():
         test = percent(tests[label].mean) if label in tests else NONE
-        rows.append((f"pad, crop, flip, {label}", percent(error.mean), interval(error), test, str(error.n)))
+        rows.append(
+            (
+                f"pad, crop, flip, {label}",
+                percent(error.mean),
+                interval(error),
+                test,
+                str(error.n),
+            )
+        )
     return Table(
         label="Errors with one copy",
         title="One copy of each image: errors at the end",

@@ -104,7 +104,14 @@ def common_table(groups: Groups, accuracy: float, clock: Clock) -> Table:
     times = estimates(groups, reading(clock.field, accuracy=accuracy))
     rows = []
     for group in groups:
-        rows.append((group, number(hits[group].mean, 3), number(steps[group].mean), duration(times[group].mean)))
+        rows.append(
+            (
+                group,
+                number(hits[group].mean, 3),
+                number(steps[group].mean),
+                duration(times[group].mean),
+            )
+        )
     return Table(
         label=f"Time to {goal} percent",
         title="The highest whole percentage that all runs reached: it compares them where 94 % is out of reach",
@@ -126,9 +133,8 @@ def near_drop(literal: Groups) -> str:
     near = [group for group, hit in hits.items() if drop <= hit.mean <= drop + 2]
     if not near:
         return ""
-    return (
-        f"{names(near)} did so within two epochs of the drop at epoch {drop}: that time measures the schedule, not M."
-    )
+    by_drop = f"{names(near)} did so within two epochs of the drop at epoch {drop}"
+    return f"{by_drop}: that time measures the schedule, not M."
 
 
 def _share(hits: Estimate, runs: Estimate) -> str:

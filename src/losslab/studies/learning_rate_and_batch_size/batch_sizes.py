@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from losslab.analysis.clocks import Clock
 from losslab.analysis.sentences import why_absent
 from losslab.ranges import BatchRange, Evidence
-from losslab.studies.learning_rate_and_batch_size.batch_range import RangeFindings, is_within, range_findings
-from losslab.studies.learning_rate_and_batch_size.curve_shape import Shape, batch_shape, lr_shape
+from losslab.studies.learning_rate_and_batch_size.batch_range import (
+    RangeFindings,
+    is_within,
+    range_findings,
+)
+from losslab.studies.learning_rate_and_batch_size.curve_shape import (
+    Shape,
+    batch_shape,
+    lr_shape,
+)
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings
 from losslab.studies.learning_rate_and_batch_size.times import by_clock, clock_of, clock_remark
 from losslab.study.findings import batch_range_of
@@ -20,7 +28,9 @@ SHAPES: dict[Shape, str] = {
     "falling": "falls and stays low",
     "valley": "falls, then rises again or diverges",
 }
-UNKNOWN_SHAPE = "Whether it behaves like loss against learning rate cannot be told before both are known."
+UNKNOWN_SHAPE = (
+    "Whether it behaves like loss against learning rate cannot be told before both are known."
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,11 @@ def _loss_by_size(found: BatchRange) -> str:
 
 def _diverged_sizes(found: BatchRange) -> list[str]:
     curve = found.curve
-    lost = [str(size) for size, loss in zip(curve.batch_size, curve.loss, strict=True) if loss is None]
+    lost = [
+        str(size)
+        for size, loss in zip(curve.batch_size, curve.loss, strict=True)
+        if loss is None
+    ]
     return [f"Training diverged with {names(lost)}."] if lost else []
 
 
@@ -132,13 +146,22 @@ def _lr_of(result: RunResult) -> str:
 def _table(found: BatchRange) -> Table:
     curve = found.curve
     rows = zip(curve.batch_size, curve.loss, curve.evidence, strict=True)
-    headings = ("batch size", "loss", "images/s", "steps to target", "images to target", "seconds to target")
+    headings = (
+        "batch size",
+        "loss",
+        "images/s",
+        "steps to target",
+        "images to target",
+        "seconds to target",
+    )
     return Table(
         label="Batch sizes",
         title=f"Loss and cost by batch size; target: the loss that all sizes reached, {measured(found.target_loss)}",
         headings=(*headings, "noise scale", "forward pass of"),
         rows=tuple(_row(size, loss, evidence) for size, loss, evidence in rows),
-        bold=tuple(index for index, size in enumerate(curve.batch_size) if is_within(size, found)),
+        bold=tuple(
+            index for index, size in enumerate(curve.batch_size) if is_within(size, found)
+        ),
     )
 
 

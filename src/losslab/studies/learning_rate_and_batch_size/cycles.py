@@ -47,7 +47,9 @@ def cyclical_runs(results: StudyResults) -> Groups:
     """Select the runs of both cyclical policies; their stages hold constant ones, too."""
     return {
         CYCLICAL_LR: where(results.stages.get("cyclical-lr", ()), "lr.name", "exp_range"),
-        CYCLICAL_BATCH: where(results.stages.get("cyclical-batch", ()), "batch.name", "exp_range"),
+        CYCLICAL_BATCH: where(
+            results.stages.get("cyclical-batch", ()), "batch.name", "exp_range"
+        ),
     }
 
 
@@ -61,7 +63,8 @@ def course(results: StudyResults, name: str, images: int | None) -> Course:
     """
     runs = cyclical_runs(results)[name]
     return Course(
-        answer=_course_answer(runs, name, images) or f"There is no {name} to tell of. {why_no(name, results)}",
+        answer=_course_answer(runs, name, images)
+        or f"There is no {name} to tell of. {why_no(name, results)}",
         policy=_policy(runs, name),
         setting=_setting(runs, name),
         loss=_both(runs, "loss"),
@@ -97,7 +100,9 @@ def _course_answer(runs: Sequence[RunResult], name: str, images: int | None) -> 
     )
 
 
-def _over_seeds(runs: Sequence[RunResult], measure: measures.Measure, images: int | None = None) -> Estimate | None:
+def _over_seeds(
+    runs: Sequence[RunResult], measure: measures.Measure, images: int | None = None
+) -> Estimate | None:
     return estimates({"runs": runs}, measure, images=images).get("runs")
 
 

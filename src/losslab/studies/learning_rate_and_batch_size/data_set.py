@@ -46,7 +46,9 @@ def data_findings(runs: Sequence[RunResult]) -> DataFindings:
         f"read once, by final weights. These numbers are counted in the files, from {facts['source']}; they are exact."
     )
     if starts:
-        note += f" The runs of this study trained on {_trained_on(starts)} of the training images."
+        note += (
+            f" The runs of this study trained on {_trained_on(starts)} of the training images."
+        )
     return DataFindings(name, _by_files(facts), _table(facts), note)
 
 

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from losslab.studies.learning_rate_and_batch_size.batch_sizes import BatchFindings, batch_findings
-from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_BATCH, CYCLICAL_LR, Course, course
+from losslab.studies.learning_rate_and_batch_size.batch_sizes import (
+    BatchFindings,
+    batch_findings,
+)
+from losslab.studies.learning_rate_and_batch_size.cycles import (
+    CYCLICAL_BATCH,
+    CYCLICAL_LR,
+    Course,
+    course,
+)
 from losslab.studies.learning_rate_and_batch_size.data_set import DataFindings, data_findings
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings, lr_findings
 from losslab.studies.learning_rate_and_batch_size.winner import Winner, winner
@@ -76,5 +84,9 @@ def findings(results: StudyResults) -> Findings:
 def _network(models: Sequence[str]) -> str:
     if not models:
         return ""
-    stand_in = " (LeNet-5 in the place of MiniGoogLeNet, which needs more compute)" if models == ["lenet5"] else ""
+    stand_in = (
+        " (LeNet-5 in the place of MiniGoogLeNet, which needs more compute)"
+        if models == ["lenet5"]
+        else ""
+    )
     return f"Network: {names(models)}{stand_in}, trained by SGD with momentum."

@@ -75,7 +75,15 @@ def _table(ramp: LrRange | None, grid: LrRange | None) -> Table | None:
     return Table(
         label="Learning-rate ranges",
         title="The two readings; medians over seeds",
-        headings=("reading", "lr_min", "lr_max", "suggestion", "rule of the suggestion", "spread, decades", "n"),
+        headings=(
+            "reading",
+            "lr_min",
+            "lr_max",
+            "suggestion",
+            "rule of the suggestion",
+            "spread, decades",
+            "n",
+        ),
         rows=tuple(rows),
         words=(4,),
     )
@@ -93,7 +101,9 @@ def _each_seed(ramp: LrRange | None) -> list[str]:
         return []
     ranges = []
     for seed in ramp.seeds:
-        ranges.append(f"{number(seed.lr_min, 3)} to {number(seed.lr_max, 3)}" if seed else "no range")
+        ranges.append(
+            f"{number(seed.lr_min, 3)} to {number(seed.lr_max, 3)}" if seed else "no range"
+        )
     band = "The band in the ramp's figure is from the lowest to the highest seed."
     return [f"Each seed by itself: {'; '.join(ranges)}. {band}"]
 
@@ -102,7 +112,9 @@ def _spacing(runs: Sequence[RunResult]) -> list[str]:
     rates = sorted({result.run.lr for result in runs if isinstance(result.run.lr, float)})
     if len(rates) < 2:
         return []
-    ratio = times(rates[1] / rates[0])  # any two neighbours: candidates are evenly spaced on a logarithmic axis
+    ratio = times(
+        rates[1] / rates[0]
+    )  # any two neighbours: candidates are evenly spaced on a logarithmic axis
     return [
         f"The separate runs lie {ratio} apart, so their ends are no finer than that. The ramp passes each rate in a "
         "moment, the runs stay there: the two differ by what training longer at a rate does."

@@ -19,7 +19,11 @@ def clock_of(results: StudyResults) -> Clock:
 
 def clock_remark(clock: Clock) -> str:
     """Say what to know of times that are not wall times; nothing of wall times."""
-    return "Times are processor times: what other work takes is not in them." if clock is PROCESSOR else ""
+    return (
+        "Times are processor times: what other work takes is not in them."
+        if clock is PROCESSOR
+        else ""
+    )
 
 
 def by_clock(result: RunResult, clock: Clock) -> RunResult:

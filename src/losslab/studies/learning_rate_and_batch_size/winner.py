@@ -55,7 +55,9 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
     clock = clock_of(results)
     beside_constants = ""
     if len(validation) > len(cyclical):
-        beside_constants = f"With the constants beside them: {lead(validation, BEST, percent, highest=True)}"
+        beside_constants = (
+            f"With the constants beside them: {lead(validation, BEST, percent, highest=True)}"
+        )
     return Winner(
         answer=" ".join(_duel(cyclical, _cyclical(test), results)),
         beside_constants=beside_constants,
@@ -69,13 +71,20 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
 def _constant_runs(results: StudyResults) -> Groups:
     """Select the runs at constant rates and constant sizes that the cyclical ones are compared with."""
     constant = {}
-    by_rate, by_size = results.stages.get("cyclical-lr", ()), results.stages.get("cyclical-batch", ())
+    by_rate, by_size = (
+        results.stages.get("cyclical-lr", ()),
+        results.stages.get("cyclical-batch", ()),
+    )
     for result in by_rate:
         if isinstance(result.run.lr, float):
-            constant[f"constant lr {number(result.run.lr, 3)}"] = where(by_rate, "lr", result.run.lr)
+            constant[f"constant lr {number(result.run.lr, 3)}"] = where(
+                by_rate, "lr", result.run.lr
+            )
     for result in by_size:
         if isinstance(result.run.batch, int):
-            constant[f"constant batch size {result.run.batch}"] = where(by_size, "batch", result.run.batch)
+            constant[f"constant batch size {result.run.batch}"] = where(
+                by_size, "batch", result.run.batch
+            )
     return constant
 
 
@@ -83,9 +92,13 @@ def _cyclical(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {name: estimate for name, estimate in found.items() if name in STAGES}
 
 
-def _duel(validation: Mapping[str, Estimate], test: Mapping[str, Estimate], results: StudyResults) -> list[str]:
+def _duel(
+    validation: Mapping[str, Estimate], test: Mapping[str, Estimate], results: StudyResults
+) -> list[str]:
     first = lead(validation, BEST, percent, highest=True)
-    sentences = [first[0].upper() + first[1:]]  # `capitalize` would lower the letters of a policy's name
+    sentences = [
+        first[0].upper() + first[1:]
+    ]  # `capitalize` would lower the letters of a policy's name
     for name in STAGES:
         if name not in validation:
             sentences.append(f"There is no {name}. {why_no(name, results)}")
@@ -96,7 +109,12 @@ def _duel(validation: Mapping[str, Estimate], test: Mapping[str, Estimate], resu
     return sentences
 
 
-def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[str, Estimate], clock: Clock) -> Table:
+def _table(
+    policies: Groups,
+    validation: Mapping[str, Estimate],
+    test: Mapping[str, Estimate],
+    clock: Clock,
+) -> Table:
     ranking = rank(validation, highest=True)
     steps, seconds = estimates(policies, measures.steps), estimates(policies, clock.seconds)
     rows = []
@@ -115,11 +133,22 @@ def _table(policies: Groups, validation: Mapping[str, Estimate], test: Mapping[s
                 str(estimate.n),
             )
         )
-    headings = ("policy", "lr", "best validation", "95 % interval", "test", "steps", f"{clock.name}, s", "n")
+    headings = (
+        "policy",
+        "lr",
+        "best validation",
+        "95 % interval",
+        "test",
+        "steps",
+        f"{clock.name}, s",
+        "n",
+    )
     return Table(
         label="Best accuracy",
         title="Validation accuracy at its best epoch, highest first; bold where none is higher beyond chance",
         headings=headings,
         rows=tuple(rows),
-        bold=tuple(index for index, name in enumerate(ranking.order) if name in ranking.leaders),
+        bold=tuple(
+            index for index, name in enumerate(ranking.order) if name in ranking.leaders
+        ),
     )

@@ -41,5 +41,7 @@ def choose_engine(name: EngineName, address: str | None = None) -> Engine:
         ray.connect(address or "auto")
         return Engine("ray", ray.run_tasks, ray.slots)
     if address:
-        raise InvalidInput(f"--address (={address}) is a Ray cluster's; give --engine ray with it")
+        raise InvalidInput(
+            f"--address (={address}) is a Ray cluster's; give --engine ray with it"
+        )
     return LOCAL

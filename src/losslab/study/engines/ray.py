@@ -33,16 +33,22 @@ def connect(address: str) -> None:
     try:
         import ray
     except ModuleNotFoundError:
-        raise InvalidInput("--engine ray: Ray is not installed; pip install 'losslab[ray]'") from None
+        raise InvalidInput(
+            "--engine ray: Ray is not installed; pip install 'losslab[ray]'"
+        ) from None
     if ray.is_initialized():
         return
     host, _, port = address.rpartition(":")
     if address != "auto" and not (host and port.isdecimal()):
-        raise InvalidInput(f"--address (={address}) must be the host:port of a Ray cluster's head")
+        raise InvalidInput(
+            f"--address (={address}) must be the host:port of a Ray cluster's head"
+        )
     on_terminate = signal.getsignal(signal.SIGTERM)  # Ray replaces it
     try:
         if address != "auto":
-            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()  # Ray itself would take 85 seconds
+            socket.create_connection(
+                (host, int(port)), CONNECT_SECONDS
+            ).close()  # Ray itself would take 85 seconds
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
         reason = str(error).partition("\n")[0]
@@ -57,7 +63,9 @@ def slots(threads: int) -> int:
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return sum(int(node["Resources"].get("CPU", 0) // threads) for node in nodes if node["Alive"])
+    return sum(
+        int(node["Resources"].get("CPU", 0) // threads) for node in nodes if node["Alive"]
+    )
 
 
 def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
@@ -72,7 +80,9 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
     import ray
 
     if not slots(threads):
-        raise InvalidInput(f"--threads (={threads}): no machine of the Ray cluster has so many cores")
+        raise InvalidInput(
+            f"--threads (={threads}): no machine of the Ray cluster has so many cores"
+        )
     # Ray's own retries are off: a lost task is counted here, and its next try goes on from a checkpoint.
     begin = ray.remote(num_cpus=threads, max_retries=0)(_work).remote
     here, versions = Path.cwd(), _versions()
@@ -93,7 +103,9 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
                     waiting.appendleft(task)
                 else:
                     reason = str(error).strip().splitlines()[-1]
-                    yield Ended(task.key, f"its worker was lost {TRIES} times; the last time: {reason}")
+                    yield Ended(
+                        task.key, f"its worker was lost {TRIES} times; the last time: {reason}"
+                    )
     finally:
         _stop(list(running))
 
@@ -112,7 +124,9 @@ def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> 
     """Do a task on a worker of the cluster, as a local worker does it."""
     os.chdir(folder)
     if _versions() != versions:
-        raise LosslabError(f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {versions}")
+        raise LosslabError(
+            f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {versions}"
+        )
     set_threads(threads)
     return list(events_of(task))
 
