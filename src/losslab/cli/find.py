@@ -1,7 +1,7 @@
 """``losslab find``: the range of learning rates, the range of batch sizes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
@@ -307,6 +307,6 @@ def _batch_summary(found: BatchRange) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _padded(row: Sequence[object]) -> str:
+def _padded(row: Iterable[Any]) -> str:
     """The cells of a row, each as wide as the others."""
     return "  ".join(f"{cell(value):>11}" for value in row)
