@@ -56,7 +56,7 @@ class Table:
         return not _TO_THE_RIGHT.isdisjoint(heading.split())
 
     def terminal(self) -> "RichTable":
-        """For rich's console; long cells fold."""
+        """Lay the table out for rich's console; long cells fold."""
         # Imported late: rich draws from Python's global random numbers when it is imported, which are the user's.
         from rich import markup
         from rich.box import SIMPLE
@@ -67,18 +67,18 @@ class Table:
             side = "right" if self.is_number(heading) else "left"
             shown.add_column(markup.escape(heading), justify=side, overflow="fold")  # type: ignore[arg-type]
         for row in self.rows:
-            shown.add_row(*map(markup.escape, row))
+            shown.add_row(*map(markup.escape, row))  # rich reads "[3, 32, 32]" as a style else
         return shown
 
     def markdown(self) -> str:
-        """As a Markdown table."""
+        """Write a Markdown table."""
         rules = tuple("---:" if self.is_number(heading) else "---" for heading in self.headings)
         rows = [tuple(map(_escaped_for_markdown, row)) for row in self.rows]
         lines = [self.headings, rules, *rows]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def latex(self) -> str:
-        """As a LaTeX tabular."""
+        """Write a LaTeX tabular."""
         columns = "".join("r" if self.is_number(heading) else "l" for heading in self.headings)
         lines = [_latex_line(row) for row in (self.headings, *self.rows)]
         return "\n".join(
@@ -92,7 +92,7 @@ class Table:
         )
 
     def csv(self) -> str:
-        """As comma-separated values, without thousands separators where a cell is a number."""
+        """Write comma-separated values, without thousands separators where a cell is a number."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.headings)
@@ -100,12 +100,12 @@ class Table:
         return buffer.getvalue().rstrip("\n")
 
     def html(self) -> str:
-        """For a notebook, all text escaped; the title is left out."""
+        """Write HTML for a notebook, all text escaped; the title is left out."""
         return html(self.rows, self.headings)
 
 
 def html(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> str:
-    """An HTML table; without headings the first cell of each row is its heading.
+    """Write an HTML table; without headings the first cell of each row is its heading.
 
     Example:
         >>> html([("a", "<b>")])
@@ -119,7 +119,7 @@ def html(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> str:
 
 
 def frame(columns: Mapping[str, Sequence[object]]) -> Any:
-    """The columns as a pandas DataFrame.
+    """Turn columns into a pandas DataFrame.
 
     Raises:
         ImportError: when pandas is not installed.
@@ -134,6 +134,7 @@ def frame(columns: Mapping[str, Sequence[object]]) -> Any:
 
 
 def _escaped_for_markdown(cell: str) -> str:
+    # Calculations are full of asterisks, of which a pair would set what is between in italics.
     return cell.replace("|", "\\|").replace("*", "\\*")
 
 

@@ -29,7 +29,7 @@ def holds_samples(path: Path) -> bool:
 
 
 def read_samples(path: Path) -> TaskData:
-    """The samples of an .npz file.
+    """Read the samples of an .npz file.
 
     Its arrays are `train_inputs` and `train_targets`, and where wanted `validation_...` and `test_...`. Several inputs
     are `train_inputs_NAME`; the model takes them as keywords. Without targets a batch is the inputs alone, as for a
@@ -54,13 +54,12 @@ def read_samples(path: Path) -> TaskData:
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any:
-    """The samples of a part; None where the file has none."""
+    """Read the samples of a part; None where the file has none."""
     prefix = f"{part}_{INPUTS}"
-    named = {
-        name.removeprefix(f"{prefix}_"): array
-        for name, array in arrays.items()
-        if name.startswith(f"{prefix}_")
-    }
+    named = {}
+    for name, array in arrays.items():
+        if name.startswith(f"{prefix}_"):
+            named[name.removeprefix(f"{prefix}_")] = array
     inputs = arrays.get(prefix, named or None)
     targets = arrays.get(f"{part}_{TARGETS}")
     known |= {prefix, f"{part}_{TARGETS}", *(f"{prefix}_{name}" for name in named)}
@@ -68,12 +67,12 @@ def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any
         if targets is not None:
             raise ValueError(f"it holds {part}_{TARGETS} without {prefix}")
         return None
-    members = [*named.values()] if named else [inputs]
+    members: list[Any] = [*named.values()] if named else [inputs]
+    if targets is not None:
+        members.append(targets)
     lengths = {
-        len(array)
-        for array in [*members, *([] if targets is None else [targets])]
-        if array.ndim
-    }
+        len(array) for array in members if array.ndim
+    }  # a scalar has no samples to count
     if len(lengths) != 1:
         raise ValueError(
             f"the arrays of its {part} part must have one entry for each sample; they have {sorted(lengths)}"

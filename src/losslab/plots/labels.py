@@ -28,7 +28,7 @@ class MarkLabel:
 
 
 def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
-    """How far up each series' label moves from the series' end so that no two labels overlap.
+    """Compute how far up each series' label moves from the series' end so that no two labels overlap.
 
     Args:
         figure: whose series are labelled at their last point.
@@ -36,10 +36,10 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
         line: least distance between two labels, in the same unit.
     """
     low, high = y_range(figure)
-    ends = [
-        (scaled(series.y[-1], figure.y_log) - low) / (high - low) * height
-        for series in figure.series
-    ]
+    ends = []
+    for series in figure.series:
+        fraction = (scaled(series.y[-1], figure.y_log) - low) / (high - low)
+        ends.append(fraction * height)
     order = sorted(range(len(ends)), key=ends.__getitem__)
     heights = [ends[index] for index in order]
     # Neighbours that overlap share the way apart; that may push one onto the next, hence again.
@@ -53,12 +53,12 @@ def label_shifts(figure: Figure, height: float, line: float) -> list[float]:
 
 
 def lines_across(figure: Figure) -> list[Mark]:
-    """The marks that are lines from side to side of the drawing, whose labels stand at their right end."""
+    """Select the marks that are lines from side to side of the drawing, whose labels stand at their right end."""
     return [mark for mark in figure.marks if mark.is_line and not _is_upright(figure, mark)]
 
 
 def mark_labels(figure: Figure, width: float, character: float) -> list[MarkLabel]:
-    """The labels of the marks that are lines from top to bottom, in as many rows as keep them apart.
+    """Lay out the labels of the marks that are lines from top to bottom, in as many rows as keep them apart.
 
     Args:
         figure: whose marks they are.
@@ -84,12 +84,12 @@ def mark_labels(figure: Figure, width: float, character: float) -> list[MarkLabe
 
 
 def short(label: str) -> str:
-    """The label as a drawing has room for."""
+    """Cut a label to what a drawing has room for."""
     return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
 
 
 def name_lines(name: str) -> list[str]:
-    """A name beside an axis, broken before a plus."""
+    """Break a name beside an axis before a plus."""
     return short(name).replace(" + ", "\n+ ").split("\n")
 
 
@@ -99,7 +99,7 @@ def _is_upright(figure: Figure, mark: Mark) -> bool:
 
 
 def _anchor(line: float, length: float, width: float, index: int, count: int) -> Anchor:
-    """The side of its label that a line is at, such that the label lies inside the drawing.
+    """Choose the side of its label that a line is at, such that the label lies inside the drawing.
 
     Of several lines the first has its label before it and the last behind it, which leaves room between them.
     """

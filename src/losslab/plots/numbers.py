@@ -10,27 +10,26 @@ Row = tuple[str, ...]
 
 
 def numbers(figure: Figure) -> tuple[Row, list[tuple[str | float | None, ...]]]:
-    """Head and rows of the numbers behind a figure: x, then a column per series and per end of its intervals."""
-    columns = list(
-        chain.from_iterable(_columns(series, bool(figure.x_names)) for series in figure.series)
-    )
-    labels = [label for label, _ in columns]
-    abscissae = sorted(set().union(*(points for _, points in columns)))
+    """List the numbers behind a figure, head and rows: x, then a column per series and per end of its intervals."""
+    has_names = bool(figure.x_names)
+    columns = list(chain.from_iterable(_columns(series, has_names) for series in figure.series))
+    # Series may be measured at other abscissae: a row for each of all, empty where a series has no point.
+    abscissae = sorted(set(chain.from_iterable(points for _, points in columns)))
     rows: list[tuple[str | float | None, ...]] = []
     for x in abscissae:
         values = [points.get(x) for _, points in columns]
         rows.append((_x_value(figure, x), *values))
-    return (figure.x_label, *labels), rows
+    return (figure.x_label, *(label for label, _ in columns)), rows
 
 
 def table(figure: Figure) -> tuple[Row, list[Row]]:
-    """The numbers behind a figure as people read them."""
+    """Write the numbers behind a figure as people read them."""
     head, rows = numbers(figure)
     return head, [tuple(map(_text, row)) for row in rows]
 
 
 def describe(figure: Figure) -> str:
-    """The figure in words, for those who do not see it."""
+    """Put the figure in words, for those who do not see it."""
     courses = [
         f"{series.label}: {_course(figure, series)}" for series in figure.series if series.y
     ]
@@ -38,7 +37,7 @@ def describe(figure: Figure) -> str:
 
 
 def _columns(series: Series, names: bool) -> Iterator[tuple[str, dict[float, float]]]:
-    """Label -> numbers by x; over names, x without what sets series apart."""
+    """Yield label and numbers by x; over names, x without what sets series apart."""
     x = [round(value) for value in series.x] if names else series.x
     yield series.label, dict(zip(x, series.y, strict=True))
     if series.low and series.high:
@@ -58,7 +57,7 @@ def _x_value(figure: Figure, x: float) -> str | float:
 
 
 def _text(value: str | float | None) -> str:
-    """A cell of the table; six digits, so that points which are drawn apart are told apart."""
+    """Write a cell of the table; six digits, so that points which are drawn apart have other numbers."""
     if isinstance(value, str):
         return value
     return "" if value is None else number(value, 6)

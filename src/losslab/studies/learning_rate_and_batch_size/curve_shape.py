@@ -11,7 +11,7 @@ RISE_SHARE = 0.2
 
 
 def shape(losses: list[float | None], *, found: bool) -> Shape:
-    """Whether a curve never falls (flat), falls and stays low (falling), or falls and rises again (valley).
+    """Say whether a curve never falls (flat), falls and stays low (falling), or falls and rises again (valley).
 
     Args:
         losses: by learning rate or batch size; None where training diverged, which is a rise.
@@ -23,17 +23,18 @@ def shape(losses: list[float | None], *, found: bool) -> Shape:
     values = [float("inf") if loss is None else loss for loss in losses]
     if not found:
         return "flat"
+    # A share of the fall, since losses of several tasks have several scales.
     lowest = min(values)
     after = max(values[values.index(lowest) :])
     return "valley" if after - lowest >= RISE_SHARE * (values[0] - lowest) else "falling"
 
 
 def lr_shape(found: LrRange, tried: int) -> Shape:
-    """The shape of loss against learning rate, of which so many were tried; those beyond the curve diverged."""
+    """Name the shape of loss against learning rate, of which so many were tried; those beyond the curve diverged."""
     losses: list[float | None] = [*found.curve.smoothed_loss]
     return shape(losses + [None] * (tried - len(losses)), found=found.found)
 
 
 def batch_shape(found: BatchRange) -> Shape:
-    """The shape of loss against batch size."""
+    """Name the shape of loss against batch size."""
     return shape(found.curve.loss, found=found.found)
