@@ -195,9 +195,8 @@ def time_to_target(evaluations: Sequence[Evaluation], *, accuracy: float) -> Tim
         raise ValueError(
             "`evaluations` (=[]) must hold at least one; has the run been evaluated yet?"
         )
-    best = max(
-        evaluations, key=_score
-    )  # of equal ones the first, as max has it: later training did not help
+    # Of equal ones the first, as max has it: later training did not help.
+    best = max(evaluations, key=_score)
     first = next(
         (evaluation for evaluation in evaluations if _score(evaluation) >= accuracy), None
     )

@@ -53,9 +53,8 @@ def count(
     shape = _input_shape(input) if input else None
     sizes: dict[str, Any] = {"batch_size": batch_size}
     ledger = accounting.count(model, shape, include_bias=bias, **sizes)
-    below = (
-        show_work and format == "table"
-    )  # a terminal is too narrow for arithmetic in columns
+    # A terminal is too narrow for arithmetic in columns.
+    below = show_work and format == "table"
     facts, tables = (
         ledger.to_dict(),
         [ledger.work_table() if below else ledger.table(show_work=show_work)],
@@ -97,7 +96,6 @@ def _print(table: "Table", form: Format) -> None:
         text = {"markdown": table.markdown, "latex": table.latex, "csv": table.csv}[form]()
         print(text, end="\n\n")
         return
-    width = (
-        None if sys.stdout.isatty() else 1000
-    )  # a pipe has no width; lines are not to be cut
+    # A pipe has no width; lines are not to be cut.
+    width = None if sys.stdout.isatty() else 1000
     Console(width=width).print(table.terminal())

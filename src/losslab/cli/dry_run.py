@@ -30,9 +30,8 @@ def as_lines(timeline: Timeline) -> list[str]:
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
-    shown = sorted(
-        {round(last * row / ROWS) for row in range(ROWS + 1)}
-    )  # a set, as short runs have fewer steps
+    # A set, as short runs have fewer steps.
+    shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
     lrs = [step.lr for step in steps]
     return [
         f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "

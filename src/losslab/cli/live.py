@@ -74,9 +74,8 @@ class Board:
     def begin(self, event: StageBegan) -> None:
         """Show a stage instead of the one before."""
         planned = len(event.runs or event.counts)
-        names = labels(
-            event.runs
-        )  # by identity, which is too dear to ask of a run at every record
+        # By identity, which is too dear to ask of a run at every record.
+        names = labels(event.runs)
         self._names, self._rows = {run: names[run.id] for run in event.runs}, {}
         self._before = self._ended = planned - event.missing
         self._since = monotonic()

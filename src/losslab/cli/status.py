@@ -62,9 +62,8 @@ def _stage_rows(stage: dict[str, Any], results: StudyResults) -> list[Row]:
 def _course(result: RunResult) -> Row:
     """Say how a run stands, with its training loss batch by batch as a line of bars."""
     batches = chain.from_iterable(record.loss for record in result.steps)
-    losses = [
-        loss for loss in batches if isfinite(loss)
-    ]  # the last of a run that diverged is NaN, which JSON lacks
+    # The last of a run that diverged is NaN, which JSON lacks.
+    losses = [loss for loss in batches if isfinite(loss)]
     return {
         "id": result.run.id,
         "status": result.status,

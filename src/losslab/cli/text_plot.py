@@ -150,9 +150,8 @@ def _line(labels: Sequence[tuple[str, int]], columns: int) -> tuple[str, list[tu
     left: list[tuple[str, int]] = []
     for text, column in labels:
         start = min(max(0, column - len(text) // 2), max(0, columns - len(text)))
-        around = line[
-            max(0, start - 1) : start + len(text) + 1
-        ]  # a blank on both sides keeps numbers apart
+        # A blank on both sides keeps numbers apart.
+        around = line[max(0, start - 1) : start + len(text) + 1]
         if any(sign not in (" ", "^") for sign in around):
             left.append((text, column))
         else:

@@ -91,9 +91,8 @@ def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]
 def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:
     if member.endswith(".gz"):
         stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
-    content = stream.read(
-        most_bytes + 1
-    )  # one byte too many shows that there are more, however many
+    # One byte too many shows that there are more, however many.
+    content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise DataCorrupt(f"{member} holds more than the {most_bytes:,} bytes that it should")
     return content

@@ -29,9 +29,8 @@ def download(
         InvalidInput: when what arrives cannot be written: the disk is full or the folder gone, and no attempt helps.
     """
     path = folder / url.rpartition("/")[2]
-    _write(
-        path, "wb", b""
-    )  # what an earlier download left must not be taken for this one's beginning
+    # What an earlier download left must not be taken for this one's beginning.
+    _write(path, "wb", b"")
     fault = ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS * attempt)
@@ -59,9 +58,8 @@ def _open(url: str, start: int) -> HTTPResponse:
 def _receive(
     response: HTTPResponse, path: Path, most_bytes: int, progress: Callable[[str], None]
 ) -> Path:
-    resumed = (
-        response.status == 206
-    )  # a host that cannot resume sends all of it again, with 200
+    # A host that cannot resume sends all of it again, with 200.
+    resumed = response.status == 206
     done = _size(path) if resumed else 0
     if not resumed:
         _write(path, "wb", b"")

@@ -66,9 +66,8 @@ def read_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
         ):
             pass
     finally:
-        pool.shutdown(
-            cancel_futures=True
-        )  # after a fault, or Ctrl-C, the other images are not read
+        # After a fault, or Ctrl-C, the other images are not read.
+        pool.shutdown(cancel_futures=True)
     return images
 
 
@@ -103,9 +102,8 @@ def _read(path: Path, *, coloured: bool) -> NDArray[np.uint8]:
     from PIL import ImageOps
 
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(
-            image
-        )  # a camera stores how it was held beside the pixels
+        # A camera stores how it was held beside the pixels.
+        upright = ImageOps.exif_transpose(image)
         pixels = np.asarray(upright.convert("RGB" if coloured else "L"))
     return np.atleast_3d(pixels).transpose(2, 0, 1)
 

@@ -20,10 +20,11 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 _BATCH_IMAGES = 10_000
 _PNG_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+# Spelt so in the package.
 _PNG_LABELS = {
     "train_lables.json": 100_001,
     "test_lables.json": 20_001,
-}  # spelt so in the package
+}
 
 
 def read_official(entry: Entry, path: Path) -> Arrays:

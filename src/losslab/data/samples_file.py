@@ -70,9 +70,8 @@ def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any
     members: list[Any] = [*named.values()] if named else [inputs]
     if targets is not None:
         members.append(targets)
-    lengths = {
-        len(array) for array in members if array.ndim
-    }  # a scalar has no samples to count
+    # A scalar has no samples to count.
+    lengths = {len(array) for array in members if array.ndim}
     if len(lengths) != 1:
         raise ValueError(
             f"the arrays of its {part} part must have one entry for each sample; they have {sorted(lengths)}"

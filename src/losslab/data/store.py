@@ -56,9 +56,8 @@ def workspace(name: str, progress: Callable[[str], None]) -> Iterator[Path]:
 def _fetch_lock(path: Path, name: str, progress: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(
-                locked(path, 0.0)
-            )  # without waiting first, so that a wait can be announced
+            # Without waiting first, so that a wait can be announced.
+            stack.enter_context(locked(path, 0.0))
         except StoreError as error:
             progress(f"{name} is being fetched, waiting for it ({error})")
             stack.enter_context(locked(path, _LONGEST_FETCH_SECONDS))
@@ -80,15 +79,13 @@ def write_arrays(
     Raises:
         InvalidInput: when the folder cannot be written.
     """
-    ordered = dict(
-        sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
-    )  # keeps int64 aligned
+    # Keeps int64 aligned.
+    ordered = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))
     header = _header(ordered, facts)
     content = (np.ascontiguousarray(array).data for array in ordered.values())
     try:
-        path.parent.mkdir(
-            parents=True, exist_ok=True
-        )  # the cache may have been removed while its data was fetched
+        # The cache may have been removed while its data was fetched.
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, chain([len(header).to_bytes(8, "little"), header], content))
     except OSError as error:
         raise unwritable(error, path.parent) from error
@@ -136,9 +133,8 @@ def _header(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> byt
             "data_offsets": (start, end),
         }
     text = json.dumps(header, separators=(",", ":")).encode()
-    return text + b" " * (
-        -len(text) % 8
-    )  # the tensors behind it begin at a multiple of 8, as int64 wants
+    # The tensors behind it begin at a multiple of 8, as int64 wants.
+    return text + b" " * (-len(text) % 8)
 
 
 def _tensor(

@@ -14,9 +14,8 @@ class Canvas(Figure):
     def savefig(self, fname: Any, **options: Any) -> None:
         """Write it to a file; the same figure gives the same SVG."""
         with rc_context({"svg.hashsalt": "losslab"}), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Glyph", UserWarning
-            )  # a script that the font lacks: boxes, no noise
+            # A script that the font lacks: boxes, no noise.
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
             super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:

@@ -295,9 +295,8 @@ def by_layer(
 
 def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
     """Draw how the receptive field grows from layer to layer while it is bounded; a line marks the largest image."""
-    sizes = {
-        key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()
-    }  # the input sees itself: one pixel
+    # The input sees itself: one pixel.
+    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}
     series = []
     for slot, (key, sides) in enumerate(sizes.items()):
         series.append(Series(key, _numbered(sides), sides, slot=slot, style="both"))

@@ -105,9 +105,8 @@ class Figure:
     @property
     def direct(self) -> bool:
         """Whether each series is labelled at its end, for which all must end at the right edge."""
-        ends = {
-            series.x[-1] for series in self.series
-        }  # labels of lines that end earlier would hide others
+        # Labels of lines that end earlier would hide others.
+        ends = {series.x[-1] for series in self.series}
         return len(self.series) > 1 and not self.x_names and len(ends) == 1
 
     @property
@@ -172,7 +171,6 @@ def scaled(value: float, log: bool) -> float:
 def _range(values: Sequence[float], log: bool, margin: float) -> tuple[float, float]:
     values = [value for value in values if value > 0 or not log] or [1.0]
     low, high = scaled(min(values), log), scaled(max(values), log)
-    gap = margin * (high - low) or 0.1 * (
-        abs(low) or 1.0
-    )  # an axis of one value needs ends that differ, too
+    # An axis of one value needs ends that differ, too.
+    gap = margin * (high - low) or 0.1 * (abs(low) or 1.0)
     return low - gap, high + gap

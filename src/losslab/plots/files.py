@@ -48,9 +48,8 @@ def write_files(figure: Figure, folder: Path) -> None:
     """Write NAME.png and NAME.svg of a figure into an existing folder."""
     canvas = draw([figure])
     canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
-    canvas.savefig(
-        folder / f"{figure.name}.svg", metadata={"Date": None}
-    )  # the same records give the same file
+    # The same records give the same file.
+    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
 
 
 def check_picture(option: str, path: Path) -> None:

@@ -58,9 +58,8 @@ def findings(results: StudyResults) -> Findings:
     )
     return Findings(
         summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
-        order=tuple(
-            TITLES.values()
-        ),  # of all methods, so that one keeps its colour where another has no run
+        # Of all methods, so that one keeps its colour where another has no run.
+        order=tuple(TITLES.values()),
         rules=rules(),
         search=search,
         plain=plain_losses,

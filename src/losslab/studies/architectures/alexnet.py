@@ -113,9 +113,8 @@ def _layers(paper: Ledger) -> Table:
 
 def _layer(row: Row) -> tuple[str, ...]:
     groups = (window(row, "groups") or "1") if row["kind"] == "conv" else ""
-    side = (
-        row["work"].get("output_size", "").partition(";")[0]
-    )  # height alone: all of AlexNet's maps are square
+    # Height alone: all of AlexNet's maps are square.
+    side = row["work"].get("output_size", "").partition(";")[0]
     sizes = (
         window(row, "stride"),
         window(row, "padding"),

@@ -63,9 +63,8 @@ def inception_of(ledgers: Mapping[str, Ledger]) -> Inception:
         modules["naive"] = naive
     if reduced:
         modules["with reduction"] = reduced
-    compared = (
-        naive.get("compare") if naive else None
-    )  # the count of the naive one holds both side by side
+    # The count of the naive one holds both side by side.
+    compared = naive.get("compare") if naive else None
     comparison = (
         _comparison(naive, reduced, compared) if naive and reduced and compared else None
     )

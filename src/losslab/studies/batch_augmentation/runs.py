@@ -92,9 +92,8 @@ class Setting:
     @property
     def shorter(self) -> bool:
         """Whether training is shorter than at full scale."""
-        return (
-            self.end.epoch + 0.5 < EPOCHS
-        )  # half an epoch: the last one may be cut by whole steps
+        # Half an epoch: the last one may be cut by whole steps.
+        return self.end.epoch + 0.5 < EPOCHS
 
     @property
     def fewer(self) -> bool:

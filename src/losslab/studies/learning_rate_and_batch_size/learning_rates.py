@@ -112,9 +112,8 @@ def _spacing(runs: Sequence[RunResult]) -> list[str]:
     rates = sorted({result.run.lr for result in runs if isinstance(result.run.lr, float)})
     if len(rates) < 2:
         return []
-    ratio = times(
-        rates[1] / rates[0]
-    )  # any two neighbours: candidates are evenly spaced on a logarithmic axis
+    # Any two neighbours: candidates are evenly spaced on a logarithmic axis.
+    ratio = times(rates[1] / rates[0])
     return [
         f"The separate runs lie {ratio} apart, so their ends are no finer than that. The ramp passes each rate in a "
         "moment, the runs stay there: the two differ by what training longer at a rate does."

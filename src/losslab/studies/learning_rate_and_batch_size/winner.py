@@ -96,9 +96,8 @@ def _duel(
     validation: Mapping[str, Estimate], test: Mapping[str, Estimate], results: StudyResults
 ) -> list[str]:
     first = lead(validation, BEST, percent, highest=True)
-    sentences = [
-        first[0].upper() + first[1:]
-    ]  # `capitalize` would lower the letters of a policy's name
+    # `capitalize` would lower the letters of a policy's name.
+    sentences = [first[0].upper() + first[1:]]
     for name in STAGES:
         if name not in validation:
             sentences.append(f"There is no {name}. {why_no(name, results)}")
