@@ -72,7 +72,7 @@ class PatchNet(nn.Module):
         patches = patches.double() - patches.double().mean(0)
         covariance = patches.T @ patches / len(patches)
         variances, directions = torch.linalg.eigh(covariance)
-        # Signs of eigenvectors are free: the entry of largest magnitude is made positive, the same on every machine.
+        # Signs of eigenvectors are free: the entry of largest magnitude becomes positive, the same on every machine.
         largest = directions.abs().argmax(0, keepdim=True)
         directions = directions * directions.gather(0, largest).sign()
         filters = (directions / (variances + EPS).sqrt()).T.reshape(-1, channels, PATCH, PATCH)

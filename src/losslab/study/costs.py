@@ -42,7 +42,7 @@ class Cost:
 
     Attributes:
         step_seconds: (images, copies counted, and seconds of an optimizer step), for one number or, where it varies
-            or copies are made, two.
+            or with copies, two.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it, with one copy of each image.
@@ -64,8 +64,7 @@ class Cost:
         if large == small:
             return low
         # A step costs something whatever its size (calls, the update) and something more for each image.
-        image_seconds = (high - low) / (large - small)
-        return low + image_seconds * (images - small)
+        return low + (high - low) * (images - small) / (large - small)
 
 
 Costs = Mapping[str, Cost]

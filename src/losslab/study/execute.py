@@ -87,7 +87,7 @@ def execute(
 
     Args:
         plan: what to run.
-        folder: where the runs go, made when absent; another process is kept out of it meanwhile.
+        folder: where the runs go, created when absent; another process is kept out of it meanwhile.
         facts: further entries for study.json, such as the command.
         engine: where the runs are done.
     Raises:

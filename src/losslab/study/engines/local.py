@@ -127,7 +127,7 @@ def _receive(worker: _Worker) -> Iterator[Event]:
 
 def _dismiss(crew: list[_Worker]) -> None:
     """Ask the workers to stop; the pipes stay open until they have, so that a run's last record breaks nothing."""
-    # All are told first, so that they save their states side by side and not one after the other.
+    # All get the signal first, so that they save their states side by side and not one after the other.
     for worker in crew:
         if worker.process.is_alive():
             worker.process.terminate()
