@@ -71,9 +71,8 @@ def reset_peak_memory() -> None:
     """Return freed memory to the system and, on Linux, count the peak anew."""
     release_memory()
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text(
-            "5", encoding="ascii"
-        )  # proc(5): reset the peak resident set size
+        # Proc(5): reset the peak resident set size.
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def release_memory() -> None:

@@ -42,9 +42,10 @@ def _body(  # type: ignore[no-untyped-def]
     *,
     return_aux=None,
 ):
+    # This body runs among the names of torch's module.
     from losslab.accounting.flex import (
         attention,
-    )  # this body runs among the names of torch's module
+    )
 
     return attention(query, key, value, enable_gqa, return_lse or return_aux is not None)
 

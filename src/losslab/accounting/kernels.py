@@ -155,9 +155,8 @@ class _LstmLayer(torch.autograd.Function):
     def backward(context: Any, _: Tensor) -> Any:
         source, output, *others = context.saved_tensors
         weights = others[5:]  # behind four states and the workspace
-        scratch = [
-            output.new_empty(*output.shape[:2], 6 * output.shape[2])
-        ]  # gradients of gates and of two states
+        # Gradients of gates and of two states.
+        scratch = [output.new_empty(*output.shape[:2], 6 * output.shape[2])]
         gradients = (
             torch.empty_like(source),
             None,

@@ -192,9 +192,8 @@ class _Step:
                 rule.step()
                 rule.zero_grad()
                 del loss
-                live.peak_bytes = (
-                    live.bytes
-                )  # the first step makes the optimizer's state; all others are as the second
+                # The first step makes the optimizer's state; all others are as the second.
+                live.peak_bytes = live.bytes
                 self._loss(call).backward()  # type: ignore[no-untyped-call]
                 if not is_fused(
                     self.optimizer

@@ -162,9 +162,8 @@ def _pool(call: Call) -> Work:
         for side in zip(source, kernel, stride, padding, dilation, strict=True)
     ]
     pairs = zip(sizes, call.shape[-len(kernel) :], strict=True)
-    sizes = [
-        formula for formula, size in pairs if int(formula) == size
-    ]  # torch drops a window that begins in padding
+    # Torch drops a window that begins in padding.
+    sizes = [formula for formula, size in pairs if int(formula) == size]
     detail = f"{_sides(kernel)}, stride {_per_axis(stride)}, padding {_per_axis(padding)}"
     return Work(
         "pool",

@@ -127,9 +127,8 @@ def _line_of(error: Exception) -> str:
 def _as_if_real() -> Iterator[None]:
     """What keeps a model from seeing that its tensors have no data, or from running what only data can run."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(
-        False
-    )  # packs tensors by the values of their mask; the work is the same
+    # Packs tensors by the values of their mask; the work is the same.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         with (
             warnings.catch_warnings(
@@ -201,9 +200,8 @@ class _OneDevice(TorchFunctionMode):
         except RuntimeError as error:
             if "device" not in str(error):
                 raise
-            return func(
-                *without_values(args), **without_values(kwargs)
-            )  # some functions want one device of all
+            # Some functions want one device of all.
+            return func(*without_values(args), **without_values(kwargs))
 
 
 def _is_accelerator(device: Any) -> bool:

@@ -44,9 +44,8 @@ class Field:
         steps = [
             after[0] - before[0] for before, after in pairwise(self.spans) if before and after
         ]
-        return Fraction(
-            mode(steps) if steps else 0
-        )  # that of most neighbours; at an edge or a seam it differs
+        # That of most neighbours; at an edge or a seam it differs.
+        return Fraction(mode(steps) if steps else 0)
 
     @property
     def padding(self) -> int:

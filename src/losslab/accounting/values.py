@@ -95,9 +95,8 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ):
             return _computed(func, args, _on(schema, kwargs, "cpu"))
         if schema.is_view and not any(tensor.is_meta for tensor in tensors):
-            return func(
-                *args, **kwargs
-            )  # a view of a real tensor whose values are lost shares its storage
+            # A view of a real tensor whose values are lost shares its storage.
+            return func(*args, **kwargs)
         return self._without_values(func, schema, args, kwargs)
 
     def _masks_known(self, args: Any) -> bool:

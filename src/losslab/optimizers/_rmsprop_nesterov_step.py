@@ -35,12 +35,10 @@ class RMSPropNesterovStep(BlockStep):
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         roots = torch._foreach_sqrt(squares)
         torch._foreach_add_(roots, numbers["eps"])
-        torch._foreach_addcdiv_(
-            weights, gradients, roots, value=-numbers["lr"]
-        )  # now the iterate theta
-        torch._foreach_addcdiv_(
-            shifts, gradients, roots, value=-numbers["lr"]
-        )  # now the velocity u
+        # Now the iterate theta.
+        torch._foreach_addcdiv_(weights, gradients, roots, value=-numbers["lr"])
+        # Now the velocity u.
+        torch._foreach_addcdiv_(shifts, gradients, roots, value=-numbers["lr"])
         torch._foreach_mul_(shifts, numbers["momentum"])
         torch._foreach_add_(weights, shifts)  # now the next look-ahead point
 

@@ -277,9 +277,8 @@ def _position(value: Any) -> Any:
         return value
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # Python 3.14 copies no iterator of itertools
+            # Python 3.14 copies no iterator of itertools.
+            warnings.simplefilter("ignore", DeprecationWarning)
             return copy.copy(value)
     except TypeError:
         return value

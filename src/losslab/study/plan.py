@@ -137,9 +137,8 @@ def _fastest_plan(
     engine: Engine,
 ) -> Plan:
     """Measure the ways to carry out a study and plan it at full scale in the fastest."""
-    scales = (
-        [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]
-    )  # the floor's networks, all of the grid
+    # The floor's networks, all of the grid.
+    scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]
     runs: list[Run] = []
     for scale in scales:
         for stage in study.stages:
@@ -247,9 +246,8 @@ def plan_at(
             seconds = COUNT_SECONDS * len(stage.count)
         else:
             durations = sorted((run_seconds(run, costs) for run in runs), reverse=True)
-            seconds = worker_seconds(costs) + makespan(
-                durations, workers
-            )  # each stage starts its workers anew
+            # Each stage starts its workers anew.
+            seconds = worker_seconds(costs) + makespan(durations, workers)
         stages.append(StagePlan(stage, runs, seconds))
     trained = chain.from_iterable(stage.runs for stage in stages)
     # The largest run on every worker at once: no order of the runs can then exceed the prediction.

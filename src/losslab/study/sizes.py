@@ -31,10 +31,11 @@ def _part_sizes(
 def _own_part_sizes(
     dataset: TaskData, validation_fraction: float, train_images: int | None
 ) -> tuple[int, int, int]:
+    # Needs torch, which images do not.
     from losslab.tasks.samples import (
         count_samples,
         part_positions,
-    )  # needs torch, which images do not
+    )
 
     training, held_out = part_positions(
         dataset, validation_fraction=validation_fraction, train_samples=train_images

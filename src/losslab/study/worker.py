@@ -133,9 +133,8 @@ def _train_and_save(
         for record in records:
             writer.append(record)
             if state.step and not checked:
-                optimizer_state.check(
-                    state.optimizer
-                )  # after the first steps, not after the first minutes
+                # After the first steps, not after the first minutes.
+                optimizer_state.check(state.optimizer)
                 checked = True
             if isinstance(record, Evaluation):
                 release_memory()  # what steps and evaluations of other sizes left in pieces

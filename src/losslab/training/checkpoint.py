@@ -65,15 +65,13 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         temporary / "manifest.json",
         {"bytes": len(content), "sha256": sha256(content).hexdigest()},
     )
-    shutil.rmtree(
-        checkpoint, ignore_errors=True
-    )  # only one that was found invalid can be of the same step and row
+    # Only one that was found invalid can be of the same step and row.
+    shutil.rmtree(checkpoint, ignore_errors=True)
     # Both files are on disk by now, so that the rename, which is atomic, never shows a part of them.
     temporary.rename(checkpoint)
     sync_folder(folder)
-    sync_folder(
-        folder.parent
-    )  # where this folder and the records that the checkpoint counts on have their names
+    # Where this folder and the records that the checkpoint counts on have their names.
+    sync_folder(folder.parent)
     # Older ones are the only way back while this one may be damaged, so it is read before they go.
     _verified(checkpoint)
     for old in checkpoints(folder)[KEPT:]:

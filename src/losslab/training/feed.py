@@ -74,9 +74,8 @@ def image_parts(run: Run, images: Images, positions: torch.Tensor, step: int) ->
     copies = positions.repeat(run.repeats)
     drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
     share = distributed.share(len(copies))
-    here = share or range(
-        1
-    )  # a process without images of its own works on one that does not count
+    # A process without images of its own works on one that does not count.
+    here = share or range(1)
     selected = slice(here.start, here.stop)
     size = run.max_micro_batch or len(copies)
     for indices, numbers in zip(

@@ -141,9 +141,8 @@ def _dismiss(crew: list[_Worker]) -> None:
 
 def _work(connection: Connection, threads: int) -> None:
     """Receive tasks and send events, until the other side is gone."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent tells us when to stop.
+    # Ctrl-C reaches the whole group; the parent tells us when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     # A daemon may have no children, but the workers of a DataLoader are such. This process stays one for its parent,
     # whose exit must not wait for it.
