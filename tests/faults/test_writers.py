@@ -69,40 +69,27 @@ def test_many_runs_leave_nothing_behind(
     descriptors, children = this.num_fds(), set(this.children(recursive=True))
     memory: dict[int, list[tuple[int, float]]] = defaultdict(list)
     files: dict[int, set[int]] = defaultdict(set)
-    tasks = [Task(run.id, "fault_tasks:train_and_measure", (run, study.run_folder(run.id))) for run in runs]
+    tasks = [
+        Task(run.id, "fault_tasks:train_and_measure", (run, study.run_folder(run.id)))
+        for run in runs
+    ]
     ended, workers = 0, set()
     for event in run_tasks(tasks, workers=2, threads=1):
         if isinstance(event, Ended):
             assert event.error is None
             ended += 1
-<<<<<<< HEAD
-            for process in [
-                this,
-                *(child for child in this.children() if child not in children),
-            ]:
-                memory[process.pid].append((ended, process.memory_info().rss / 1e6))
-                files[process.pid].add(process.num_fds())
-=======
             workers |= set(this.children()) - children
             continue
         for pid, open_files, megabytes in (event.value, held(this)):
             memory[pid].append((ended, megabytes))
             files[pid].add(open_files)
->>>>>>> tests
     done = [run for run in runs if study.run_folder(run.id).status["status"] == "done"]
     assert len(done) == ended == number
     assert this.num_fds() == descriptors
     assert set(this.children(recursive=True)) == children
     assert len(workers) == 2  # the same to the end
     assert all(max(counts) - min(counts) <= 5 for counts in files.values())
-<<<<<<< HEAD
-    settled = {pid: points[number // 5 :] for pid, points in memory.items()}
-    slopes = [
-        100 * linear_regression(*zip(*points, strict=True)).slope for points in settled.values()
-    ]
-=======
     slopes = [slope(points[len(points) // 5 :]) for points in memory.values()]
->>>>>>> tests
     assert max(slopes) < trials(10_000, 1)  # a dozen runs tell no slope
     shown = ", ".join(f"{slope:+.3f}" for slope in slopes)
     measured(
