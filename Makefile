@@ -20,8 +20,8 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO) --sample-if-offline
 	$(BIN)/losslab report $(DEMO)
 
-test: setup  ## the test suite, but for a Ray cluster and torchrun
-	$(BIN)/pytest -n 2 --dist loadfile -q -m "not cluster"
+test: setup  ## the test suite, but for a Ray cluster, torchrun and the pages of the documentation
+	$(BIN)/pytest -n 2 --dist worksteal -q -m "not cluster and not docs"
 
 cluster: setup  ## tests of a Ray cluster and of torchrun, on this machine
 	$(BIN)/pytest -q -m cluster
@@ -37,5 +37,6 @@ check: setup  ## formatting, lint, types
 bench: setup  ## every benchmark, one after the other
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
-docs: setup  ## build the documentation into build/docs; a warning is an error
+docs: setup  ## build the documentation into build/docs, a warning being an error, and run every block in it
 	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+	$(BIN)/pytest -n 2 --dist worksteal -q -m docs

@@ -11,6 +11,7 @@ from doc_blocks import ROOT
 
 import losslab
 
+pytestmark = pytest.mark.docs
 MODULES = ["accounting", "augment", "data", "optimizers", "policies", "ranges", "schedules"]
 """The parts whose ``__all__`` is public."""
 
