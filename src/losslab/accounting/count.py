@@ -10,8 +10,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from losslab.accounting.inputs import Inputs, InputShape, parse_inputs
 from losslab.accounting.ledger import Ledger
-from losslab.accounting.place import first_line
 from losslab.accounting.rows import ledger_of
+from losslab.accounting.running import first_line
 from losslab.accounting.trace import trace
 from losslab.accounting.twin import weightless
 from losslab.accounting.values import Values

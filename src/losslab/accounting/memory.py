@@ -14,8 +14,8 @@ from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import Inputs, InputShape
 from losslab.accounting.kernels import Device, FusedKernels
 from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
-from losslab.accounting.place import Place, run
 from losslab.accounting.products import Products
+from losslab.accounting.running import Running, run
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.trace import as_fits, fed, materialise
 from losslab.accounting.twin import meta_copy
@@ -162,9 +162,9 @@ class _Step:
         self, network: nn.Module, inputs: Inputs, *, with_values: bool
     ) -> TrainingMemory:
         """What two steps of a copy keep and compute."""
-        twin, place = meta_copy(network), Place()
-        place.follow(twin)
-        materialise(twin, place, inputs, self.batch_size)
+        twin, running = meta_copy(network), Running()
+        running.follow(twin)
+        materialise(twin, running, inputs, self.batch_size)
         twin = twin.train()
         if self.dtype is not None:
             twin = twin.to(self.dtype)
@@ -174,7 +174,7 @@ class _Step:
         rule = build_optimizer(self.optimizer, trained)
         tensors = fed(twin, inputs, self.batch_size, with_values=with_values)
         held = (*twin.parameters(), *twin.buffers())
-        call = _Call(twin, place, *inputs.arguments(twin, tensors))
+        call = _Call(twin, running, *inputs.arguments(twin, tensors))
         with torch.inference_mode(False), torch.enable_grad(), Values():
             names = {
                 id(tensor): entry.name
@@ -244,13 +244,13 @@ class _Call:
     """A twin and what it is given."""
 
     twin: nn.Module
-    place: Place
+    running: Running
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
     def loss(self) -> Tensor:
         """A number that depends on all outputs that have a gradient."""
-        results = outputs_of(run(self.twin, self.place, self.args, self.kwargs))
+        results = outputs_of(run(self.twin, self.running, self.args, self.kwargs))
         outputs = [tensor for tensor in results if tensor.requires_grad]
         if not outputs:
             raise InvalidInput(

@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
-from losslab.accounting.place import check_integers
 from losslab.accounting.rules import work_of
+from losslab.accounting.running import check_integers
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -15,9 +15,9 @@ from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, ti
 from losslab.accounting.inputs import Input
 from losslab.accounting.known import Known, Tensors
 from losslab.accounting.operations import APART, SILENT, Work
-from losslab.accounting.place import Place, check_integers
 from losslab.accounting.receptive_field import Field
 from losslab.accounting.rules import MODULES, axes_of, module_work, work_of
+from losslab.accounting.running import Running, check_integers
 from losslab.accounting.steps import Step, Trace
 from losslab.accounting.values import reads_values
 
@@ -26,11 +26,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fills a trace while a twin runs under it."""
 
     def __init__(
-        self, model: nn.Module, place: Place, trace: Trace, *, include_bias: bool
+        self, model: nn.Module, running: Running, trace: Trace, *, include_bias: bool
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
-        self._place, self._include_bias = place, include_bias
+        self._running, self._include_bias = running, include_bias
         self._parameters = dict(model.named_parameters())
         self._order = {name: index for index, name in enumerate(self._parameters)}
         self._names = {id(parameter): name for name, parameter in self._parameters.items()}
@@ -65,9 +65,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             module_work(module, inputs, output),
         )
         result = tensors_in(output)[0]
-        place, axes = self._place, self._tensors[result].axes
+        running, axes = self._running, self._tensors[result].axes
         self.trace.steps.append(
-            Step(place.module, place.visit, work, tuple(result.shape), parameters, axes)
+            Step(running.module, running.visit, work, tuple(result.shape), parameters, axes)
         )
 
     def feed(self, entry: Input, tensor: Tensor) -> None:
@@ -130,9 +130,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not active and work.kind not in SILENT:
             work = replace(work, kind="weights" if weights else "constant")
         if work.kind not in SILENT or parameters:
-            place = self._place
+            running = self._running
             self.trace.steps.append(
-                Step(place.module, place.visit, work, call.shape, parameters, axes[0])
+                Step(running.module, running.visit, work, call.shape, parameters, axes[0])
             )
         for output, output_axes in zip(call.outputs, axes, strict=True):
             self._update(

@@ -9,8 +9,8 @@ from torch.nn.parameter import is_lazy
 
 from losslab.accounting.call import outputs_of
 from losslab.accounting.inputs import Inputs
-from losslab.accounting.place import NeedsIntegers, Place, run
 from losslab.accounting.recorder import Recorder, float_dtype
+from losslab.accounting.running import NeedsIntegers, Running, run
 from losslab.accounting.steps import Trace
 from losslab.accounting.twin import meta_copy
 from losslab.accounting.values import Values
@@ -31,22 +31,22 @@ def trace(
     """
 
     def attempt(inputs: Inputs, *, with_values: bool) -> Trace:
-        twin, place = meta_copy(model).eval(), Place()
-        place.follow(twin)
+        twin, running = meta_copy(model).eval(), Running()
+        running.follow(twin)
         values = Values()
-        recorder = Recorder(twin, place, Trace(inputs), include_bias=include_bias)
+        recorder = Recorder(twin, running, Trace(inputs), include_bias=include_bias)
         if inputs.structure is None:
             recorder.finish([])
             return recorder.trace
-        materialise(twin, place, inputs, batch_size)
-        recorder = Recorder(twin, place, Trace(inputs), include_bias=include_bias)
+        materialise(twin, running, inputs, batch_size)
+        recorder = Recorder(twin, running, Trace(inputs), include_bias=include_bias)
         recorder.follow(twin)
         tensors = fed(twin, inputs, batch_size, with_values=with_values)
         for entry, tensor in zip(inputs.each, tensors, strict=True):
             recorder.feed(entry, tensor)
         args, kwargs = inputs.arguments(twin, tensors)
         with torch.inference_mode(False), torch.no_grad(), values, recorder:
-            outputs = outputs_of(run(twin, place, args, kwargs))
+            outputs = outputs_of(run(twin, running, args, kwargs))
             recorder.finish(outputs)
         if recorder.trace.read_values:
             recorder.trace.notes += _assumptions(inputs, values)
@@ -85,12 +85,12 @@ def fed(twin: nn.Module, inputs: Inputs, batch_size: int, *, with_values: bool) 
     )
 
 
-def materialise(twin: nn.Module, place: Place, inputs: Inputs, batch_size: int) -> None:
+def materialise(twin: nn.Module, running: Running, inputs: Inputs, batch_size: int) -> None:
     """Give lazy modules their parameters, which they make when they first run."""
     if any(map(is_lazy, twin.parameters())):
         args, kwargs = inputs.arguments(twin, fed(twin, inputs, batch_size, with_values=True))
         with torch.inference_mode(False), torch.no_grad(), torch.device("meta"), Values():
-            run(twin, place, args, kwargs)
+            run(twin, running, args, kwargs)
 
 
 def _assumptions(inputs: Inputs, values: Values) -> list[str]:

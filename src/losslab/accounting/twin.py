@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
-from losslab.accounting.place import first_line
+from losslab.accounting.running import first_line
 from losslab.accounting.values import MOST_ELEMENTS
 from losslab.errors import InvalidInput
 

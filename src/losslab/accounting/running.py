@@ -34,7 +34,7 @@ def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) ->
 
 
 @dataclass
-class Place:
+class Running:
     """Which modules are running: the path, class and argument shapes of each, outermost first."""
 
     running: list[tuple[str, str, str, int]] = field(default_factory=list)
@@ -85,7 +85,9 @@ def _shape_of_sample(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape[1:])) or "a scalar"
 
 
-def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run(
+    model: nn.Module, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """The model's output.
 
     Raises:
@@ -98,8 +100,8 @@ def run(model: nn.Module, place: Place, args: tuple[Any, ...], kwargs: dict[str,
         raise
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
-            raise InvalidInput(f"{place}; {_line_of(error)}{_reads(error)}") from error
-        raise InvalidInput(f"{place}: {first_line(error)}") from error
+            raise InvalidInput(f"{running}; {_line_of(error)}{_reads(error)}") from error
+        raise InvalidInput(f"{running}: {first_line(error)}") from error
 
 
 def _reads(error: Exception) -> str:
