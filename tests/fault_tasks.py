@@ -1,9 +1,11 @@
 """What the processes of the fault tests do; a process finds it here by name."""
 
 import resource
+from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import psutil
 from fault_tools import before_change, die, limit
 from samples import tiny_data
 
@@ -13,6 +15,7 @@ from losslab.spec import Run, make_run
 from losslab.study.engines.local import Task, run_tasks
 from losslab.study.execute import RUN_IN_FOLDER
 from losslab.study.store import RunFolder, StudyFolder
+from losslab.study.worker import run_in_folder
 from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.loop import train
 from losslab.training.state import new_state
@@ -65,3 +68,15 @@ def write_rows(folder: RunFolder, barrier: Barrier, writer: int, rows: int) -> N
         barrier.wait()
         for row in range(rows):
             records.append(Steps(row, [0.1], [writer], [0.25], [1.0], 0.0))
+
+
+def held(process: psutil.Process) -> tuple[int, int, float]:
+    """A process's number, how many files it has open, and its memory in MB."""
+    return process.pid, process.num_fds(), process.memory_info().rss / 1e6
+
+
+def train_and_measure(run: Run, folder: RunFolder) -> Iterator[tuple[int, int, float]]:
+    """Train, and measure this process after the run: what a run holds while it trains comes and goes."""
+    for _ in run_in_folder(run, folder):
+        pass
+    yield held(psutil.Process())
