@@ -69,7 +69,10 @@ def test_many_runs_leave_nothing_behind(
     descriptors, children = this.num_fds(), set(this.children(recursive=True))
     memory: dict[int, list[tuple[int, float]]] = defaultdict(list)
     files: dict[int, set[int]] = defaultdict(set)
-    tasks = [Task(run.id, "fault_tasks:train_and_measure", (run, study.run_folder(run.id))) for run in runs]
+    tasks = [
+        Task(run.id, "fault_tasks:train_and_measure", (run, study.run_folder(run.id)))
+        for run in runs
+    ]
     ended, workers = 0, set()
     for event in run_tasks(tasks, workers=2, threads=1):
         if isinstance(event, Ended):
