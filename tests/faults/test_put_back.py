@@ -382,3 +382,57 @@ def test_everything_is_put_back_whatever_was_tested_and_however_it_ended(
     assert ends["error"] > 0 < ends["interrupted"]
     figures = ", ".join(f"{count} {how}" for how, count in sorted(ends.items()))
     measured(f"{ends.total()} of {cases} put back ({figures})")
+
+
+@dataclass
+class Boundary:
+    """Ctrl-C at one of the calls and returns of what puts things back, and of what it is built on."""
+
+    at: int
+    seen: int = 0
+
+    def watch(self, frame: FrameType, event: str, _value: object) -> None:
+        files = ("ranges/restored.py", "contextlib.py", "/signal.py", "/threading.py")
+        if event in ("call", "return") and frame.f_code.co_filename.endswith(files):
+            self.seen += 1
+            if self.seen == self.at:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+
+def interrupted_at(boundary: Boundary) -> bool:
+    """Whether a test that Ctrl-C reaches there raises it; all is as before in any case."""
+    here = world(("late", "own generator", "adam"), 3, 153)
+    before = fingerprint(here)
+    criterion = here.criterion
+    is_raised = False
+    sys.setprofile(boundary.watch)
+    try:
+        losslab.find_lr(
+            here.model,
+            here.data,
+            here.optimizer,
+            loss_fn=lambda m, b: criterion(m, b),
+            steps=3,
+            seeds=1,
+        )
+    except KeyboardInterrupt:
+        is_raised = True
+    finally:
+        sys.setprofile(None)
+    assert fingerprint(here) == before, f"Ctrl-C at boundary {boundary.at}: not as before"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return is_raised
+
+
+@pytest.mark.row(21)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_at_every_boundary_of_putting_back_is_raised_after_it(
+    trials: Trials, measured: Callable[[str], None]
+) -> None:
+    interrupted_at(Boundary(0))  # what the first use imports makes calls of its own
+    whole = Boundary(0)
+    interrupted_at(whole)
+    boundaries = range(1, whole.seen + 1, trials(11, 1))
+    assert all(interrupted_at(Boundary(at)) for at in boundaries)
+    measured(f"Ctrl-C put back and raised at {len(boundaries)} of {len(boundaries)} boundaries")

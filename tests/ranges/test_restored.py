@@ -506,9 +506,12 @@ def test_copies_are_kept_on_the_host_where_the_device_is_short(
     model = plain()
     before = deepcopy(model.state_dict())
     monkeypatch.setattr("losslab.ranges.restored._is_short", lambda *_: True)
-    with restored(model, sgd(model), []):
+
+    def spoil(_snapshot: Snapshot) -> None:
         for p in model.parameters():
             p.data.zero_()
+
+    restored(spoil, model, sgd(model), [])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -1,11 +1,11 @@
 """Range tests of anyone's network, optimizer and data; all three are left as they were, bit for bit."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from random import seed as seed_python
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from losslab.ranges.trial import (
 from losslab.schedules import exponential_ramp
 from losslab.training.evaluation import weights_sha256
 from losslab.training.step import Stepper
+
+Result = TypeVar("Result")
 
 
 def find_lr(
@@ -106,14 +108,18 @@ def find_lr(
     rate = exponential_ramp(start, end, points)
     rates = [rate(point) for point in range(points)]
     plans = [rates] if mode == "ramp" else [[lr] * steps for lr in rates]
-    traces = []
-    with subject.ready():
+
+    def train_all() -> tuple[int | None, list[Trace]]:
         batch_size = _batch_size(subject, is_needed=accumulate > 1)
+        train = partial(subject.train, parts=accumulate, is_counted=batch_size is not None)
+        traces = []
         for seed in range(seeds):
             for lrs in plans:
-                with subject.trial(seed):
-                    measured = subject.train(lrs, accumulate, is_counted=batch_size is not None)
+                measured = subject.trial(seed, partial(train, lrs))
                 traces.append(measured.trace(lrs, seed))
+        return batch_size, traces
+
+    batch_size, traces = subject.ready(train_all)
     setting = Setting(
         optimizer=name_of(optimizer),
         loss=subject.loss.name,
@@ -165,15 +171,19 @@ def find_batch(
     subject = _subject(model, data, optimizer, loss_fn, count)
     lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
     lrs = [lr] * steps
-    with subject.ready():
+    setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
+
+    def train_all() -> BatchRange:
         micro_batch = subject.batch_size()
         _check_sizes(sizes, micro_batch, subject, max(sizes) // micro_batch)
         weights = weights_sha256(model)
 
         def train(size: int, seed: int) -> Trace:
-            with subject.trial(seed):
+            def measure() -> tuple[Measured, GradientSquares | None]:
                 measured = subject.train(lrs, size // micro_batch, is_counted=True, equal=True)
-                squares = subject.gradient_squares(micro_batch)
+                return measured, subject.gradient_squares(micro_batch)
+
+            measured, squares = subject.trial(seed, measure)
             return measured.trace(
                 lrs,
                 seed,
@@ -182,10 +192,12 @@ def find_batch(
                 gradient_squares=squares,
             )
 
-        setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
-        found = find_batch_range(
-            sizes, lambda size: [train(size, seed) for seed in range(seeds)], setting=setting
-        )
+        def train_seeds(size: int) -> list[Trace]:
+            return [train(size, seed) for seed in range(seeds)]
+
+        return find_batch_range(sizes, train_seeds, setting=setting)
+
+    found = subject.ready(train_all)
     return replace(found, reason=subject.with_notes(found.reason))
 
 
@@ -202,35 +214,43 @@ class _Subject:
     scaler: torch.amp.GradScaler | None = None
     lost: tuple[str, ...] = ()
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """Within, a network whose layers take their shapes from a first batch has them."""
+    def ready(self, body: Callable[[], Result]) -> Result:
+        """Call a function while a network whose layers take their shapes from a first batch has them."""
         if not any(
             nn.parameter.is_lazy(tensor)
             for tensor in (*self.model.parameters(), *self.model.buffers())
         ):
-            yield
-            return
-        with self._restored(), seeded(0, "range test weights", device=self.device()):
-            # One forward pass that trains nothing: every trial then starts from the same weights.
-            training = [module for module in self.model.modules() if module.training]
-            self.model.eval()
-            with torch.no_grad():
-                self.loss(self.model, next(iter(self.data)))
-            for module in training:
-                module.training = True
-            yield
+            return body()
 
-    @contextmanager
-    def trial(self, seed: int) -> Iterator[None]:
-        """All random draws are those of a seed, and all is put back at the end."""
-        with self._restored() as snapshot, seeded(seed, "range test", device=self.device()):
-            # Orders that numpy or Python draw are to differ between seeds, too: their spread is an answer.
-            np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
-            seed_python(derive_seed(seed, "range test of Python", 0))
-            for number, generator in enumerate(snapshot.generators):
-                generator.manual_seed(derive_seed(seed, "range test order", number))
-            yield
+        def with_shapes(_snapshot: Snapshot) -> Result:
+            with seeded(0, "range test weights", device=self.device()):
+                self._take_shapes()
+                return body()
+
+        return self._restored(with_shapes)
+
+    def trial(self, seed: int, body: Callable[[], Result]) -> Result:
+        """Call a function: all random draws are those of a seed, and all is put back at the end."""
+
+        def with_draws(snapshot: Snapshot) -> Result:
+            with seeded(seed, "range test", device=self.device()):
+                # Orders that numpy or Python draw are to differ between seeds, too: their spread is an answer.
+                np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
+                seed_python(derive_seed(seed, "range test of Python", 0))
+                for number, generator in enumerate(snapshot.generators):
+                    generator.manual_seed(derive_seed(seed, "range test order", number))
+                return body()
+
+        return self._restored(with_draws)
+
+    def _take_shapes(self) -> None:
+        """One forward pass that trains nothing: every trial then starts from the same weights."""
+        training = [module for module in self.model.modules() if module.training]
+        self.model.eval()
+        with torch.no_grad():
+            self.loss(self.model, next(iter(self.data)))
+        for module in training:
+            module.training = True
 
     def train(
         self, lrs: Sequence[float], parts: int, *, is_counted: bool, equal: bool = False
@@ -267,16 +287,18 @@ class _Subject:
         Raises:
             ValueError: when there is no batch, or its samples cannot be told.
         """
-        with self.trial(seed=0):
+
+        def samples_of_first() -> int:
             batches = list(islice(self.data, 1))
             if not batches:
                 raise ValueError("`data` has no batch")
             return self.counter(batches[0])
 
+        return self.trial(0, samples_of_first)
+
     def batches_at_most(self, most: int) -> int:
         """How many batches an epoch of data without a length has, counted up to so many."""
-        with self.trial(seed=0):
-            return sum(1 for _ in islice(self.data, most))
+        return self.trial(0, lambda: sum(1 for _ in islice(self.data, most)))
 
     def device(self) -> torch.device:
         """Where the network is."""
@@ -289,13 +311,19 @@ class _Subject:
         note = f"what {', '.join(self.lost)} has drawn cannot be put back"
         return f"{reason}; {note}" if reason else note
 
-    @contextmanager
-    def _restored(self) -> Iterator[Snapshot]:
-        with restored(
-            self.model, self.optimizer, self.data, self.loss.function, self.scaler
-        ) as snapshot:
+    def _restored(self, body: Callable[[Snapshot], Result]) -> Result:
+        def noting_what_is_lost(snapshot: Snapshot) -> Result:
             self.lost = tuple(sorted(set(snapshot.lost)))
-            yield snapshot
+            return body(snapshot)
+
+        return restored(
+            noting_what_is_lost,
+            self.model,
+            self.optimizer,
+            self.data,
+            self.loss.function,
+            self.scaler,
+        )
 
     def _has_batch_norm(self) -> bool:
         """Whether batch norm will train, which takes more than one sample."""

@@ -3,12 +3,11 @@
 import random
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,45 +15,117 @@ from torch import nn
 
 from losslab.ranges.snapshot import Snapshot, Undo
 
+Result = TypeVar("Result")
+
 HOST_FRACTION = 0.25
 """Copies that would take more than this part of a device's free memory are kept in the host's."""
 
 
-@contextmanager
 def restored(
-    model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterable[object], *others: object
-) -> Iterator[Snapshot]:
-    """Restore model, optimizer, data, random state and all others when the block ends, however it ends.
+    body: Callable[[Snapshot], Result],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Iterable[object],
+    *others: object,
+) -> Result:
+    """Call a function; restore model, optimizer, data, random state and all others when it ends, however it ends.
 
     Restored are parameters, buffers, gradients, modes and attributes of every module, lazy ones included; state and
     options of the optimizer; attributes, containers, counters and generators of the data, its samplers and its
     datasets; the random state of torch, numpy and Python, and whether torch records gradients. The copies take the
     weights and the optimizer's state once more, in the host's memory where the device is short.
 
-    Every undo runs, even when another fails or Ctrl-C comes meanwhile; the first error is raised.
+    Every undo runs, even when another fails or Ctrl-C comes, at whatever moment; the first error is raised. It is no
+    context manager, because a Ctrl-C that comes while a `with` block is left, before its exit runs, would escape it.
+
+    Args:
+        body: what is called, with what was remembered.
+        model: its modules.
+        optimizer: of the model.
+        data: the batches.
+        others: the loss, a scaler.
     """
     undos: list[Undo] = []
     errors: list[BaseException] = []
+    results: list[Result] = []
+    guard = _Guard()
+    guard.install()
+    # The guard lets at most one Ctrl-C through, and that only while it is armed: the outer clause has the one that
+    # comes while the inner one handles an error, and none can come after it.
     try:
-        undos.append(_process_state())
-        snapshot = Snapshot(on_host=_is_short(model, optimizer))
-        undos += [partial(_run_all, snapshot.undos, errors)]
-        snapshot.add(model, optimizer, *others, data)
-        undos += _positions(snapshot, data)
-        for loader in snapshot.loaders:
-            # Workers that serve the user's own iteration keep their place; the trial starts others.
-            loader.__dict__["_iterator"] = None
-        for tensor in snapshot.tensors:
-            if tensor.is_leaf and tensor.grad is not None:
-                tensor.grad = None  # a trial writes into gradients of its own
-        yield snapshot
-    except BaseException as error:
-        errors.append(error)
-    with _uninterrupted(errors):
-        # The last first: random state is put back when nothing draws any more.
-        _run_all(undos[::-1], errors)
+        try:
+            guard.is_armed = True
+            results.append(body(_remembered(undos, errors, model, optimizer, data, others)))
+            guard.is_armed = False
+        except BaseException as error:
+            guard.is_armed = False
+            errors.append(error)
+    except BaseException as interrupt:
+        errors += [interrupt.__context__ or interrupt] if not errors else [interrupt]
+    # The last first: random state is put back when nothing draws any more.
+    _run_all(undos[::-1], errors)
+    guard.remove(errors)
     if errors:
         raise errors[0]
+    return results[0]
+
+
+def _remembered(
+    undos: list[Undo],
+    errors: list[BaseException],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Iterable[object],
+    others: Iterable[object],
+) -> Snapshot:
+    """Remember everything; each undo is in the list before what it undoes is done."""
+    undos.append(_process_state())
+    snapshot = Snapshot(on_host=_is_short(model, optimizer))
+    undos.append(partial(_run_all, snapshot.undos, errors))
+    snapshot.add(model, optimizer, *others, data)
+    undos += _positions(snapshot, data)
+    for loader in snapshot.loaders:
+        # Workers that serve the user's own iteration keep their place; the trial starts others.
+        loader.__dict__["_iterator"] = None
+    for tensor in snapshot.tensors:
+        if tensor.is_leaf and tensor.grad is not None:
+            tensor.grad = None  # a trial writes into gradients of its own
+    return snapshot
+
+
+class _Guard:
+    """Lets Ctrl-C through to the handler of before while armed, until that raises; notes it otherwise."""
+
+    def __init__(self) -> None:
+        self.is_armed = False
+        self._noted: list[tuple[int, FrameType | None]] = []
+        self._before: Any = None
+
+    def install(self) -> None:
+        """Take the place of the handler, where signals arrive in this thread and there is one to call."""
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(before):
+            self._before = before
+            signal.signal(signal.SIGINT, self._handle)
+
+    def remove(self, errors: list[BaseException]) -> None:
+        """Give the place back, and pass on what was noted."""
+        if self._before is None:
+            return
+        signal.signal(signal.SIGINT, self._before)
+        for number, frame in self._noted:
+            try:
+                self._before(number, frame)
+            except BaseException as error:
+                errors.append(error)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.is_armed:
+            self._noted.append((number, frame))
+            return
+        self.is_armed = False
+        self._before(number, frame)
+        self.is_armed = True  # a handler of the user's that does not raise
 
 
 def _run_all(undos: Sequence[Undo], errors: list[BaseException]) -> None:
@@ -70,24 +141,6 @@ def _run_all(undos: Sequence[Undo], errors: list[BaseException]) -> None:
                 errors.append(error)
         except BaseException as error:
             errors.append(error)
-
-
-@contextmanager
-def _uninterrupted(errors: list[BaseException]) -> Iterator[None]:
-    """Note a Ctrl-C that comes meanwhile instead of raising it at once."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or handler is None:
-        yield
-        return
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        errors.append(KeyboardInterrupt())
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _is_short(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
