@@ -6,7 +6,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import psutil
-from fault_tools import before_change, die, limit
+from fault_tools import before_change, checkpoint_often, die, limit
 from samples import tiny_data
 
 from losslab.files import write_text
@@ -65,9 +65,16 @@ def supervise(path: Path, runs: list[Run], memory_bytes: int) -> None:
 def write_rows(folder: RunFolder, barrier: Barrier, writer: int, rows: int) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     with folder.appending() as records:
-        barrier.wait()
+        barrier.wait(120)  # one that has died must not keep the others for ever
         for row in range(rows):
             records.append(Steps(row, [0.1], [writer], [0.25], [1.0], 0.0))
+
+
+def train_with_readers(run: Run, folder: Path, readers: int) -> None:
+    """Train into a folder with a checkpoint at every record, the data read by so many processes."""
+    checkpoint_often()
+    for _ in run_in_folder(run, RunFolder(folder), data_workers=readers):
+        pass
 
 
 def held(process: psutil.Process) -> tuple[int, int, float]:

@@ -332,5 +332,5 @@ def cannot_be_built() -> nn.Module:
 
 def loaded_rows() -> TaskData:
     return TaskData(
-        train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=2)
+        train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=1)
     )

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+import samples
 from processes import ENVIRONMENT, losslab, rows
 
+from losslab.cli import run_command
+from losslab.records import deterministic
 from losslab.study.results import read_results
-from losslab.study.store import StudyFolder
+from losslab.study.store import RunFolder, StudyFolder
+from losslab.training.loop import train
 
 STUDY = """
 name = "tiny"
@@ -82,29 +85,30 @@ def test_running_again_trains_nothing(unbroken: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("records.jsonl")} == before
 
 
-def test_another_number_of_workers_gives_the_same_bits(unbroken: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(STUDY)
-    losslab(
-        "study",
-        "run",
-        tmp_path / "tiny.toml",
-        "--full",
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        1,
-    )
-    assert rows(tmp_path / "out") == rows(unbroken)
+@pytest.fixture(scope="module")
+def with_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study by one worker, with a search at a learning rate that no training survives."""
+    folder = tmp_path_factory.mktemp("one")
+    grid = STUDY[STUDY.index("[[stages.grid]]") :].partition("[[stages]]")[0]
+    absurd = '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'
+    (folder / "tiny.toml").write_text(STUDY.replace(grid, grid + absurd))
+    words = ["study", "run", str(folder / "tiny.toml"), "--full", "--out", str(folder / "out")]
+    assert run_command([*words, "--workers", "1", "--quiet"]) == 0
+    return folder / "out"
+
+
+def test_another_number_of_workers_gives_the_same_bits(
+    unbroken: Path, with_one_worker: Path
+) -> None:
+    expected = rows(unbroken)
+    assert {
+        key: row for key, row in rows(with_one_worker).items() if key in expected
+    } == expected
 
 
 @pytest.mark.row(10)
-def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
-    grid = STUDY[STUDY.index("[[stages.grid]]") :].partition("[[stages]]")[0]
-    out = run_study(
-        tmp_path,
-        STUDY.replace(grid, grid + '[[stages.grid]]\noptimizer = "adam"\nlr = 1e30\n\n'),
-    )
-    search = read_results(StudyFolder(out)).stages["search"]
+def test_a_run_that_diverges_is_a_result_and_the_others_go_on(with_one_worker: Path) -> None:
+    search = read_results(StudyFolder(with_one_worker)).stages["search"]
     assert sorted(result.status for result in search) == ["diverged", *["done"] * 4]
     (bad,) = [result for result in search if result.status == "diverged"]
     assert "the loss became nan at step" in bad.message
@@ -113,78 +117,72 @@ def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path: Path) ->
 SLOW = STUDY.replace("epochs = 4", "epochs = 60").replace(
     '"mlp(hidden=[8])"\nbatch = 32\nepochs = 60', '"samples:slow_net"\nbatch = 32\nepochs = 60'
 )
+SIGNALS = [
+    ("run", signal.SIGINT, 130),
+    ("run", signal.SIGTERM, 143),
+    ("resume", signal.SIGKILL, -9),
+]
+"""How the study is begun or goes on, what interrupts it, and the exit code of its command."""
 
 
-@pytest.fixture(scope="module")
-def unbroken_slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    return rows(run_study(tmp_path_factory.mktemp("slow"), SLOW))
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    (folder / "tiny.toml").write_text(SLOW)
-    command = [
-        sys.executable,
-        "-m",
-        "losslab",
-        "study",
-        "run",
-        str(folder / "tiny.toml"),
-        "--full",
-        "--out",
-        str(folder / "out"),
-    ]
+def interrupt(words: list[str], out: Path, number: signal.Signals) -> tuple[int, str]:
+    """Start a command, and interrupt it when its slow runs have written: its exit code and last line."""
+    command = [sys.executable, "-m", "losslab", *words]
+    written = slow_bytes(out)
     process = subprocess.Popen(
         command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    while process.poll() is None and not any(
-        trains_compare(path) for path in folder.rglob("records.jsonl")
-    ):
+    while process.poll() is None and slow_bytes(out) < written + 3_000:
         time.sleep(0.05)
-    return process
-
-
-def trains_compare(records: Path) -> bool:
-    return (
-        json.loads((records.parent / "run.json").read_text())["run"]["epochs"] == 60
-        and records.stat().st_size > 3_000
-    )
-
-
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.row(4), id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.row(4), id="SIGTERM"),
-        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.row(3), id="SIGKILL"),
-    ],
-)
-def test_an_interrupted_study_resumes_to_the_same_bits(
-    unbroken_slow: dict[str, list[dict[str, Any]]],
-    tmp_path: Path,
-    number: signal.Signals,
-    code: int,
-) -> None:
-    process = start(tmp_path)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
-    broken = tmp_path / "out"
-    if number != signal.SIGKILL:
-        last = errors.splitlines()[-1]  # after what was measured
-        assert (
-            last
-            == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}"
-        )
-        assert "interrupted" in losslab("study", "status", broken).stdout
-        assert list(broken.rglob("checkpoints/step-*/manifest.json"))
-    assert losslab("study", "resume", broken).returncode == 0
-    assert rows(broken) == unbroken_slow
+    _, errors = process.communicate(timeout=200)
+    return process.returncode, errors.splitlines()[-1] if errors else ""
 
 
-def test_a_plan_trains_nothing_and_states_its_cost(tmp_path: Path) -> None:
+def slow_bytes(out: Path) -> int:
+    """The bytes of all records of the runs of 60 epochs."""
+    folders = [records.parent for records in out.rglob("records.jsonl")]
+    slow = [RunFolder(folder) for folder in folders if RunFolder(folder).run.epochs == 60]
+    return sum(folder.records_path.stat().st_size for folder in slow)
+
+
+@pytest.mark.row(3)
+@pytest.mark.row(4)
+def test_an_interrupted_study_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted by Ctrl-C, by SIGTERM and by SIGKILL, one after the other."""
+    study, broken = tmp_path / "tiny.toml", tmp_path / "out"
+    study.write_text(SLOW)
+    words = {
+        "run": ["study", "run", str(study), "--full", "--out", str(broken)],
+        "resume": ["study", "resume", str(broken)],
+    }
+    for begin, number, code in SIGNALS:
+        returned, last = interrupt(words[begin], broken, number)
+        assert returned == code
+        if number != signal.SIGKILL:
+            assert (
+                last
+                == f"losslab: interrupted; go on with the same command, or: losslab study resume {broken}"
+            )
+            assert "interrupted" in losslab("study", "status", broken).stdout
+            assert list(broken.rglob("checkpoints/step-*/manifest.json"))
+    assert run_command([*words["resume"], "--quiet"]) == 0
+    monkeypatch.setattr(samples.Slow, "forward", lambda self, images: images)
+    stages = read_results(StudyFolder(broken)).stages
+    assert [len(stage) for stage in stages.values()] == [4, 4]
+    runs = [result.run for stage in stages.values() for result in stage]
+    assert rows(broken) == {run.id: [deterministic(row) for row in train(run)] for run in runs}
+
+
+def test_a_plan_trains_nothing_and_states_its_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
-    done = losslab("study", "plan", tmp_path / "tiny.toml", "--full", "--json")
-    plan = json.loads(done.stdout)
+    words = ["study", "plan", str(tmp_path / "tiny.toml"), "--full", "--workers", "1", "--json"]
+    assert run_command(words) == 0
+    plan = json.loads(capsys.readouterr().out)
     assert plan["predicted_seconds"] > 0
     assert plan["predicted_memory_bytes"] > 1e7
     assert [len(stage["runs"]) for stage in plan["stages"]] == [4, 4]

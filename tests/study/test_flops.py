@@ -41,7 +41,21 @@ def test_a_plan_prices_the_full_study_here_and_on_a_device(
         'model = "mlp(hidden=[100])"\noptimizer = "sgd"\nlr = 0.1\nbatch = 64\nepochs = 200\n'
     )
     with pytest.raises(SystemExit, match="0"):
-        main(["study", "plan", str(study), "--budget", "5m", "--device-tflops", "0.001"])
+        main(
+            [
+                "study",
+                "plan",
+                str(study),
+                "--budget",
+                "5m",
+                "--workers",
+                "1",
+                "--threads",
+                "1",
+                "--device-tflops",
+                "0.001",
+            ]
+        )
     out = capsys.readouterr().out
     assert "the full study takes about" in out
     flops = operations([make_run({**FIELDS, "epochs": 200})])
