@@ -124,3 +124,29 @@ def test_public_names_are_sorted_and_documented() -> None:
 def test_torch_is_not_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+TESTS = Path(__file__).parent
+SUBJECTS = {"docs", "faults"}
+"""Folders of tests that test no one part."""
+
+
+def test_folders_of_tests_are_those_of_the_source() -> None:
+    folders = {path.parent.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    assert [name for name in folders - SUBJECTS if not (ROOT / name).is_dir()] == []
+
+
+def test_no_test_file_is_imported_and_each_says_what_it_holds() -> None:
+    names = {path.stem for path in TESTS.rglob("test_*.py")}
+    for path in TESTS.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), path
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        modules = [
+            alias
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        ]
+        imported = {str(node.module) for node in imports} | {alias.name for alias in modules}
+        assert imported.isdisjoint(names), path
