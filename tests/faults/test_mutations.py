@@ -20,15 +20,15 @@ MUTATIONS = {
     "parent not synced": (CHECKPOINT, "    sync_folder(folder.parent)", "    #"),
     "copied in place": (
         CHECKPOINT,
-        "temporary.rename(place)",
-        "shutil.copytree(temporary, place); shutil.rmtree(temporary)",
+        "temporary.rename(checkpoint)",
+        "shutil.copytree(temporary, checkpoint); shutil.rmtree(temporary)",
     ),
     "sha256 not checked": (
         CHECKPOINT,
         'if sha256(content).hexdigest() != manifest["sha256"]',
         "if False",
     ),
-    "not read back": (CHECKPOINT, "    _verified(place)\n    for", "    for"),
+    "not read back": (CHECKPOINT, "    _verified(checkpoint)\n    for", "    for"),
     "old removed first": (
         CHECKPOINT,
         "    temporary.mkdir()\n",
@@ -53,13 +53,13 @@ def test_without_a_safeguard_a_test_fails(
     measured: Callable[[str], None],
     name: str,
 ) -> None:
+    file, before, after = MUTATIONS[name]
+    text = (SOURCE / file).read_text()
+    assert text.count(before) == 1
     if not trials(0, 1):
         pytest.skip("part of `make faults`")
     shutil.copytree(SOURCE, tmp_path / "losslab", ignore=shutil.ignore_patterns("__pycache__"))
-    place, before, after = MUTATIONS[name]
-    text = (tmp_path / "losslab" / place).read_text()
-    assert text.count(before) == 1
-    (tmp_path / "losslab" / place).write_text(text.replace(before, after))
+    (tmp_path / "losslab" / file).write_text(text.replace(before, after))
     wanted = pytest.ExitCode.OK if name == "nothing" else pytest.ExitCode.TESTS_FAILED
     assert in_child(run_tests, TESTS, tmp_path) == wanted
     if name != "nothing":
