@@ -10,11 +10,15 @@ from fake_study import Change, stage_facts, unchanged, write_run
 
 from losslab.records import Evaluation, Final, Record, Start
 from losslab.spec import Run
-from losslab.study.stages import Scale, expand, load_study
+from losslab.study.ladder import at_rung
+from losslab.study.load import load_study
+from losslab.study.stages import Scale, expand
 from losslab.study.store import StudyFolder
 
 STUDY = load_study("batch-augmentation")
 LITERAL, COPIES = STUDY.stages
+# A rung is planned in the place of the study; at its smallest scale, for pages that say what is not concluded.
+(SMALL_COPIES,) = at_rung(STUDY, "resnet-8").stages
 SMALL = Scale(length=0.03, images=2000)
 
 
@@ -67,7 +71,7 @@ def part_four(
     folder = StudyFolder(path)
     folder.prepare()
     stages = []
-    for stage in STUDY.stages if scale == Scale() else [COPIES]:
+    for stage in STUDY.stages if scale == Scale() else [SMALL_COPIES]:
         runs = expand(stage.model_copy(update={"seeds": seeds}), scale=scale)
         stages.append(stage_facts(stage, runs, int(runs[0].epochs or 0)))
         stages[-1]["planned"]["train_images"] = runs[0].data.train_images or 45_000

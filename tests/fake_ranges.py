@@ -10,7 +10,8 @@ from fake_study import Change, stage_facts, unchanged, write_run
 from losslab.choice import Choice
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Run
-from losslab.study.stages import expand, load_study
+from losslab.study.load import load_study
+from losslab.study.stages import expand
 from losslab.study.store import StudyFolder
 
 STUDY = load_study("learning-rate-and-batch-size")

@@ -8,7 +8,8 @@ from typing import Any
 
 from losslab.records import Evaluation, Final, Record, Start
 from losslab.spec import Run, Stage, Study
-from losslab.study.stages import expand, load_study
+from losslab.study.load import load_study
+from losslab.study.stages import expand
 from losslab.study.store import StudyFolder
 
 SPEED = {

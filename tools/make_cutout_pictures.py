@@ -14,7 +14,7 @@ from PIL import Image
 
 from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
 from losslab.data import load
-from losslab.study.stages import study_home
+from losslab.study.load import study_home
 
 IMAGES = {7: "a horse", 8: "a ship"}
 """Place in the training set -> what is seen there."""

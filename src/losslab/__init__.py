@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from losslab.reports import report
     from losslab.spec import Run, Study
     from losslab.study.execute import execute
+    from losslab.study.load import load_study
     from losslab.study.plan import plan
     from losslab.study.results import read_evaluations
-    from losslab.study.stages import load_study
     from losslab.training.loop import train
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ _HOME = {
     "find_batch": "losslab.ranges.find",
     "find_lr": "losslab.ranges.find",
     "lay_out": "losslab.integrations.torch",
-    "load_study": "losslab.study.stages",
+    "load_study": "losslab.study.load",
     "plan": "losslab.study.plan",
     "read_evaluations": "losslab.study.results",
     "report": "losslab.reports",

@@ -239,14 +239,28 @@ class Count(Frozen):
 class Floor(Frozen):
     """How far a budget may shrink a stage."""
 
-    model: Model | None = None
-    """The model that replaces the stage's as soon as anything is shrunk."""
     epochs: PositiveFloat = 1.0
     steps: PositiveInt = 50
     train_images: PositiveInt = 2000
     seeds: PositiveInt = 1
-    grid: Mapping[str, PositiveInt] = Field(default_factory=dict)
-    """Field -> how many of its grid values must stay."""
+    grid: Mapping[str, PositiveInt | tuple[Any, ...]] = Field(default_factory=dict)
+    """Field -> how many of its grid values must stay, spread evenly; or a list of those that must, of which the others
+    leave in the order of the grid."""
+
+
+class Rung(Frozen):
+    """A smaller question that a stage asks where a budget is too small for the one above it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    base: dict[str, Any] = Field(default_factory=dict)
+    """Field -> value in the place of the stage's own; `data.train_images` reaches into a table."""
+    grid: tuple[dict[str, Any], ...] | None = None
+    """Grids in the place of the stage's."""
+    floor: Floor = Floor()
+
+
+Shrinkable = Literal["epochs", "images", "grid"]
+"""What a budget shrinks: epochs or steps; training images; seeds and values of the grid."""
 
 
 class Stage(Frozen):
@@ -273,6 +287,8 @@ class Stage(Frozen):
     group: tuple[str, ...] = ()
     """Fields that are equal within a group, for each of which the stage finds something."""
     floor: Floor = Floor()
+    ladder: tuple[Rung, ...] = ()
+    """Smaller questions, the largest first, for budgets that are below the stage's floor."""
     full_only: bool = False
     """Left out as soon as anything is shrunk, for a stage that shows nothing when short; no later one may use it."""
 
@@ -282,7 +298,7 @@ class Stage(Frozen):
             raise ValueError(
                 "give exactly one of `base` (runs to train) and `count` (networks to count)"
             )
-        fields = ("grid", "seeds", "finding", "group", "floor")
+        fields = ("grid", "seeds", "finding", "group", "floor", "ladder")
         changed = [name for name in fields if getattr(self, name) != _default(name)]
         if self.count and changed:
             raise ValueError(
@@ -300,12 +316,23 @@ class Study(Frozen):
 
     Attributes:
         part: its number among studies that belong together.
+        shrink: what a budget shrinks, in order, each to the floors before the next begins.
+        rung: the rung of the stages' ladders that this study was taken to; None as it is written.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: str
     part: PositiveInt | None = None
+    shrink: tuple[Shrinkable, ...] = ("epochs", "images", "grid")
+    rung: str | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @field_validator("shrink")
+    @classmethod
+    def _each_once(cls, shrink: tuple[Shrinkable, ...]) -> tuple[Shrinkable, ...]:
+        if sorted(shrink) != ["epochs", "grid", "images"]:
+            raise ValueError("must list `epochs`, `images` and `grid`, each once")
+        return shrink
 
 
 def read_study(path: Path) -> Study:
@@ -359,6 +386,7 @@ def _keys(title: str, location: tuple[int | str, ...]) -> Iterable[str]:
     tables: dict[str, type[Frozen]] = {
         "stages": Stage,
         "floor": Floor,
+        "ladder": Rung,
         "count": Count,
         "data": Data,
         **OPTIMIZERS,

@@ -12,7 +12,7 @@ from doc_blocks import PAGES, ROOT, Block, blocks
 
 import losslab
 from losslab.cli import app, run_command
-from losslab.study.stages import load_study
+from losslab.study.load import load_study
 
 LANGUAGES = {"python", "sh", "toml", "{toctree}", "{eval-rst}", ""}
 WHY_NOT = {

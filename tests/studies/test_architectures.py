@@ -22,8 +22,8 @@ from losslab.reports.render import render
 from losslab.reports.stack_diagram import stack_diagram
 from losslab.studies.architectures.findings import Findings, findings
 from losslab.studies.architectures.layers import layer_table
+from losslab.study.load import load_study
 from losslab.study.results import read_results
-from losslab.study.stages import load_study
 from losslab.study.store import StudyFolder
 
 OWN = """

@@ -3,14 +3,14 @@
 import io
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_copies import COPIES, LITERAL, SMALL, STUDY, part_four, with_errors
+from fake_copies import COPIES, LITERAL, STUDY, part_four, with_errors
 from fake_study import Change
 from page_text import sections
 from PIL import Image
@@ -23,11 +23,14 @@ from losslab.reports.render import render, report
 from losslab.spec import Run
 from losslab.studies.batch_augmentation.findings import Findings, findings
 from losslab.studies.batch_augmentation.pictures import pictures
-from losslab.study.costs import Cost, kind_of_run
-from losslab.study.execute import describe_scale
-from losslab.study.plan import make_plan
+from losslab.study.costs import Cost
+from losslab.study.engines import Engine
+from losslab.study.engines.local import Event, Task, Yielded
+from losslab.study.facts import describe_scale
+from losslab.study.load import load_study, study_home
+from losslab.study.plan import Plan, plan
 from losslab.study.results import read_results
-from losslab.study.stages import Scale, expand, load_study, study_home
+from losslab.study.stages import Scale, expand
 from losslab.study.store import StudyFolder
 
 
@@ -78,30 +81,50 @@ def test_the_learning_rate_drops_where_it_should(stage: Any, drops: list[int | N
     assert [lrs.index(lr) if lr in lrs else None for lr in (0.01, 0.001)] == drops
 
 
-def test_a_budget_leaves_out_the_literal_stage_and_takes_the_small_network() -> None:
-    every = [
-        run
-        for stage in STUDY.stages
-        for scale in (Scale(), SMALL)
-        for run in expand(stage, scale=scale)
-    ]
-    costs = {
-        kind_of_run(run): Cost(
-            ((64, 0.4 if "44" in run.model.name else 0.05),), 1e-4, 1.0, 10**9
-        )
-        for run in every
-    }
-    full = make_plan(STUDY, costs, workers=2, threads=1)
-    short = make_plan(STUDY, costs, workers=2, threads=1, budget_seconds=900)
+SECONDS = {"resnet-44": 0.4, "patchnet": 0.1, "resnet-8": 0.05}
+"""Of a step, by network."""
+
+
+def plan_within(budget_seconds: float | None) -> Plan:
+    def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
+        for task in tasks:
+            seconds = SECONDS[task.arguments[0].model.name]
+            yield Yielded(task.key, {"contiguous": Cost(((64, seconds),), 1e-4, 1.0, 10**6)})
+
+    here = Engine("local", run_tasks, lambda threads: 2 // threads)
+    return plan(STUDY, engine=here, budget_seconds=budget_seconds)
+
+
+def test_at_full_scale_both_stages_train_the_network_of_the_question() -> None:
+    full = plan_within(None)
     assert [(stage.stage.name, len(stage.runs)) for stage in full.stages] == [
         ("literal", 7),
         ("copies", 7),
     ]
-    assert {run.model.name for stage in full.stages for run in stage.runs} == {"resnet-44"}
+    assert {run.model.name for run in full.runs} == {"resnet-44"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "network", "copies", "least_epochs"),
+    [
+        (30.0, "resnet-44", [16, 8, 4, 2, 1], 100),
+        (10.0, "resnet-44", [2, 1], 40),
+        (0.6, "patchnet", [16, 8, 4, 2, 1], 20),
+        (0.1, "patchnet", [2, 1], 10),
+        (0.007, "resnet-8", [2, 1], 4),
+    ],
+)
+def test_a_smaller_budget_asks_a_smaller_question(
+    hours: float, network: str, copies: list[int], least_epochs: int
+) -> None:
+    short = plan_within(hours * 3600)
     assert [stage.stage.name for stage in short.stages] == ["copies"]
-    assert {run.model.name for run in short.stages[0].runs} == {"resnet-8"}
-    assert "resnet-8 in place of resnet-44" in describe_scale(short)
-    assert short.seconds <= 900
+    assert {run.model.name for run in short.runs} == {network}
+    assert list(dict.fromkeys(run.repeats for run in short.runs)) == copies
+    assert (short.runs[0].epochs or 0) >= least_epochs
+    assert short.seconds <= hours * 3600
+    if network != "resnet-44":
+        assert f"rung {network} of the ladder" in describe_scale(short)
 
 
 def test_no_later_stage_may_rest_on_one_that_a_budget_leaves_out(tmp_path: Path) -> None:

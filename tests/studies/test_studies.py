@@ -6,8 +6,8 @@ from fake_study import part_one
 
 from losslab.studies import find
 from losslab.studies.adaptive_optimizers.findings import Findings
+from losslab.study.load import study_home, study_names
 from losslab.study.results import read_results
-from losslab.study.stages import study_home, study_names
 
 
 def test_a_study_that_ships_has_its_own_findings(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.records import Record
 from losslab.spec import Run
 from losslab.study.findings import FINDINGS
+from losslab.study.load import load_study
 from losslab.study.results import RunResult
-from losslab.study.stages import expand, load_study
+from losslab.study.stages import expand
 from losslab.training.loop import train
 
 DATA = tiny_data()

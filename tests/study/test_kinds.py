@@ -7,9 +7,10 @@ import pytest
 
 from losslab.spec import Run, make_run
 from losslab.study.costs import kind_of_run, read_kind
-from losslab.study.execute import planned_before
+from losslab.study.facts import planned_before
+from losslab.study.load import load_study
 from losslab.study.plan import plan_at
-from losslab.study.stages import FULL, load_study
+from losslab.study.stages import FULL
 from losslab.study.store import StudyFolder
 
 OLD = (

@@ -192,7 +192,10 @@ def test_memory_limits_the_workers_by_what_the_chosen_scale_takes(
         psutil, "virtual_memory", partial(SimpleNamespace, available=15 * 10**8)
     )
     stage = study(4, model="lenet5").stages[0].model_dump(mode="json") | {
-        "floor": {"model": "mlp(hidden=[4])", "steps": 1}
+        "floor": {"steps": 1000},
+        "ladder": [
+            {"name": "small", "base": {"model": "mlp(hidden=[4])"}, "floor": {"steps": 1}}
+        ],
     }
     shrinking = Study.model_validate({"name": "mine", "title": "Mine", "stages": [stage]})
     here = Engine("local", run_tasks, lambda threads: 4 // threads)

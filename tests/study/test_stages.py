@@ -7,7 +7,8 @@ import pytest
 
 from losslab.errors import InvalidInput, StoreError
 from losslab.spec import Stage, make_run
-from losslab.study.stages import Scale, expand, load_study, study_names
+from losslab.study.load import load_study, study_names
+from losslab.study.stages import Scale, expand
 
 BASE = {
     "data": "fashion-mnist-sample",

@@ -20,13 +20,16 @@ from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.spec import Layout, Study
 from losslab.study.engines import Engine, EngineName, choose_engine
-from losslab.study.execute import describe_scale, execute, planned_before, stage_scale
+from losslab.study.execute import execute
+from losslab.study.facts import describe_scale, planned_before, stage_scale, study_of
 from losslab.study.fields import labels
+from losslab.study.ladder import at_rung, rungs
+from losslab.study.load import load_study, study_names
 from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
 from losslab.study.plan import plan as plan_study
 from losslab.study.results import read_results, study_folders
-from losslab.study.stages import FULL, expand, load_study, study_names
+from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
 from losslab.text import count, duration, number, size
 
@@ -64,6 +67,7 @@ def plan(
     *,
     budget: str = DEFAULT_BUDGET,
     full: Flag = False,
+    rung: str | None = None,
     seeds: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -81,6 +85,7 @@ def plan(
         study: A study's name, a study.toml of your own, or all.
         budget: Wall time that the study may take, such as 90s, 10m, 2h.
         full: Plan the study as it is written, whatever it takes.
+        rung: Ask the question of this rung of the study's ladder; the largest that the budget holds when absent.
         seeds: Seeds of the last stage, in place of the study's own number.
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
@@ -95,7 +100,7 @@ def plan(
     budget_seconds = None if full else _parse_budget(budget)
     selected = choose_engine(engine, address)
     facts = []
-    for part, share in _shares(study, seeds, budget_seconds):
+    for part, share in _shares(study, rung, seeds, budget_seconds):
         measuring = watched(selected, share)
         planned = plan_study(
             part,
@@ -128,6 +133,7 @@ def run(
     *,
     budget: str = DEFAULT_BUDGET,
     full: Flag = False,
+    rung: str | None = None,
     seeds: int | None = None,
     out: Path | None = None,
     workers: int | None = None,
@@ -146,6 +152,7 @@ def run(
         study: A study's name, a study.toml of your own, or all: every study that ships, a folder each.
         budget: Wall time that the study may take, such as 90s, 10m, 2h.
         full: Run the study as it is written, whatever it takes.
+        rung: Ask the question of this rung of the study's ladder; the largest that the budget holds when absent.
         seeds: Seeds of the last stage, in place of the study's own number.
         out: Folder of the study; runs/NAME when absent.
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
@@ -161,7 +168,7 @@ def run(
     console = Console(quiet=quiet, highlight=False, markup=False)
     out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
-    for part, share in _shares(study, seeds, budget_seconds):
+    for part, share in _shares(study, rung, seeds, budget_seconds):
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
         part = _with_data(part, sample_if_offline)
@@ -197,11 +204,16 @@ def _parse_budget(text: str) -> float:
 
 
 def _shares(
-    name: str, seeds: int | None, budget_seconds: float | None
+    name: str, rung: str | None, seeds: int | None, budget_seconds: float | None
 ) -> list[tuple[Study, float | None]]:
     """List the studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
     if name != ALL:
-        return [(_with_seeds(load_study(name), seeds), budget_seconds)]
+        study = load_study(name)
+        if rung is not None:
+            study = at_rung(study, rung)
+        return [(_with_seeds(study, seeds), budget_seconds)]
+    if rung is not None:
+        raise InvalidInput(f"--rung (={rung}) belongs to one study; name it in place of all")
     studies = [load_study(shipped) for shipped in study_names()]
     training = [study for study in studies if _trains(study)]
     share = None if budget_seconds is None else budget_seconds / max(1, len(training))
@@ -327,7 +339,7 @@ def _same_plan(
     folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine
 ) -> Plan | None:
     """Read the plan that the folder was begun with, when it is of the same study and budget."""
-    if not (folder.path / "study.json").exists():
+    if not folder.has_plan:
         return None
     before = folder.plan
     name = (before.get("study") or {}).get("name")
@@ -336,8 +348,9 @@ def _same_plan(
             f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'"
         )
     # The same command, given again, goes on: a new measurement could choose another scale, whose runs are all new.
-    has_same_spec = before.get("spec") == study.model_dump(mode="json")
-    is_same = has_same_spec and before.get("budget_seconds") == budget_seconds
+    is_same = (
+        study_of(before) in rungs(study) and before.get("budget_seconds") == budget_seconds
+    )
     return planned_before(folder, engine) if is_same else None
 
 

@@ -31,8 +31,8 @@ from losslab.reports.pictures import sample_images
 from losslab.reports.stack_diagram import stack_diagram
 from losslab.reports.stages import StageView, stage_views
 from losslab.studies import find
+from losslab.study.load import STUDIES, study_home, study_names
 from losslab.study.results import StudyResults, read_results, study_folders
-from losslab.study.stages import STUDIES, study_home, study_names
 from losslab.study.store import StudyFolder
 from losslab.tables import Table
 

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
+from losslab.study.load import study_home, study_names
 from losslab.study.results import StudyResults
-from losslab.study.stages import study_home, study_names
 
 
 def find(results: StudyResults) -> object | None:

@@ -12,6 +12,7 @@ from typing import Any
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json, write_json, write_text
 from losslab.records import Record, Steps, is_finite, to_row
+from losslab.study.facts import study_of
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
 WHOLE_STEPS = 5000
@@ -151,7 +152,7 @@ def _check_target(target: Path, plan: dict[str, Any]) -> None:
             f"--out {target}: is not empty and holds no packed study; choose another"
         )
     earlier = StudyFolder(target).plan
-    if (earlier["study"], earlier.get("spec")) != (plan["study"], plan.get("spec")):
+    if earlier["study"] != plan["study"] or study_of(earlier) != study_of(plan):
         raise InvalidInput(f"--out {target}: holds another study; choose another")
 
 

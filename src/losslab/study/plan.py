@@ -1,7 +1,8 @@
-"""Plan a study on this machine: predict its cost and shrink it to a budget: network, epochs, images, then the grid."""
+"""Plan a study on this machine: predict its cost, and take the largest question and scale that fit the budget."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -24,6 +25,7 @@ from losslab.study.costs import (
     worker_seconds,
 )
 from losslab.study.engines import LOCAL, Engine
+from losslab.study.ladder import rungs
 from losslab.study.sizes import training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.text import duration
@@ -112,20 +114,29 @@ def plan(
     seconds_left = None
     if budget_seconds is not None:
         seconds_left = SAFETY * budget_seconds - (monotonic() - began)
-    scaled = partial(
+    fit_plan = partial(
         make_plan,
-        study,
-        full.costs,
+        costs=full.costs,
         threads=full.threads,
         layouts=full.layouts,
         budget_seconds=seconds_left,
     )
-    planned = scaled(workers=full.workers)
     # A user's number of workers stands, and a cluster's machines have memory that this process cannot see.
-    if workers is not None or engine.name != LOCAL.name:
-        return planned
-    fit = workers_that_fit(planned)
-    return scaled(workers=fit) if fit < planned.workers else planned
+    memory_counts = workers is None and engine.name == LOCAL.name
+    *larger, smallest = rungs(study)
+    for version in larger:
+        with suppress(InvalidInput):
+            return _held_plan(fit_plan, version, full.workers, memory_counts)
+    return _held_plan(fit_plan, smallest, full.workers, memory_counts)
+
+
+def _held_plan(
+    fit_plan: Callable[..., Plan], study: Study, workers: int, memory_counts: bool
+) -> Plan:
+    """Lay out a study with no more workers than the memory holds."""
+    planned = fit_plan(study, workers=workers)
+    fit = workers_that_fit(planned) if memory_counts else workers
+    return fit_plan(study, workers=fit) if fit < workers else planned
 
 
 def _fastest_plan(
@@ -137,12 +148,9 @@ def _fastest_plan(
     engine: Engine,
 ) -> Plan:
     """Measure the ways to carry out a study and plan it at full scale in the fastest."""
-    # The floor's networks, all of the grid.
-    scales = [FULL] if budget_seconds is None else [_scale(2.0, 1), FULL]
-    runs: list[Run] = []
-    for scale in scales:
-        for stage in study.stages:
-            runs += expand(stage, scale=scale)
+    versions = [study] if budget_seconds is None else rungs(study)
+    stages = chain.from_iterable(version.stages for version in versions)
+    runs = list(chain.from_iterable(map(expand, stages)))
     candidates = []
     for crew, crew_threads in _crews(study, workers, threads, engine):
         costs, layouts = measure_costs(
@@ -199,7 +207,7 @@ def make_plan(
     if budget_seconds is None or full.seconds <= budget_seconds:
         return full
     images = max(map(training_images, full.runs), default=1)
-    least = plan_at(study, _scale(3.0, images), costs, workers, threads, layouts)
+    least = plan_at(study, _scale(3.0, images, study), costs, workers, threads, layouts)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "
@@ -209,23 +217,25 @@ def make_plan(
     fits, exceeds = 3.0, 0.0
     for _ in range(BISECTIONS):
         middle = (fits + exceeds) / 2
-        candidate = plan_at(study, _scale(middle, images), costs, workers, threads, layouts)
+        candidate = plan_at(
+            study, _scale(middle, images, study), costs, workers, threads, layouts
+        )
         if candidate.seconds <= budget_seconds:
             fits = middle
         else:
             exceeds = middle
-    return plan_at(study, _scale(fits, images), costs, workers, threads, layouts)
+    return plan_at(study, _scale(fits, images, study), costs, workers, threads, layouts)
 
 
-def _scale(shrink: float, images: int) -> Scale:
-    """The scale after shrinking by 0 (full) to 3 (smallest): a unit each for length, images, grid."""
-    length, data_part, grid = (min(1.0, max(0.0, shrink - unit)) for unit in range(3))
+def _scale(shrink: float, images: int, study: Study) -> Scale:
+    """The scale after shrinking by 0 (full) to 3 (smallest): a unit each for what the study shrinks, in its order."""
     # As powers, so that a step of the bisection is a factor at every length; floors stop each before SMALLEST does.
-    return Scale(
-        length=SMALLEST**length,
-        images=None if data_part == 0 else max(1, round(images * SMALLEST**data_part)),
-        grid=SMALLEST**grid,
-    )
+    part = {
+        name: SMALLEST ** min(1.0, max(0.0, shrink - unit))
+        for unit, name in enumerate(study.shrink)
+    }
+    most = None if part["images"] == 1 else max(1, round(images * part["images"]))
+    return Scale(length=part["epochs"], images=most, grid=part["grid"])
 
 
 def plan_at(

@@ -12,8 +12,8 @@ from losslab.files import read_json
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import Count, Run
 from losslab.study.fields import flat_fields, get_field
+from losslab.study.load import study_names
 from losslab.study.pack import damage
-from losslab.study.stages import study_names
 from losslab.study.store import RunFolder, StudyFolder
 
 

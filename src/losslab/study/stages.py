@@ -2,23 +2,17 @@
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import losslab
 from losslab.choice import as_choice
-from losslab.errors import InvalidInput, StoreError, unknown_name
-from losslab.spec import Run, Stage, Study, make_run, read_study
-from losslab.study.fields import Fields, flat_fields, get_field
+from losslab.errors import StoreError
+from losslab.spec import Run, Stage, make_run
+from losslab.study.fields import Fields, get_field
 from losslab.study.sizes import training_images
-
-STUDIES = Path(losslab.__file__).parent / "studies"
-"""A folder for each study that ships, importable: its name with `_` in place of `-`."""
 
 Findings = Mapping[str, Sequence[Fields]]
 """Stage name -> what it found, one table of fields per group."""
@@ -44,51 +38,11 @@ class Scale:
 FULL = Scale()
 
 
-@lru_cache(maxsize=1)
-def study_names() -> tuple[str, ...]:
-    """The studies that ship, in the order of their parts."""
-    studies = [read_study(path) for path in STUDIES.glob("*/study.toml")]
-    return tuple(
-        study.name
-        for study in sorted(studies, key=lambda study: (study.part or len(studies), study.name))
-    )
-
-
-def study_home(name: str) -> Path:
-    """The folder of a study that ships, by its name."""
-    return STUDIES / name.replace("-", "_")
-
-
-def load_study(name: str) -> Study:
-    """Load a study by its name or TOML file, and check every run of every stage.
-
-    Raises:
-        InvalidInput: unknown name, unreadable file, or faults, all of them at once.
-    """
-    path = Path(name) if name.endswith(".toml") else study_home(name) / "study.toml"
-    if not name.endswith(".toml") and name not in study_names():
-        raise InvalidInput(unknown_name("study", name, study_names()))
-    study = read_study(path)
-    faults: list[str] = []
-    for index, stage in enumerate(study.stages):
-        try:
-            _check_grid(stage, expand(stage))
-            _check_references(stage, study.stages[:index])
-        except (InvalidInput, ValueError, TypeError, AttributeError) as error:
-            faults.append(f"stage '{stage.name}': {error}")
-    uses = Counter(stage.name for stage in study.stages)
-    faults += [f"two stages are named '{name}'" for name in sorted(uses) if uses[name] > 1]
-    if faults:
-        raise InvalidInput(f"{path.name}: {' | '.join(faults)}")
-    return study
-
-
 def expand(
     stage: Stage,
     findings: Findings | None = None,
     scale: Scale = FULL,
     earlier: Sequence[Stage] = (),
-    left_out: list[str] | None = None,
 ) -> list[Run]:
     """Expand a stage into its runs, in order, each once.
 
@@ -97,28 +51,39 @@ def expand(
         findings: what earlier stages found; without them references take their assumed values.
         scale: how much of it.
         earlier: the stages before this one, whose groups tell which finding a run refers to.
-        left_out: receives, once each, the reasons why runs lack a finding and are left out; without it they raise.
+    Raises:
+        StoreError: when a run refers to what its stage did not find.
     """
+    runs, reasons = expand_found(stage, findings, scale, earlier)
+    if reasons:
+        raise StoreError(reasons[0])
+    return runs
+
+
+def expand_found(
+    stage: Stage,
+    findings: Findings | None,
+    scale: Scale = FULL,
+    earlier: Sequence[Stage] = (),
+) -> tuple[list[Run], list[str]]:
+    """The runs of a stage that have all they refer to, and why the others have not, each reason once."""
     groups = {before.name: before.group for before in earlier}
-    runs = {}
-    for point in _points(stage, scale):
-        fields = _merge(stage.base, point)
+    # By identity: grids may overlap, and a run trains once. All seeds of a point lack the same finding: one reason.
+    runs: dict[str, Run] = {}
+    reasons: dict[str, None] = {}
+    for point in points_of(stage, scale):
+        fields = merge(stage.base, point)
         look_up = partial(
             _assume if findings is None else _look_up, fields, findings or {}, groups
         )
         try:
-            fields = _resolve(fields, look_up)
+            fields = resolve(fields, look_up)
         except StoreError as error:
-            if left_out is None:
-                raise
-            # All seeds of a point lack the same finding, which is one reason.
-            if str(error) not in left_out:
-                left_out.append(str(error))
+            reasons[str(error)] = None
             continue
         run = _shrink(make_run(fields), stage, scale)
-        # By identity: grids may overlap, and a run trains once.
         runs[run.id] = run
-    return list(runs.values())
+    return list(runs.values()), list(reasons)
 
 
 def _seed(first: Any, index: int) -> Any:
@@ -127,7 +92,7 @@ def _seed(first: Any, index: int) -> Any:
     return first + index if type(first) is int else first
 
 
-def _points(stage: Stage, scale: Scale) -> list[Fields]:
+def points_of(stage: Stage, scale: Scale) -> list[Fields]:
     """The overrides of every run: the union of the grids, each crossed, times the seeds; none where nothing trains."""
     if stage.count:
         return []
@@ -149,17 +114,26 @@ def _thin(stage: Stage, key: str, values: Any, scale: Scale) -> list[Any]:
     """Keep some of the grid values of a field, evenly spread."""
     if not isinstance(values, list):
         return [values]
-    least = min(stage.floor.grid.get(key, len(values)), len(values))
-    kept = _share(len(values), least, scale.grid)
+    least = stage.floor.grid.get(key, len(values))
+    if isinstance(least, tuple):
+        return _without_first(values, least, scale.grid)
+    kept = _share(len(values), min(least, len(values)), scale.grid)
     # The middles of equal parts of the list: the grid keeps its centre, and all of it is kept where kept is its length.
     return [values[round((index + 0.5) * len(values) / kept - 0.5)] for index in range(kept)]
+
+
+def _without_first(values: list[Any], least: Sequence[Any], fraction: float) -> list[Any]:
+    """Leave out the first of the values that need not stay, so that the costliest can be written first and go first."""
+    leaving = [value for value in values if value not in least]
+    count = len(values) - _share(len(values), len(values) - len(leaving), fraction)
+    return [value for value in values if value not in leaving[:count]]
 
 
 def _share(count: int, least: int, fraction: float) -> int:
     return max(least, round(count * fraction))
 
 
-def _merge(base: Fields, point: Fields) -> Fields:
+def merge(base: Fields, point: Fields) -> Fields:
     """Set a point's values in the base run at their dotted paths; texts become the tables they stand for."""
     fields = _tables(deepcopy(base))
     for path, value in point.items():
@@ -186,11 +160,12 @@ def _is_choice(key: str, value: Any) -> bool:
     return key in ("lr", "batch") and isinstance(value, str) and "(" in value
 
 
-def _resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
+def resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
+    """Fields with what each reference in them stands for."""
     if isinstance(value, dict):
-        return {key: _resolve(item, look_up) for key, item in value.items()}
+        return {key: resolve(item, look_up) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(item, look_up) for item in value]
+        return [resolve(item, look_up) for item in value]
     if isinstance(value, str) and value.startswith("@"):
         reference = _REFERENCE.match(value)
         if not reference:
@@ -224,9 +199,9 @@ def _look_up(
 
 
 def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
-    """Shrink a run: another model, fewer epochs or steps, fewer images, never below the stage's floor."""
+    """Shrink a run: fewer epochs or steps, fewer images, never below the stage's floor."""
     floor = stage.floor
-    changes: Fields = {"model": floor.model or run.model}
+    changes: Fields = {}
     if run.epochs is not None:
         epochs = max(min(floor.epochs, run.epochs), run.epochs * scale.length)
         # Whole epochs where there are several, since runs are evaluated at their ends.
@@ -238,33 +213,3 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
         if images < training_images(run):
             changes["data"] = run.data.model_copy(update={"train_images": images})
     return run.model_copy(update=changes) if scale != FULL else run
-
-
-def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
-    """Raise ValueError when the stage has no runs, or they cannot give its finding."""
-    if not runs and not stage.count:
-        raise ValueError("has no runs; does its grid have an empty list?")
-    if not stage.finding:
-        return
-    if stage.finding == "best" and any(run.data.validation_fraction == 0 for run in runs):
-        raise ValueError(
-            "`finding` (='best') needs validation data; raise `data.validation_fraction` above 0"
-        )
-    for run, key in itertools.product(runs, stage.group):
-        known = flat_fields(run.model_dump(mode="json"))
-        if key not in known:
-            raise ValueError(unknown_name("field in `group`", key, known))
-
-
-def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
-    # A stage for full scale alone is missing at any other, and what refers to it would have nothing to start from.
-    finders = [before.name for before in earlier if before.finding and not before.full_only]
-
-    def check(reference: re.Match[str]) -> None:
-        if reference["stage"] not in finders:
-            raise ValueError(
-                unknown_name("earlier stage with a finding", reference["stage"], finders)
-            )
-
-    for point in _points(stage, FULL):
-        _resolve(_merge(stage.base, point), check)

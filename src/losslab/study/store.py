@@ -139,9 +139,14 @@ class StudyFolder:
         return self.path / "counts" / f"{count_id}.json"
 
     @property
+    def has_plan(self) -> bool:
+        """Whether a study has been begun here."""
+        return (self.path / "study.json").exists()
+
+    @property
     def plan(self) -> dict[str, Any]:
         """The content of study.json: the spec, the scale and the stages, which list the identities of their runs."""
-        if not (self.path / "study.json").exists():
+        if not self.has_plan:
             raise InvalidInput(
                 f"{self.path}: holds no study (no study.json); give the --out folder of a study"
             )

@@ -14,6 +14,8 @@ from losslab.text import NONE, count, duration, names, number, percent
 
 EPOCHS, MODEL = 100, "resnet-44"
 """Of the study at full scale."""
+NETWORKS = {"resnet-44": "ResNet-44", "resnet-8": "ResNet-8", "patchnet": "PatchNet"}
+"""Name of a model -> what a page calls it."""
 BASELINE = "M = 1"
 COPIES = {copies: f"M = {copies}" for copies in (1, 2, 4, 8, 16, 32)}
 """Copies of each image -> what a page calls the runs with so many."""
@@ -30,12 +32,14 @@ class Material:
         copies: runs with cutout by copies, the fewest first.
         literal: likewise, with the drops of the learning rate at He et al.'s epochs.
         clock: what their times are compared by.
+        full_epochs: epochs of the compared runs at full scale, at the rung of the ladder that was taken.
     """
 
     simple: Sequence[RunResult]
     copies: Groups
     literal: Groups
     clock: Clock
+    full_epochs: float = EPOCHS
 
     @property
     def baselines(self) -> Groups:
@@ -57,17 +61,19 @@ class Setting:
         start: its first record.
         end: its last evaluation.
         seeds: how many seeds there are.
+        full_epochs: epochs at full scale.
     """
 
     run: Run
     start: Start
     end: Evaluation
     seeds: int
+    full_epochs: float = EPOCHS
 
     @property
     def network(self) -> str:
         """The network as a page calls it."""
-        return self.run.model.name.replace("resnet", "ResNet")
+        return NETWORKS.get(self.run.model.name, self.run.model.name)
 
     @property
     def length(self) -> str:
@@ -85,15 +91,15 @@ class Setting:
         return self.start.test_images or None
 
     @property
-    def smaller(self) -> bool:
-        """Whether the network is smaller than at full scale."""
+    def is_other_network(self) -> bool:
+        """Whether the network is another than the question's."""
         return self.run.model.name != MODEL
 
     @property
     def shorter(self) -> bool:
         """Whether training is shorter than at full scale."""
         # Half an epoch: the last one may be cut by whole steps.
-        return self.end.epoch + 0.5 < EPOCHS
+        return self.end.epoch + 0.5 < self.full_epochs
 
     @property
     def fewer(self) -> bool:
@@ -111,7 +117,15 @@ def material_of(results: StudyResults) -> Material:
         literal=group_runs(literal, ["repeats"], COPIES),
         # One clock for all: times of the two kinds would stand in one table.
         clock=clock_for([*compared, *literal], workers=workers_of(results)),
+        full_epochs=_full_epochs(results),
     )
+
+
+def _full_epochs(results: StudyResults) -> float:
+    for stage in results.plan["stages"]:
+        if stage["name"] == "copies":
+            return float((stage.get("asked") or {}).get("epochs") or EPOCHS)
+    return EPOCHS
 
 
 def workers_of(results: StudyResults) -> int:
@@ -124,7 +138,8 @@ def setting_of(material: Material) -> Setting | None:
     for result in material.compared:
         if result.start:
             seeds = {compared.run.seed for compared in material.compared}
-            return Setting(result.run, result.start, result.evaluations[-1], len(seeds))
+            end = result.evaluations[-1]
+            return Setting(result.run, result.start, end, len(seeds), material.full_epochs)
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from losslab.studies.batch_augmentation.runs import COPIES, EPOCHS, Material, Setting
+from losslab.studies.batch_augmentation.runs import COPIES, Material, Setting
 from losslab.text import count, names, number
 
 PARAMETERS = 661_338
@@ -43,7 +43,7 @@ def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Sc
     images = count(setting.start.training_images, "training image")
     return Scope(
         answer=_answer(setting),
-        limited=setting.smaller or setting.shorter or setting.fewer,
+        limited=setting.is_other_network or setting.shorter or setting.fewer,
         ranking=(
             f"which M had the lower validation error after {count(setting.end.step, 'update')} of {setting.run.batch} "
             f"images on these {images} with {setting.network}"
@@ -55,9 +55,14 @@ def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Sc
 
 def _answer(setting: Setting) -> str:
     images = count(setting.start.training_images, "training image")
-    if setting.smaller or setting.shorter or setting.fewer:
-        epochs = f"{number(setting.end.epoch)} of {EPOCHS} epochs"
+    if setting.shorter or setting.fewer:
+        epochs = f"{number(setting.end.epoch)} of {number(setting.full_epochs)} epochs"
         return f"This is a small version of the study: {setting.network}, {epochs}, {images}."
+    if setting.is_other_network:
+        return (
+            f"This is the study with another network, at that one's full length: {setting.network} in the place of "
+            f"ResNet-44, {setting.length}, {images}."
+        )
     return f"This is the full scale: {setting.network}, {setting.length}, {images}."
 
 
@@ -70,15 +75,11 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
     if setting.shorter:
         yield (
             "that more copies help or do not help a network trained to the end: Hoffer et al. speak of trained "
-            f"networks, and after {number(setting.end.epoch)} of {EPOCHS} epochs what is compared is how fast learning "
-            "starts;"
+            f"networks, and after {number(setting.end.epoch)} of {number(setting.full_epochs)} epochs what is compared "
+            "is how fast learning starts;"
         )
-    if setting.smaller:
-        yield (
-            f"anything about ResNet-44: {setting.network} has {count(setting.start.parameters, 'parameter')} of "
-            f"ResNet-44's {PARAMETERS:,}, underfits sooner, and has less to gain from any regularisation, cutout "
-            "included;"
-        )
+    if setting.is_other_network:
+        yield _of_resnet_44(setting)
     if setting.fewer:
         yield (
             f"anything about all of CIFAR-10: {count(setting.start.training_images, 'image')} are fitted sooner than "
@@ -91,4 +92,17 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
     yield (
         "which M is fastest on other hardware: a GPU that one batch does not fill can take more copies in nearly the "
         "same time, a CPU cannot."
+    )
+
+
+def _of_resnet_44(setting: Setting) -> str:
+    parameters = count(setting.start.parameters, "parameter")
+    if setting.start.parameters < PARAMETERS:
+        return (
+            f"anything about ResNet-44: {setting.network} has {parameters} of ResNet-44's {PARAMETERS:,}, underfits "
+            "sooner, and has less to gain from any regularisation, cutout included;"
+        )
+    return (
+        f"anything about ResNet-44: {setting.network}, with {parameters} against {PARAMETERS:,}, learns in far fewer "
+        "epochs and with other rates;"
     )

@@ -9,6 +9,7 @@ from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import run_ids
 from losslab.analysis.sentences import certainty
+from losslab.spec import Run
 from losslab.studies.batch_augmentation.runs import (
     ERROR,
     WITH,
@@ -20,6 +21,8 @@ from losslab.studies.batch_augmentation.runs import (
 )
 from losslab.tables import Table
 from losslab.text import NONE, count, number, percent
+
+HE_PADDING = 4
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,22 @@ def _setting(setting: Setting) -> str:
     momentum = number(run.optimizer.model_dump()["momentum"])
     sentences = [
         f"{setting.network}, {count(setting.start.parameters, 'parameter')}.",
-        "He et al.'s augmentation: 4 pixels of zeros around the image, a random 32 by 32 crop of that, and a flip in "
-        "half of the cases.",
+        _augmentation(run),
         f"SGD with momentum {momentum}, batches of {run.batch}, weight decay {number(run.weight_decay)} on the weights "
         "of convolutions and of the last layer.",
         drops(setting),
         "Validation and test images are never augmented.",
     ]
     return " ".join(filter(None, sentences))
+
+
+def _augmentation(run: Run) -> str:
+    pixels = run.augment[0].options.get("padding", HE_PADDING)
+    whose = "He et al.'s augmentation" if pixels == HE_PADDING else "Augmentation"
+    return (
+        f"{whose}: {pixels} pixels of zeros around the image, a random 32 by 32 crop of that, and a flip in half "
+        "of the cases."
+    )
 
 
 def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate]) -> Table:
@@ -133,7 +144,7 @@ def _note(setting: Setting | None, errors: Mapping[str, Estimate]) -> list[str]:
         certainty(errors),
     ]
     # The paper's number invites a comparison that holds for the same network and length alone.
-    if setting and setting.smaller:
+    if setting and setting.is_other_network:
         sentences.append(
             "He et al. report 7.17 % test error for ResNet-44 after 164 epochs on all images; "
             f"{setting.network} is another network, so that number is no yardstick here."

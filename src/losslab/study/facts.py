@@ -1,0 +1,167 @@
+"""What study.json says of a study: its plan, written for whoever reads or resumes it, and read again."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from typing import Any
+
+from losslab.errors import StoreError
+from losslab.spec import Run, Stage, Study
+from losslab.study.costs import Cost, read_kind
+from losslab.study.engines import LOCAL, Engine
+from losslab.study.plan import Plan, StagePlan, plan_at
+from losslab.study.sizes import training_images
+from losslab.study.stages import FULL, Scale, expand
+from losslab.study.store import StudyFolder
+
+
+def study_of(facts: dict[str, Any]) -> Study | None:
+    """The study that a study.json holds; None where it holds none, or one that this version cannot read."""
+    try:
+        spec = deepcopy(facts["spec"])
+        # What ladders came in the place of: `floor.model` was trained at any scale but the full one.
+        for stage in spec["stages"]:
+            model = stage.get("floor", {}).pop("model", None)
+            if model and _scale_of(facts) != FULL:
+                stage["base"]["model"] = model
+        return Study.model_validate(spec)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _scale_of(facts: dict[str, Any]) -> Scale:
+    return Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
+
+
+def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
+    """Read the plan that a study folder was begun with, at the same scale.
+
+    Args:
+        folder: the study's.
+        engine: where it is to go on; another one than before has as many workers as fit there.
+
+    Raises:
+        InvalidInput: when the folder holds no study.
+        StoreError: when its study.json cannot be understood.
+    """
+    facts = folder.plan
+    try:
+        study = study_of(facts)
+        if study is None:
+            raise ValueError("it holds no spec of a study")
+        scale = _scale_of(facts)
+        costs = {read_kind(kind): _read_cost(cost) for kind, cost in facts["costs"].items()}
+        # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
+        goes_on_there = facts.get("engine", LOCAL.name) == engine.name
+        workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
+        return plan_at(
+            study, scale, costs, workers, facts["threads"], facts.get("layouts") or {}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{folder.path}/study.json: not a plan that this version can resume ({error})"
+        ) from error
+
+
+def _read_cost(cost: dict[str, Any]) -> Cost:
+    # JSON has no tuples, and a Cost that is read back must equal the one that was written.
+    points = tuple(map(tuple, cost["step_seconds"]))
+    return Cost(**cost | {"step_seconds": points})
+
+
+def study_facts(
+    plan: Plan,
+    stages: list[tuple[Stage, tuple[Run, ...]]],
+    skipped: dict[str, str],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of study.json; see docs/formats.md."""
+    return {
+        "study": {"name": plan.study.name, "title": plan.study.title},
+        "spec": plan.study.model_dump(mode="json"),
+        "scale": {
+            "length": plan.scale.length,
+            "images": plan.scale.images,
+            "grid": plan.scale.grid,
+            "text": describe_scale(plan),
+        },
+        "stages": [
+            _stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages
+        ],
+        "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
+        "predicted_seconds": plan.seconds,
+        "predicted_memory_bytes": plan.memory_bytes,
+        "workers": plan.workers,
+        "threads": plan.threads,
+        "layouts": plan.used_layouts,
+        **facts,
+    }
+
+
+def _stage_facts(stage: Stage, runs: tuple[Run, ...], skipped: str | None) -> dict[str, Any]:
+    facts = {
+        "name": stage.name,
+        "question": stage.question,
+        "finding": stage.finding,
+        "group": stage.group,
+        "skipped": skipped,
+        "runs": [run.id for run in runs],
+        "counts": [count.id for count in stage.count],
+    }
+    return facts | (_stage_lengths(stage, runs) if runs else {})
+
+
+def _stage_lengths(stage: Stage, runs: tuple[Run, ...]) -> dict[str, Any]:
+    longest = max(runs, key=lambda run: run.epochs or run.steps or 0)
+    return {
+        "asked": {
+            "epochs": stage.base.get("epochs"),
+            "steps": stage.base.get("steps"),
+            "seeds": stage.seeds,
+        },
+        "planned": {
+            "epochs": longest.epochs,
+            "steps": longest.steps,
+            "seeds": len({run.seed for run in runs}),
+            "train_images": training_images(longest),
+        },
+    }
+
+
+def describe_scale(plan: Plan) -> str:
+    """The scale in words, stage by stage.
+
+    Example: ``search: 15 of 25 runs, 1 of 10 epochs, 45,000 images; compare: 10 runs, 4 of 200 epochs, 45,000 images``.
+    """
+    stages = [f"{planned.stage.name}: {stage_scale(planned)}" for planned in plan.stages]
+    if plan.study.rung:
+        stages.insert(0, f"rung {plan.study.rung} of the ladder")
+    return "; ".join(stages)
+
+
+def stage_scale(planned: StagePlan) -> str:
+    """The scale of a stage in words."""
+    stage, runs = planned.stage, planned.runs
+    if stage.count:
+        return f"{len(stage.count)} network{'s' if len(stage.count) > 1 else ''} counted"
+    full = expand(stage)
+    parts = [_of(len(runs), len(full), "runs")]
+    for unit in ("epochs", "steps"):
+        full_length = _longest(full, unit)
+        if full_length:
+            parts.append(_of(_longest(runs, unit), full_length, unit))
+    parts.append(
+        _of(max(map(training_images, runs)), max(map(training_images, full)), "images")
+    )
+    return ", ".join(parts)
+
+
+def _longest(runs: Sequence[Run], unit: str) -> float:
+    """The most epochs or steps of a run; 0 where all are given in the other unit."""
+    return max((getattr(run, unit) or 0 for run in runs), default=0)
+
+
+def _of(planned: float, full: float, unit: str) -> str:
+    if planned == full:
+        return f"{full:,g} {unit}"
+    return f"{planned:,g} of {full:,g} {unit}"
