@@ -12,6 +12,7 @@ def report(
     folder: Path,
     *,
     open: Flag = False,
+    markdown: Flag = False,
     json: Flag = False,
     figures: Path | None = None,
 ) -> None:
@@ -22,10 +23,12 @@ def report(
     Args:
         folder: The folder that `losslab study run` filled; it may be unfinished.
         open: Show the page in the browser.
+        markdown: Write report.md in the place of report.html, and figures as SVG, for where code is read.
         json: Print where the page and the figures are as JSON.
         figures: Where the PNG and SVG files go; FOLDER/figures when absent.
     """
-    page = reports.report(folder, figures=figures).resolve()
+    form = reports.MARKDOWN if markdown else reports.HTML
+    page = reports.report(folder, figures=figures, form=form).resolve()
     paths = {"report": str(page), "figures": str((figures or folder / "figures").resolve())}
     print(dumps(paths) if json else page)
     if open:

@@ -44,12 +44,16 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def write_files(figure: Figure, folder: Path) -> None:
-    """Write NAME.png and NAME.svg of a figure into an existing folder."""
+def write_files(
+    figure: Figure, folder: Path, suffixes: Sequence[str] = (".png", ".svg")
+) -> None:
+    """Write a figure into an existing folder, as NAME and each suffix."""
     canvas = draw([figure])
-    canvas.savefig(folder / f"{figure.name}.png", dpi=DOTS_PER_INCH)
-    # The same records give the same file.
-    canvas.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
+    for suffix in suffixes:
+        # Without a date, the same records give the same file.
+        metadata = {"Date": None} if suffix == ".svg" else None
+        path = folder / f"{figure.name}{suffix}"
+        canvas.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
 
 
 def check_picture(option: str, path: Path) -> None:

@@ -1,5 +1,5 @@
 """Records and findings rendered as figures and one offline page."""
 
-from losslab.reports.render import report
+from losslab.reports.render import HTML, MARKDOWN, report
 
-__all__ = ["report"]
+__all__ = ["HTML", "MARKDOWN", "report"]

@@ -1,11 +1,11 @@
-"""The records of a study, or of several, as one offline page and its figures as files."""
+"""The records of a study, or of several, as one offline page or as Markdown, and its figures as files."""
 
 import csv
 import io
 import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from losslab.plots.files import write_files
 from losslab.plots.numbers import describe, numbers, table
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
+from losslab.reports import markdown
 from losslab.reports.algorithm_diagram import block_diagram
 from losslab.reports.equations import equation
 from losslab.reports.module_diagram import module_diagram
@@ -41,14 +42,49 @@ TITLE = "How networks train, and what they cost"
 """Of a page of several studies."""
 
 
-def report(folder: Path | str, *, figures: Path | None = None) -> Path:
-    """Write ``report.html`` and the figures of a study, or of all studies in a folder, from their records alone.
+@dataclass(frozen=True)
+class Form:
+    """What a report is written as.
+
+    Attributes:
+        file: name of the report in its folder.
+        frame: template around a study, or around several.
+        figure: template of a figure.
+        suffixes: of the figures' files.
+        equation: (LaTeX) -> the formula as markup.
+        finish: what is rendered -> the content of the file.
+    """
+
+    file: str
+    frame: str
+    figure: str
+    suffixes: tuple[str, ...]
+    equation: Callable[..., Markup]
+    finish: Callable[[str], str]
+
+
+HTML = Form(
+    "report.html", "page.html.jinja", "figure.html.jinja", (".png", ".svg"), equation, str
+)
+MARKDOWN = Form(
+    "report.md",
+    "plain.html.jinja",
+    "plain_figure.html.jinja",
+    (".svg",),
+    markdown.formula,
+    markdown.to_markdown,
+)
+
+
+def report(folder: Path | str, *, figures: Path | None = None, form: Form = HTML) -> Path:
+    """Write the report and the figures of a study, or of all studies in a folder, from their records alone.
 
     Args:
         folder: the folder a study was run in, finished or not, or one that holds several of those.
-        figures: where the PNG and SVG files go; the folder's ``figures`` where None.
+        figures: where the figures' files go; the folder's ``figures`` where None.
+        form: `HTML`, one file that works offline with figures as PNG and SVG beside it, or `MARKDOWN`, with SVG.
     Returns:
-        Path of the page: one file that works offline.
+        Path of the report.
     Raises:
         InvalidInput: when the folder holds no study, or cannot be written.
         StoreError: when its files cannot be understood.
@@ -59,16 +95,15 @@ def report(folder: Path | str, *, figures: Path | None = None) -> Path:
     links = os.path.relpath(figures, folder)
     studies = study_folders(folder)
     if studies == [StudyFolder(folder)]:
-        page = render(_read(studies[0]), shown, links)
+        page = render(_read(studies[0]), shown, links, form)
     else:
-        page = render_several(
-            {study.path.name: _read(study) for study in studies}, shown, links
-        )
-    path = folder / "report.html"
+        several = {study.path.name: _read(study) for study in studies}
+        page = render_several(several, shown, links, form)
+    path = folder / form.file
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for figure in shown.values():
-            write_files(figure, figures)
+            write_files(figure, figures, form.suffixes)
         write_text(path, page)
     except OSError as error:
         raise InvalidInput(
@@ -77,19 +112,28 @@ def report(folder: Path | str, *, figures: Path | None = None) -> Path:
     return path
 
 
-def render(results: StudyResults, shown: dict[str, Figure], figures: str = "figures") -> str:
+def render(
+    results: StudyResults,
+    shown: dict[str, Figure],
+    figures: str = "figures",
+    form: Form = HTML,
+) -> str:
     """Render the page of a study.
 
     Args:
         results: plan and runs.
         shown: takes every figure of the page by name.
         figures: the folder of the figures' files, as seen from the page.
+        form: what it is written as.
     """
-    return _render(results, shown, "page.html.jinja", figures, **_page())
+    return form.finish(_render(results, shown, form.frame, figures, form, **_page()))
 
 
 def render_several(
-    studies: Mapping[str, StudyResults], shown: dict[str, Figure], figures: str = "figures"
+    studies: Mapping[str, StudyResults],
+    shown: dict[str, Figure],
+    figures: str = "figures",
+    form: Form = HTML,
 ) -> str:
     """Render the page of several studies.
 
@@ -97,23 +141,25 @@ def render_several(
         studies: plan and runs of each, by the name of its folder beside the page.
         shown: takes every figure of the page by name.
         figures: the folder of the figures' files, as seen from the page.
+        form: what it is written as.
     """
-    parts = [
-        {
-            "title": overview_of(results).title,
-            "basis": overview_of(results).basis,
-            "prefix": f"{name}-",
-            # The summary is text alone, so that there is no figure of it to keep.
-            "summary": Markup(_render(results, {}, "summary.html.jinja", figures, name)),
-            "body": Markup(_render(results, shown, "part.html.jinja", figures, name)),
-        }
-        for name, results in studies.items()
-    ]
-    return (
-        page_environment()
-        .get_template("several.html.jinja")
-        .render(title=TITLE, studies=parts, **_page())
-    )
+    parts = []
+    for name, results in studies.items():
+        overview = overview_of(results)
+        # The summary is text alone, so that there is no figure of it to keep.
+        summary = _render(results, {}, "summary.html.jinja", figures, form, name)
+        body = _render(results, shown, "part.html.jinja", figures, form, name)
+        parts.append(
+            {
+                "title": overview.title,
+                "basis": overview.basis,
+                "prefix": f"{name}-",
+                "summary": Markup(summary),
+                "body": Markup(body),
+            }
+        )
+    template = page_environment().get_template("several.html.jinja")
+    return form.finish(template.render(title=TITLE, studies=parts, frame=form.frame, **_page()))
 
 
 def _render(
@@ -121,13 +167,14 @@ def _render(
     shown: dict[str, Figure],
     frame: str,
     figures: str,
+    form: Form,
     folder: str = "",
     **page: Any,
 ) -> str:
     """A study in a frame; ``folder`` prefixes ids and links where it is a section of a larger page."""
     jinja = page_environment()
     prefix = f"{folder}-" if folder else ""
-    facts = _context(results, _shower(jinja, shown, figures, prefix))
+    facts = _context(results, _shower(jinja, shown, figures, prefix, form), form)
     links = {"frame": frame, "prefix": prefix, "folder": f"{folder}/" if folder else ""}
     return jinja.get_template(_template(results)).render(**facts, **page, **links)
 
@@ -177,7 +224,9 @@ def _page() -> dict[str, Any]:
     }
 
 
-def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[str, Any]:
+def _context(
+    results: StudyResults, show: Callable[[Figure], Markup], form: Form
+) -> dict[str, Any]:
     """Gather what the template of a study may use: values that hold sentences, and what draws or writes formulas."""
     overview, stages = overview_of(results), stage_views(results)
     return {
@@ -194,12 +243,12 @@ def _context(results: StudyResults, show: Callable[[Figure], Markup]) -> dict[st
         "module_diagram": module_diagram,
         "stack_diagram": stack_diagram,
         "sample_images": sample_images,
-        "equation": equation,
+        "equation": form.equation,
     }
 
 
 def _shower(
-    jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str
+    jinja: Environment, shown: dict[str, Figure], figures: str, prefix: str, form: Form
 ) -> Callable[[Figure], Markup]:
     """Return a function that draws a figure where the template calls it, and notes it in ``shown``."""
 
@@ -220,7 +269,7 @@ def _shower(
             "numbers": Table("", head, tuple(rows), label=f"Numbers of: {figure.title}"),
             "csv": _csv_link([columns, *values]),
         }
-        return Markup(jinja.get_template("figure.html.jinja").render(facts))
+        return Markup(jinja.get_template(form.figure).render(facts))
 
     return show
 

@@ -1,0 +1,73 @@
+"""A page as Markdown, for where code is read: made of the same templates, so that both say the same."""
+
+import re
+
+from bs4 import BeautifulSoup
+from bs4.element import Tag
+from markdownify import ATX, markdownify
+from markupsafe import Markup
+
+# What a file cannot do: pictures within the text, choices between panels, scripts.
+_LEFT_OUT = "script, style, fieldset, wbr, .samples, img[src^='data:']"
+_INLINE, _DISPLAY = re.compile(r"`\$([^$`]+)\$`"), re.compile(r"`\$\$([^$`]+)\$\$`")
+
+
+def formula(latex: str, *, display: bool = False) -> Markup:
+    """Write a formula between dollar signs, as code hosts read it, in the place of MathML."""
+    # As code, so that nothing in it is escaped; to_markdown takes the backticks away.
+    dollars = "$$" if display else "$"
+    return Markup("<code>{0}{1}{0}</code>").format(dollars, latex)
+
+
+def to_markdown(page: str) -> str:
+    """Write HTML of a page's body as Markdown.
+
+    Example:
+        >>> to_markdown('<h1>Rates</h1><p>With <code>$x^2$</code></p><div><svg aria-label="A cell"/></div>')
+        '# Rates\\n\\nWith $x^2$\\n\\n*A cell: a drawing of the page.*\\n'
+    """
+    soup = BeautifulSoup(page, "html.parser")
+    for tag in soup.select(_LEFT_OUT):
+        tag.decompose()
+    # Headings of Markdown have no ids of ours.
+    for link in soup.select("a[href^='#']"):
+        link.unwrap()
+    for drawing in soup.find_all("svg"):
+        words = _new(soup, "p", "")
+        words.append(_new(soup, "em", f"{drawing.get('aria-label')}: a drawing of the page."))
+        drawing.replace_with(words)
+    for panel in soup.select(".panel"):
+        panel.insert(0, _new(soup, "h4", str(panel["aria-label"])))
+    for caption in soup.select("table > caption"):
+        _before_its_table(caption, soup)
+    for facts in soup.find_all("dl"):
+        _as_list(facts, soup)
+    text = markdownify(str(soup), heading_style=ATX, bullets="-")
+    text = _INLINE.sub(r"$\1$", _DISPLAY.sub(r"$$\n\1\n$$", text))
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _before_its_table(caption: Tag, soup: BeautifulSoup) -> None:
+    """Make a caption a paragraph, since tables of Markdown have none."""
+    assert caption.parent is not None
+    caption.parent.insert_before(_new(soup, "p", caption.get_text(" ", strip=True)))
+    caption.decompose()
+
+
+def _as_list(facts: Tag, soup: BeautifulSoup) -> None:
+    """Make a list of terms and what they are one of bullets, since most hosts know no other."""
+    bullets = _new(soup, "ul", "")
+    for term, meaning in zip(facts.find_all("dt"), facts.find_all("dd"), strict=True):
+        # Records are links to a table further down, in which each run links to its own.
+        if term.get_text() != "Records":
+            bullet = _new(soup, "li", f"{term.get_text(strip=True)}: ")
+            bullet.extend(list(meaning.contents))
+            bullets.append(bullet)
+    facts.replace_with(bullets)
+
+
+def _new(soup: BeautifulSoup, name: str, text: str) -> Tag:
+    tag = soup.new_tag(name)
+    tag.string = text
+    return tag
