@@ -1,0 +1,17 @@
+"""Tests that need a framework are skipped where it is absent; here its absence is an error."""
+
+import os
+from importlib import import_module
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+NAMES = ("datasets", "jax", "keras", "optuna", "wandb")
+"""What `make frameworks` installs."""
+
+
+@pytest.mark.frameworks
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_framework_is_installed(name: str) -> None:
+    assert import_module(name)
