@@ -1,0 +1,140 @@
+"""A Keras dataset whose batch size follows a policy."""
+
+import os
+import threading
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+
+from losslab.choice import Choice
+from losslab.integrations.keras.arrays import Arrays, Order
+from losslab.integrations.torch.course import PolicyLike, is_closed, lay_out, policy_of
+from losslab.policies import BATCH_POLICIES, Horizon, batch_schedule
+from losslab.policies.sizes import Size, batches
+from losslab.schedules import whole
+
+
+class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
+    """Batches of arrays in memory whose size follows a policy, for ``fit(batches, epochs=..., shuffle=False)``.
+
+    ``fit`` has a :class:`StepHistory` of this dataset among its callbacks, which tells it the epoch. Size and samples of
+    a batch follow from its step alone, so that workers, threads or processes, change nothing.
+
+    Keras gives every epoch the same number of batches. One of its epochs is therefore ``steps_per_epoch`` steps here, a
+    share of the training, and not exactly one pass over the samples: each pass has its own order, its last batch is what
+    is left of it, and the next one begins within the same epoch. All epochs together are as many passes, to within half
+    a step an epoch.
+
+    Attributes:
+        batch_sizes: samples of every step of the training.
+        steps_per_epoch: batches of a Keras epoch.
+
+    Args:
+        x: inputs: an array, or a structure of arrays, with the samples along the first axis.
+        y: targets, likewise.
+        batch: a number, a policy such as ``"triangular(16, 64)"``, or a schedule from the step to a size.
+        epochs: epochs of the training, as given to ``fit``.
+        sample_weight: weights of the samples.
+        seed: of the orders.
+        shuffle: whether passes have random orders; ``fit`` itself is not to shuffle.
+        options: ``workers``, ``use_multiprocessing`` and ``max_queue_size`` of a ``PyDataset``.
+    Raises:
+        ValueError: arrays of different length, or a policy that is not known; in ``fit``, batches that come out of
+            order, or an epoch that is not told.
+    Example:
+        >>> batches = CyclicalBatchSize(np.zeros((100, 4)), np.zeros(100), batch="triangular(8, 32, cycles=1)", epochs=2)
+        >>> batches.steps_per_epoch, batches.batch_sizes[:4]
+        (8, (32, 23, 18, 15))
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        batch: PolicyLike,
+        epochs: int,
+        sample_weight: Any = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._arrays = Arrays(x, y, sample_weight)
+        self._order = Order(self._arrays.samples, seed, shuffle=shuffle)
+        self._epochs = epochs
+        steps, size = _laid_out(batch, self._arrays.samples, epochs)
+        ends = list(islice(batches(size, self._arrays.samples), steps))
+        self.batch_sizes = tuple(samples for samples, _seen in ends)
+        self.steps_per_epoch = steps // epochs
+        self._starts = [0, *(seen for _samples, seen in ends)]
+        self._epoch = 0
+        self._is_running = False
+        self._is_told = False
+        self._delivered_all = False
+        self._last: dict[tuple[int, int], int] = {}
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of a Keras epoch."""
+        return self.steps_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """The batch of a step of this epoch."""
+        self._check_order(index)
+        step = self._epoch * self.steps_per_epoch + index
+        number, start = divmod(self._starts[step], self._arrays.samples)
+        return self._arrays.batch(self._order(number)[start : start + self.batch_sizes[step]])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the next batches be those of an epoch, from 0."""
+        self._epoch = epoch
+        self._is_running = self._is_told = True
+        self._delivered_all = False
+        self._last.clear()
+
+    def on_epoch_begin(self) -> None:
+        """Raise ValueError when no callback has told of the epoch that begins."""
+        # Workers may have fetched all of an epoch before it begins; the batch that builds a model is no epoch.
+        if self._delivered_all and not self._is_told and self._epochs > 1:
+            raise ValueError(
+                "an epoch begins that this dataset was not told of; give StepHistory(batches) to the callbacks of fit"
+            )
+        self._is_running, self._is_told = True, False
+
+    def on_epoch_end(self) -> None:
+        """Note that batches may be taken in any order again."""
+        self._is_running = False
+        self._last.clear()
+
+    def check_length(self, epochs: int, steps: int) -> None:
+        """Raise ValueError when a training has other epochs or steps than these batches are laid out for."""
+        if (epochs, steps) != (self._epochs, self.steps_per_epoch):
+            raise ValueError(
+                f"fit has `epochs` (={epochs}) of {steps} steps, but the batches are laid out for {self._epochs} of "
+                f"{self.steps_per_epoch}; give both the same epochs, and fit no `steps_per_epoch`"
+            )
+
+    def _check_order(self, index: int) -> None:
+        # A worker takes batches in increasing order, unless `fit` shuffles them: a step's size would be another's then.
+        worker = (os.getpid(), threading.get_ident())
+        if self._is_running and index < self._last.get(worker, -1):
+            raise ValueError(
+                "fit shuffles the batches, whose sizes are in order; give it `shuffle=False`: samples are shuffled here"
+            )
+        self._last[worker] = index
+        self._delivered_all |= index == self.steps_per_epoch - 1
+
+
+def _laid_out(batch: PolicyLike, samples: int, epochs: int) -> tuple[int, Size]:
+    """The steps of a training, a multiple of its epochs, and the scheduled size of each."""
+    course = lay_out(lr=1.0, batch=batch, dataset_size=samples, epochs=epochs)
+    steps = epochs * max(1, round(course.total_steps / epochs))
+    if is_closed(batch):
+        return steps, whole(batch)
+    # Once more over these steps, so that cycles end where the training ends.
+    policy = policy_of("batch", BATCH_POLICIES, batch)
+    number_or_choice = policy if isinstance(policy, Choice) else int(policy)
+    return steps, batch_schedule(number_or_choice, Horizon(steps, samples, float(epochs)))
