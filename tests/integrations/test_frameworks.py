@@ -1,11 +1,9 @@
 """Tests that need a framework are skipped where it is absent; here its absence is an error."""
 
-import os
 from importlib import import_module
 
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
 NAMES = ("datasets", "jax", "keras", "optuna", "wandb")
 """What `make frameworks` installs."""
 

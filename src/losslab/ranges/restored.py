@@ -114,7 +114,10 @@ def _remembered(
 
 
 def with_draws_of(
-    seed: int, snapshot: Snapshot, body: Callable[[], Result], device: torch.device | None = None
+    seed: int,
+    snapshot: Snapshot,
+    body: Callable[[], Result],
+    device: torch.device | None = None,
 ) -> Result:
     """Call a function whose random draws, in torch, numpy, Python and the generators of the data, are a seed's."""
     with seeded(seed, "range test", device=device):

@@ -1,4 +1,4 @@
-"""Arrays in memory as batches of Keras: inputs, targets and weights of samples, each an array or a structure of them."""
+"""Arrays in memory as batches of Keras: inputs, targets and weights of samples, each an array or several."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from losslab.randomness import epoch_order
+
 
 class Arrays:
     """Samples in memory.

@@ -98,7 +98,7 @@ class StepHistory(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
         """Begin a new history, and check that the dataset is laid out over this training."""
         self.lr, self.batch_size = [], []
         if self.batches is not None:
-            self.batches.check_length(self.params["epochs"], self.params["steps"])
+            self.batches.check_training(self.params["epochs"], self.params["steps"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell the dataset the epoch; Keras counts samples anew."""
@@ -110,10 +110,18 @@ class StepHistory(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
         """Note what the step was made with."""
         model = self.model
         # The mean of the losses of an epoch, weighted by samples: what it weighed is what the model saw.
-        seen = int(model.metrics[0].count)
+        seen = int(keras.ops.convert_to_numpy(model.metrics[0].count.value))
         self.batch_size.append(seen - self._seen)
         self._seen = seen
-        self.lr.append(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
+        self.lr.append(lr_of(model.optimizer))
+
+
+def lr_of(optimizer: Any) -> float:
+    """The rate that a Keras optimizer holds."""
+    # A variable's tensor, and not the variable, which numpy 2 would warn of.
+    return float(
+        keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(optimizer.learning_rate))
+    )
 
 
 def set_lr(optimizer: Any, lr: float) -> None:

@@ -3,10 +3,10 @@
 import os
 import threading
 from itertools import islice
+from math import ceil
 from typing import Any
 
 import keras
-import numpy as np
 
 from losslab.choice import Choice
 from losslab.integrations.keras.arrays import Arrays, Order
@@ -19,13 +19,13 @@ from losslab.schedules import whole
 class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
     """Batches of arrays in memory whose size follows a policy, for ``fit(batches, epochs=..., shuffle=False)``.
 
-    ``fit`` has a :class:`StepHistory` of this dataset among its callbacks, which tells it the epoch. Size and samples of
-    a batch follow from its step alone, so that workers, threads or processes, change nothing.
+    ``fit`` has a :class:`StepHistory` of this dataset among its callbacks, which tells it the epoch. Size and samples
+    of a batch follow from its step alone, so that workers, threads or processes, change nothing.
 
     Keras gives every epoch the same number of batches. One of its epochs is therefore ``steps_per_epoch`` steps here, a
-    share of the training, and not exactly one pass over the samples: each pass has its own order, its last batch is what
-    is left of it, and the next one begins within the same epoch. All epochs together are as many passes, to within half
-    a step an epoch.
+    share of the training, and not exactly one pass over the samples: each pass has its own order, its last batch is
+    what is left of it, and the next one begins within the same epoch. All epochs together are that many passes, and
+    less than a step an epoch more.
 
     Attributes:
         batch_sizes: samples of every step of the training.
@@ -44,9 +44,10 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         ValueError: arrays of different length, or a policy that is not known; in ``fit``, batches that come out of
             order, or an epoch that is not told.
     Example:
-        >>> batches = CyclicalBatchSize(np.zeros((100, 4)), np.zeros(100), batch="triangular(8, 32, cycles=1)", epochs=2)
+        >>> samples = keras.ops.zeros((100, 4))
+        >>> batches = CyclicalBatchSize(samples, batch="triangular(8, 32, cycles=1)", epochs=2)
         >>> batches.steps_per_epoch, batches.batch_sizes[:4]
-        (8, (32, 23, 18, 15))
+        (7, (32, 22, 17, 14))
     """
 
     def __init__(
@@ -65,14 +66,14 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         self._arrays = Arrays(x, y, sample_weight)
         self._order = Order(self._arrays.samples, seed, shuffle=shuffle)
         self._epochs = epochs
-        steps, size = _laid_out(batch, self._arrays.samples, epochs)
-        ends = list(islice(batches(size, self._arrays.samples), steps))
+        ends = _laid_out(batch, self._arrays.samples, epochs)
         self.batch_sizes = tuple(samples for samples, _seen in ends)
-        self.steps_per_epoch = steps // epochs
+        self.steps_per_epoch = len(ends) // epochs
         self._starts = [0, *(seen for _samples, seen in ends)]
         self._epoch = 0
         self._is_running = False
         self._is_told = False
+        self._was_built_by = False
         self._delivered_all = False
         self._last: dict[tuple[int, int], int] = {}
 
@@ -102,6 +103,7 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
             raise ValueError(
                 "an epoch begins that this dataset was not told of; give StepHistory(batches) to the callbacks of fit"
             )
+        self._was_built_by = not self._is_told
         self._is_running, self._is_told = True, False
 
     def on_epoch_end(self) -> None:
@@ -109,8 +111,19 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         self._is_running = False
         self._last.clear()
 
-    def check_length(self, epochs: int, steps: int) -> None:
-        """Raise ValueError when a training has other epochs or steps than these batches are laid out for."""
+    def check_training(self, epochs: int, steps: int) -> None:
+        """Raise ValueError when a training is not what these batches are laid out for, or would not get them in order.
+
+        ``fit`` builds a model that has no metrics yet on a first batch. What its workers have fetched by then it gives
+        out again, before the batches of the first epoch.
+        """
+        has_leftovers = self._was_built_by and (self.workers > 1 or self.use_multiprocessing)
+        self._was_built_by = False
+        if has_leftovers:
+            raise ValueError(
+                "fit built the model on a batch, and would train first on others that workers fetched meanwhile; "
+                "build it before: model.test_on_batch(*batches[0])"
+            )
         if (epochs, steps) != (self._epochs, self.steps_per_epoch):
             raise ValueError(
                 f"fit has `epochs` (={epochs}) of {steps} steps, but the batches are laid out for {self._epochs} of "
@@ -128,13 +141,24 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         self._delivered_all |= index == self.steps_per_epoch - 1
 
 
-def _laid_out(batch: PolicyLike, samples: int, epochs: int) -> tuple[int, Size]:
-    """The steps of a training, a multiple of its epochs, and the scheduled size of each."""
+def _laid_out(batch: PolicyLike, samples: int, epochs: int) -> list[tuple[int, int]]:
+    """Of every step its samples and those seen by then; the steps are the fewest by which so many epochs are seen
+    and which epochs divide."""
     course = lay_out(lr=1.0, batch=batch, dataset_size=samples, epochs=epochs)
-    steps = epochs * max(1, round(course.total_steps / epochs))
+    steps = epochs * ceil(course.total_steps / epochs)
+    while True:
+        # Over these steps, so that cycles end where the training ends.
+        size = _size_over(steps, batch, samples, epochs)
+        ends = list(islice(batches(size, samples), steps))
+        if ends[-1][1] >= epochs * samples:
+            return ends
+        steps += epochs
+
+
+def _size_over(steps: int, batch: PolicyLike, samples: int, epochs: int) -> Size:
+    """The scheduled size of each step."""
     if is_closed(batch):
-        return steps, whole(batch)
-    # Once more over these steps, so that cycles end where the training ends.
+        return whole(batch)
     policy = policy_of("batch", BATCH_POLICIES, batch)
     number_or_choice = policy if isinstance(policy, Choice) else int(policy)
-    return steps, batch_schedule(number_or_choice, Horizon(steps, samples, float(epochs)))
+    return batch_schedule(number_or_choice, Horizon(steps, samples, float(epochs)))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from losslab.integrations.keras.arrays import Batches
-from losslab.integrations.keras.callbacks import set_lr
+from losslab.integrations.keras.callbacks import lr_of, set_lr
 from losslab.randomness import derive_seed
 from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.restored import put_back_after, with_draws_of
@@ -56,7 +56,7 @@ class Subject:
 
     def lr(self) -> float:
         """The optimizer's learning rate."""
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return lr_of(self.model.optimizer)
 
     def train(self, batches: Iterable[Any], lrs: Sequence[float], seed: int) -> Trace:
         """Train a step for each learning rate, or until the loss diverges; put everything back."""
@@ -101,7 +101,7 @@ class Subject:
     def _variables(self) -> list[Any]:
         """All that a step changes: weights, states of layers and metrics, the optimizer's state and rate."""
         owners = [self.model, self.model.optimizer, *self.model.metrics]
-        variables = {}
+        variables: dict[int, Any] = {}
         for owner in owners:
             variables |= {id(variable): variable for variable in owner.variables}
         return list(variables.values())
@@ -142,7 +142,8 @@ def _endless(batches: Iterable[Any]) -> Iterator[Any]:
 def _hash(weights: Sequence[Any]) -> str:
     digest = sha256()
     for weight in weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+        values = keras.ops.convert_to_numpy(weight.value)
+        digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
