@@ -73,7 +73,7 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         self._epoch = 0
         self._is_running = False
         self._is_told = False
-        self._was_built_by = False
+        self._has_begun_untold = False
         self._delivered_all = False
         self._last: dict[tuple[int, int], int] = {}
 
@@ -103,7 +103,7 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
             raise ValueError(
                 "an epoch begins that this dataset was not told of; give StepHistory(batches) to the callbacks of fit"
             )
-        self._was_built_by = not self._is_told
+        self._has_begun_untold = not self._is_told
         self._is_running, self._is_told = True, False
 
     def on_epoch_end(self) -> None:
@@ -117,8 +117,10 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         ``fit`` builds a model that has no metrics yet on a first batch. What its workers have fetched by then it gives
         out again, before the batches of the first epoch.
         """
-        has_leftovers = self._was_built_by and (self.workers > 1 or self.use_multiprocessing)
-        self._was_built_by = False
+        has_leftovers = self._has_begun_untold and (
+            self.workers > 1 or self.use_multiprocessing
+        )
+        self._has_begun_untold = False
         if has_leftovers:
             raise ValueError(
                 "fit built the model on a batch, and would train first on others that workers fetched meanwhile; "
