@@ -24,8 +24,8 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
 
     Keras gives every epoch the same number of batches. One of its epochs is therefore ``steps_per_epoch`` steps here, a
     share of the training, and not exactly one pass over the samples: each pass has its own order, its last batch is
-    what is left of it, and the next one begins within the same epoch. All epochs together are that many passes, and
-    less than a step an epoch more.
+    what is left of it, and the next one begins within the same epoch. All epochs together are at least that
+    many passes, by some steps more where the steps are no multiple of the epochs.
 
     Attributes:
         batch_sizes: samples of every step of the training.
