@@ -35,7 +35,7 @@ $(FRAMEWORKS)/.ready: pyproject.toml constraints.txt
 
 frameworks: $(FRAMEWORKS)/.ready  ## tests with Keras, Weights & Biases, Optuna and the like, in a venv of their own
 	$(FRAMEWORKS)/bin/pytest -n 2 --dist worksteal -q -m frameworks tests
-	$(FRAMEWORKS)/bin/pytest -q src/losslab/integrations
+	KERAS_BACKEND=torch $(FRAMEWORKS)/bin/pytest -q src/losslab/integrations
 
 faults: setup  ## the table of faults: a row each, with its full count
 	$(BIN)/pytest -m row --full-faults -q tests
