@@ -99,7 +99,7 @@ def _remembered(
     on_host: bool,
 ) -> Snapshot:
     """Remember everything; each undo is in the list before what it undoes is done."""
-    undos.append(_process_state())
+    undos.append(process_state())
     snapshot = Snapshot(on_host=on_host)
     undos.append(partial(_run_all, snapshot.undos, errors))
     snapshot.add(*roots, data)
@@ -197,7 +197,7 @@ def _free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
-def _process_state() -> Undo:
+def process_state() -> Undo:
     """What puts back the random state of this process, and whether gradients are recorded.
 
     A Ctrl-C that comes while a `torch.no_grad()` ends would else leave them off for good.

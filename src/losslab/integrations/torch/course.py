@@ -131,6 +131,12 @@ def laid_out_lr(lr: PolicyLike, horizon: Horizon) -> Schedule:
     return lr_schedule(policy_of("lr", LR_POLICIES, lr), horizon)
 
 
+def equal_steps(total_steps: int, epoch_steps: int) -> Horizon:
+    """The horizon of a training whose epochs all have so many steps."""
+    # One step is one sample here: where epochs begin is all that a learning rate reads of them.
+    return Horizon(total_steps, epoch_steps, total_steps / epoch_steps, range(total_steps + 1))
+
+
 def policy_of(kind: str, policies: Mapping[str, Policy], value: PolicyLike) -> float | Choice:
     """A number, or a policy whose length is open; the error names the argument."""
     try:
