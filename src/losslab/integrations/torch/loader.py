@@ -6,7 +6,6 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     IterableDataset,
-    RandomSampler,
     SequentialSampler,
 )
 
@@ -24,8 +23,11 @@ KEPT = (
     "prefetch_factor",
     "persistent_workers",
     "pin_memory_device",
+    "in_order",
 )
 """Arguments of a DataLoader that do not say what its batches are."""
+SHUFFLED = ("RandomSampler", "SeedableRandomSampler")
+"""Samplers of torch and Accelerate that draw a permutation of all samples."""
 
 
 def with_batches(loader: DataLoader[Any], batch_sampler: BatchSampler) -> DataLoader[Any]:
@@ -66,12 +68,29 @@ def sampler_for(
     return PolicyBatchSampler(
         loader.dataset,  # type: ignore[arg-type]
         batch_size,
-        loader.drop_last,
+        own_batches(loader).drop_last,
         seed=seed,
         shuffle=is_shuffled(loader),
         rank=rank,
         replicas=replicas,
     )
+
+
+def own_batches(loader: DataLoader[Any]) -> BatchSampler:
+    """The batch sampler of a loader as its user gave it.
+
+    Raises:
+        TypeError: for one of another kind, whose batches a policy would lose in silence.
+    """
+    outer = loader.batch_sampler
+    # Accelerate deals the batches of one sampler out to processes by another around it.
+    batches = getattr(outer, "batch_sampler", outer)
+    if type(batches) is not BatchSampler:
+        raise TypeError(
+            f"the loader has a batch sampler of its own ({type(batches).__name__}), which a batch policy would "
+            "replace; give a loader with `batch_size` and `shuffle`"
+        )
+    return batches
 
 
 def is_shuffled(loader: DataLoader[Any]) -> bool:
@@ -80,16 +99,11 @@ def is_shuffled(loader: DataLoader[Any]) -> bool:
     Raises:
         TypeError: where it does neither.
     """
-    sampler = loader.sampler
-    if type(loader.batch_sampler) is not BatchSampler:
-        raise TypeError(
-            f"the loader has a batch sampler of its own ({type(loader.batch_sampler).__name__}), which a batch policy "
-            "would replace; give a loader with `batch_size` and `shuffle`"
-        )
+    sampler = own_batches(loader).sampler
     if isinstance(sampler, SequentialSampler):
         return False
     # A subclass, a sample drawn twice or a part of the samples is an order that a policy would lose in silence.
-    is_plain = type(sampler) is RandomSampler and not sampler.replacement
+    is_plain = type(sampler).__name__ in SHUFFLED and not sampler.replacement  # type: ignore[attr-defined]
     if not is_plain or len(sampler) != len(loader.dataset):  # type: ignore[arg-type]
         raise TypeError(
             f"the loader draws its samples by a {type(sampler).__name__} of its own, which a batch policy would "
