@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from losslab.integrations.accelerate import find_lr, lay_out
 
-SAMPLES = 203
+SAMPLES = 204
 
 
 def parts(
