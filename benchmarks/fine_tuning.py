@@ -102,7 +102,15 @@ def trial(seed: int, a_decade: int, *, fine_tuned: bool) -> dict[str, Any]:
         if rule not in RULES:
             continue
         found = losslab.find_lr(
-            model, loader, "adamw", loss_fn=loss_of, rule=rule, start=1e-7, end=1.0, steps=200, seeds=3
+            model,
+            loader,
+            "adamw",
+            loss_fn=loss_of,
+            rule=rule,
+            start=1e-7,
+            end=1.0,
+            steps=200,
+            seeds=3,
         )
         suggestions[rule] = found.suggestion
     points = round((HIGHEST - LOWEST) * a_decade) + 1
@@ -163,7 +171,10 @@ def main(seeds: int = 3, a_decade: int = 4) -> None:
     for name, fine_tuned in (("fine-tuned", True), ("from scratch", False)):
         trials = [trial(seed, a_decade, fine_tuned=fine_tuned) for seed in range(seeds)]
         results[name] = summary(trials) | {"trials": trials}
-        print(name, json.dumps({k: v for k, v in results[name].items() if k != "trials"}, indent=1))
+        print(
+            name,
+            json.dumps({k: v for k, v in results[name].items() if k != "trials"}, indent=1),
+        )
     head = {"seeds": seeds, "steps": STEPS, "torch": torch.__version__}
     OUT.write_text(json.dumps(head | results, indent=1) + "\n", encoding="utf-8")
 

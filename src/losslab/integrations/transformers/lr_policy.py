@@ -6,7 +6,7 @@ from typing import Any
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from losslab.integrations.torch.course import PolicyLike, equal_steps, lr_over
+from losslab.integrations.torch.course import PolicyLike, equal_steps, laid_out_lr
 from losslab.schedules import Schedule
 
 
@@ -57,7 +57,7 @@ class LrPolicy(TrainerCallback):  # type: ignore[misc]  # untyped where Transfor
             schedule: Schedule = course_of(self.policy).lr
             return schedule
         epoch_steps = max(1, round(state.max_steps / state.num_train_epochs))
-        return lr_over(self.policy, equal_steps(state.max_steps, epoch_steps))
+        return laid_out_lr(self.policy, equal_steps(state.max_steps, epoch_steps))
 
 
 def _ratio(schedule: Schedule, base_lr: float, step: int) -> float:
