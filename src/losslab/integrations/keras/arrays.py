@@ -8,7 +8,6 @@ import numpy as np
 
 from losslab.randomness import epoch_order
 
-
 class Arrays:
     """Samples in memory.
 
