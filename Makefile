@@ -33,7 +33,7 @@ $(FRAMEWORKS)/.ready: pyproject.toml constraints.txt
 	$(FRAMEWORKS)/bin/pip install --quiet --constraint constraints.txt --editable '.[frameworks]'
 	touch $@
 
-frameworks: $(FRAMEWORKS)/.ready  ## tests with Keras, Weights & Biases, Optuna and the like, in a venv of their own
+frameworks: $(FRAMEWORKS)/.ready  ## tests with Keras, Lightning, Transformers, trackers and the like, in a venv of their own
 	$(FRAMEWORKS)/bin/pytest -n 2 --dist worksteal -q -m frameworks tests
 	KERAS_BACKEND=torch $(FRAMEWORKS)/bin/pytest -q src/losslab/integrations
 

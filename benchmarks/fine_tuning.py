@@ -3,8 +3,8 @@
 A small decoder learns to count by steps of any size modulo 31; it is then fine-tuned on sequences whose step doubles
 each time, and, for comparison, trained on those from scratch. The suggestion is that of `find_lr` on the weights at
 hand. Regret is the validation loss after training at a constant rate, interpolated over log lr, less the lowest of a
-grid of three rates a decade; medians over seeds. Forgetting is the rise of the loss of the first task, at the suggestion
-and at the best rate. Writes benchmarks/fine_tuning.json.
+grid of three rates a decade; medians over seeds. Forgetting is the rise of the loss of the first task, at the
+suggestion and at the best rate. Writes benchmarks/fine_tuning.json.
 
 Usage: python benchmarks/fine_tuning.py [seeds] [grid rates a decade]
 """

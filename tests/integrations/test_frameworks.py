@@ -4,7 +4,16 @@ from importlib import import_module
 
 import pytest
 
-NAMES = ("datasets", "jax", "keras", "optuna", "wandb")
+NAMES = (
+    "accelerate",
+    "datasets",
+    "jax",
+    "keras",
+    "lightning",
+    "optuna",
+    "transformers",
+    "wandb",
+)
 """What `make frameworks` installs."""
 
 

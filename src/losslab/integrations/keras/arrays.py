@@ -8,6 +8,7 @@ import numpy as np
 
 from losslab.randomness import epoch_order
 
+
 class Arrays:
     """Samples in memory.
 

@@ -66,7 +66,9 @@ def LearningRateFinder(  # noqa: N802 - Keras names what one makes of a model as
     check_ramp(start, end, steps, seeds, candidates)
     check_rule(mode, rule)
     is_in_memory = isinstance(data, tuple)
-    batches = Batches(Arrays(*data), whole("batch_size", batch_size, 1)) if is_in_memory else data
+    batches = (
+        Batches(Arrays(*data), whole("batch_size", batch_size, 1)) if is_in_memory else data
+    )
     subject = _subject(model, batches)
     points = steps if mode == "ramp" else candidates
     rate = exponential_ramp(start, end, points)
