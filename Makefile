@@ -1,10 +1,11 @@
-# Every target works from a clean clone; nothing is installed outside .venv and the data cache.
+# Every target works from a clean clone; nothing is installed outside .venv, .venv-frameworks and the data cache.
 PYTHON ?= python3
 BIN := .venv/bin
+FRAMEWORKS := .venv-frameworks
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
-.PHONY: help setup demo test cluster faults check bench docs
+.PHONY: help setup demo test cluster frameworks faults check bench docs
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -20,11 +21,21 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 	$(BIN)/losslab study run adaptive-optimizers --budget $(BUDGET) --out $(DEMO) --sample-if-offline
 	$(BIN)/losslab report $(DEMO)
 
-test: setup  ## the test suite, but for a Ray cluster, torchrun and the pages of the documentation
-	$(BIN)/pytest -n 2 --dist worksteal -q -m "not cluster and not docs"
+test: setup  ## the test suite, but for a Ray cluster, torchrun, other frameworks and the pages of the documentation
+	$(BIN)/pytest -n 2 --dist worksteal -q -m "not cluster and not docs and not frameworks"
 
 cluster: setup  ## tests of a Ray cluster and of torchrun, on this machine
 	$(BIN)/pytest -q -m cluster
+
+$(FRAMEWORKS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/pip install --quiet --constraint constraints.txt 'torch>=2.6'
+	$(FRAMEWORKS)/bin/pip install --quiet --constraint constraints.txt --editable '.[frameworks]'
+	touch $@
+
+frameworks: $(FRAMEWORKS)/.ready  ## tests with Keras, Lightning, Transformers, trackers and the like, in a venv of their own
+	$(FRAMEWORKS)/bin/pytest -n 2 --dist worksteal -q -m frameworks tests
+	KERAS_BACKEND=torch $(FRAMEWORKS)/bin/pytest -q src/losslab/integrations
 
 faults: setup  ## the table of faults: a row each, with its full count
 	$(BIN)/pytest -m row --full-faults -q tests

@@ -18,6 +18,7 @@ if (
         signal.SIGINT, signal.default_int_handler
     )  # the programs that tests start are to know Ctrl-C
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist already uses every core
+os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras's own default is TensorFlow
 # A busy machine is no fault, and the same commit gets the same verdict everywhere.
 settings.register_profile("losslab", deadline=None, derandomize=True)
 settings.load_profile("losslab")

@@ -127,7 +127,7 @@ def test_torch_is_not_imported_before_it_is_needed(module: str) -> None:
 
 
 TESTS = Path(__file__).parent
-SUBJECTS = {"docs", "faults"}
+SUBJECTS = {"docs", "examples", "faults"}
 """Folders of tests that test no one part."""
 
 

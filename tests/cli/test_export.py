@@ -1,7 +1,11 @@
 """Exports, read back by the trackers' own readers."""
 
+import json
+import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_study import part_one, write_run
@@ -130,7 +134,52 @@ def test_an_export_that_exists_is_not_added_to(
     assert "exists already; delete it or choose another" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow"])
+def from_wandb(path: Path) -> Iterator[Any]:
+    """The records of a file of Weights & Biases: protocol buffers in LevelDB's log format, after a head of its own."""
+    pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    data = path.read_bytes()
+    at, parts = 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # no head begins in the last six bytes of a block
+            at += 32768 - at % 32768
+            continue
+        _checksum, size, kind = struct.unpack("<IHB", data[at : at + 7])
+        parts += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # whole, or the last of several parts
+            yield pb.Record.FromString(parts)
+            parts = b""
+
+
+@pytest.mark.frameworks
+def test_wandb_has_what_was_recorded_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where nobody answers
+    run_folder = a_run(tmp_path / "mine")
+    assert run_command(["export", str(tmp_path / "mine"), "--to", "wandb"]) == 0
+    (path,) = (tmp_path / "mine" / "wandb" / "wandb").glob("offline-run-*/run-*.wandb")
+    records = list(from_wandb(path))
+    (head,) = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+    config = {item.key: json.loads(item.value_json) for item in head.config.update}
+    assert (head.project, head.display_name) == ("mine", "run")
+    assert (config["losslab.id"], config["losslab.status"]) == (run_folder.run.id, "done")
+    assert (config["optimizer.name"], config["lr"]) == ("adam", 0.1)
+    found: Curves = {}
+    for record in records:
+        if record.WhichOneof("record_type") == "history":
+            items = record.history.item
+            row = {i.key or i.nested_key[0]: json.loads(i.value_json) for i in items}
+            for name in row.keys() & EXPECTED.keys():
+                point = (row["_step"], row["train_seconds"], float(row[name]))
+                found.setdefault(name, []).append(point)
+    assert found.keys() == EXPECTED.keys()
+    for name, points in EXPECTED.items():
+        assert found[name] == [pytest.approx(point, nan_ok=True) for point in points]
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow", "wandb"])
 def test_a_tracker_that_is_not_installed_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -100,7 +100,7 @@ WRONG = [
     (("study", "resume", "none"), (), "holds no study"),
     (("study", "status", "none"), (), "holds no study"),
     (("report", "none"), (), "holds no study"),
-    (("export", "none"), ("--to", "wandb"), '"tensorboard", "mlflow"'),
+    (("export", "none"), ("--to", "comet"), '"tensorboard", "mlflow"'),
 ]
 
 

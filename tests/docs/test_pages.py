@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_blocks import PAGES, ROOT, Block, blocks
+from doc_blocks import FRAMEWORK_PAGES, PAGES, ROOT, Block, blocks
 
 import losslab
 from losslab.cli import app, run_command
@@ -41,8 +41,16 @@ epochs = 1
 """
 
 
-@pytest.mark.docs
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def marked(page: Path) -> Any:
+    """A page, as a parameter that has the marker of what runs it."""
+    if page.stem not in FRAMEWORK_PAGES:
+        return pytest.param(page, marks=pytest.mark.docs, id=page.stem)
+    # Other libraries warn of each other when they are imported; that is no claim of a page.
+    marks = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]
+    return pytest.param(page, marks=marks, id=page.stem)
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_every_block_of_a_page_runs_in_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,28 +5,29 @@ from pathlib import Path
 from typing import Literal
 
 from losslab.errors import InvalidInput
-from losslab.integrations import mlflow, tensorboard
+from losslab.integrations import mlflow, tensorboard, wandb
 from losslab.study.fields import labels
 from losslab.study.results import RunResult, read_results, read_run
 from losslab.study.store import RunFolder, StudyFolder
 from losslab.text import count
 
-Tracker = Literal["tensorboard", "mlflow"]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
 TRACKERS: dict[Tracker, Callable[[str, dict[str, RunResult], Path], None]] = {
     "tensorboard": tensorboard.export,
     "mlflow": mlflow.export,
+    "wandb": wandb.export,
 }
 
 
 def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
-    """Write what the runs of a folder recorded for TensorBoard or MLflow.
+    """Write what the runs of a folder recorded for TensorBoard, MLflow or Weights & Biases.
 
     Example: losslab export runs/adaptive-optimizers --to tensorboard
 
     Args:
         folder: A study's folder, or the --out folder of `losslab train`; it may be unfinished.
-        to: tensorboard (`pip install losslab[tensorboard]`) or mlflow (`pip install losslab[mlflow]`).
-        out: Where it goes, a folder that does not exist yet; FOLDER/tensorboard or FOLDER/mlflow when absent.
+        to: tensorboard, mlflow or wandb (offline runs); each needs `pip install losslab[NAME]`.
+        out: Where it goes, a folder that does not exist yet; FOLDER/tensorboard, or the like, when absent.
     """
     out = out or folder / to
     if out.exists():

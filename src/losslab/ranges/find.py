@@ -4,22 +4,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from random import seed as seed_python
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslab.optimizers import Method
-from losslab.randomness import derive_seed, seeded
+from losslab.randomness import seeded
 from losslab.ranges.arguments import bound, check_model, increasing, name_of, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length, steps_of
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
-from losslab.ranges.restored import restored
+from losslab.ranges.restored import restored, with_draws_of
 from losslab.ranges.snapshot import Snapshot
 from losslab.ranges.trace import GradientSquares, Setting, Trace
 from losslab.ranges.trial import (
@@ -233,13 +231,7 @@ class _Subject:
         """Call a function: all random draws are those of a seed, and all is put back at the end."""
 
         def with_draws(snapshot: Snapshot) -> Result:
-            with seeded(seed, "range test", device=self.device()):
-                # Orders that numpy or Python draw are to differ between seeds, too: their spread is an answer.
-                np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
-                seed_python(derive_seed(seed, "range test of Python", 0))
-                for number, generator in enumerate(snapshot.generators):
-                    generator.manual_seed(derive_seed(seed, "range test order", number))
-                return body()
+            return with_draws_of(seed, snapshot, body, self.device())
 
         return self._restored(with_draws)
 

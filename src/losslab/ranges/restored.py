@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from losslab.randomness import derive_seed, seeded
 from losslab.ranges.snapshot import Snapshot, Undo
 
 Result = TypeVar("Result")
@@ -45,6 +46,26 @@ def restored(
         data: the batches.
         others: the loss, a scaler.
     """
+    on_host = _is_short(model, optimizer)
+    return put_back_after(body, data, model, optimizer, *others, on_host=on_host)
+
+
+def put_back_after(
+    body: Callable[[Snapshot], Result],
+    data: Iterable[object],
+    *roots: object,
+    on_host: bool = False,
+) -> Result:
+    """Call a function; restore data, random state and all that the roots lead to, as :func:`restored` does.
+
+    What another framework holds is put back by undos of its own: the function adds them to the snapshot's.
+
+    Args:
+        body: what is called, with what was remembered.
+        data: the batches.
+        roots: whose attributes, containers and tensors are remembered.
+        on_host: keep the copies in the host's memory.
+    """
     undos: list[Undo] = []
     errors: list[BaseException] = []
     results: list[Result] = []
@@ -55,7 +76,7 @@ def restored(
     try:
         try:
             guard.is_armed = True
-            results.append(body(_remembered(undos, errors, model, optimizer, data, others)))
+            results.append(body(_remembered(undos, errors, data, roots, on_host)))
             guard.is_armed = False
         except BaseException as error:
             guard.is_armed = False
@@ -73,16 +94,15 @@ def restored(
 def _remembered(
     undos: list[Undo],
     errors: list[BaseException],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
     data: Iterable[object],
-    others: Iterable[object],
+    roots: Iterable[object],
+    on_host: bool,
 ) -> Snapshot:
     """Remember everything; each undo is in the list before what it undoes is done."""
-    undos.append(_process_state())
-    snapshot = Snapshot(on_host=_is_short(model, optimizer))
+    undos.append(process_state())
+    snapshot = Snapshot(on_host=on_host)
     undos.append(partial(_run_all, snapshot.undos, errors))
-    snapshot.add(model, optimizer, *others, data)
+    snapshot.add(*roots, data)
     undos += _positions(snapshot, data)
     for loader in snapshot.loaders:
         # Workers that serve the user's own iteration keep their place; the trial starts others.
@@ -91,6 +111,22 @@ def _remembered(
         if tensor.is_leaf and tensor.grad is not None:
             tensor.grad = None  # a trial writes into gradients of its own
     return snapshot
+
+
+def with_draws_of(
+    seed: int,
+    snapshot: Snapshot,
+    body: Callable[[], Result],
+    device: torch.device | None = None,
+) -> Result:
+    """Call a function whose random draws, in torch, numpy, Python and the generators of the data, are a seed's."""
+    with seeded(seed, "range test", device=device):
+        # Orders that numpy or Python draw are to differ between seeds, too: their spread is an answer.
+        np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
+        random.seed(derive_seed(seed, "range test of Python", 0))
+        for number, generator in enumerate(snapshot.generators):
+            generator.manual_seed(derive_seed(seed, "range test order", number))
+        return body()
 
 
 class _Guard:
@@ -161,7 +197,7 @@ def _free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
-def _process_state() -> Undo:
+def process_state() -> Undo:
     """What puts back the random state of this process, and whether gradients are recorded.
 
     A Ctrl-C that comes while a `torch.no_grad()` ends would else leave them off for good.

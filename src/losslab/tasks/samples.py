@@ -260,9 +260,9 @@ def describe(data: TaskData) -> str:
 
 
 def _is_map_style(part: Any) -> bool:
-    return (
-        hasattr(part, "__getitem__") and hasattr(part, "__len__") and isinstance(part, Dataset)
-    )
+    # `__getitems__` is how torch's own loader knows a dataset that is no subclass of its Dataset: Hugging Face's.
+    is_dataset = isinstance(part, Dataset) or hasattr(part, "__getitems__")
+    return hasattr(part, "__getitem__") and hasattr(part, "__len__") and is_dataset
 
 
 def first_batch(samples: Tensors | Read, count: int) -> Any:

@@ -101,17 +101,17 @@ def lay_out(
     counted = islice(batches(size, samples, drop_last=drop_last), len(sizes))
     seen = [0, *(seen for _batch, seen in counted)]
     horizon = Horizon(len(sizes), samples, seen[-1] / samples, seen)
-    return Course(_laid_out_lr(lr, horizon), tuple(sizes), sampler)
+    return Course(laid_out_lr(lr, horizon), tuple(sizes), sampler)
 
 
 def _laid_out_batch(
     batch: PolicyLike, samples: int, wanted: int, drop_last: bool
 ) -> tuple[Size, list[int]]:
     """The scheduled sizes, and those of all steps of the training."""
-    if _is_closed(batch):
+    if is_closed(batch):
         size = whole(batch)
         return size, sizes_to_see(wanted, size, samples, drop_last=drop_last)
-    policy = _policy("batch", BATCH_POLICIES, batch)
+    policy = policy_of("batch", BATCH_POLICIES, batch)
     number_or_choice = policy if isinstance(policy, Choice) else int(policy)
 
     def size_over(steps: int) -> Size:
@@ -124,19 +124,27 @@ def _laid_out_batch(
     return size_over(steps), sizes_over(steps)
 
 
-def _laid_out_lr(lr: PolicyLike, horizon: Horizon) -> Schedule:
-    if _is_closed(lr):
+def laid_out_lr(lr: PolicyLike, horizon: Horizon) -> Schedule:
+    """The learning rate over a training; a schedule that has its length stays as it is."""
+    if is_closed(lr):
         return lr
-    return lr_schedule(_policy("lr", LR_POLICIES, lr), horizon)
+    return lr_schedule(policy_of("lr", LR_POLICIES, lr), horizon)
 
 
-def _policy(kind: str, policies: Mapping[str, Policy], value: PolicyLike) -> float | Choice:
+def equal_steps(total_steps: int, epoch_steps: int) -> Horizon:
+    """The horizon of a training whose epochs all have so many steps."""
+    # One step is one sample here: where epochs begin is all that a learning rate reads of them.
+    return Horizon(total_steps, epoch_steps, total_steps / epoch_steps, range(total_steps + 1))
+
+
+def policy_of(kind: str, policies: Mapping[str, Policy], value: PolicyLike) -> float | Choice:
+    """A number, or a policy whose length is open; the error names the argument."""
     try:
         return number_or_policy(kind, policies, value)
     except ValueError as error:
         raise ValueError(f"`{kind}` (={value!r}): {error}") from None
 
 
-def _is_closed(policy: PolicyLike) -> TypeGuard[Schedule]:
+def is_closed(policy: PolicyLike) -> TypeGuard[Schedule]:
     """Whether a policy is a schedule that has its length."""
     return callable(policy) and not (isinstance(policy, Named) and policy.is_open)

@@ -1,0 +1,154 @@
+"""A short training of a Keras model for measuring alone, by its own `train_on_batch`, and what puts it back."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from time import perf_counter
+from typing import Any
+
+import keras
+import numpy as np
+
+from losslab.integrations.keras.arrays import Batches
+from losslab.integrations.keras.callbacks import lr_of, set_lr
+from losslab.randomness import derive_seed
+from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.restored import put_back_after, with_draws_of
+from losslab.ranges.snapshot import Snapshot, Undo
+from losslab.ranges.trace import Trace
+from losslab.ranges.trial import FLUSH_STEPS, STOP_BETA
+
+SEED_STATE = "seed_generator_state"
+"""The variable from which a layer of Keras draws."""
+
+
+class Subject:
+    """A compiled model that a test trains.
+
+    Attributes:
+        model: the user's.
+        optimizer_name: its class.
+        loss_name: as the model was compiled with it.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.optimizer_name = type(model.optimizer).__name__
+        self.loss_name = _name(model.loss)
+
+    def build(self, batches: Iterable[Any]) -> None:
+        """Make weights, metrics and the optimizer's state where there are none yet; nothing is trained.
+
+        Raises:
+            ValueError: when there is no batch.
+        """
+
+        def evaluate(_snapshot: Snapshot) -> None:
+            batch = next(iter(batches), None)
+            if batch is None:
+                raise ValueError("`data` has no batch")
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+            self.model.test_on_batch(x, y, weights)
+            self.model.reset_metrics()
+
+        if not (self.model.built and self.model.optimizer.built):
+            put_back_after(evaluate, batches)
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def lr(self) -> float:
+        """The optimizer's learning rate."""
+        return lr_of(self.model.optimizer)
+
+    def train(self, batches: Iterable[Any], lrs: Sequence[float], seed: int) -> Trace:
+        """Train a step for each learning rate, or until the loss diverges; put everything back."""
+
+        def train_and_put_back(snapshot: Snapshot) -> Trace:
+            snapshot.undos.append(_remembered(self._variables()))
+            return with_draws_of(seed, snapshot, lambda: self._train(batches, lrs, seed))
+
+        return put_back_after(train_and_put_back, batches)
+
+    def _train(self, batches: Iterable[Any], lrs: Sequence[float], seed: int) -> Trace:
+        if isinstance(batches, Batches):
+            batches = Batches(batches.arrays, batches.size, seed)
+        self._seed_layers(seed)
+        weights_sha256 = _hash(self.model.weights)
+        loss: list[float] = []
+        accuracy: list[float] = []
+        samples: list[int] = []
+        began = perf_counter()
+        # Rates come first: when they end, no batch is drawn that would train nothing.
+        for lr, batch in zip(lrs, _endless(batches), strict=False):
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+            set_lr(self.model.optimizer, lr)
+            logs = self.model.train_on_batch(x, y, weights, return_dict=True)
+            loss.append(float(logs["loss"]))
+            samples.append(len(keras.tree.flatten(x)[0]))
+            if "accuracy" in logs:
+                accuracy.append(float(logs["accuracy"]))
+            is_due = len(loss) % FLUSH_STEPS == 0
+            if is_due and steps_before_divergence(loss, STOP_BETA) < len(loss):
+                break
+        return Trace(
+            lr=lrs[: len(loss)],
+            loss=loss,
+            accuracy=accuracy,
+            samples=samples,
+            train_seconds=perf_counter() - began,
+            seed=seed,
+            weights_sha256=weights_sha256,
+        )
+
+    def _variables(self) -> list[Any]:
+        """All that a step changes: weights, states of layers and metrics, the optimizer's state and rate."""
+        owners = [self.model, self.model.optimizer, *self.model.metrics]
+        variables: dict[int, Any] = {}
+        for owner in owners:
+            variables |= {id(variable): variable for variable in owner.variables}
+        return list(variables.values())
+
+    def _seed_layers(self, seed: int) -> None:
+        """Have dropout differ between seeds: layers draw from states of their own."""
+        states = [variable for variable in self.model.variables if SEED_STATE in variable.path]
+        for index, state in enumerate(states):
+            drawn = derive_seed(seed, "range test layer", index) % 2**31
+            state.assign(np.array([drawn, 0]).astype(state.dtype))
+
+
+def _remembered(variables: Sequence[Any]) -> Undo:
+    """What puts variables back."""
+    # Copies: a compiled step of JAX gives the memory of the old values away.
+    kept = [keras.ops.copy(variable.value) for variable in variables]
+
+    def put_back() -> None:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+    return put_back
+
+
+def _endless(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, epoch after epoch."""
+    while True:
+        count = 0
+        for batch in batches:
+            yield batch
+            count += 1
+        if not count:
+            raise ValueError(
+                "`data` gave no batch when it was iterated again; give an iterable that begins anew each time"
+            )
+
+
+def _hash(weights: Sequence[Any]) -> str:
+    digest = sha256()
+    for weight in weights:
+        values = keras.ops.convert_to_numpy(weight.value)
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _name(loss: str | Callable[..., Any] | object) -> str:
+    """A loss by its name: a text, a function's or an object's class."""
+    if isinstance(loss, str):
+        return loss
+    return getattr(loss, "__name__", None) or type(loss).__name__

@@ -1,0 +1,146 @@
+"""Range tests from what a Transformers Trainer has: its model, collator, loss, precision and optimizer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer
+
+import losslab
+from losslab.integrations.accelerate.finders import check_unscaled, unprepared
+from losslab.integrations.torch.loader import own_batches, with_batches
+from losslab.ranges import BatchRange, LrRange
+from losslab.ranges.restored import process_state
+from losslab.tasks.losses import Judged, Loss
+from losslab.training.distributed import replicated
+
+
+def find_lr(trainer: Trainer, *, write_back: bool = False, **options: Any) -> LrRange:
+    """The learning rates between which the loss of a Trainer's model falls, as :func:`losslab.find_lr`.
+
+    Collator, loss, label smoothing, precision, accumulation (by tokens where the model's loss is), clipping and
+    optimizer are the Trainer's; callbacks are not called, and nothing of the Trainer is changed.
+
+    Args:
+        trainer: before or after training.
+        write_back: set ``trainer.args.learning_rate`` to the suggestion, where a range is found; an optimizer that
+            exists already keeps its rate.
+        options: of :func:`losslab.find_lr`, such as ``start``, ``end``, ``steps``, ``seeds``.
+    Raises:
+        ValueError: where DeepSpeed or FSDP own the model.
+    """
+    args = trainer.args
+    own = {
+        # 0 means no clipping to a Trainer.
+        "clip_norm": args.max_grad_norm or None,
+        "accumulate": args.gradient_accumulation_steps,
+        "scaler": trainer.accelerator.scaler,
+        "count": _samples,
+    }
+    with _ready(trainer) as (model, loader, optimizer):
+        found = losslab.find_lr(
+            model, loader, optimizer, loss_fn=TrainerLoss(trainer), **own | options
+        )
+    if write_back and found.found:
+        args.learning_rate = found.suggestion
+    return found
+
+
+def find_batch(trainer: Trainer, *, sizes: Sequence[int], **options: Any) -> BatchRange:
+    """The batch sizes between which the loss of a Trainer's model falls, as :func:`losslab.find_batch`.
+
+    Args:
+        trainer: as in :func:`find_lr`; its learning rate is used unless ``lr`` is given.
+        sizes: increasing multiples of the samples of a batch, ``per_device_train_batch_size``.
+        options: of :func:`losslab.find_batch`.
+    Raises:
+        ValueError: as :func:`find_lr`, and in fp16, whose scaled gradients hide their noise.
+    """
+    check_unscaled(trainer.accelerator)
+    with _ready(trainer) as (model, loader, optimizer):
+        return losslab.find_batch(
+            model,
+            loader,
+            optimizer,
+            loss_fn=TrainerLoss(trainer),
+            sizes=sizes,
+            **{"count": _samples} | options,
+        )
+
+
+class TrainerLoss(Loss):
+    """The loss of a Trainer, with its weights: the tokens that count, where the model's loss is a mean over those."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        # Behind a function, into which a test does not look for what it is to put back.
+        self.trainer: Callable[[], Any] = lambda: trainer
+        self.__name__ = "compute_loss"
+
+    def __call__(self, model: nn.Module, batch: Any) -> Judged:
+        """As :class:`Loss` has it."""
+        trainer = self.trainer()
+        inputs = trainer._prepare_inputs(batch)
+        items = self.weight(inputs)
+        with trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
+            # With its own count the loss is the mean of this batch, which the step weighs by the same count.
+            loss = trainer.compute_loss(model, inputs, num_items_in_batch=items)
+        return Judged(loss.mean())
+
+    def weight(self, batch: Any) -> torch.Tensor | None:
+        """As :class:`Loss` has it."""
+        trainer = self.trainer()
+        items = trainer._get_num_items_in_batch([batch], trainer.args.device)
+        return None if items is None else torch.as_tensor(items)
+
+
+@contextmanager
+def _ready(trainer: Trainer) -> Iterator[tuple[nn.Module, Any, torch.optim.Optimizer]]:
+    """The Trainer's model, batches and optimizer within the context, which leaves the Trainer as it was."""
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise ValueError(
+            "DeepSpeed or FSDP own this Trainer's weights; test an unsharded Trainer of the same arguments"
+        )
+    put_back = process_state()
+    kept = vars(trainer).copy()
+    prepared = list(trainer.accelerator._dataloaders)
+    counted_over_all = trainer.args.average_tokens_across_devices
+    try:
+        # Steps of a test add the tokens of all processes up themselves.
+        vars(trainer.args)["average_tokens_across_devices"] = False
+        model = replicated(trainer.model)
+        loader = _loader(trainer)
+        # A user's own optimizer is returned as it is; one that the Trainer builds is built for the test alone.
+        optimizer = trainer.optimizer if trainer.optimizer else trainer.create_optimizer()
+        yield model, loader, getattr(optimizer, "optimizer", optimizer)
+    finally:
+        vars(trainer.args)["average_tokens_across_devices"] = counted_over_all
+        trainer.accelerator._dataloaders[:] = prepared
+        vars(trainer).clear()
+        vars(trainer).update(kept)
+        put_back()
+
+
+def _loader(trainer: Trainer) -> Any:
+    """The Trainer's batches as a plain loader, whose order differs from seed to seed."""
+    own = trainer.get_train_dataloader()
+    loader = unprepared(own)
+    is_alone = trainer.args.world_size == 1
+    if is_alone and type(getattr(own, "sampler", None)).__name__ == "SeedableRandomSampler":
+        batches = own_batches(own)
+        # Accelerate's sampler draws the same order for every seed of a test; torch's follows the test's seeds.
+        shuffled = DataLoader(
+            own.dataset, batches.batch_size, shuffle=True, drop_last=batches.drop_last
+        )
+        loader = with_batches(own, shuffled.batch_sampler)  # type: ignore[arg-type]
+    return loader
+
+
+def _samples(batch: Any) -> int:
+    """Rows of a collated batch: the length of its first tensor."""
+    for value in batch.values():
+        if isinstance(value, torch.Tensor) and value.ndim:
+            return len(value)
+    raise ValueError("a batch of the collator has no tensor; give `count`")

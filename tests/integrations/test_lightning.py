@@ -1,0 +1,245 @@
+"""Range tests of a LightningModule, and policies in Lightning's Trainer, alone and under DDP."""
+
+import copy
+import multiprocessing
+import random
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import losslab
+
+pytest.importorskip("lightning")
+from lightning.pytorch import LightningModule, Trainer
+from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
+from torch.utils.data import DataLoader, WeightedRandomSampler
+
+from losslab.integrations.lightning import BatchPolicy, LrPolicy, find_batch, find_lr
+
+pytestmark = [
+    pytest.mark.frameworks,
+    # Lightning's own advice on workers, and torch's on pinned memory without a device.
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+POLICY = "exp_range(1e-3, 1e-1, cycles=3)"
+
+
+def random_state() -> tuple[Any, ...]:
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+
+@pytest.mark.parametrize("finder", ["lr", "batch"])
+@pytest.mark.parametrize("with_trainer", [False, True])
+def test_a_finder_leaves_module_data_and_random_state_as_they_were(
+    finder: str, with_trainer: bool
+) -> None:
+    module, data = Module(), Data()
+    own = trainer() if with_trainer else None
+    before, drawn = copy.deepcopy(module.state_dict()), random_state()
+    attributes = set(vars(module))
+    if finder == "lr":
+        found = find_lr(module, data, own, steps=40, seeds=1)
+        assert found.setting.optimizer == "Adam"
+        assert found.setting.batch_sizes == [16]
+    else:
+        sizes = find_batch(module, data, own, sizes=[16, 32], steps=5, seeds=1)
+        assert sizes.setting.lrs == [1e-3]
+    assert all(torch.equal(module.state_dict()[name], before[name]) for name in before)
+    assert module.sizes == []
+    assert set(vars(module)) == attributes
+    assert module._trainer is None
+    assert random_state() == drawn
+
+
+def test_the_answer_is_that_of_the_core_on_the_same_loss() -> None:
+    module = Module()
+    loader = DataLoader(dataset(), batch_size=16, shuffle=True, generator=torch.Generator())
+    found = find_lr(module, loader, steps=40, seeds=2)
+
+    def loss(model: Any, batch: Any) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model.network(batch[0]), batch[1])
+
+    expected = losslab.find_lr(
+        module, loader, module.configure_optimizers(), loss_fn=loss, steps=40, seeds=2
+    )
+    assert found.curve == expected.curve
+    assert found.suggestion == expected.suggestion
+
+
+def test_the_suggestion_is_written_back_where_asked() -> None:
+    module = Module()
+    found = find_lr(module, Data(), write_to="lr", steps=100, seeds=1, start=1e-6)
+    assert found.found
+    assert module.hparams["lr"] == found.suggestion
+    assert module.configure_optimizers().param_groups[0]["lr"] == found.suggestion
+    with pytest.raises(ValueError, match=r"`write_to` \(='rate'\) is no attribute of Module"):
+        find_lr(module, Data(), write_to="rate")
+
+
+def test_accumulation_and_clipping_are_the_trainers(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def stand_in(*arguments: Any, **options: Any) -> Any:
+        given.update(options)
+        return type("Found", (), {"found": False})()
+
+    monkeypatch.setattr(losslab, "find_lr", stand_in)
+    find_lr(Module(), Data(), trainer(accumulate_grad_batches=3, gradient_clip_val=0.5))
+    assert (given["accumulate"], given["clip_norm"], given["scaler"]) == (3, 0.5, None)
+
+
+def test_bf16_is_the_trainers() -> None:
+    seen: list[bool] = []
+
+    class Watched(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().training_step(batch, batch_idx)
+
+    find_lr(Watched(), Data(), trainer(precision="bf16-mixed"), steps=10, seeds=1)
+    assert seen
+    assert all(seen)
+
+
+class Several(Module):
+    def configure_optimizers(self) -> Any:
+        weights = list(self.parameters())
+        return [torch.optim.Adam(weights[:2]), torch.optim.SGD(weights[2:], lr=0.1)], []
+
+
+class ByHand(Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        (Several, {}, r"returns 2 optimizers \(Adam, SGD\); a test drives one"),
+        (ByHand, {}, r"ByHand optimizes by hand"),
+        (Module, {"precision": "64-true"}, r"precision '64-true', which converts the weights"),
+        (
+            Module,
+            {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "value"},
+            r"clips gradients by value",
+        ),
+    ],
+)
+def test_what_a_test_cannot_do_is_refused_by_name(
+    module: type[LightningModule], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_lr(module(), Data(), trainer(**options))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sizes_and_rates_of_a_fit_are_those_laid_out(workers: int) -> None:
+    module, rates = Module(), Rates()
+    batches = BatchPolicy("exp_range(8, 64)", seed=3)
+    policy = LrPolicy(POLICY)
+    fit = trainer(callbacks=[policy, batches, rates])
+    fit.fit(module, datamodule=Data(workers))
+    expected = losslab.lay_out(
+        lr=POLICY, batch="exp_range(8, 64)", dataset_size=SAMPLES, epochs=3, seed=3
+    )
+    assert tuple(module.sizes) == batches.batch_sizes == expected.batch_sizes
+    assert sum(module.sizes) == 3 * SAMPLES
+    assert fit.global_step == expected.total_steps
+    for step, (first, second) in enumerate(rates.rates):
+        assert first == pytest.approx(expected.lr(step), rel=1e-12)
+        assert second == pytest.approx(0.1 * expected.lr(step), rel=1e-12)
+
+
+def test_a_fit_ends_with_the_loaders_and_the_trainer_as_they_were() -> None:
+    loader = DataLoader(dataset(), batch_size=16, shuffle=True)
+    fit = trainer(callbacks=[BatchPolicy("exp_range(8, 64)")])
+    before = dict(vars(loader))
+    fit.fit(Module(), loader)
+    assert fit.fit_loop._data_source.instance is loader
+    assert fit.reload_dataloaders_every_n_epochs == 0
+    assert vars(loader) == before
+
+
+def test_without_a_batch_policy_the_rate_ends_where_the_trainer_does() -> None:
+    policy, rates = LrPolicy(POLICY), Rates()
+    fit = trainer(callbacks=[policy, rates], accumulate_grad_batches=2)
+    fit.fit(Module(), datamodule=Data())
+    expected = losslab.schedules.exp_range(1e-3, 1e-1, 21, cycles=3)
+    assert policy.total_steps == fit.global_step == 21
+    assert [first for first, _ in rates.rates] == pytest.approx(
+        [expected(step) for step in range(21)], rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accumulate_grad_batches": 2}, "accumulates 2 batches a step"),
+        ({"limit_train_batches": 3}, "limit_train_batches=3"),
+        ({"max_epochs": None, "max_steps": 5}, "has max_epochs=-1"),
+    ],
+)
+def test_a_batch_policy_refuses_what_it_cannot_lay_out(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        trainer(callbacks=[BatchPolicy("exp_range(8, 64)")], **options).fit(Module(), Data())
+
+
+def test_an_order_of_ones_own_is_not_lost_in_silence() -> None:
+    sampler = WeightedRandomSampler([1.0] * SAMPLES, SAMPLES)
+    loader = DataLoader(dataset(), batch_size=16, sampler=sampler)
+    with pytest.raises(TypeError, match="draws its samples by a WeightedRandomSampler"):
+        trainer(callbacks=[BatchPolicy("exp_range(8, 64)")]).fit(Module(), loader)
+
+
+class Scheduled(Module):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        return [optimizer], [torch.optim.lr_scheduler.ConstantLR(optimizer)]
+
+
+def test_two_that_set_the_rate_are_refused() -> None:
+    fit: Trainer = trainer(callbacks=[LrPolicy(POLICY)])
+    with pytest.raises(ValueError, match=r"a scheduler \(ConstantLR\) beside LrPolicy"):
+        fit.fit(Scheduled(), datamodule=Data())
+    assert find_lr(Scheduled(), Data(), steps=10, seeds=1).setting.optimizer == "Adam"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_processes_split_each_batch_of_the_schedule(workers: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    running = [
+        context.Process(target=train_one_of_two, args=(rank, port, workers, results))
+        for rank in range(2)
+    ]
+    for process in running:
+        process.start()
+    answers = sorted(results.get(timeout=120) for _ in running)
+    for process in running:
+        process.join()
+    (_, first, sizes, rates, weights), (_, second, _, _, others) = answers
+    expected = losslab.lay_out(
+        lr="exp_range(1e-3, 1e-1)",
+        batch="exp_range(8, 32, multiple=2)",
+        dataset_size=SAMPLES,
+        epochs=3,
+        seed=3,
+    )
+    assert tuple(sizes) == expected.batch_sizes
+    assert [a + b for a, b in zip(first, second, strict=True)] == list(sizes)
+    assert all(abs(a - b) <= 1 for a, b in zip(first, second, strict=True))
+    assert [rate for rate, _ in rates] == pytest.approx(
+        [expected.lr(step) for step in range(expected.total_steps)], rel=1e-12
+    )
+    assert weights == others

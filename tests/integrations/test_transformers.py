@@ -1,0 +1,237 @@
+"""Range tests of a Transformers Trainer, and policies in its loop, alone and as two processes."""
+
+import copy
+import multiprocessing
+import random
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import losslab
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+from transformers import Trainer
+from transformers_samples import SAMPLES, Collator, Seen, train_one_of_two, trainer
+
+from losslab.integrations.transformers import LrPolicy, batch_policy, find_batch, find_lr
+
+pytestmark = [
+    pytest.mark.frameworks,
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+POLICY = "exp_range(1e-4, 1e-2, cycles=2)"
+
+
+def random_state() -> tuple[Any, ...]:
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+
+@pytest.mark.parametrize("finder", ["lr", "batch"])
+def test_a_finder_leaves_the_trainer_as_it_was(finder: str, tmp_path: Path) -> None:
+    own = trainer(tmp_path)
+    before, drawn = copy.deepcopy(own.model.state_dict()), random_state()
+    attributes, prepared = vars(own).copy(), list(own.accelerator._dataloaders)
+    if finder == "lr":
+        assert find_lr(own, steps=20, seeds=1).setting.batch_sizes == [8]
+    else:
+        assert find_batch(own, sizes=[8, 16], steps=5, seeds=1).setting.lrs == [1e-3]
+    assert all(
+        torch.equal(value, before[name]) for name, value in own.model.state_dict().items()
+    )
+    assert vars(own).keys() == attributes.keys()
+    assert all(vars(own)[name] is value for name, value in attributes.items())
+    assert own.accelerator._dataloaders == prepared
+    assert own.args.average_tokens_across_devices
+    assert random_state() == drawn
+
+
+def test_training_after_a_finder_has_the_bits_of_training_without(tmp_path: Path) -> None:
+    tested, untouched = trainer(tmp_path), trainer(tmp_path)
+    find_lr(tested, steps=20, seeds=1)
+    for own in (tested, untouched):
+        torch.manual_seed(0)
+        own.train()
+    others = untouched.model.state_dict()
+    assert all(
+        torch.equal(value, others[name]) for name, value in tested.model.state_dict().items()
+    )
+
+
+def test_a_step_of_the_test_has_the_loss_and_the_gradient_of_a_step_of_the_trainer(
+    tmp_path: Path,
+) -> None:
+    """Accumulated over batches of differing numbers of tokens; at an lr of nearly nothing, so that losses compare."""
+    own = trainer(tmp_path, gradient_accumulation_steps=4, max_grad_norm=0.0, data_seed=1)
+    own.model.model.layers[0].self_attn.attention_dropout = 0.0
+    rows = own.train_dataset[:32]
+    batches = [Collator()(rows[start : start + 8]) for start in range(0, 32, 8)]
+    items = own._get_num_items_in_batch(batches, "cpu")
+    losses = [
+        own.compute_loss(own.model, dict(batch), num_items_in_batch=items) for batch in batches
+    ]
+    expected = sum(loss.item() for loss in losses)
+
+    own.train_dataset = rows
+    own.get_train_dataloader = lambda: batches
+    found = find_lr(own, steps=10, start=1e-12, end=1e-11, seeds=1, mode="ramp")
+    assert found.setting.batch_sizes == [32]
+    assert found.curve.loss[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_bf16_is_the_trainers(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    own = trainer(tmp_path, bf16=True)
+    own.model.register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    find_lr(own, steps=10, seeds=1)
+    assert seen
+    assert all(seen)
+
+
+def test_a_suggestion_is_written_back_where_asked(tmp_path: Path) -> None:
+    own = trainer(tmp_path)
+    found = find_lr(own, write_back=True, steps=100, seeds=1, start=1e-6, end=1.0)
+    assert found.found
+    assert own.args.learning_rate == found.suggestion
+    assert own.create_optimizer().param_groups[0]["lr"] == found.suggestion
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sizes_steps_and_epochs_of_a_varying_batch_are_counted(
+    tmp_path: Path, workers: int
+) -> None:
+    seen = Seen()
+    own = trainer(tmp_path, [LrPolicy(POLICY), seen], dataloader_num_workers=workers)
+    expected = losslab.lay_out(
+        lr=POLICY, batch="exp_range(8, 64)", dataset_size=SAMPLES, epochs=3, seed=3
+    )
+    with batch_policy(own, "exp_range(8, 64)", seed=3) as course:
+        result = own.train()
+    assert tuple(own.model.sizes) == course.batch_sizes == expected.batch_sizes
+    assert sum(own.model.sizes) == 3 * SAMPLES
+    assert result.global_step == own.state.max_steps == expected.total_steps
+    assert len(seen.ended) == 3
+    assert own.state.epoch == 3
+    for step, rates in enumerate(seen.rates):
+        assert rates == pytest.approx([expected.lr(step)] * len(rates), rel=1e-12)
+    if not workers:
+        indices = [index for batch in own.data_collator.seen for index in batch]
+        for epoch in range(3):
+            assert sorted(indices[epoch * SAMPLES : (epoch + 1) * SAMPLES]) == list(
+                range(SAMPLES)
+            )
+
+
+def test_afterwards_the_trainer_trains_as_before(tmp_path: Path) -> None:
+    own = trainer(tmp_path, num_train_epochs=1)
+    names = set(vars(own))
+    with batch_policy(own, "exp_range(8, 64)"):
+        pass
+    assert set(vars(own)) == names
+    own.train()
+    assert own.model.sizes == [8] * 30
+
+
+def test_a_training_is_resumed_amid_an_epoch(tmp_path: Path) -> None:
+    whole, second = Seen(), Seen()
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 25}
+
+    def run(seen: Seen, **more: Any) -> Trainer:
+        own = trainer(tmp_path, [LrPolicy(POLICY), seen], **options)
+        with batch_policy(own, "exp_range(8, 32)", seed=3):
+            own.train(**more)
+        return own
+
+    complete = run(whole)
+    resumed = run(second, resume_from_checkpoint=str(tmp_path / "checkpoint-25"))
+    assert resumed.model.sizes == complete.model.sizes[25:]
+    assert second.rates == whole.rates[25:]
+    others = complete.model.state_dict()
+    assert all(
+        torch.equal(value, others[name]) for name, value in resumed.model.state_dict().items()
+    )
+
+
+def test_without_a_batch_policy_the_rate_ends_where_the_trainer_does(tmp_path: Path) -> None:
+    seen = Seen()
+    own = trainer(tmp_path, [LrPolicy(POLICY), seen], gradient_accumulation_steps=4)
+    own.train()
+    expected = losslab.schedules.exp_range(1e-4, 1e-2, 24, cycles=2)
+    assert [rates[0] for rates in seen.rates] == pytest.approx(
+        [expected(step) for step in range(24)], rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"gradient_accumulation_steps": 2},
+            ValueError,
+            r"`gradient_accumulation_steps` \(=2\)",
+        ),
+        ({"max_steps": 5}, ValueError, r"`max_steps` \(=5\) must not be given"),
+    ],
+)
+def test_what_a_batch_policy_cannot_do_is_refused(
+    tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message), batch_policy(trainer(tmp_path, **options), 8):
+        pass
+
+
+def test_a_scheduler_that_is_no_function_of_the_step_is_refused(tmp_path: Path) -> None:
+    own = trainer(tmp_path, [LrPolicy(POLICY)])
+    optimizer = torch.optim.SGD(own.model.parameters(), lr=0.1)
+    own.optimizer = optimizer
+    own.lr_scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+    with pytest.raises(ValueError, match="scheduler is a StepLR, which LrPolicy cannot lead"):
+        own.train()
+
+
+@pytest.mark.parametrize(("workers", "epochs"), [(0, 3), (2, 1)])
+def test_two_processes_split_each_batch_evenly_and_test_ranges_together(
+    tmp_path: Path, workers: int, epochs: int
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    running = [
+        context.Process(
+            target=train_one_of_two, args=(rank, port, str(tmp_path), workers, epochs, results)
+        )
+        for rank in range(2)
+    ]
+    for process in running:
+        process.start()
+    answers = sorted((results.get(timeout=200) for _ in running), key=lambda answer: answer[0])
+    for process in running:
+        process.join()
+    first, second = answers
+    expected = losslab.lay_out(
+        lr="exp_range(1e-3, 1e-2)",
+        batch="exp_range(8, 32, multiple=2)",
+        dataset_size=SAMPLES,
+        epochs=epochs,
+        seed=3,
+    )
+    assert [a + b for a, b in zip(first[1], second[1], strict=True)] == list(first[2])
+    assert first[2] == expected.batch_sizes
+    assert all(abs(a - b) <= 1 for a, b in zip(first[1], second[1], strict=True))
+    assert first[3] == pytest.approx(
+        [expected.lr(step) for step in range(expected.total_steps)], rel=1e-12
+    )
+    assert first[4] == second[4]
+    assert first[5]
+    assert second[5]
+    assert first[6] == second[6]
