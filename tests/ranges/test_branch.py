@@ -16,7 +16,7 @@ from losslab.ranges.branch import critical_batch, scaled_rates
 from losslab.spec import make_run
 
 SIZES = [4, 8, 16, 32, 64, 128, 256]
-WIDTH = 400
+WIDTH = 100
 
 
 class Points:
@@ -56,10 +56,10 @@ def expected_loss(size: int, *, lr: float, steps: int, start: float, deviation: 
 @pytest.mark.parametrize(
     ("scaling", "lr", "start", "deviation", "steps"),
     [
-        ("linear", 0.02, 1.0, 1.0, 256),
         ("linear", 0.05, 0.5, 2.0, 256),
-        ("sqrt", 0.02, 1.0, 1.0, 512),
-        ("sqrt", 0.01, 2.0, 0.5, 1024),
+        ("linear", 0.1, 1.0, 1.0, 128),
+        ("sqrt", 0.02, 1.0, 1.0, 256),
+        ("sqrt", 0.04, 2.0, 0.5, 256),
     ],
 )
 def test_on_a_noisy_bowl_the_critical_size_is_that_of_algebra_within_one_size(

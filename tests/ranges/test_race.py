@@ -70,6 +70,13 @@ def test_a_best_rate_at_the_end_is_told() -> None:
     assert raced.note == "the lowest rate of the race is best: a lower one may be better"
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("losslab.ranges.race.FIRST_STEPS", 15)
+    monkeypatch.setattr("losslab.ranges.race.STEPS", 60)
+
+
+@pytest.mark.usefixtures("short")
 def test_a_confirmed_suggestion_is_the_same_for_tests_of_several_lengths() -> None:
     suggestions = []
     for steps in (60, 240):
@@ -83,6 +90,7 @@ def test_a_confirmed_suggestion_is_the_same_for_tests_of_several_lengths() -> No
     assert suggestions[0] == suggestions[1]
 
 
+@pytest.mark.usefixtures("short")
 def test_a_race_leaves_all_as_it_was() -> None:
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

@@ -27,7 +27,7 @@ class BranchCurve:
         loss: after training, on the same batches for every size.
         loss_low: lowest of the seeds.
         loss_high: highest of the seeds.
-        excess: how much higher than that of the smallest size, as a part of it; the median over seeds.
+        excess: how much higher it is than that of the smallest size, the median over seeds.
     """
 
     batch_size: list[int]
@@ -117,13 +117,14 @@ def critical_batch(
     table[~np.isfinite(table)] = np.inf
     has_start = bool(np.isfinite(table[0]).all())
     # A seed is compared with itself: what it adds to all its losses says nothing of the size.
-    excess = (table - table[0]) / abs(table[0]) if has_start else np.full_like(table, np.nan)
+    excess = table - table[0] if has_start else np.full_like(table, np.nan)
     critical, band = None, None
     reason = f"training diverges at the smallest batch size, {sizes[0]}; try a smaller lr"
     if has_start:
-        last = _last_within(np.median(excess, axis=1), tolerance)
+        limit = tolerance * abs(float(np.median(table[0])))
+        last = _last_within(np.median(excess, axis=1), limit)
         critical, reason = sizes[last], _open_end(last, sizes)
-        of_seeds = [_last_within(of_seed, tolerance) for of_seed in excess.T]
+        of_seeds = [_last_within(of_seed, limit) for of_seed in excess.T]
         band = sizes[min(of_seeds)], sizes[max(of_seeds)]
     return CriticalBatch(
         found=has_start,
@@ -171,10 +172,10 @@ def batch_warmup(found: Mapping[float, CriticalBatch]) -> dict[str, Any]:
     return {"name": "piecewise", "values": growing, "epochs": epochs[1:]}
 
 
-def _last_within(excess: Array, tolerance: float) -> int:
+def _last_within(excess: Array, limit: float) -> int:
     """The index of the last size before the first one whose loss is too high."""
     # Written so that NaN counts as too high.
-    is_above = ~(excess <= tolerance)
+    is_above = ~(excess <= limit)
     return int(np.argmax(is_above)) - 1 if is_above.any() else len(excess) - 1
 
 

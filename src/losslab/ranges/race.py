@@ -92,8 +92,7 @@ def race(lr_max: float, train: Train) -> Race | None:
     best = min(means, key=means.__getitem__, default=None)
     if best is None or means[best] == inf:
         return None
-    seeds = range(len(last[best]))
-    seed_winners = [min(last, key=lambda index, seed=seed: last[index][seed]) for seed in seeds]
+    seed_winners = [_lowest(last, seed) for seed in range(len(last[best]))]
     return Race(
         lr=rates,
         first_loss=[_number(float(np.mean(losses))) for losses in first],
@@ -101,6 +100,11 @@ def race(lr_max: float, train: Train) -> Race | None:
         winner=rates[best],
         seed_winners=[rates[index] for index in seed_winners],
     )
+
+
+def _lowest(losses: dict[int, list[float]], seed: int) -> int:
+    """The finalist of the lowest loss of one seed."""
+    return min(losses, key=lambda index: losses[index][seed])
 
 
 def _closing(traces: Sequence[Trace]) -> list[float]:
