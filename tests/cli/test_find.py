@@ -140,7 +140,7 @@ def test_a_race_confirms_the_suggestion(
     monkeypatch.setattr("losslab.ranges.race.STEPS", 20)
     arguments = ("lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--confirm")
     done = find(*arguments)
-    assert "race: at most 1,575 steps more" in done.stderr
+    assert "race: at most 1,875 steps more" in done.stderr
     assert "by rule race" in done.stdout
 
 

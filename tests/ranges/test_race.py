@@ -49,8 +49,8 @@ def test_candidates_are_the_same_rates_in_every_race() -> None:
 def test_a_race_costs_what_is_stated() -> None:
     seen: list[int] = []
     race(0.1, trainer(1e-2, seen))
-    assert sum(seen) == STEPS_PER_SEED == 9 * FIRST_STEPS + 3 * STEPS == 1575
-    assert "1,575 optimizer steps" in (losslab.find_lr.__doc__ or "")
+    assert sum(seen) == STEPS_PER_SEED == 9 * FIRST_STEPS + 4 * STEPS == 1875
+    assert "1,875 optimizer steps" in (losslab.find_lr.__doc__ or "")
 
 
 def test_rates_that_diverge_lose() -> None:

@@ -95,7 +95,7 @@ def find_lr(
         candidates: learning rates of a grid.
         rule: of the suggestion, a name in ``losslab.ranges.RULES``.
         confirm: let nine rates race about the end of the range and suggest the winner, which does not depend on
-            ``steps``; costs at most 1,575 optimizer steps more for each seed.
+            ``steps``; costs at most 1,875 optimizer steps more for each seed.
         count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
         accumulate: batches of a step, as you train; the gradient is that of all their samples.
         clip_norm: most that the gradient's norm may be, as you train.

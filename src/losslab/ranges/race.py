@@ -15,7 +15,9 @@ FIRST_STEPS = STEPS // 4
 PER_DECADE = 3
 """Candidates in a decade. They are the same rates wherever the ramp ended: 1, 2.15, 4.64, 10 and so on."""
 CANDIDATES = 9
-FINALISTS = 3
+ABOVE = 2
+"""Candidates above the end of the ramp's fall."""
+FINALISTS = 4
 STEPS_PER_SEED = CANDIDATES * FIRST_STEPS + FINALISTS * STEPS
 """What a race costs at most, in optimizer steps for each seed; a candidate that diverges costs less."""
 
@@ -56,16 +58,16 @@ class Race:
 
 
 def candidates(lr_max: float) -> list[float]:
-    """The rates that race below and a little above where a ramp stops falling.
+    """The rates that race, below and a little above where a ramp stops falling.
 
     A fast ramp passes over rates too quickly to train at them, and so ends higher than a slow one: the candidates
     reach far enough down to hold the best rate of either.
 
     Example:
         >>> [f"{lr:.2g}" for lr in candidates(0.1)]
-        ['0.00046', '0.001', '0.0022', '0.0046', '0.01', '0.022', '0.046', '0.1', '0.22']
+        ['0.001', '0.0022', '0.0046', '0.01', '0.022', '0.046', '0.1', '0.22', '0.46']
     """
-    highest = round(log10(lr_max) * PER_DECADE) + 1
+    highest = round(log10(lr_max) * PER_DECADE) + ABOVE
     return [
         float(10 ** (index / PER_DECADE))
         for index in range(highest - CANDIDATES + 1, highest + 1)
