@@ -4,6 +4,9 @@ LeNet-5 on Fashion-MNIST, five optimizers. Regret is the validation loss after t
 off the grid by interpolation over log lr, less the lowest of the grid; the spread of the suggestions of the seeds is in
 decades. fastai's valley and steep and Lightning's steepest are written out here from their definitions and read the
 same ramps, smoothed as they do it. Usage: python benchmarks/suggestion_regret.py [grid points] [images] [seeds]
+
+How a suggestion depends on the length of the test is measured by suggestion_lengths.py beside it:
+python benchmarks/suggestion_regret.py lengths OUT.json [task ...]
 """
 
 import sys
@@ -11,6 +14,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
+import suggestion_lengths
 import torch
 
 from losslab import data
@@ -127,4 +131,7 @@ def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["lengths"]:
+        suggestion_lengths.main(*sys.argv[2:])
+    else:
+        main(*map(int, sys.argv[1:]))

@@ -1,9 +1,10 @@
 """What is said of the results that are kept follows from their records."""
 
+import json
 import re
 import shlex
 from itertools import pairwise
-from math import sqrt
+from math import log10, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,51 @@ def test_the_command_makes_the_run_that_is_kept() -> None:
 
 def batched(options: list[str]) -> list[tuple[str, str]]:
     return list(zip(options[::2], options[1::2], strict=True))
+
+
+def test_the_table_of_suggestions_by_length_is_what_was_measured() -> None:
+    root = RESULTS.parent
+    text = (root / "docs" / "range-tests.md").read_text(encoding="utf-8")
+    kept = json.loads((root / "benchmarks" / "suggestion_lengths.json").read_text())
+    rows = []
+    for task, optimizers in kept.items():
+        for optimizer, measured in optimizers.items():
+            lengths = [length for length in measured["lengths"] if length["steps"] >= 100]
+            cells = [f"{task}, {optimizer.partition('(')[0]}"]
+            for rule in ("ramp", "race"):
+                cells += cells_of(
+                    [length["suggestion"][rule] for length in lengths],
+                    [length["regret"][rule] for length in lengths],
+                )
+            rows.append(f"| {' | '.join(cells)} |")
+    assert len(rows) >= 5
+    assert [row for row in rows if row not in text.splitlines()] == []
+
+
+def cells_of(suggestions: list[float | None], regrets: list[float | None]) -> list[str]:
+    """Suggestions, the decades between them, the worst regret."""
+    found = [lr for lr in suggestions if lr]
+    written = [f"{lr:.2g}" if lr else "none" for lr in suggestions]
+    if not found:
+        return [", ".join(written), "none", "none"]
+    worst = max(regret for regret in regrets if regret is not None)
+    return [", ".join(written), f"{log10(max(found) / min(found)):.2f}", f"{worst:.3f}"]
+
+
+def test_the_table_of_critical_sizes_is_what_was_measured() -> None:
+    root = RESULTS.parent
+    text = (root / "docs" / "range-tests.md").read_text(encoding="utf-8")
+    kept = json.loads((root / "benchmarks" / "critical_batch.json").read_text())
+    rows = []
+    for task, optimizers in kept.items():
+        for optimizer, moments in optimizers.items():
+            for moment, found in moments.items():
+                low, high = found["band"]
+                losses = ", ".join(f"{loss:.3f}" for loss in found["curve"]["loss"])
+                noise = found["noise_scale"]
+                cells = [task, optimizer.partition("(")[0], moment, losses]
+                cells += [str(found["critical_size"]), f"{low} to {high}"]
+                cells.append("none" if noise is None else f"{noise:.0f}")
+                rows.append(f"| {' | '.join(cells)} |")
+    assert rows
+    assert [row for row in rows if row not in text.splitlines()] == []

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from losslab.accounting.count import count
     from losslab.errors import LosslabError
     from losslab.integrations.torch import lay_out
-    from losslab.ranges import BatchRange, LrRange
+    from losslab.ranges import BatchRange, CriticalBatch, LrRange, batch_warmup
     from losslab.ranges.find import find_batch, find_lr
     from losslab.reports import report
     from losslab.spec import Run, Study
@@ -22,10 +22,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BatchRange": "losslab.ranges",
+    "CriticalBatch": "losslab.ranges",
     "LosslabError": "losslab.errors",
     "LrRange": "losslab.ranges",
     "Run": "losslab.spec",
     "Study": "losslab.spec",
+    "batch_warmup": "losslab.ranges",
     "count": "losslab.accounting",
     "execute": "losslab.study.execute",
     "find_batch": "losslab.ranges.find",
@@ -41,10 +43,12 @@ _HOME = {
 
 __all__ = [
     "BatchRange",
+    "CriticalBatch",
     "LosslabError",
     "LrRange",
     "Run",
     "Study",
+    "batch_warmup",
     "count",
     "execute",
     "find_batch",

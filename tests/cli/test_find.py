@@ -131,3 +131,31 @@ def test_bad_input_ends_in_one_line_and_code_2(
     done = find(command, *TINY, *options)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_a_race_confirms_the_suggestion(
+    find: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("losslab.ranges.race.FIRST_STEPS", 10)
+    monkeypatch.setattr("losslab.ranges.race.STEPS", 20)
+    arguments = ("lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--confirm")
+    done = find(*arguments)
+    assert "race: at most 1,875 steps more" in done.stderr
+    assert "by rule race" in done.stdout
+
+
+def test_branches_at_several_moments_make_a_policy(find: Callable[..., Done]) -> None:
+    branch = ("batch", *TINY, "--lr", 0.03, "--sizes", "8,16,32", "--steps", 8, "--seeds", 2)
+    arguments = (*branch, "--mode", "branch", "--after", "0,13")
+    found = json.loads(find(*arguments, "--json").stdout)
+    first, second = found["branches"]
+    assert (first["epoch"], second["epoch"]) == (0.0, pytest.approx(13 * 8 / 207))
+    assert first["curve"]["lr"] == pytest.approx([0.03, 0.06, 0.12])
+    assert second["curve"]["loss"][0] < first["curve"]["loss"][0]
+    assert found["batch"]["name"] == "piecewise"
+    printed = find(*arguments).stdout
+    assert "critical batch size" in printed
+    assert "batch policy: piecewise(" in printed
+    done = find(*branch, "--mode", "branch", "--after", "5,2")
+    assert "must be increasing whole numbers of steps" in done.stderr
+    assert "did you mean 'branch'" in find(*branch, "--mode", "brunch").stderr

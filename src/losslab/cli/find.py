@@ -10,9 +10,11 @@ from cyclopts import App
 from losslab.choice import Choice
 from losslab.cli.options import Flag, check_machine, choice_of, print_json
 from losslab.cli.text_plot import text_plot
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, unknown_name
 from losslab.ranges import BatchRange, LrRange, Setting, Trace, find_batch_range, find_lr_range
-from losslab.ranges.lr import check_ramp, check_rule
+from losslab.ranges.branch import CriticalBatch, batch_warmup
+from losslab.ranges.lr import check_ramp, check_rule, confirmed
+from losslab.ranges.race import STEPS_PER_SEED, race
 from losslab.spec import Run
 from losslab.study.sizes import check_batch, training_images
 from losslab.text import cell, count
@@ -48,6 +50,7 @@ def lr(
     mode: str = "ramp",
     candidates: int = 10,
     rule: str | None = None,
+    confirm: Flag = False,
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
     train_images: int | None = None,
@@ -73,6 +76,7 @@ def lr(
         mode: `ramp`, one training whose lr rises, or `grid`, one training for each candidate.
         candidates: Learning rates of a grid.
         rule: Of the suggestion: half_fall, minimum, minimum_over_ten, steepest, valley.
+        confirm: Suggest the winner of a race of constant rates, which does not depend on the test's length.
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
@@ -88,7 +92,7 @@ def lr(
         raise InvalidInput(str(error)) from None
     check_machine(device, threads)
     # Imported late: it pulls in torch, and a wrong ramp should fail first.
-    from losslab.ranges.runs import lr_runs
+    from losslab.ranges.runs import batch_runs, lr_runs
 
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {
@@ -112,6 +116,16 @@ def lr(
     found = find_lr_range(
         traces, mode=mode, rule=rule, setting=_setting(runs[0], lrs, seeds, [batch])
     )
+    if confirm and found.lr_max:
+        _tell(f"race: at most {STEPS_PER_SEED * seeds:,} steps more", json)
+
+        def train_constant(lr: float, steps: int) -> list[Trace]:
+            constant = {**fields, "lr": lr, "steps": steps, "epochs": None}
+            runs = batch_runs(constant, size=batch, seeds=seeds)
+            return [_train(run, device, threads) for run in runs]
+
+        raced = race(found.lr_max, train_constant)
+        found = confirmed(found, raced) if raced else found
     print_json(found.to_dict()) if json else print(_lr_summary(found))
 
 
@@ -127,6 +141,10 @@ def batch(
     steps: int | None = None,
     seeds: int = 3,
     max_micro_batch: int | None = None,
+    mode: str = "steps",
+    after: str = "0",
+    scaling: str | None = None,
+    tolerance: float = 0.01,
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
     train_images: int | None = None,
@@ -148,6 +166,10 @@ def batch(
         steps: Optimizer steps at every size; five epochs at the smallest size when absent.
         seeds: How often the test is repeated.
         max_micro_batch: Accumulate larger batches from parts of at most so many images; halved where memory ends.
+        mode: `steps`, equal steps at one rate, or `branch`, equal samples at scaled rates: the critical batch size.
+        after: Steps of training before the sizes branch, several separated by commas; more than one give a policy.
+        scaling: Of the rate in a branch: linear or sqrt; linear for SGD, else sqrt, when absent.
+        tolerance: Part of the smallest size's loss by which the loss of a branch may be higher.
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
@@ -178,7 +200,18 @@ def batch(
         )
     fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
 
-    setting = _setting(batch_runs(fields, size=listed[0], seeds=1)[0], [lr], seeds, listed)
+    start = batch_runs(fields, size=listed[0], seeds=1)[0]
+    if mode == "branch":
+        branches = {
+            moment: _branch(start, moment, listed, seeds, scaling, tolerance, device, threads)
+            for moment in _parse_moments(after)
+        }
+        epochs = {moment * listed[0] / images: found for moment, found in branches.items()}
+        _print_branches(epochs, json)
+        return
+    if mode != "steps":
+        raise InvalidInput(unknown_name("mode", mode, ("steps", "branch")))
+    setting = _setting(start, [lr], seeds, listed)
 
     def train(size: int) -> list[Trace]:
         _tell(f"batch size {size}: {seeds} trainings of {fields['steps']} steps", json)
@@ -189,6 +222,74 @@ def batch(
 
     found = find_batch_range(listed, train, setting=setting)
     print_json(found.to_dict()) if json else print(_batch_summary(found))
+
+
+def _branch(
+    run: Run,
+    after: int,
+    sizes: list[int],
+    seeds: int,
+    scaling: str | None,
+    tolerance: float,
+    device: str,
+    threads: int | None,
+) -> CriticalBatch:
+    # Imported late, as in `_train`.
+    import torch
+
+    from losslab.data import load
+    from losslab.ranges.branch_runs import branch_run
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return branch_run(
+        run,
+        load(run.data.name),
+        after=after,
+        sizes=sizes,
+        steps=run.steps or 1,
+        seeds=seeds,
+        scaling=scaling,
+        tolerance=tolerance,
+        device=device,
+    )
+
+
+def _print_branches(branches: dict[float, CriticalBatch], json: bool) -> None:
+    """Print what was found at each epoch, and the policy where there are several."""
+    policy = None
+    if len(branches) > 1 and all(found.found for found in branches.values()):
+        policy = batch_warmup(branches)
+    if json:
+        found = [{"epoch": epoch, **found.to_dict()} for epoch, found in branches.items()]
+        print_json({"branches": found, "batch": policy})
+        return
+    for epoch, critical in branches.items():
+        print(_branch_summary(epoch, critical))
+    if policy is not None:
+        print(f"batch policy: piecewise(values={policy['values']}, epochs={policy['epochs']})")
+
+
+def _branch_summary(epoch: float, found: CriticalBatch) -> str:
+    curve = found.to_dict()["curve"]
+    rows = zip(curve["batch_size"], curve["lr"], curve["loss"], curve["excess"], strict=True)
+    lines = [_padded(("batch size", "lr", "loss", "excess")), *map(_padded, rows)]
+    if found.band is not None:
+        low, high = found.band
+        lines.append(
+            f"from epoch {epoch:.3g}: critical batch size {found.critical_size}, of the seeds {low} to {high}; "
+            f"tolerance {found.tolerance:.1%}, lr scaled by {found.scaling}; noise scale {cell(found.noise_scale)}"
+        )
+    return "\n".join(filter(None, [*lines, found.reason]))
+
+
+def _parse_moments(text: str) -> list[int]:
+    moments = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")]
+    if min(moments) < 0 or sorted(set(moments)) != moments:
+        raise InvalidInput(
+            f"--after (={text}) must be increasing whole numbers of steps, such as 0,200,1000"
+        )
+    return moments
 
 
 def _fields(

@@ -7,7 +7,9 @@ from losslab.ranges.batch import (
     Evidence,
     find_batch_range,
 )
+from losslab.ranges.branch import BranchCurve, CriticalBatch, batch_warmup
 from losslab.ranges.lr import RULES, LrRange, find_lr_range
+from losslab.ranges.race import Race
 from losslab.ranges.trace import GradientSquares, Setting, Trace, trace_of
 
 __all__ = [
@@ -15,11 +17,15 @@ __all__ = [
     "RULES",
     "AlgorithmStep",
     "BatchRange",
+    "BranchCurve",
+    "CriticalBatch",
     "Evidence",
     "GradientSquares",
     "LrRange",
+    "Race",
     "Setting",
     "Trace",
+    "batch_warmup",
     "find_batch_range",
     "find_lr_range",
     "trace_of",

@@ -146,6 +146,14 @@ def steps_of(
         yield from groups
 
 
+def up_to(steps: Iterator[list[Part]], samples: int) -> Iterator[list[Part]]:
+    """The first of these steps, until they have so many samples together."""
+    while samples > 0:
+        parts = next(steps)
+        samples -= sum(part.samples for part in parts)
+        yield parts
+
+
 def outline(batch: Any) -> str:
     """The form of a batch in a few words.
 

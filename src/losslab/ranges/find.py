@@ -4,24 +4,39 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from math import ceil, inf, lcm
+from typing import Any, Literal, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from losslab.errors import unknown_name
 from losslab.optimizers import Method
 from losslab.randomness import seeded
 from losslab.ranges.arguments import bound, check_model, increasing, name_of, positive, whole
-from losslab.ranges.batch import BatchRange, find_batch_range
-from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length, steps_of
+from losslab.ranges.batch import BatchRange, find_batch_range, noise_scale
+from losslab.ranges.batches import (
+    CannotCount,
+    Count,
+    Counter,
+    check_data,
+    length,
+    steps_of,
+    up_to,
+)
+from losslab.ranges.branch import CriticalBatch, critical_batch, scaled_rates
+from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
-from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
+from losslab.ranges.lr import LrRange, check_ramp, check_rule, confirmed, find_lr_range
+from losslab.ranges.race import Race, race
 from losslab.ranges.restored import restored, with_draws_of
 from losslab.ranges.snapshot import Snapshot
 from losslab.ranges.trace import GradientSquares, Setting, Trace
 from losslab.ranges.trial import (
     NOISE_BATCHES,
+    STOP_BETA,
     Measured,
     base_rates,
     lr_ratios,
@@ -33,6 +48,9 @@ from losslab.training.evaluation import weights_sha256
 from losslab.training.step import Stepper
 
 Result = TypeVar("Result")
+
+JUDGING_BATCHES = 32
+"""Batches of the data by whose loss the sizes of a branch are judged."""
 
 
 def find_lr(
@@ -48,6 +66,7 @@ def find_lr(
     mode: str = "ramp",
     candidates: int = 10,
     rule: str | None = None,
+    confirm: bool = False,
     count: Count | None = None,
     accumulate: int = 1,
     clip_norm: float | None = None,
@@ -74,6 +93,8 @@ def find_lr(
         mode: ``ramp``, one training whose lr rises exponentially, or ``grid``, one training for each candidate.
         candidates: learning rates of a grid.
         rule: of the suggestion, a name in ``losslab.ranges.RULES``.
+        confirm: let nine rates race about the end of the range and suggest the winner, which does not depend on
+            ``steps``; costs at most 1,875 optimizer steps more for each seed.
         count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
         accumulate: batches of a step, as you train; the gradient is that of all their samples.
         clip_norm: most that the gradient's norm may be, as you train.
@@ -107,7 +128,7 @@ def find_lr(
     rates = [rate(point) for point in range(points)]
     plans = [rates] if mode == "ramp" else [[lr] * steps for lr in rates]
 
-    def train_all() -> tuple[int | None, list[Trace]]:
+    def train_all() -> tuple[int | None, list[Trace], Race | None]:
         batch_size = _batch_size(subject, is_needed=accumulate > 1)
         train = partial(subject.train, parts=accumulate, is_counted=batch_size is not None)
         traces = []
@@ -115,9 +136,20 @@ def find_lr(
             for lrs in plans:
                 measured = subject.trial(seed, partial(train, lrs))
                 traces.append(measured.trace(lrs, seed))
-        return batch_size, traces
+        lr_max = find_lr_range(traces, mode=mode, rule=rule).lr_max if confirm else None
+        if lr_max is None:
+            return batch_size, traces, None
 
-    batch_size, traces = subject.ready(train_all)
+        def train_constant(lr: float, steps: int) -> list[Trace]:
+            lrs = [lr] * steps
+            return [
+                subject.trial(seed, partial(train, lrs)).trace(lrs, seed)
+                for seed in range(seeds)
+            ]
+
+        return batch_size, traces, race(lr_max, train_constant)
+
+    batch_size, traces, raced = subject.ready(train_all)
     setting = Setting(
         optimizer=name_of(optimizer),
         loss=subject.loss.name,
@@ -127,7 +159,44 @@ def find_lr(
         batch_sizes=[] if batch_size is None else [batch_size * accumulate],
     )
     found = find_lr_range(traces, mode=mode, rule=rule, setting=setting)
+    found = confirmed(found, raced) if raced else found
     return replace(found, reason=subject.with_notes(found.reason))
+
+
+@overload
+def find_batch(
+    model: nn.Module,
+    data: Iterable[Any],
+    optimizer: torch.optim.Optimizer | Method | str,
+    *,
+    sizes: Sequence[int],
+    lr: float | None = None,
+    loss_fn: LossFn = cross_entropy,
+    steps: int = 500,
+    seeds: int = 3,
+    count: Count | None = None,
+    mode: Literal["steps"] = "steps",
+    scaling: str | None = None,
+    tolerance: float = 0.01,
+) -> BatchRange: ...
+
+
+@overload
+def find_batch(
+    model: nn.Module,
+    data: Iterable[Any],
+    optimizer: torch.optim.Optimizer | Method | str,
+    *,
+    sizes: Sequence[int],
+    lr: float | None = None,
+    loss_fn: LossFn = cross_entropy,
+    steps: int = 500,
+    seeds: int = 3,
+    count: Count | None = None,
+    mode: Literal["branch"],
+    scaling: str | None = None,
+    tolerance: float = 0.01,
+) -> CriticalBatch: ...
 
 
 def find_batch(
@@ -141,11 +210,18 @@ def find_batch(
     steps: int = 500,
     seeds: int = 3,
     count: Count | None = None,
-) -> BatchRange:
+    mode: str = "steps",
+    scaling: str | None = None,
+    tolerance: float = 0.01,
+) -> BatchRange | CriticalBatch:
     """The batch sizes between which the loss of a network falls, at equal optimizer steps and one learning rate.
 
     Every size starts from the weights that the model has. A size is accumulated from the batches that the data yields,
     so that a size trains where one of those fits. All is put back afterwards, as :func:`find_lr` does.
+
+    ``mode="branch"`` finds the critical batch size in its place: from the weights and the state of the optimizer, also
+    in the middle of training, each size trains on equal *samples* with its rate scaled, and is judged by the loss that
+    it comes to on the same batches.
 
     Args:
         model: any module.
@@ -157,10 +233,22 @@ def find_batch(
         steps: optimizer steps at every size.
         seeds: how often the test is repeated.
         count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
+        mode: ``steps`` or ``branch``. In a branch, ``lr`` and ``steps`` are those of the smallest size, and the samples
+            of its steps are rounded up to a multiple of all sizes.
+        scaling: of the rate in a branch, ``linear`` or ``sqrt``; when None linear for SGD, else the square root.
+        tolerance: part of the smallest size's loss by which the loss of a branch may be higher.
+    Returns:
+        A :class:`BatchRange`; of a branch a :class:`CriticalBatch`.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     """
+    if mode not in ("steps", "branch"):
+        raise ValueError(unknown_name("mode", mode, ("steps", "branch")))
+    if scaling is not None and mode != "branch":
+        raise ValueError(
+            f"`scaling` (={scaling!r}) is for mode='branch': equal steps have one lr"
+        )
     steps, seeds, sizes = whole("steps", steps, 2), whole("seeds", seeds, 1), increasing(sizes)
     if lr is None and isinstance(optimizer, str | Method):
         raise ValueError(
@@ -168,6 +256,16 @@ def find_batch(
         )
     subject = _subject(model, data, optimizer, loss_fn, count)
     lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
+    if mode == "branch":
+        if scaling is None:
+            scaling = "linear" if isinstance(subject.optimizer, torch.optim.SGD) else "sqrt"
+        branches = _Branches(subject, sizes, scaled_rates(lr, sizes, scaling), steps, seeds)
+        setting = Setting(
+            name_of(optimizer), subject.loss.name, branches.lrs, steps, seeds, sizes
+        )
+        tolerance = positive("tolerance", tolerance)
+        critical = subject.ready(lambda: branches.find(scaling, tolerance, setting))
+        return replace(critical, reason=subject.with_notes(critical.reason))
     lrs = [lr] * steps
     setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
 
@@ -245,9 +343,15 @@ class _Subject:
             module.training = True
 
     def train(
-        self, lrs: Sequence[float], parts: int, *, is_counted: bool, equal: bool = False
+        self,
+        lrs: Sequence[float],
+        parts: int,
+        *,
+        is_counted: bool,
+        equal: bool = False,
+        samples: int | None = None,
     ) -> Measured:
-        """Train a step for each learning rate, each of so many batches."""
+        """Train a step for each learning rate, each of so many batches; up to so many samples in all."""
         stepper = Stepper(
             network=self.model,
             optimizer=self.optimizer,
@@ -260,7 +364,15 @@ class _Subject:
         counter: Count = self.counter if is_counted else _one
         no_single = is_counted and self._has_batch_norm()
         steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)
-        return train_briefly(stepper, steps, lrs)
+        return train_briefly(stepper, steps if samples is None else up_to(steps, samples), lrs)
+
+    def judged(self, batches: Sequence[Any]) -> float:
+        """The mean loss over batches, in evaluation mode."""
+        self.model.eval()
+        with torch.no_grad():
+            losses = [float(self.loss(self.model, batch).loss) for batch in batches]
+        weights = [self.counter(batch) for batch in batches]
+        return float(np.average(losses, weights=weights))
 
     def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
         """Measured on batches of full size; None with fewer than two."""
@@ -323,6 +435,66 @@ class _Subject:
             isinstance(module, _BatchNorm) and (module.training or not self.model.training)
             for module in self.model.modules()
         )
+
+
+@dataclass
+class _Branches:
+    """Trainings of several sizes on equal samples, from the weights and optimizer state that a subject has."""
+
+    subject: _Subject
+    sizes: list[int]
+    lrs: list[float]
+    steps: int
+    seeds: int
+
+    def find(self, scaling: str, tolerance: float, setting: Setting) -> CriticalBatch:
+        """Train every size and read the critical one."""
+        micro_batch = self.subject.batch_size()
+        _check_sizes(self.sizes, micro_batch, self.subject, self.sizes[-1] // micro_batch)
+        squares = [
+            self.subject.trial(seed, partial(self.subject.gradient_squares, micro_batch))
+            for seed in range(self.seeds)
+        ]
+        losses, samples = [], []
+        for size, lr in zip(self.sizes, self.lrs, strict=True):
+            ends = [self._train(size, lr, seed, micro_batch) for seed in range(self.seeds)]
+            losses.append([loss for loss, _ in ends])
+            samples.append(max(count for _, count in ends))
+        return critical_batch(
+            losses,
+            sizes=self.sizes,
+            lrs=self.lrs,
+            samples=samples,
+            tolerance=tolerance,
+            scaling=scaling,
+            noise_scale=noise_scale(squares),
+            setting=setting,
+        )
+
+    def _train(self, size: int, lr: float, seed: int, micro_batch: int) -> tuple[float, int]:
+        """The loss that a size comes to, infinite when it diverges, and its samples."""
+        multiple = lcm(*self.sizes)
+        samples = ceil(self.steps * self.sizes[0] / multiple) * multiple
+
+        def measure() -> tuple[float, int]:
+            # Drawn before training, and with the draws of the seed: the same batches judge every size.
+            batches = list(islice(self.subject.data, JUDGING_BATCHES))
+            # An epoch may end with a short step, so that samples end a training and not steps.
+            most_steps = 2 * samples // size + 1
+            measured = self.subject.train(
+                [lr] * most_steps,
+                size // micro_batch,
+                is_counted=True,
+                equal=True,
+                samples=samples,
+            )
+            has_diverged = steps_before_divergence(measured.loss, STOP_BETA) < len(
+                measured.loss
+            )
+            loss = inf if has_diverged else self.subject.judged(batches)
+            return loss, sum(measured.samples)
+
+        return self.subject.trial(seed, measure)
 
 
 def _subject(

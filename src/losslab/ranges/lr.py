@@ -21,6 +21,7 @@ from losslab.ranges.curves import (
     steps_before_divergence,
     without_spikes,
 )
+from losslab.ranges.race import Race
 from losslab.ranges.trace import Setting, Trace
 from losslab.text import cell
 
@@ -113,12 +114,13 @@ class LrRange:
         lr_min: where the loss begins to fall, median over seeds.
         lr_max: where it stops falling, median over seeds.
         suggestion: the learning rate to train with by ``rule``, median over seeds.
-        rule: name in :data:`RULES`.
+        rule: name in :data:`RULES`, or ``race``.
         mode: ``ramp`` or ``grid``.
         spread_decades: from the lowest to the highest suggestion of the seeds; None for a single seed.
         seeds: what each seed found; None for a seed that found nothing.
         curve: loss and accuracy against learning rate.
         setting: how it was tested; None where it was read from the records of runs, whose specs say it.
+        race: the trainings whose winner is the suggestion, of the rule ``race``; None where none were run.
     """
 
     found: bool
@@ -132,6 +134,7 @@ class LrRange:
     seeds: list[SeedRange | None]
     curve: LrCurve
     setting: Setting | None = None
+    race: Race | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
@@ -151,7 +154,9 @@ class LrRange:
         facts = self.to_dict()
         facts |= facts["setting"] or {}
         left_out = (
-            ("curve", "seeds", "setting") if self.setting is None else ("curve", "setting")
+            ("curve", "race", "seeds", "setting")
+            if self.setting is None
+            else ("curve", "race", "setting")
         )
         return tables.html(
             [(name, cell(value)) for name, value in facts.items() if name not in left_out]
@@ -215,6 +220,19 @@ def find_lr_range(
         of_seed = [trace for trace in traces if trace.seed == seed]
         readings.append(_read_seed(of_seed, mode, RULES[rule], beta))
     return replace(_over_seeds(readings, rule, mode), setting=setting)
+
+
+def confirmed(found: LrRange, race: Race) -> LrRange:
+    """The range with the winner of a race for its suggestion; its spread is that of the winners of each seed."""
+    spread = float(np.ptp(np.log10(race.seed_winners)))
+    return replace(
+        found,
+        reason="; ".join(filter(None, [found.reason, race.note])),
+        suggestion=race.winner,
+        rule="race",
+        spread_decades=spread if len(race.seed_winners) > 1 else None,
+        race=race,
+    )
 
 
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:
