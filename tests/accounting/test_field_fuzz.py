@@ -38,6 +38,7 @@ def step_of(draw, size):
         "nearest": lambda x: (
             F.interpolate(x, scale_factor=2, mode="nearest") if x.dim() == 3 else x
         ),
+        "shuffle": lambda x: F.pixel_shuffle(x.repeat(1, 4, 1, 1), 2) if x.dim() == 4 else x,
         "transposed": lambda x: transposed(x) if x.dim() == 3 else x,
         "pool": lambda x: F.avg_pool1d(x, 2) if x.dim() == 3 else x,
         "strided": lambda x: mixed(x, 3, padding=1, stride=(2, 1)[-1:] if x.dim() == 4 else 2),
