@@ -70,7 +70,7 @@ ROWS = {
         "a result or one line each",
     ),
     28: (
-        "4,000 random chains of layers, rearrangements and crops in one and two dimensions",
-        "each field the support of the gradient, or said to be at most that",
+        "2,000 random chains of layers, rearrangements and crops in one dimension, 2,000 in two",
+        "each field that is known is the support of the gradient",
     ),
 }
