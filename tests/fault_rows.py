@@ -65,4 +65,12 @@ ROWS = {
         "a packed study: a byte changed, a row cut, a file missing",
         "said by name; the rest still reports",
     ),
+    27: (
+        "400 random modules on random inputs, counted and trained for two steps without weights",
+        "a result or one line each",
+    ),
+    28: (
+        "2,000 random chains of layers, rearrangements and crops in one dimension, 2,000 in two",
+        "each field that is known is the support of the gradient",
+    ),
 }

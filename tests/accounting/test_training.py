@@ -263,3 +263,15 @@ def test_the_command_line_gives_macs_parameters_and_sizes_with_units(capsys):
     printed = capsys.readouterr().out
     assert "16.3 MB" in printed
     assert "backward MACs" in printed
+
+
+@pytest.mark.parametrize("optimizer", ["torch.optim/RAdam(lr=3)", "torch.optim/RAdam(lr=-3)"])
+def test_an_optimizer_of_torch_is_told_what_is_wrong_with_its_options(optimizer):
+    with pytest.raises(InvalidInput, match="lr") as caught:
+        training_memory("lenet5", optimizer=optimizer)
+    assert "unknown optimizer" not in str(caught.value)
+
+
+def test_a_step_needs_an_input():
+    with pytest.raises(InvalidInput, match=r"`input` \(=none\)"):
+        training_memory("lenet5", "none")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from losslab.accounting.folding import Line, lines_of
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
 from losslab.plots.charts import by_layer
@@ -105,8 +106,27 @@ class Ledger:
             **({"notes": list(self.notes)} if self.notes else {}),
         }
 
-    def table(self, *, show_work: bool = False) -> Table:
-        """The rows and their total; with ``show_work`` each number after the arithmetic that gave it."""
+    def lines(self, *, fold: bool = False, depth: int | None = None) -> list[Line]:
+        """The rows for reading: all of them, or with equal blocks folded, or each module of a depth in one line.
+
+        Example:
+            >>> from losslab.accounting import count
+            >>> ledger = count("resnet-44")
+            >>> [line.name for line in ledger.lines(depth=1)]
+            ['input', 'conv1', 'bn1', 'stage1', 'stage2', 'stage3', 'average', 'fc']
+        """
+        return lines_of(self.rows, fold=fold, depth=depth)
+
+    def table(
+        self, *, show_work: bool = False, fold: bool = False, depth: int | None = None
+    ) -> Table:
+        """The rows and their total.
+
+        Args:
+            show_work: each number after the arithmetic that gave it.
+            fold: equal blocks that follow each other in one line, ``x 32``.
+            depth: parts of a name that remain, each module in one line; its equal neighbours fold.
+        """
         headings = (
             "layer",
             "kind",
@@ -117,42 +137,29 @@ class Ledger:
             "receptive field",
             "detail",
         )
-        rows = [row.cells(show_work=show_work) for row in self.rows]
+        lines = self.lines(fold=fold, depth=depth)
+        rows = [line.cells(show_work=show_work) for line in lines]
         totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
         notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
         total = ("total", "", "", *totals, "", "; ".join(notes))
         return Table(self.model, headings, (*rows, total))
 
-    def work_table(self) -> Table:
-        """Each row in words, and below it the arithmetic of its numbers, a line each: narrow enough for a terminal."""
-        lines: list[tuple[str, str]] = []
-        for row in self.rows:
-            name, kind, shape, *_, field, detail = row.cells(show_work=False)
-            words = [f"{kind} {shape}", detail, f"field {field}" if field else ""]
-            lines.append((name, ", ".join(filter(None, words))))
-            numbers = {
-                "output_size": "side",
-                "activations": "activations",
-                "parameters": "parameters",
-                "macs": "MACs",
-            }
-            work = row.work
-            lines += [
-                ("", f"{label} {work[key]}")
-                for key, label in numbers.items()
-                if work.get(key, "0") != "0"
-            ]
+    def work_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
+        """Each line in words, and below it the arithmetic of its numbers: narrow enough for a terminal."""
+        pairs: list[tuple[str, str]] = []
+        for line in self.lines(fold=fold, depth=depth):
+            pairs.append((line.name, line.words))
+            pairs += [("", arithmetic) for arithmetic in line.arithmetic]
         *_, totals = self.table().rows
         totals_in_words = (
             f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
         )
-        return Table(self.model, ("layer", "arithmetic"), (*lines, ("total", totals_in_words)))
+        return Table(self.model, ("layer", "arithmetic"), (*pairs, ("total", totals_in_words)))
 
-    def apart_table(self) -> Table:
+    def apart_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Elementwise work and data movement: elements read, kept apart from MACs."""
-        rows = [
-            (row.name, row.kind, row.shape_text, row.operations.shown) for row in self.apart
-        ]
+        lines = lines_of(self.apart, fold=fold, depth=depth)
+        rows = [(*line.cells()[:3], line.operations) for line in lines]
         return Table("apart from MACs", ("layer", "kind", "output", "operations"), tuple(rows))
 
     def to_pandas(self) -> Any:

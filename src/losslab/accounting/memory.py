@@ -141,6 +141,10 @@ def training_memory(
         if value not in choices:
             raise InvalidInput(f"`{name}` (={value}) must be one of {', '.join(choices)}")
     network, inputs, batch_size = resolve(model, input_shape, batch_size)
+    if inputs.structure is None:
+        raise InvalidInput(
+            "`input` (=none) leaves nothing to train on; give a shape such as 3x224x224"
+        )
     step = _Step(optimizer, batch_size, dtype, precision, device)
     return as_fits(
         inputs,

@@ -9,6 +9,7 @@ from torch import nn
 
 from losslab.errors import InvalidInput, unknown_name
 from losslab.optimizers import OPTIMIZERS, Method, choose
+from losslab.optimizers.foreign import is_foreign
 from losslab.spec import faults
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -48,7 +49,8 @@ def _method(optimizer: str | Method) -> Method:
         return choose(optimizer)
     except ValidationError as error:
         name = str(optimizer).partition("(")[0].strip()
-        if name not in OPTIMIZERS:  # the method's own list lacks the aliases
+        # The method's own list lacks the aliases; one of torch or anyone's says what is wrong with its options.
+        if name not in OPTIMIZERS and not is_foreign(name):
             raise InvalidInput(
                 unknown_name("optimizer", name, (*OPTIMIZERS, *ALIASES))
             ) from None

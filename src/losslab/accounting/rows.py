@@ -19,18 +19,7 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
         _row(name, step, count, batch_size)
         for name, (step, count) in zip(names, merged, strict=True)
     ]
-    rows += [
-        Row(
-            name,
-            "parameters",
-            shape,
-            NOTHING,
-            times(*(shape or (1,))),
-            status="not run",
-            detail="not used in evaluation mode",
-        )
-        for name, shape in trace.unused.items()
-    ]
+    rows += [_unused(name, shape) for name, shape in trace.unused.items()]
     return Ledger(
         model=model,
         inputs=trace.inputs,

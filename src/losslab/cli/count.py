@@ -11,9 +11,12 @@ from losslab.cli.options import Flag
 from losslab.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from losslab.accounting import Ledger
     from losslab.tables import Table
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
+SCREEN = 40
+"""Rows of a ledger that are read at a glance; of more, equal blocks fold."""
 
 
 def count(
@@ -22,6 +25,8 @@ def count(
     input: Annotated[list[str] | None, Parameter(negative=())] = None,
     bias: bool = True,
     show_work: Flag = False,
+    unfold: Flag = False,
+    depth: int | None = None,
     training: Flag = False,
     optimizer: str = "sgd",
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
@@ -38,7 +43,9 @@ def count(
         input: Shape of a sample: 3x224x224, 128:int64 for integers, "" for one number a sample; once per input, or
             NAME=SHAPE for keywords, which take other values, too (cache=False); none for parameters alone.
         bias: Count biases as parameters.
-        show_work: Print the arithmetic of every number.
+        show_work: Print the arithmetic of every number, in a terminal on lines of its own below its layer.
+        unfold: Print each row in a terminal, where a network of many rows has its equal blocks in one, `x 32`.
+        depth: One line for each module of this depth: 2 for `encoder.layers`.
         training: Add what a training step takes: memory, forward and backward MACs, trainable parameters.
         optimizer: Whose state that memory holds, as for `losslab train`: nadam, "sgd(momentum=0.9)"; also sgd-momentum.
         precision: Of the products in that step, as under torch.autocast.
@@ -50,20 +57,22 @@ def count(
     """
     from losslab import accounting
 
+    if depth is not None and depth < 1:
+        raise InvalidInput(
+            f"`depth` (={depth}) must be at least 1: 1 is a line for each part of the network"
+        )
     shape = _input_shape(input) if input else None
     sizes: dict[str, Any] = {"batch_size": batch_size}
     ledger = accounting.count(model, shape, include_bias=bias, **sizes)
-    # A terminal is too narrow for arithmetic in columns.
-    below = show_work and format == "table"
-    facts, tables = (
-        ledger.to_dict(),
-        [ledger.work_table() if below else ledger.table(show_work=show_work)],
-    )
+    facts = ledger.to_dict()
     other = accounting.count(compare, shape, include_bias=bias, **sizes) if compare else None
-    if other:
-        tables.append(other.work_table() if below else other.table(show_work=show_work))
+    tables = [
+        _rows(network, format, show_work=show_work, unfold=unfold, depth=depth)
+        for network in filter(None, (ledger, other))
+    ]
     if show_work and ledger.apart:
-        tables.append(ledger.apart_table())
+        fold = _folds(ledger, format, unfold=unfold)
+        tables.append(ledger.apart_table(fold=fold, depth=depth))
     if training:
         memory = accounting.training_memory(
             model, shape, optimizer=optimizer, precision=precision, device=device, **sizes
@@ -79,6 +88,24 @@ def count(
         return
     for table in tables:
         _print(table, format)
+
+
+def _rows(
+    ledger: "Ledger", form: Format, *, show_work: bool, unfold: bool, depth: int | None
+) -> "Table":
+    """The rows as a terminal has room for them, or all of them for a file."""
+    if form != "table":
+        return ledger.table(show_work=show_work, depth=depth)
+    fold = _folds(ledger, form, unfold=unfold)
+    # A terminal is too narrow for arithmetic in columns.
+    if show_work:
+        return ledger.work_table(fold=fold, depth=depth)
+    return ledger.table(fold=fold, depth=depth)
+
+
+def _folds(ledger: "Ledger", form: Format, *, unfold: bool) -> bool:
+    """Only what a person reads folds; a file has every row."""
+    return form == "table" and len(ledger.rows) > SCREEN and not unfold
 
 
 def _input_shape(texts: list[str]) -> Any:
