@@ -27,7 +27,7 @@ from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import is_model, unknown_model
 from losslab.optimizers import OPTIMIZERS, Optimizer, choose
-from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
+from losslab.policies import BATCH_POLICIES, LR_POLICIES, check_plateau, number_or_policy
 from losslab.tasks import LOSSES, METRICS, check_name
 
 ALSO_COUNTED = ("sgd-momentum", "rmsprop-momentum")
@@ -181,11 +181,22 @@ class Run(Frozen):
     """A gradient of a larger norm, over all weights, is scaled down to this one."""
     average: Annotated[Choice | None, BeforeValidator(_average)] = None
     """Average of the weights, evaluated beside them: `ema(decay=0.999)`, or `equal(start=0.75)` of the run on."""
+    plateau: Annotated[Choice | None, BeforeValidator(check_plateau)] = None
+    """A factor on `lr` that falls where the loss stops falling: `reduce(factor=0.5, patience=3)`; told the validation
+    loss of each evaluation, or the training loss where nothing is held out."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of `epochs` and `steps`")
+        return self
+
+    @model_validator(mode="after")
+    def _evaluated_for_plateau(self) -> Self:
+        if self.plateau is not None and self.evaluate == "end":
+            raise ValueError(
+                "`plateau` needs evaluations along the way; set `evaluate` to 'epoch'"
+            )
         return self
 
     @property

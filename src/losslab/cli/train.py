@@ -45,6 +45,7 @@ def train(
     metric: Annotated[list[str] | None, Parameter(negative=())] = None,
     clip_norm: float | None = None,
     average: str | None = None,
+    plateau: str | None = None,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     train_images: int | None = None,
     validation_fraction: float | None = None,
@@ -79,6 +80,7 @@ def train(
             is usual for the loss when absent.
         clip_norm: Scale a gradient of a larger norm down to this one.
         average: Evaluate an average of the weights, too: "ema(decay=0.999)" or "equal(start=0.75)".
+        plateau: Factor on the learning rate that falls where the loss stops falling: "reduce(factor=0.5, patience=3)".
         precision: Arithmetic of a step, by autocast; weights and optimizer stay float32.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
@@ -114,6 +116,7 @@ def train(
             "metrics": metric,
             "clip_norm": clip_norm,
             "average": average,
+            "plateau": plateau,
             "precision": precision,
         }
     )

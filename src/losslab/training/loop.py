@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from time import perf_counter, process_time
 
@@ -119,6 +119,9 @@ class _Session:
         pending = _Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
         clock = _Clock()
         for step, parts in feed(run, self.parts.training, self.timeline, state.step, device):
+            # The timeline knows no feedback, so that it can be laid out before anything trains.
+            if state.plateau is not None:
+                step = replace(step, lr=step.lr * state.plateau.value)
             due = self.timeline.is_evaluated(step.index + 1)
             # Known before the step, because the gradient's norm is taken in the last one of a record alone.
             flushing = due or len(pending.steps) + 1 == flush_steps
@@ -174,6 +177,9 @@ class _Session:
         state.eval_seconds += perf_counter() - began
         window, state.window = state.window, Window()
         train_loss = window.mean_loss()
+        if state.plateau is not None:
+            judged = train_loss if validation is None else self._of_first(validation.loss)
+            state.plateau.update(judged)
         trained: dict[str, float | None] = {}
         # The accuracy of images is kept by step, as their records have it; other tasks have sums of metrics.
         if window.correct:
@@ -235,6 +241,15 @@ class _Session:
         return evaluate(
             self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision
         )
+
+    def _of_first(self, loss: float) -> float:
+        """The loss that the first process measured; that of the others is 0, as `_measured` has it."""
+        if distributed.processes() == 1:
+            return loss
+        # In float64, so that one process and several judge by the same bits.
+        device = next(self.state.model.parameters()).device
+        shared = torch.tensor([loss], dtype=torch.float64, device=device)
+        return float(distributed.total(shared))
 
     def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
         """The scores of the average of the weights, once it holds any."""
