@@ -17,6 +17,7 @@ from losslab.randomness import derive_seed, seeded
 from losslab.ranges.arguments import bound, check_model, increasing, name_of, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length, steps_of
+from losslab.ranges.held_out import HeldOut
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
 from losslab.ranges.restored import restored
@@ -54,6 +55,7 @@ def find_lr(
     accumulate: int = 1,
     clip_norm: float | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    validation: Iterable[Any] | None = None,
 ) -> LrRange:
     """The learning rates between which the loss of a network falls, and one to train with.
 
@@ -80,6 +82,8 @@ def find_lr(
         accumulate: batches of a step, as you train; the gradient is that of all their samples.
         clip_norm: most that the gradient's norm may be, as you train.
         scaler: of the loss in float16; autocast belongs into ``loss_fn``.
+        validation: batches that judge in place of those trained on, such as a held-out DataLoader or ``[batch]``. All
+            of them are read before every step, in evaluation mode, which takes time; small ones will do.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
@@ -104,6 +108,9 @@ def find_lr(
     subject = _subject(
         model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler
     )
+    if validation is not None:
+        check_data(validation, "validation")
+        subject.held_out = HeldOut(validation, subject.loss, Counter(validation, count))
     points = steps if mode == "ramp" else candidates
     rate = exponential_ramp(start, end, points)
     rates = [rate(point) for point in range(points)]
@@ -122,7 +129,7 @@ def find_lr(
     batch_size, traces = subject.ready(train_all)
     setting = Setting(
         optimizer=name_of(optimizer),
-        loss=subject.loss.name,
+        loss=subject.loss.name if validation is None else f"{subject.loss.name} of validation",
         lrs=[start, end] if mode == "ramp" else rates,
         steps=steps,
         seeds=seeds,
@@ -212,6 +219,7 @@ class _Subject:
     counter: Counter
     clip_norm: float | None = None
     scaler: torch.amp.GradScaler | None = None
+    held_out: HeldOut | None = None
     lost: tuple[str, ...] = ()
 
     def ready(self, body: Callable[[], Result]) -> Result:
@@ -268,7 +276,10 @@ class _Subject:
         counter: Count = self.counter if is_counted else _one
         no_single = is_counted and self._has_batch_norm()
         steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)
-        return train_briefly(stepper, steps, lrs)
+        judge = None
+        if self.held_out is not None:
+            judge = partial(self.held_out.measure, self.model, self.optimizer)
+        return train_briefly(stepper, steps, lrs, judge)
 
     def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
         """Measured on batches of full size; None with fewer than two."""
@@ -323,6 +334,7 @@ class _Subject:
             self.data,
             self.loss.function,
             self.scaler,
+            None if self.held_out is None else self.held_out.batches,
         )
 
     def _has_batch_norm(self) -> bool:
