@@ -249,7 +249,7 @@ def _line(record: Record) -> str:
     if isinstance(record, Start):
         return (
             f"{record.parameters:,} parameters; {record.training_images:,} training, "
-            f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
+            f"{record.validation_images:,} validation samples; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
         trained = " ".join(

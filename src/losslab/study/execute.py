@@ -17,7 +17,7 @@ from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
 from losslab.study.plan import Plan, StagePlan, plan_at
 from losslab.study.results import RunResult, read_run
-from losslab.study.sizes import training_images
+from losslab.study.sizes import sample_noun, training_images
 from losslab.study.stages import Scale, expand
 from losslab.study.store import ENDED, StudyFolder
 
@@ -342,9 +342,8 @@ def stage_scale(planned: StagePlan) -> str:
         full_length = _longest(full, unit)
         if full_length:
             parts.append(_of(_longest(runs, unit), full_length, unit))
-    parts.append(
-        _of(max(map(training_images, runs)), max(map(training_images, full)), "images")
-    )
+    samples, all_samples = max(map(training_images, runs)), max(map(training_images, full))
+    parts.append(_of(samples, all_samples, f"{sample_noun(runs[0])}s"))
     return ", ".join(parts)
 
 
