@@ -160,8 +160,22 @@ def with_unknown_option(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": model.parameters(), "beta": (0.5, 0.9)}]
 
 
-def with_lr(model: nn.Module) -> list[dict[str, Any]]:
-    return [{"params": model.parameters(), "lr": 0.1}]
+def own_rates(model: nn.Module) -> list[dict[str, Any]]:
+    """One cycle for the first weights, a rate that stays for the second, the run's for all others."""
+    first, second, *others = model.parameters()
+    return [
+        {"params": first, "lr": "one_cycle(0.05)", "weight_decay": 0.0},
+        {"params": second, "lr": 0.02},
+        {"params": others, "lr_scale": 0.5},
+    ]
+
+
+def with_wrong_lr(model: nn.Module) -> list[dict[str, Any]]:
+    return [{"params": model.parameters(), "lr": "cosin(0.1)"}]
+
+
+def with_lr_and_scale(model: nn.Module) -> list[dict[str, Any]]:
+    return [{"params": model.parameters(), "lr": 0.1, "lr_scale": 0.5}]
 
 
 def with_negative_scale(model: nn.Module) -> list[dict[str, Any]]:

@@ -26,8 +26,15 @@ from losslab.choice import Choice, Frozen, as_choice, is_factory
 from losslab.data.catalog import is_dataset, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import is_model, unknown_model
-from losslab.optimizers import OPTIMIZERS, Optimizer, choose
-from losslab.policies import BATCH_POLICIES, LR_POLICIES, number_or_policy
+from losslab.optimizers import OPTIMIZERS, Optimizer, check_has_momentum, choose
+from losslab.policies import (
+    BATCH_POLICIES,
+    LR_POLICIES,
+    check_cycled_against,
+    check_momentum,
+    check_plateau,
+    number_or_policy,
+)
 from losslab.tasks import LOSSES, METRICS, check_name
 
 ALSO_COUNTED = ("sgd-momentum", "rmsprop-momentum")
@@ -153,7 +160,7 @@ class Run(Frozen):
     """Strength of L2 on weights of two or more dimensions (not on biases and normalisation scales)."""
     parameter_groups: Annotated[str, AfterValidator(_known_function)] | None = None
     """The function that gives groups like torch's for the model, as ``module:function``. `lr_scale` in a group is a
-    factor on its lr; a group without `weight_decay` has the run's."""
+    factor on the run's lr, `lr` a number or policy in its place; a group without `weight_decay` has the run's."""
     epochs: PositiveFloat | None = None
     steps: PositiveInt | None = None
     evaluate: Literal["epoch", "end"] = "epoch"
@@ -181,11 +188,31 @@ class Run(Frozen):
     """A gradient of a larger norm, over all weights, is scaled down to this one."""
     average: Annotated[Choice | None, BeforeValidator(_average)] = None
     """Average of the weights, evaluated beside them: `ema(decay=0.999)`, or `equal(start=0.75)` of the run on."""
+    momentum: Annotated[Choice | None, BeforeValidator(check_momentum)] = None
+    """Cycled against `lr`, in place of the optimizer's momentum: `cycled(base_momentum=0.85, max_momentum=0.95)`."""
+    plateau: Annotated[Choice | None, BeforeValidator(check_plateau)] = None
+    """A factor on `lr` that falls where the loss stops falling: `reduce(factor=0.5, patience=3)`; told the validation
+    loss of each evaluation, or the training loss where nothing is held out."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of `epochs` and `steps`")
+        return self
+
+    @model_validator(mode="after")
+    def _cycled(self) -> Self:
+        if self.momentum is not None:
+            check_cycled_against(self.lr)
+            check_has_momentum(self.optimizer)
+        return self
+
+    @model_validator(mode="after")
+    def _evaluated_for_plateau(self) -> Self:
+        if self.plateau is not None and self.evaluate == "end":
+            raise ValueError(
+                "`plateau` needs evaluations along the way; set `evaluate` to 'epoch'"
+            )
         return self
 
     @property

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from losslab.cli.live import Board
 from losslab.cli.progress import show_progress
-from losslab.records import Start, Steps
+from losslab.records import Evaluation, Start, Steps
 from losslab.spec import Count, Run, make_run
 from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
 from losslab.study.results import RunResult
+from losslab.training.loop import train
 
 BASE = {
     "data": "samples:tiny_data",
@@ -68,6 +69,29 @@ def test_each_run_at_work_has_a_row_and_the_stage_a_bar(
     board.end(RUNS[1])
     assert "1 of 2" in shown(board)
     assert "lr=0.2" not in shown(board)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "heading", "cells"),
+    [(["mae"], "run epoch loss mae left", 1), ([], "run epoch loss left", 0)],
+)
+def test_the_table_names_the_tasks_own_first_metric_or_none(
+    metrics: list[str], heading: str, cells: int
+) -> None:
+    task = {"data": "samples:table", "loss": "mse", "metrics": metrics, "lr": 0.01}
+    run = make_run({**BASE, **task, "epochs": 1})
+    records = list(train(run))
+    board = Board()
+    board.begin(StageBegan("only", (run,), (), 1))
+    for record in records:
+        board.record(RunRecorded("only", run, record))
+    _bar, names, row, *_ = shown(board).splitlines()
+    assert names.split() == heading.split()
+    evaluation = next(record for record in records if isinstance(record, Evaluation))
+    words = row.split()[5 : 5 + cells]
+    assert [float(word) for word in words] == pytest.approx(
+        list((evaluation.metrics or {}).values())[-1:], rel=1e-2
+    )
 
 
 def test_networks_that_are_counted_fill_the_bar() -> None:

@@ -121,6 +121,12 @@ OF_LR: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
     "accumulate too many": (lambda m: {"accumulate": 99}, "a step takes 99 batches"),
     "clip norm": (lambda m: {"clip_norm": -1.0}, "must be positive"),
     "scaler": (lambda m: {"scaler": 1024.0}, "give a torch.amp.GradScaler"),
+    "validation an iterator": (
+        lambda m: {"validation": iter(loader())},
+        "`validation` is an iterator",
+    ),
+    "validation a batch": (lambda m: {"validation": torch.ones(3)}, "`validation` is a Tensor"),
+    "validation empty": (lambda m: {"validation": []}, "`validation` has no batch"),
 }
 OF_BATCH: dict[str, tuple[Callable[[nn.Module], dict[str, Any]], str]] = {
     "sizes a text": (lambda m: {"sizes": "16,32"}, "must be batch sizes in a list"),

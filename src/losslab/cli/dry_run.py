@@ -6,6 +6,7 @@ from typing import Any
 
 from losslab.choice import Choice
 from losslab.cli.text_plot import text_plot
+from losslab.study.sizes import sample_noun
 from losslab.text import number
 from losslab.training.timeline import Step, Timeline
 
@@ -30,12 +31,14 @@ def as_lines(timeline: Timeline) -> list[str]:
     totals = _totals(timeline)
     steps = list(timeline.steps())
     last = len(steps) - 1
+    samples = f"{sample_noun(timeline.run)}s"
     # A set, as short runs have fewer steps.
     shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
     lrs = [step.lr for step in steps]
     return [
-        f"{totals['training_images']:,} training images; {totals['total_steps']:,} steps, "
-        f"{number(totals['epochs'])} epochs, {totals['samples']:,} images seen, {totals['evaluations']:,} evaluations",
+        f"{totals['training_images']:,} training {samples}; {totals['total_steps']:,} steps, "
+        f"{number(totals['epochs'])} epochs, {totals['samples']:,} {samples} seen, "
+        f"{totals['evaluations']:,} evaluations",
         f"batch size {_span(timeline.batch_sizes)}, learning rate {_span(lrs)}",
         f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
         *(_line(timeline, steps[index]) for index in shown),

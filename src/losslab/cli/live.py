@@ -1,5 +1,6 @@
 """The runs of a study at work, as a table that a terminal shows anew while they train."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -8,12 +9,12 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from losslab.records import Start, Steps
+from losslab.records import Evaluation, Start, Steps, metrics_of
 from losslab.spec import Run
 from losslab.study.execute import RunRecorded, StageBegan
 from losslab.study.fields import labels
 from losslab.study.sizes import training_images
-from losslab.text import duration, loss
+from losslab.text import duration, loss, score
 from losslab.training.timeline import Timeline
 
 
@@ -27,7 +28,10 @@ class _Row:
     watched_from: int
     step: int
     loss: str = ""
-    accuracy: str = ""
+    metric: str = ""
+    """The name of the first metric; empty while none is known."""
+    score: str = ""
+    is_scored_by_step: bool = False
 
     def after(self, record: Steps) -> "_Row":
         """Return the row when these steps are done."""
@@ -37,22 +41,40 @@ class _Row:
             mean * size for mean, size in zip(record.loss, record.batch_size, strict=True)
         ]
         step = record.first_step + len(record.loss)
-        accuracy = f"{sum(record.correct) / images:.1%}" if record.correct else ""
-        return replace(self, step=step, loss=loss(sum(losses) / images), accuracy=accuracy)
+        row = replace(self, step=step, loss=loss(sum(losses) / images))
+        if not record.correct:
+            return row
+        accuracy = f"{sum(record.correct) / images:.1%}"
+        return replace(row, metric="accuracy", score=accuracy, is_scored_by_step=True)
+
+    def evaluated(self, record: Evaluation) -> "_Row":
+        """Return the row with the first metric of an evaluation, where steps have none."""
+        scores = metrics_of(record, "validation") or metrics_of(record, "train")
+        if self.is_scored_by_step or not scores:
+            return self
+        metric, value = next(iter(scores.items()))
+        return replace(self, metric=metric, score=score(metric, value))
 
     def cells(self) -> tuple[str, ...]:
-        """List run, epoch, loss, accuracy, time left."""
+        """List run, epoch, loss, first metric, time left."""
         seen, images = self.timeline.seen, self.timeline.training_images
         epoch = f"{seen[self.step] / images:.2f} of {seen[-1] / images:.4g}"
         left = _left(
             self.since, self.step - self.watched_from, self.timeline.total_steps - self.step
         )
-        return self.name, epoch, self.loss, self.accuracy, left
+        return self.name, epoch, self.loss, self.score, left
 
 
 def _left(since: float, done: float, missing: float) -> str:
     """Estimate the time that is left at the pace until now; nothing where no pace is known."""
     return duration((monotonic() - since) / done * missing) if done else ""
+
+
+def _heading(rows: Sequence[_Row]) -> str:
+    """The name of the runs' first metric; none while no run has any."""
+    # In the order of the rows, each once: runs of a stage may have different tasks.
+    names = dict.fromkeys(row.metric for row in rows if row.metric)
+    return " or ".join(names)
 
 
 class Board:
@@ -97,6 +119,8 @@ class Board:
             self._rows[run] = _Row(self._names[run], timeline, monotonic(), step, step)
         if isinstance(record, Steps):
             self._rows[run] = self._rows[run].after(record)
+        elif isinstance(record, Evaluation) and run in self._rows:
+            self._rows[run] = self._rows[run].evaluated(record)
 
     def end(self, run: Run | None = None) -> None:
         """Take a run that has ended off the board; without one, a network has been counted."""
@@ -116,7 +140,7 @@ class Board:
             "run",
             "epoch",
             "loss",
-            "accuracy",
+            _heading(rows),
             "left",
             box=None,
             padding=(0, 2, 0, 2),

@@ -45,6 +45,8 @@ def train(
     metric: Annotated[list[str] | None, Parameter(negative=())] = None,
     clip_norm: float | None = None,
     average: str | None = None,
+    momentum: str | None = None,
+    plateau: str | None = None,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     train_images: int | None = None,
     validation_fraction: float | None = None,
@@ -79,6 +81,8 @@ def train(
             is usual for the loss when absent.
         clip_norm: Scale a gradient of a larger norm down to this one.
         average: Evaluate an average of the weights, too: "ema(decay=0.999)" or "equal(start=0.75)".
+        momentum: Cycle the momentum against the learning rate: "cycled(base_momentum=0.85, max_momentum=0.95)".
+        plateau: Factor on the learning rate that falls where the loss stops falling: "reduce(factor=0.5, patience=3)".
         precision: Arithmetic of a step, by autocast; weights and optimizer stay float32.
         train_images: Use only so many training images, stratified.
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
@@ -114,6 +118,8 @@ def train(
             "metrics": metric,
             "clip_norm": clip_norm,
             "average": average,
+            "momentum": momentum,
+            "plateau": plateau,
             "precision": precision,
         }
     )
@@ -243,7 +249,7 @@ def _line(record: Record) -> str:
     if isinstance(record, Start):
         return (
             f"{record.parameters:,} parameters; {record.training_images:,} training, "
-            f"{record.validation_images:,} validation images; {record.total_steps:,} steps"
+            f"{record.validation_images:,} validation samples; {record.total_steps:,} steps"
         )
     if isinstance(record, Evaluation):
         trained = " ".join(

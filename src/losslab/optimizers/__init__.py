@@ -19,7 +19,15 @@ from losslab.optimizers.rmsprop import RMSProp
 from losslab.optimizers.rmsprop_nesterov import RMSPropNesterov
 from losslab.optimizers.sgd import SGD
 
-__all__ = ["OPTIMIZERS", "Foreign", "Method", "Optimizer", "at_iterate", "choose"]
+__all__ = [
+    "OPTIMIZERS",
+    "Foreign",
+    "Method",
+    "Optimizer",
+    "at_iterate",
+    "check_has_momentum",
+    "choose",
+]
 
 OPTIMIZERS: dict[str, type[Method]] = {
     "adagrad": AdaGrad,
@@ -87,3 +95,12 @@ def choose(choice: str | Mapping[str, Any] | Method) -> Method:
         {'betas': [0.9, 0.99]}
     """
     return _OPTIMIZER.validate_python(choice)
+
+
+def check_has_momentum(method: Method) -> None:
+    """Raise ValueError when a method has no momentum that could be cycled; that of others shows when they are built."""
+    if isinstance(method, Foreign) or type(method).model_fields.keys() & {"momentum", "betas"}:
+        return
+    raise ValueError(
+        f"`momentum` is cycled, and {method.name} has neither `momentum` nor `betas`; leave it out"
+    )

@@ -11,6 +11,7 @@ from torch import nn
 from losslab.choice import import_attribute
 from losslab.errors import InvalidInput, unknown_name
 from losslab.optimizers.method import Method
+from losslab.policies import LR_POLICIES, number_or_policy
 
 Group = dict[str, Any]
 
@@ -22,7 +23,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
 ) -> torch.optim.Optimizer:
-    """Build the optimizer of a run; its rates are set at each step, by :func:`set_lr`.
+    """Build the optimizer of a run; its rates are set at each step, as losslab.training.rates does.
 
     Args:
         method: what updates the weights.
@@ -36,17 +37,11 @@ def build_optimizer(
         groups = default_groups(model, weight_decay)
     else:
         groups = groups_of(parameter_groups, model, weight_decay)
-    # Any rate will do: `set_lr` sets the schedule's before the first step.
+    # Any rate will do: the schedule's is set before the first step.
     optimizer = method.build(groups, lr=1.0)
     for group in groups:
         _check_keys(group, optimizer.defaults, method.name)
     return optimizer
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set every group's rate: the schedule's, times the group's ``lr_scale`` where it has one."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def default_groups(model: nn.Module, weight_decay: float) -> list[Group]:
@@ -79,6 +74,7 @@ def groups_of(path: str, model: nn.Module, weight_decay: float) -> list[Group]:
         raise InvalidInput(message) from error
     for number, group in enumerate(groups):
         _check_numbers(f"{what}, group {number}", group)
+        _name_policy(f"{what}, group {number}", group)
     _check_division(what, groups, model)
     return groups
 
@@ -88,10 +84,6 @@ def _listed(parameters: torch.Tensor | Iterable[torch.Tensor]) -> list[torch.Ten
 
 
 def _check_numbers(what: str, group: Group) -> None:
-    if "lr" in group:
-        raise InvalidInput(
-            f"{what}: `lr` (={group['lr']}) is the schedule's; give `lr_scale`, a factor on it"
-        )
     for key in ("lr_scale", "weight_decay"):
         value = group.get(key, 0.0)
         if (
@@ -100,6 +92,20 @@ def _check_numbers(what: str, group: Group) -> None:
             or not (isfinite(value) and value >= 0)
         ):
             raise InvalidInput(f"{what}: `{key}` (={value!r}) must be a number of at least 0")
+
+
+def _name_policy(what: str, group: Group) -> None:
+    """Keep a group's own learning-rate policy under `lr_policy`: `lr` is where torch has the rate of a step."""
+    if "lr" not in group:
+        return
+    if "lr_scale" in group:
+        raise InvalidInput(
+            f"{what}: give `lr`, its own, or `lr_scale`, a factor on the run's, not both"
+        )
+    try:
+        group["lr_policy"] = number_or_policy("lr", LR_POLICIES, group.pop("lr"))
+    except ValueError as error:
+        raise InvalidInput(f"{what}: `lr`: {error}") from error
 
 
 def _check_division(what: str, groups: list[Group], model: nn.Module) -> None:
@@ -142,7 +148,9 @@ def _check_keys(group: Group, known: Mapping[str, Any], name: str) -> None:
         raise InvalidInput(
             f"`weight_decay` (={group['weight_decay']}): {name} has none; leave it out"
         )
-    for key in group.keys() - known.keys() - {"params", "lr_scale", "weight_decay"}:
+    for key in (
+        group.keys() - known.keys() - {"params", "lr_scale", "lr_policy", "weight_decay"}
+    ):
         choices = (*known, "lr_scale")
         raise InvalidInput(
             f"`parameter_groups`: {unknown_name(f'option of a group of {name}', key, choices)}"

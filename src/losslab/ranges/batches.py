@@ -22,22 +22,24 @@ COLUMNS = 4
 """A list of more tensors with several axes each may be a list of samples."""
 
 
-def check_data(data: Any) -> None:
+def check_data(data: Any, argument: str = "data") -> None:
     """Raise TypeError or ValueError when no batches can be had from the data twice."""
     name = type(data).__name__
     if isinstance(data, Iterator):
         raise ValueError(
-            "`data` is an iterator, which a test would use up; give what it iterates over"
+            f"`{argument}` is an iterator, which a test would use up; give what it iterates over"
         )
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         raise TypeError(
-            f"`data` (={name}) gives single samples; give batches: DataLoader(dataset, batch_size=64, shuffle=True)"
+            f"`{argument}` (={name}) gives single samples; give batches: "
+            "DataLoader(dataset, batch_size=64, shuffle=True)"
         )
     if isinstance(
         data, torch.Tensor | np.ndarray | str | bytes | Mapping | type
     ) or not isinstance(data, Iterable):
         raise TypeError(
-            f"`data` is a {name}, not batches; give an iterable of them, such as DataLoader(dataset, batch_size=64)"
+            f"`{argument}` is a {name}, not batches; give an iterable of them, such as "
+            "DataLoader(dataset, batch_size=64)"
         )
 
 

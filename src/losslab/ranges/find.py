@@ -28,6 +28,7 @@ from losslab.ranges.batches import (
 )
 from losslab.ranges.branch import CriticalBatch, critical_batch, scaled_rates
 from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.held_out import HeldOut
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, confirmed, find_lr_range
 from losslab.ranges.race import Race, race
@@ -71,6 +72,7 @@ def find_lr(
     accumulate: int = 1,
     clip_norm: float | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    validation: Iterable[Any] | None = None,
 ) -> LrRange:
     """The learning rates between which the loss of a network falls, and one to train with.
 
@@ -99,6 +101,8 @@ def find_lr(
         accumulate: batches of a step, as you train; the gradient is that of all their samples.
         clip_norm: most that the gradient's norm may be, as you train.
         scaler: of the loss in float16; autocast belongs into ``loss_fn``.
+        validation: batches that judge in place of those trained on, such as a held-out DataLoader or ``[batch]``. All
+            of them are read before every step, in evaluation mode, which takes time; small ones will do.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
@@ -123,6 +127,9 @@ def find_lr(
     subject = _subject(
         model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler
     )
+    if validation is not None:
+        check_data(validation, "validation")
+        subject.held_out = HeldOut(validation, subject.loss, Counter(validation, count))
     points = steps if mode == "ramp" else candidates
     rate = exponential_ramp(start, end, points)
     rates = [rate(point) for point in range(points)]
@@ -152,7 +159,7 @@ def find_lr(
     batch_size, traces, raced = subject.ready(train_all)
     setting = Setting(
         optimizer=name_of(optimizer),
-        loss=subject.loss.name,
+        loss=subject.loss.name if validation is None else f"{subject.loss.name} of validation",
         lrs=[start, end] if mode == "ramp" else rates,
         steps=steps,
         seeds=seeds,
@@ -308,6 +315,7 @@ class _Subject:
     counter: Counter
     clip_norm: float | None = None
     scaler: torch.amp.GradScaler | None = None
+    held_out: HeldOut | None = None
     lost: tuple[str, ...] = ()
 
     def ready(self, body: Callable[[], Result]) -> Result:
@@ -364,7 +372,11 @@ class _Subject:
         counter: Count = self.counter if is_counted else _one
         no_single = is_counted and self._has_batch_norm()
         steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)
-        return train_briefly(stepper, steps if samples is None else up_to(steps, samples), lrs)
+        judge = None
+        if self.held_out is not None:
+            judge = partial(self.held_out.measure, self.model, self.optimizer)
+        steps = steps if samples is None else up_to(steps, samples)
+        return train_briefly(stepper, steps, lrs, judge)
 
     def judged(self, batches: Sequence[Any]) -> float:
         """The mean loss over batches, in evaluation mode."""
@@ -427,6 +439,7 @@ class _Subject:
             self.data,
             self.loss.function,
             self.scaler,
+            None if self.held_out is None else self.held_out.batches,
         )
 
     def _has_batch_norm(self) -> bool:

@@ -1,6 +1,6 @@
 """A short training of anyone's network for measuring alone: one lr a step, optional accumulation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -60,7 +60,10 @@ class Measured:
 
 
 def train_briefly(
-    stepper: Stepper, steps: Iterable[Sequence[Part]], lrs: Sequence[float]
+    stepper: Stepper,
+    steps: Iterable[Sequence[Part]],
+    lrs: Sequence[float],
+    judge: Callable[[int], StepResult] | None = None,
 ) -> Measured:
     """Train a step for each learning rate, or until the loss diverges.
 
@@ -72,6 +75,7 @@ def train_briefly(
             of the first.
         steps: for each step the batches that it accumulates.
         lrs: learning rate of the first group at each step.
+        judge: from a step's samples to what is measured before it, in place of the loss of its batch.
     """
     ratios = lr_ratios(stepper.optimizer)
     measured = Measured()
@@ -85,7 +89,9 @@ def train_briefly(
         set_lrs(stepper.optimizer, [lr * ratio for ratio in ratios])
         samples = sum(part.samples for part in parts)
         # Every process has batches of its own; the step's mean is over all of them.
-        pending.append(stepper.step(parts, samples * _processes()))
+        judged = None if judge is None else judge(samples)
+        result = stepper.step(parts, samples * _processes())
+        pending.append(result if judged is None else judged)
         measured.samples.append(samples)
         if len(pending) == FLUSH_STEPS:
             _flush(pending, measured)

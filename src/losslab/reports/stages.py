@@ -168,11 +168,17 @@ def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
         if planned.get(unit)
     ]
     if planned.get("train_images"):
-        parts.append(count(planned["train_images"], "training image"))
+        parts.append(count(planned["train_images"], f"training {_sample_noun(runs)}"))
     if planned.get("seeds"):
         parts.append(_seeds(planned["seeds"], full.get("seeds", planned["seeds"])))
     parts.append(f"{len(done(runs))} of {count(len(stage['runs']), 'run')} ended well")
     return f"{', '.join(parts)}."
+
+
+def _sample_noun(runs: Sequence[RunResult]) -> str:
+    # The plan does not say; steps on images count those classified correctly, and other samples have metrics instead.
+    steps = [record for result in runs for record in result.steps]
+    return "sample" if steps and not any(record.correct for record in steps) else "image"
 
 
 def _seeds(planned: int, full: int) -> str:

@@ -10,7 +10,7 @@ from losslab.spec import Run, Stage, Study
 from losslab.study.costs import Cost, read_kind
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.plan import Plan, StagePlan, plan_at
-from losslab.study.sizes import training_images
+from losslab.study.sizes import sample_noun, training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.study.store import StudyFolder
 
@@ -150,9 +150,8 @@ def stage_scale(planned: StagePlan) -> str:
         full_length = _longest(full, unit)
         if full_length:
             parts.append(_of(_longest(runs, unit), full_length, unit))
-    parts.append(
-        _of(max(map(training_images, runs)), max(map(training_images, full)), "images")
-    )
+    samples, all_samples = max(map(training_images, runs)), max(map(training_images, full))
+    parts.append(_of(samples, all_samples, f"{sample_noun(runs[0])}s"))
     return ", ".join(parts)
 
 

@@ -57,6 +57,11 @@ def training_images(run: Run) -> int:
     return part_sizes(run)[0]
 
 
+def sample_noun(run: Run) -> str:
+    """What a sample of the run's data is called: an image, or a sample of the user's own."""
+    return "image" if isinstance(load(run.data.name), Dataset) else "sample"
+
+
 def check_batch(run: Run) -> None:
     """Raise InvalidInput when a batch is to hold more than all training samples: it would be cut to them in silence.
 

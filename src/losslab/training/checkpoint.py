@@ -46,6 +46,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         "eval_seconds": state.eval_seconds,
         "scaler": None if state.scaler is None else state.scaler.state_dict(),
         "average_count": None if state.average is None else state.average.count,
+        "plateau": None if state.plateau is None else state.plateau.state_dict(),
         **optimizer_state.numbers(state.optimizer),
     }
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
@@ -121,6 +122,8 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     state.train_processor_seconds = facts.get("train_processor_seconds")
     if state.scaler is not None:
         state.scaler.load_state_dict(facts["scaler"])
+    if state.plateau is not None:
+        state.plateau.load_state_dict(facts["plateau"])
     if state.average is not None:
         state.average.count = facts["average_count"]
         for name, tensor in state.average.tensors.items():

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from time import perf_counter, process_time
 
@@ -14,7 +14,6 @@ from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, InvalidInput
 from losslab.optimizers import at_iterate
-from losslab.optimizers.groups import set_lr
 from losslab.randomness import seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
@@ -30,6 +29,7 @@ from losslab.training.evaluation import (
     weights_sha256,
 )
 from losslab.training.feed import feed
+from losslab.training.rates import rates_of
 from losslab.training.state import (
     Task,
     TrainState,
@@ -116,9 +116,12 @@ class _Session:
         """Train to the end and yield the records of steps and evaluations as they come."""
         run, state = self.run, self.state
         stepper = self._stepper()
+        rates = rates_of(state.optimizer, self.timeline)
         pending = _Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
         clock = _Clock()
         for step, parts in feed(run, self.parts.training, self.timeline, state.step, device):
+            # The timeline knows no feedback, so that it can be laid out before anything trains.
+            factor = 1.0 if state.plateau is None else state.plateau.value
             due = self.timeline.is_evaluated(step.index + 1)
             # Known before the step, because the gradient's norm is taken in the last one of a record alone.
             flushing = due or len(pending.steps) + 1 == flush_steps
@@ -128,13 +131,13 @@ class _Session:
                 _drawn_for(run, step, device),
             ):
                 state.model.train()
-                set_lr(state.optimizer, step.lr)
+                rates.set(step, factor)
                 result = stepper.step(parts, step.batch_size * run.repeats, with_norm=flushing)
                 if state.average is not None:
                     state.average.update(
                         state.model, step=step.index, total_steps=self.timeline.total_steps
                     )
-            pending.add(step, result)
+            pending.add(replace(step, lr=step.lr * factor), result)
             state.step = step.index + 1
             if flushing:
                 steps = pending.flush(state, clock)
@@ -174,6 +177,9 @@ class _Session:
         state.eval_seconds += perf_counter() - began
         window, state.window = state.window, Window()
         train_loss = window.mean_loss()
+        if state.plateau is not None:
+            judged = train_loss if validation is None else self._of_first(validation.loss)
+            state.plateau.update(judged)
         trained: dict[str, float | None] = {}
         # The accuracy of images is kept by step, as their records have it; other tasks have sums of metrics.
         if window.correct:
@@ -235,6 +241,15 @@ class _Session:
         return evaluate(
             self.state.model, samples, self.task.loss, self.task.metrics, self.run.precision
         )
+
+    def _of_first(self, loss: float) -> float:
+        """The loss that the first process measured; that of the others is 0, as `_measured` has it."""
+        if distributed.processes() == 1:
+            return loss
+        # In float64, so that one process and several judge by the same bits.
+        device = next(self.state.model.parameters()).device
+        shared = torch.tensor([loss], dtype=torch.float64, device=device)
+        return float(distributed.total(shared))
 
     def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
         """The scores of the average of the weights, once it holds any."""

@@ -16,7 +16,9 @@ from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers.groups import build_optimizer
+from losslab.policies import new_plateau
 from losslab.randomness import generator, seeded
+from losslab.schedules import Plateau
 from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
 from losslab.tasks.losses import Loss, build_loss
@@ -92,6 +94,8 @@ class TrainState:
     scaler: torch.amp.GradScaler | None = None
     """Of the loss, in fp16."""
     average: Average | None = None
+    plateau: Plateau | None = None
+    """The factor on the learning rate."""
 
     def spend(self, wall: float, processor: float) -> None:
         """Add the seconds of some steps."""
@@ -147,6 +151,7 @@ def new_state(
         train_processor_seconds=0.0 if device.type == "cpu" else None,
         scaler=new_scaler(run.precision, device),
         average=new_average(run.average, model),
+        plateau=new_plateau(run.plateau),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from own_task import STUDY as OWN
 from processes import ENVIRONMENT as PLAIN
 from processes import losslab, rows
 
@@ -241,6 +242,22 @@ def test_a_worker_needs_a_machine_with_as_many_cores(
         2,
         "losslab: --threads (=2): no machine of the Ray cluster has so many cores",
     )
+
+
+def test_a_study_of_ones_own_loses_a_worker_in_each_stage_and_gives_the_bits_of_the_local_engine(
+    head: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text(OWN)
+    command = ("study", "run", "own.toml", "--full", "--quiet", "--threads", 1, "--out")
+    assert losslab(*command, "whole/local").returncode == 0
+    # A worker dies by SIGKILL in the middle of a run, and another goes on from its checkpoint.
+    for task in ("table", "tokens"):
+        Path(f"kill-{task}").write_text("worker")
+    done = losslab(*command, "ray", *ENGINE)
+    assert done.returncode == 0, done.stderr
+    assert not list(Path().glob("kill-*"))
+    assert rows(Path("ray")) == rows(Path("whole/local"))
 
 
 @pytest.mark.row(19)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 import losslab
 from losslab.integrations.torch.loader import with_batches
-from losslab.ranges import BatchRange, LrRange
+from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.tasks.losses import Judged, Loss
 
@@ -59,7 +59,7 @@ def find_batch(
     sizes: Sequence[int],
     loss_fn: LossFn = cross_entropy,
     **options: Any,
-) -> BatchRange:
+) -> BatchRange | CriticalBatch:
     """The batch sizes between which the loss falls, as :func:`losslab.find_batch`.
 
     Args:
@@ -74,7 +74,7 @@ def find_batch(
         ValueError: in fp16, whose scaled gradients hide their noise.
     """
     check_unscaled(accelerator)
-    return losslab.find_batch(
+    found: BatchRange | CriticalBatch = losslab.find_batch(
         model,
         unprepared(data),
         _inner(optimizer),
@@ -82,6 +82,7 @@ def find_batch(
         loss_fn=OnDevice(accelerator, loss_fn),
         **options,
     )
+    return found
 
 
 class OnDevice(Loss):

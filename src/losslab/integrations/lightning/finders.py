@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.parsing import lightning_hasattr, lightning_setattr
 
 import losslab
-from losslab.ranges import BatchRange, LrRange
+from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.restored import process_state
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
@@ -64,7 +64,7 @@ def find_batch(
     *,
     sizes: Sequence[int],
     **options: Any,
-) -> BatchRange:
+) -> BatchRange | CriticalBatch:
     """The batch sizes between which the loss of a LightningModule falls, as :func:`losslab.find_batch`.
 
     Args:
@@ -82,9 +82,10 @@ def find_batch(
             "give one with '32-true' or 'bf16-mixed'"
         )
     with _ready(module, data, trainer) as (loader, optimizer, loss):
-        return losslab.find_batch(
+        found: BatchRange | CriticalBatch = losslab.find_batch(
             module, loader, optimizer, loss_fn=loss, sizes=sizes, **options
         )
+        return found
 
 
 def _of_trainer(trainer: Trainer | None) -> dict[str, Any]:

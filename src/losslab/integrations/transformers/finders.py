@@ -12,7 +12,7 @@ from transformers import Trainer
 import losslab
 from losslab.integrations.accelerate.finders import check_unscaled, unprepared
 from losslab.integrations.torch.loader import own_batches, with_batches
-from losslab.ranges import BatchRange, LrRange
+from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.restored import process_state
 from losslab.tasks.losses import Judged, Loss
 from losslab.training.distributed import replicated
@@ -49,7 +49,9 @@ def find_lr(trainer: Trainer, *, write_back: bool = False, **options: Any) -> Lr
     return found
 
 
-def find_batch(trainer: Trainer, *, sizes: Sequence[int], **options: Any) -> BatchRange:
+def find_batch(
+    trainer: Trainer, *, sizes: Sequence[int], **options: Any
+) -> BatchRange | CriticalBatch:
     """The batch sizes between which the loss of a Trainer's model falls, as :func:`losslab.find_batch`.
 
     Args:
@@ -61,7 +63,7 @@ def find_batch(trainer: Trainer, *, sizes: Sequence[int], **options: Any) -> Bat
     """
     check_unscaled(trainer.accelerator)
     with _ready(trainer) as (model, loader, optimizer):
-        return losslab.find_batch(
+        found: BatchRange | CriticalBatch = losslab.find_batch(
             model,
             loader,
             optimizer,
@@ -69,6 +71,7 @@ def find_batch(trainer: Trainer, *, sizes: Sequence[int], **options: Any) -> Bat
             sizes=sizes,
             **{"count": _samples} | options,
         )
+        return found
 
 
 class TrainerLoss(Loss):
