@@ -21,9 +21,9 @@ from losslab.optimizers.groups import default_groups
 from losslab.process import tune_memory
 from losslab.records import Steps
 from losslab.spec import Run, make_run
+from losslab.training.feed import image_parts
 from losslab.training.loop import train
 from losslab.training.state import new_state, prepare, usual_layout
-from losslab.training.step import micro_batches
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
 
@@ -102,7 +102,7 @@ def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
     for step in range(50):
         indices = torch.randperm(len(images))[:BATCH]
         began = perf_counter()
-        for _ in micro_batches(run, images, indices, step):
+        for _ in image_parts(run, images, indices, step):
             pass
         seconds.append(perf_counter() - began)
     return median(seconds)
