@@ -225,7 +225,7 @@ def test_two_processes_split_each_batch_of_the_schedule(workers: int) -> None:
     ]
     for process in running:
         process.start()
-    answers = sorted(results.get(timeout=120) for _ in running)
+    answers = sorted(results.get(timeout=600) for _ in running)
     for process in running:
         process.join()
     (_, first, sizes, rates, weights), (_, second, _, _, others) = answers

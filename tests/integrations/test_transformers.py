@@ -214,7 +214,7 @@ def test_two_processes_split_each_batch_evenly_and_test_ranges_together(
     ]
     for process in running:
         process.start()
-    answers = sorted((results.get(timeout=200) for _ in running), key=lambda answer: answer[0])
+    answers = sorted((results.get(timeout=600) for _ in running), key=lambda answer: answer[0])
     for process in running:
         process.join()
     first, second = answers
