@@ -157,6 +157,14 @@ def counting(count: int) -> Iterator[int]:
     yield from range(count)
 
 
+def its_device(*, device: str = "cpu") -> Iterator[str]:
+    yield device
+
+
+def repeats_bits() -> Iterator[bool]:
+    yield torch.are_deterministic_algorithms_enabled()
+
+
 def failing() -> Iterator[int]:
     yield 1
     raise LosslabError("as intended")

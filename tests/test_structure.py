@@ -13,6 +13,7 @@ import losslab
 ROOT = Path(losslab.__file__).parent
 ORDER = (
     "errors",
+    "devices",
     "choice",
     "text",
     "plots",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from losslab.ranges.find import find_batch, find_lr
     from losslab.reports import report
     from losslab.spec import Run, Study
+    from losslab.study.engines import choose_engine
     from losslab.study.execute import execute
     from losslab.study.load import load_study
     from losslab.study.plan import plan
@@ -28,6 +29,7 @@ _HOME = {
     "Run": "losslab.spec",
     "Study": "losslab.spec",
     "batch_warmup": "losslab.ranges",
+    "choose_engine": "losslab.study.engines",
     "count": "losslab.accounting",
     "execute": "losslab.study.execute",
     "find_batch": "losslab.ranges.find",
@@ -49,6 +51,7 @@ __all__ = [
     "Run",
     "Study",
     "batch_warmup",
+    "choose_engine",
     "count",
     "execute",
     "find_batch",

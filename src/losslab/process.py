@@ -12,13 +12,16 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 import losslab
 from losslab.data.catalog import CATALOG
 from losslab.data.loading import stored_path
+
+if TYPE_CHECKING:
+    import torch
 
 X86 = ("x86_64", "AMD64")
 CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
@@ -57,8 +60,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def peak_memory() -> int:
-    """The most resident memory that this process has held, bytes; on Linux since :func:`reset_peak_memory`."""
+def peak_memory(device: "torch.device | str" = "cpu") -> int:
+    """The most memory that this process has held since :func:`reset_peak_memory`, bytes.
+
+    On a GPU what torch has reserved there; elsewhere resident memory, which only Linux counts anew.
+    """
+    if _is_cuda(device):
+        import torch
+
+        return torch.cuda.max_memory_reserved(device)
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -67,12 +77,30 @@ def peak_memory() -> int:
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def reset_peak_memory() -> None:
-    """Return freed memory to the system and, on Linux, count the peak anew."""
+def reset_peak_memory(device: "torch.device | str" = "cpu") -> None:
+    """Return freed memory to the system and, on Linux and on a GPU, count the peak anew."""
     release_memory()
+    if _is_cuda(device):
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
         # Proc(5): reset the peak resident set size.
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _is_cuda(device: "torch.device | str") -> bool:
+    return str(device).startswith("cuda")
+
+
+def available_memory(device: str = "cpu") -> int:
+    """Bytes that workers may take: on a GPU what is free there, elsewhere what the system can give."""
+    if _is_cuda(device):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
 
 
 def release_memory() -> None:

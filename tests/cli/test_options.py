@@ -26,5 +26,7 @@ def test_the_processor_can_always_train() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x"])
 def test_a_device_of_no_kind_is_answered_with_the_kinds(device: str) -> None:
-    with pytest.raises(InvalidInput, match=r"must be cpu, cuda, cuda:1, mps or xpu"):
+    with pytest.raises(
+        InvalidInput, match=r"must be cpu, cuda, cuda:1, cuda:0,1, mps, xpu or auto"
+    ):
         check_machine(device, None)

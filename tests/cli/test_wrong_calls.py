@@ -33,7 +33,11 @@ WRONG = [
     (TRAIN, ("--lr", "0"), "must be a number greater than 0"),
     (TRAIN, ("--batch-size", "8"), "unknown option --batch-size; did you mean --batch?"),
     (TRAIN, ("--dataset", "cifar10"), "unknown option --dataset; did you mean --data?"),
-    (TRAIN, ("--device", "gpu"), "--device (=gpu) must be cpu, cuda, cuda:1, mps or xpu"),
+    (
+        TRAIN,
+        ("--device", "gpu"),
+        "--device (=gpu) must be cpu, cuda, cuda:1, cuda:0,1, mps, xpu or auto",
+    ),
     (TRAIN, ("--threads", "0"), "--threads (=0) must be at least 1"),
     (TRAIN, ("--epochs", "0"), "epochs"),
     (TRAIN, ("--seed", "x"), "--seed"),

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from losslab.devices import sent
+
 if TYPE_CHECKING:
     import torch
 
@@ -44,7 +46,7 @@ class Augmentation(ABC):
         uniform = torch.rand(
             count, len(bounds), dtype=torch.float64, generator=generator, device=device
         )
-        return uniform.mul_(bounds).to(images.device, torch.int64)
+        return sent(uniform.mul_(bounds).to(torch.int64), images.device)
 
     @abstractmethod
     def bounds(self, height: int, width: int) -> tuple[int, ...]:

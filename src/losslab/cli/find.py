@@ -80,7 +80,7 @@ def lr(
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
-        device: Where to train: cpu, cuda, cuda:1.
+        device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
         threads: Threads of torch; its own choice when absent.
         json: Print the finding as JSON.
     """
@@ -90,7 +90,7 @@ def lr(
         check_rule(mode, rule)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
-    check_machine(device, threads)
+    device = check_machine(device, threads)
     # Imported late: it pulls in torch, and a wrong ramp should fail first.
     from losslab.ranges.runs import batch_runs, lr_runs
 
@@ -173,14 +173,14 @@ def batch(
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
-        device: Where to train: cpu, cuda, cuda:1.
+        device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
         threads: Threads of torch; its own choice when absent.
         json: Print the finding as JSON.
     """
     listed = _parse_sizes(sizes)
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
-    check_machine(device, threads)
+    device = check_machine(device, threads)
     from losslab.ranges.runs import batch_runs
 
     fields = _fields(model, data, optimizer, momentum, weight_decay, train_images)

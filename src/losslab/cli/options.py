@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from losslab.choice import parse_choice
+from losslab.devices import read_device
 from losslab.errors import InvalidInput
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -47,27 +48,17 @@ def choice_of(option: str, text: str) -> dict[str, Any]:
         raise InvalidInput(f"--{option}: {error}") from error
 
 
-def check_machine(device: str, threads: int | None) -> None:
+def check_machine(device: str, threads: int | None) -> str:
     """Refuse a device or a number of threads that this machine cannot train with.
 
+    Returns:
+        The device that is meant, as torch names it.
     Raises:
         InvalidInput: no such device here, or no thread.
     """
-    import torch
-
     if threads is not None and threads < 1:
         raise InvalidInput(f"--threads (={threads}) must be at least 1")
-    try:
-        torch.empty(0, device=device)  # torch alone knows whether a device is there and works
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        if reason.startswith(("Expected one of", "Invalid device")):
-            raise InvalidInput(
-                f"--device (={device}) must be cpu, cuda, cuda:1, mps or xpu"
-            ) from error
-        raise InvalidInput(
-            f"--device (={device}) cannot be used here ({reason}); cpu always can"
-        ) from error
+    return read_device(device)
 
 
 def print_json(value: Any) -> None:

@@ -74,6 +74,8 @@ def plan(
     layout: Layout | None = None,
     engine: EngineName = "local",
     address: str | None = None,
+    device: str = "cpu",
+    deterministic: Flag = False,
     device_tflops: float = 10.0,
     json: Flag = False,
 ) -> None:
@@ -92,13 +94,15 @@ def plan(
         layout: How images and weights lie in memory; for each network the fastest when absent.
         engine: Where to measure and to run: on this machine, or on a Ray cluster.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
+        device: Where to train: cpu, cuda, cuda:0,1 (workers share them), mps, xpu, or auto, the fastest here.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         device_tflops: 10^12 operations a second that a GPU sustains, for what the full study takes on it.
         json: Print JSON.
     """
     if not device_tflops > 0:
         raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
     budget_seconds = None if full else _parse_budget(budget)
-    selected = choose_engine(engine, address)
+    selected = choose_engine(engine, address, device=device, deterministic=deterministic)
     facts = []
     for part, share in _shares(study, rung, seeds, budget_seconds):
         measuring = watched(selected, share)
@@ -141,6 +145,8 @@ def run(
     layout: Layout | None = None,
     engine: EngineName = "local",
     address: str | None = None,
+    device: str = "cpu",
+    deterministic: Flag = False,
     sample_if_offline: Flag = False,
     quiet: Flag = False,
 ) -> int:
@@ -160,11 +166,13 @@ def run(
         layout: How images and weights lie in memory; for each network the fastest when absent.
         engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
+        device: Where to train: cpu, cuda, cuda:0,1 (workers share them), mps, xpu, or auto, the fastest here.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
     budget_seconds = None if full else _parse_budget(budget)
-    selected = choose_engine(engine, address)
+    selected = choose_engine(engine, address, device=device, deterministic=deterministic)
     console = Console(quiet=quiet, highlight=False, markup=False)
     out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
@@ -235,6 +243,8 @@ def resume(
     *,
     engine: EngineName = "local",
     address: str | None = None,
+    device: str | None = None,
+    deterministic: Flag = False,
     quiet: Flag = False,
 ) -> int:
     """Go on with an interrupted study where it stopped.
@@ -245,12 +255,19 @@ def resume(
         folder: The study's folder, or one that holds several.
         engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
+        device: Where to train: cpu, cuda, cuda:0,1, mps, xpu or auto; where the study was begun when absent.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         quiet: Print nothing but errors.
     """
-    selected = choose_engine(engine, address)
     console = Console(quiet=quiet, highlight=False, markup=False)
     code = 0
     for part in study_folders(folder):
+        # As it was begun, where nothing is said: a GPU has not a CPU's bits.
+        own_device = device or part.plan.get("device", "cpu")
+        is_repeatable = deterministic or bool(part.plan.get("deterministic"))
+        selected = choose_engine(
+            engine, address, device=own_device, deterministic=is_repeatable
+        )
         facts = {key: part.plan.get(key) for key in ("budget_seconds", "command")}
         code |= _carry_out(planned_before(part, selected), part, console, facts, selected)
     console.print(f"next: losslab report {folder}", soft_wrap=True)

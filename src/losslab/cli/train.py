@@ -14,6 +14,7 @@ from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import Flag, check_machine, choice_of
 from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
+from losslab.devices import ask_for_determinism
 from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_picture
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
@@ -56,6 +57,7 @@ def train(
     layout: Layout | None = None,
     data_workers: int = 0,
     device: str = "cpu",
+    deterministic: Flag = False,
     dry_run: Flag = False,
     figure: Path | None = None,
     json: Flag = False,
@@ -92,7 +94,8 @@ def train(
         layout: How images and weights lie in memory; channels_last where there are convolutions when absent. A run
             that goes on keeps its own.
         data_workers: Processes that read samples of a map-style dataset; they change no record.
-        device: Where to train: cpu, cuda, cuda:1.
+        device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         dry_run: Train nothing; print learning rate and batch size by step, and what they add up to.
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
@@ -134,9 +137,11 @@ def train(
         return
     from losslab.training import distributed
 
-    check_machine(device, threads)
+    device = check_machine(device, threads)
     if data_workers < 0:
         raise InvalidInput(f"--data-workers (={data_workers}) must be at least 0")
+    if deterministic:
+        ask_for_determinism()
     with distributed.joined(device) as own_device:
         _train(run, out, own_device, threads, layout, figure, data_workers, json=json)
 

@@ -32,7 +32,7 @@ class Images:
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised float images (n, channel, height, width) and labels (n,) of the given indices."""
         return self.augmented(
-            indices, self.normalization, torch.empty(len(indices), 0, dtype=torch.int64)
+            indices, self.normalization, self.labels.new_empty(len(indices), 0)
         )
 
     def augmented(

@@ -7,7 +7,6 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from losslab import data
 from losslab.choice import Choice
@@ -23,6 +22,7 @@ from losslab.tasks.samples import Parts
 from losslab.training.evaluation import evaluate
 from losslab.training.loop import train
 from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
+from losslab.training.step import device_of
 from losslab.training.timeline import Timeline
 
 # Paid for every kind of run before a study starts, so no longer than a median of several steps needs.
@@ -37,32 +37,35 @@ VARIED_SIZES = 96
 """How many of the batch sizes of a run with more than two are taken, from its whole course."""
 
 
-def calibrate(run: Run, layout: Layout | None, compare: bool) -> Iterator[dict[Layout, Cost]]:
+def calibrate(
+    run: Run, layout: Layout | None, compare: bool, *, device: str = "cpu"
+) -> Iterator[dict[Layout, Cost]]:
     """Train a run for a moment and yield what it costs.
 
     Args:
         run: one of the kind whose cost is measured.
         layout: of images and weights; the usual one of the network when absent.
         compare: whether the other layout is measured, too, where there are convolutions.
+        device: where to train.
     """
     dataset = data.load(run.data.name)
     seconds = worker_age()
-    first = new_state(run, dataset, layout=layout).layout
+    first = new_state(run, dataset, device, layout).layout
     layouts: list[Layout] = [first]
     if compare and first == "channels_last":
         layouts.append("contiguous")
     yield {
-        layout: replace(_cost(run, dataset, layout), worker_seconds=seconds)
+        layout: replace(_cost(run, dataset, layout, device), worker_seconds=seconds)
         for layout in layouts
     }
 
 
-def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
+def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout, device: str) -> Cost:
     """Measure the cost of a run at its smallest and largest batch size, then with copies."""
-    reset_peak_memory()
+    reset_peak_memory(device)
     began = perf_counter()
-    state = new_state(run, dataset, layout=layout)
-    parts = prepare(run, dataset, layout)
+    state = new_state(run, dataset, device, layout)
+    parts = prepare(run, dataset, layout, device)
     start_seconds = perf_counter() - began
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
@@ -72,7 +75,8 @@ def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout) -> Cost:
     if len(sizes) > 2:
         _take_sizes(course, run, dataset, state)
     image_seconds = _time_evaluation(run, dataset, state, parts)
-    cost = Cost(tuple(seconds.items()), image_seconds, start_seconds, peak_memory())
+    points = tuple(seconds.items())
+    cost = Cost(points, image_seconds, start_seconds, peak_memory(device))
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 
 
@@ -84,7 +88,10 @@ def _time_evaluation(
     if isinstance(dataset, Dataset):
         few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
         samples = on_device(
-            dataset, few, device=torch.device("cpu"), memory_format=memory_format(state.layout)
+            dataset,
+            few,
+            device=device_of(state.model),
+            memory_format=memory_format(state.layout),
         )
     task = make_task(run)
     # The first pass allocates and prepares the operations that every later evaluation of a run reuses.
@@ -114,10 +121,11 @@ def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: Train
     (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
     copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
     peaks = []
+    device = device_of(state.model)
     for count in (1, copies):
-        reset_peak_memory()
+        reset_peak_memory(device)
         step_seconds = _time_steps(run, dataset, state, largest, count)
-        peaks.append(peak_memory())
+        peaks.append(peak_memory(device))
     # Only images in memory together add to the peak: `max_micro_batch` bounds them, whatever the number of copies.
     added_images = at_a_time(run, largest * copies) - at_a_time(run, largest)
     image_bytes = max(0, peaks[1] - peaks[0]) / max(1, added_images)
@@ -147,5 +155,11 @@ def _steps(
     state.step, state.train_seconds = 0, 0.0
     # A tiny rate takes as long as the run's own and cannot diverge, which would end the measurement.
     changes = {"steps": count, "epochs": None, "evaluate": "end", "lr": 1e-6}
-    records = train(run.model_copy(update=changes), dataset=dataset, state=state, flush_steps=1)
+    records = train(
+        run.model_copy(update=changes),
+        dataset=dataset,
+        state=state,
+        device=device_of(state.model),
+        flush_steps=1,
+    )
     return (record for record in records if isinstance(record, Steps))

@@ -148,9 +148,15 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
         before = {}
     times = {"started": before.get("started") or _now(), "ended": None}
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
-    return _Session(
-        plan, folder, engine, times | {"engine": engine.name} | facts, before, stages
-    )
+    return _Session(plan, folder, engine, times | _engine_facts(engine) | facts, before, stages)
+
+
+def _engine_facts(engine: Engine) -> dict[str, Any]:
+    return {
+        "engine": engine.name,
+        "device": engine.device,
+        "deterministic": engine.deterministic,
+    }
 
 
 def _now() -> str:

@@ -52,7 +52,8 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         scale = _scale_of(facts)
         costs = {read_kind(kind): _read_cost(cost) for kind, cost in facts["costs"].items()}
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
-        goes_on_there = facts.get("engine", LOCAL.name) == engine.name
+        before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
+        goes_on_there = before == (engine.name, engine.device)
         workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
         return plan_at(
             study, scale, costs, workers, facts["threads"], facts.get("layouts") or {}

@@ -1,16 +1,15 @@
 """Plan a study on this machine: predict its cost, and take the largest question and scale that fit the budget."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from time import monotonic
 
-import psutil
-
 from losslab.errors import InvalidInput
+from losslab.process import available_memory
 from losslab.spec import Layout, Run, Stage, Study
 from losslab.study.costs import (
     MARGIN,
@@ -126,16 +125,20 @@ def plan(
     *larger, smallest = rungs(study)
     for version in larger:
         with suppress(InvalidInput):
-            return _held_plan(fit_plan, version, full.workers, memory_counts)
-    return _held_plan(fit_plan, smallest, full.workers, memory_counts)
+            return _held_plan(fit_plan, version, full.workers, memory_counts, engine.devices)
+    return _held_plan(fit_plan, smallest, full.workers, memory_counts, engine.devices)
 
 
 def _held_plan(
-    fit_plan: Callable[..., Plan], study: Study, workers: int, memory_counts: bool
+    fit_plan: Callable[..., Plan],
+    study: Study,
+    workers: int,
+    memory_counts: bool,
+    devices: Sequence[str],
 ) -> Plan:
     """Lay out a study with no more workers than the memory holds."""
     planned = fit_plan(study, workers=workers)
-    fit = workers_that_fit(planned) if memory_counts else workers
+    fit = workers_that_fit(planned, devices) if memory_counts else workers
     return fit_plan(study, workers=fit) if fit < workers else planned
 
 
@@ -173,6 +176,9 @@ def _crews(
     """
     if workers or threads:
         return [(workers or max(1, engine.slots(threads or 1)), threads or 1)]
+    if engine.device != "cpu":
+        # A small network leaves most of a GPU idle: two on each may take less than twice the time.
+        return [(engine.slots(1), 1), (2 * engine.slots(1), 1)]
     cores = engine.slots(1)
     stages = [len(expand(stage)) for stage in study.stages if not stage.count]
     wanted = sorted({cores // min(cores, count) for count in stages if count and cores} - {1})
@@ -181,11 +187,13 @@ def _crews(
     return [(max(1, cores), 1), *crews]
 
 
-def workers_that_fit(planned: Plan) -> int:
-    """How many of a plan's workers the available memory is predicted to hold; at least one."""
+def workers_that_fit(planned: Plan, devices: Sequence[str] = ("cpu",)) -> int:
+    """How many of a plan's workers the available memory of their devices is predicted to hold; at least one."""
     worker_bytes = planned.memory_bytes // planned.workers
-    usable_bytes = int(MEMORY_USE * psutil.virtual_memory().available)
-    fit = usable_bytes // max(worker_bytes, 1)
+    # Devices are shared out evenly, so that the fullest one decides for all.
+    least_bytes = min(map(available_memory, devices))
+    usable_bytes = int(MEMORY_USE * least_bytes)
+    fit = len(devices) * (usable_bytes // max(worker_bytes, 1))
     return max(1, min(planned.workers, fit))
 
 

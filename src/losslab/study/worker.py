@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from losslab.devices import device_facts
 from losslab.errors import Diverged, Interrupted, OutOfMemory
 from losslab.files import complete_lines
 from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
@@ -59,7 +60,7 @@ def _restored(
     try:
         state = new_state(run, dataset, device, layout)
     except OutOfMemory as error:
-        folder.create(run, environment())
+        folder.create(run, environment() | device_facts(device))
         folder.set_status("out_of_memory", message=str(error))
         raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
@@ -89,9 +90,9 @@ def _follow(
 def _run_leased(
     run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int
 ) -> Iterator[Record]:
-    reset_peak_memory()
+    reset_peak_memory(device)
     state, rows, note = _restored(run, folder, layout, device)
-    folder.create(run, environment() | {"layout": state.layout})
+    folder.create(run, environment() | {"layout": state.layout} | device_facts(device))
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
@@ -111,7 +112,7 @@ def _run_leased(
     except Exception as error:
         folder.set_status("failed", step=state.step, message=f"{type(error).__name__}: {error}")
         raise
-    folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory())
+    folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory(device))
 
 
 def _records(run: Run, state: TrainState, device: str, data_workers: int) -> Iterator[Record]:

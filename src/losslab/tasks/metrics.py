@@ -87,7 +87,7 @@ def label_accuracy() -> Metric:
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         correct = (like_targets(outputs, targets) > 0) == (targets > 0.5)
-        return _float64(correct.sum(), torch.tensor(correct.numel(), device=correct.device))
+        return _float64(correct.sum(), correct.new_full((), correct.numel(), dtype=torch.int64))
 
     return Metric("label_accuracy", True, sums, _ratio)
 
@@ -97,7 +97,7 @@ def mae() -> Metric:
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         errors = (like_targets(outputs, targets) - targets).abs().double()
-        return _float64(errors.sum(), torch.tensor(errors.numel(), device=errors.device))
+        return _float64(errors.sum(), errors.new_full((), errors.numel()))
 
     return Metric("mae", False, sums, _ratio)
 

@@ -8,6 +8,7 @@ import torch
 
 from losslab import augment
 from losslab.data.batches import Images
+from losslab.devices import sent
 from losslab.randomness import epoch_order, generator
 from losslab.spec import Run
 from losslab.tasks.samples import Selection, SomeSamples
@@ -29,7 +30,7 @@ class Orders:
     def positions(self, step: Step) -> torch.Tensor:
         """The positions, in the training part, of a step's samples."""
         if step.epoch != self.epoch:
-            self.order = epoch_order(self.count, self.seed, step.epoch).to(self.device)
+            self.order = sent(epoch_order(self.count, self.seed, step.epoch), self.device)
             self.epoch = step.epoch
         return self.order[step.offset : step.offset + step.batch_size]
 

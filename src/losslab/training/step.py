@@ -91,7 +91,7 @@ class Stepper:
             weight = total
             # Gradients of processes are exchanged once, with the last part.
             with nullcontext() if is_last else distributed.accumulating(self.network):
-                with autocast(self.precision, _device_of(self.network)):
+                with autocast(self.precision, device_of(self.network)):
                     judged = self.loss(self.network, part.batch)
                 scaled_loss = judged.loss * _like(fraction, judged.loss)
                 self._backward(scaled_loss)
@@ -189,5 +189,6 @@ def _added(sums: list[Sums]) -> Sums:
     return added
 
 
-def _device_of(network: nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights are."""
     return next(network.parameters()).device

@@ -22,7 +22,7 @@ from losslab.study.store import StudyFolder
 
 
 def outcome(
-    tasks: list[Task], **arguments: int
+    tasks: list[Task], **arguments: Any
 ) -> tuple[dict[str, list[Any]], dict[str, str | None]]:
     values: dict[str, list[Any]] = defaultdict(list)
     ends: dict[str, str | None] = {}
@@ -116,3 +116,15 @@ def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> N
         "failed",
         "it left nothing here; does its machine share this folder?",
     )
+
+
+def test_workers_share_the_devices_in_turn() -> None:
+    tasks = [Task(str(n), "samples:its_device", ()) for n in range(3)]
+    values, ends = outcome(tasks, workers=3, devices=("cuda:0", "cuda:1"))
+    assert ends == dict.fromkeys("012")
+    assert sorted(value for [value] in values.values()) == ["cuda:0", "cuda:0", "cuda:1"]
+
+
+def test_a_worker_asks_torch_for_determinism() -> None:
+    values, _ = outcome([Task("0", "samples:repeats_bits", ())], deterministic=True)
+    assert values["0"] == [True]

@@ -19,7 +19,9 @@ from own_task import STUDY as OWN
 from processes import ENVIRONMENT as PLAIN
 from processes import losslab, rows
 
+from losslab.errors import InvalidInput
 from losslab.files import complete_lines
+from losslab.study.engines import ray as ray_engine
 from losslab.study.store import RunFolder
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'losslab[ray]'")
@@ -302,6 +304,29 @@ def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(
     assert done.returncode == 2
     assert done.stderr.startswith(f"losslab: {message}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "text", "device"),
+    [(0, "cpu", "cpu"), (0, "auto", "cpu"), (2, "auto", "cuda"), (2, "cuda", "cuda")],
+)
+def test_a_worker_has_a_gpu_of_its_own_where_the_cluster_has_some(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, text: str, device: str
+) -> None:
+    node = {"Alive": True, "Resources": {"CPU": 8.0, "GPU": float(gpus)}}
+    monkeypatch.setattr("ray.nodes", lambda: [node])
+    assert ray_engine.read_device(text) == device
+    assert ray_engine.slots(2, on_gpu=True) == gpus
+    assert ray_engine.slots(2) == 4
+
+
+@pytest.mark.parametrize("text", ["cuda", "cuda:0", "mps"])
+def test_a_cluster_without_gpus_says_so_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
+    with pytest.raises(InvalidInput, match=r"they have cpu|give cpu, cuda or auto"):
+        ray_engine.read_device(text)
 
 
 def test_ray_is_imported_only_to_join_a_cluster() -> None:

@@ -5,15 +5,18 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from itertools import cycle, islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import perf_counter
 from typing import Any
 
+from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
 from losslab.process import set_threads
 
@@ -57,6 +60,7 @@ class Ended:
 class _Worker:
     process: BaseProcess
     connection: Connection
+    device: str
     task: Task | None = None
 
 
@@ -73,7 +77,14 @@ def slots(threads: int) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
-def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
+def run_tasks(
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    threads: int,
+    devices: Sequence[str] = ("cpu",),
+    deterministic: bool = False,
+) -> Iterator[Event]:
     """Run tasks in worker processes and yield what they yield, as it comes.
 
     A task that raises, or whose process dies, ends with an error and harms no other. Closing the generator asks the
@@ -83,9 +94,13 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
         tasks: in the order in which they are to start.
         workers: processes at a time.
         threads: torch threads of each.
+        devices: shared out among the workers, one each, and again from the first where there are fewer.
+        deterministic: whether torch is asked for algorithms that repeat their bits.
     """
     waiting = deque(tasks)
-    crew = [_hire(threads) for _ in range(min(workers, len(waiting)))]
+    hire = partial(_hire, threads, deterministic)
+    own_devices = islice(cycle(devices), min(workers, len(waiting)))
+    crew = [hire(device) for device in own_devices]
     try:
         while waiting or any(worker.task for worker in crew):
             for worker in crew:
@@ -98,18 +113,19 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
                     yield from _receive(worker)
                     # Killed, for memory perhaps: its run is ended, and the runs that wait go to a new worker.
                     if worker.task is None and not worker.process.is_alive():
-                        crew[index] = _hire(threads)
+                        crew[index] = hire(worker.device)
     finally:
         _dismiss(crew)
 
 
-def _hire(threads: int) -> _Worker:
+def _hire(threads: int, deterministic: bool, device: str) -> _Worker:
     mine, theirs = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=_work, args=(theirs, threads), daemon=True)
+    arguments = (theirs, threads, deterministic, device)
+    process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
     process.start()
     # The worker has the only other end now: when it dies, receiving raises EOFError and waits no longer.
     theirs.close()
-    return _Worker(process, mine)
+    return _Worker(process, mine, device)
 
 
 def _receive(worker: _Worker) -> Iterator[Event]:
@@ -139,7 +155,7 @@ def _dismiss(crew: list[_Worker]) -> None:
         worker.connection.close()
 
 
-def _work(connection: Connection, threads: int) -> None:
+def _work(connection: Connection, threads: int, deterministic: bool, device: str) -> None:
     """Receive tasks and send events, until the other side is gone."""
     # Ctrl-C reaches the whole group; the parent tells us when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,9 +164,11 @@ def _work(connection: Connection, threads: int) -> None:
     # whose exit must not wait for it.
     current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     set_threads(threads)
+    if deterministic:
+        ask_for_determinism()
     try:
         while True:
-            for event in events_of(connection.recv()):
+            for event in events_of(connection.recv(), device):
                 connection.send(event)
     except (EOFError, ConnectionError, Interrupted):
         sys.exit(0)
@@ -163,16 +181,21 @@ def _die_with_parent() -> None:
         prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def events_of(task: Task) -> Iterator[Event]:
+def events_of(task: Task, device: str = "cpu") -> Iterator[Event]:
     """Do a task here; the last event is its end.
 
+    Args:
+        task: what to do.
+        device: where; its function takes it as a keyword unless it is the CPU.
     Raises:
         Interrupted: when a signal stopped the task; this process must begin no other.
     """
     error = None
     try:
         module, _, name = task.function.partition(":")
-        for value in getattr(import_module(module), name)(*task.arguments):
+        function = getattr(import_module(module), name)
+        elsewhere = {} if device == "cpu" else {"device": device}
+        for value in function(*task.arguments, **elsewhere):
             yield Yielded(task.key, value)
     except Interrupted:
         raise

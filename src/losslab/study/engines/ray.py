@@ -9,10 +9,12 @@ import signal
 import socket
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from losslab.devices import ask_for_determinism, check_form
 from losslab.errors import InvalidInput, LosslabError
 from losslab.process import set_threads, source_sha256
 from losslab.study.engines.local import STOP_SECONDS, Ended, Event, Task, events_of
@@ -58,22 +60,58 @@ def connect(address: str) -> None:
     signal.signal(signal.SIGTERM, on_terminate)
 
 
-def slots(threads: int) -> int:
-    """How many workers of so many threads the machines of the cluster have cores for."""
+def slots(threads: int, *, on_gpu: bool = False) -> int:
+    """How many workers of so many threads, and a GPU each, the machines of the cluster have room for."""
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return sum(
-        int(node["Resources"].get("CPU", 0) // threads) for node in nodes if node["Alive"]
-    )
+    total = 0
+    for node in nodes:
+        if node["Alive"]:
+            fit = int(node["Resources"].get("CPU", 0) // threads)
+            gpus = int(node["Resources"].get("GPU", 0))
+            total += min(fit, gpus) if on_gpu else fit
+    return total
 
 
-def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
+def read_device(text: str) -> str:
+    """The device of each worker: Ray shows a worker its own GPU only, as the first.
+
+    Raises:
+        InvalidInput: for a device that Ray does not share out, or that no machine of the cluster has.
+    """
+    check_form(text)
+    if text not in ("cpu", "cuda", "auto"):
+        raise InvalidInput(
+            f"--device (={text}): a Ray cluster shares out its GPUs itself; give cpu, cuda or auto"
+        )
+    has_gpu = slots(1, on_gpu=True) > 0
+    if text == "cuda" and not has_gpu:
+        raise InvalidInput(
+            "--device (=cuda): no machine of the Ray cluster has a GPU; they have cpu"
+        )
+    return "cuda" if has_gpu and text != "cpu" else "cpu"
+
+
+def run_tasks(
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    threads: int,
+    device: str = "cpu",
+    deterministic: bool = False,
+) -> Iterator[Event]:
     """Run tasks on the cluster and yield what they yield; see :func:`losslab.study.engines.local.run_tasks`.
 
     The events of a task come together when it ends: one that is stopped while it sends some would be broken off by Ray
     before it has saved its state. A task whose worker is lost is begun again, on whatever machine is left.
 
+    Args:
+        tasks: in the order in which they are to start.
+        workers: processes at a time.
+        threads: torch threads of each.
+        device: of each worker; on ``cuda`` each has a GPU of its own.
+        deterministic: whether torch is asked for algorithms that repeat their bits.
     Raises:
         InvalidInput: when no machine of the cluster has so many cores as a worker has threads.
     """
@@ -84,15 +122,16 @@ def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[
             f"--threads (={threads}): no machine of the Ray cluster has so many cores"
         )
     # Ray's own retries are off: a lost task is counted here, and its next try goes on from a checkpoint.
-    begin = ray.remote(num_cpus=threads, max_retries=0)(_work).remote
-    here, versions = Path.cwd(), _versions()
+    gpus = int(device != "cpu")
+    begin = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_work).remote
+    worker = _Worker(threads, device, deterministic, Path.cwd(), _versions())
     waiting, lost = deque(tasks), Counter[str]()
     running: dict[Any, Task] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 task = waiting.popleft()
-                running[begin(task, threads, here, versions)] = task
+                running[begin(task, worker)] = task
             ended = ray.wait(list(running), num_returns=1)[0][0]
             task = running.pop(ended)
             try:
@@ -120,15 +159,28 @@ def _stop(running: list[Any]) -> None:
         ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
 
 
-def _work(task: Task, threads: int, folder: Path, versions: tuple[str, ...]) -> list[Event]:
+@dataclass(frozen=True)
+class _Worker:
+    """How a worker of the cluster is prepared, the same as the driver."""
+
+    threads: int
+    device: str
+    deterministic: bool
+    folder: Path
+    versions: tuple[str, ...]
+
+
+def _work(task: Task, worker: _Worker) -> list[Event]:
     """Do a task on a worker of the cluster, as a local worker does it."""
-    os.chdir(folder)
-    if _versions() != versions:
+    os.chdir(worker.folder)
+    if _versions() != worker.versions:
         raise LosslabError(
-            f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {versions}"
+            f"{socket.gethostname()} has losslab, torch, numpy {_versions()}, the driver {worker.versions}"
         )
-    set_threads(threads)
-    return list(events_of(task))
+    set_threads(worker.threads)
+    if worker.deterministic:
+        ask_for_determinism()
+    return list(events_of(task, worker.device))
 
 
 def _versions() -> tuple[str, ...]:
