@@ -49,6 +49,10 @@ ROWS = {
         "500 drawn models, loaders and optimizers through both finders, some interrupted",
         "500 of 500 put back, bit for bit; they train on as without a test",
     ),
+    22: (
+        "SIGKILL at 20 seeded random steps of a bf16 run and of an fp16 run",
+        "bits of the unbroken one",
+    ),
     23: (
         "data read by worker processes, killed, resumed with another number of them",
         "the same records",

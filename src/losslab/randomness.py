@@ -54,10 +54,15 @@ def seeded(
 
     For code that draws from the global state and takes no generator: layers' initial weights, dropout.
     """
-    on_cuda = device is not None and device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else [], device_type="cuda"):
-        value = derive_seed(seed, purpose, index)
+    kind = "cpu" if device is None else device.type
+    has_states = kind in ("cuda", "xpu")
+    value = derive_seed(seed, purpose, index)
+    with torch.random.fork_rng(
+        devices=[device] if has_states else [], device_type=kind if has_states else "cuda"
+    ):
         torch.default_generator.manual_seed(value)
-        if on_cuda:
-            torch.cuda.manual_seed(value)
+        if has_states:
+            getattr(torch, kind).manual_seed(value)
+        elif kind == "mps":  # torch cannot fork its state; each use sets it anew
+            torch.mps.manual_seed(value)
         yield

@@ -54,6 +54,24 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(
     measured(f"{resumed} resumed bit-equal, killed at {len(steps)} different steps of {STEPS}")
 
 
+@pytest.mark.row(22)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_run_in_16_bits_killed_at_any_step_resumes_to_the_same_bits(
+    tmp_path: Path, trials: Trials, measured: Measured, precision: str
+) -> None:
+    run = spec().model_copy(update={"precision": precision})
+    assert in_child(train_in, run, tmp_path / "unbroken") == 0
+    unbroken = left_behind(tmp_path / "unbroken")
+    random = Random(0)
+    steps = [random.randrange(STEPS) for _ in range(trials(1, 20))]
+    for trial, step in enumerate(steps):
+        folder = tmp_path / str(trial)
+        assert in_child(train_in, run, folder, step) == -signal.SIGKILL
+        assert in_child(train_in, run, folder) == 0
+        assert left_behind(folder) == unbroken
+    measured(f"{precision}: {len(steps)} resumed bit-equal")
+
+
 @pytest.mark.row(2)
 @pytest.mark.parametrize(
     "damaged", [False, True], ids=["a new place", "the place of a damaged one"]

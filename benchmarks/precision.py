@@ -1,0 +1,84 @@
+"""Images a second that a network trains in fp32 and in 16 bits, one thread, in turn.
+
+    python benchmarks/precision.py [--model resnet-44] [--batch 64] [--repeats 5] [--device cpu]
+
+Processor seconds, which other work on the machine hardly stretches; on a GPU wall seconds. A pass of fp32 and one of
+each other precision take turns, so that a change of the machine's pace meets all. Results are in docs/gpu.md.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from statistics import median
+
+import torch
+
+from losslab import data
+from losslab.errors import InvalidInput
+from losslab.process import processor
+from losslab.records import Steps
+from losslab.spec import make_run
+from losslab.training.loop import train
+from losslab.training.state import new_state
+
+STEPS = 4
+
+
+def seconds_of_steps(model: str, batch: int, precision: str, device: str) -> Iterator[float]:
+    """Train for ever, and yield the seconds of a step at each of some."""
+    spec = {"data": "cifar10", "model": model, "optimizer": "sgd(momentum=0.9)", "lr": 1e-3}
+    fields = {"batch": batch, "precision": precision, "steps": 10**6, "evaluate": "end"}
+    run = make_run({**spec, **fields, "augment": ["pad_crop(padding=4)", "flip"]})
+    dataset = data.load("cifar10")
+    state = new_state(run, dataset, device)
+    before = 0.0
+    for record in train(run, dataset=dataset, state=state, device=device, flush_steps=STEPS):
+        if isinstance(record, Steps):
+            in_all = state.train_processor_seconds or state.train_seconds
+            yield (in_all - before) / STEPS
+            before = in_all
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet-44")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    trainings = {}
+    for precision in ("fp32", "bf16"):
+        training = seconds_of_steps(
+            arguments.model, arguments.batch, precision, arguments.device
+        )
+        try:
+            next(training)  # the first steps allocate what later ones reuse
+        except InvalidInput as error:
+            print(error)
+            continue
+        trainings[precision] = training
+    seconds: dict[str, list[float]] = {precision: [] for precision in trainings}
+    for _ in range(arguments.repeats):
+        for precision, training in trainings.items():
+            seconds[precision].append(next(training))
+    rates = {name: arguments.batch / median(values) for name, values in seconds.items()}
+    facts = {
+        "model": arguments.model,
+        "batch": arguments.batch,
+        "device": arguments.device,
+        "processor": processor(),
+        "torch": torch.__version__,
+        "seconds_a_step": seconds,
+        "images_a_second": rates,
+    }
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+        return
+    for precision, rate in rates.items():
+        print(f"{precision}: {rate:.1f} images/s, {rate / rates['fp32']:.2f} times fp32")
+
+
+if __name__ == "__main__":
+    main()
