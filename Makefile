@@ -5,7 +5,7 @@ FRAMEWORKS := .venv-frameworks
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
-.PHONY: help setup demo test cluster frameworks faults check bench docs
+.PHONY: help setup demo test gpu cluster frameworks faults check bench docs
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -22,7 +22,11 @@ demo: setup  ## compare five optimizers on CIFAR-10 within BUDGET and write the 
 	$(BIN)/losslab report $(DEMO)
 
 test: setup  ## the test suite, but for a Ray cluster, torchrun, other frameworks and the pages of the documentation
-	$(BIN)/pytest -n 2 --dist worksteal -q -m "not cluster and not docs and not frameworks"
+	$(BIN)/pytest -n 2 --dist worksteal -q -m "not cluster and not docs and not frameworks and not gpu"
+
+gpu: setup  ## tests and benchmarks on a GPU; without one it says so and does nothing
+	$(BIN)/pytest -q -rs -m gpu tests/training
+	$(BIN)/python benchmarks/gpu.py
 
 cluster: setup  ## tests of a Ray cluster and of torchrun, on this machine
 	$(BIN)/pytest -q -m cluster

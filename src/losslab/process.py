@@ -35,6 +35,11 @@ ResNet-44 trains at the same pace (one thread of an AMD EPYC).
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
 OPTIONAL = ("keras", "lightning", "pandas", "ray", "timm", "torchvision", "transformers")
 """Packages that losslab uses where they are installed."""
+FAST_FLAGS = {
+    "bf16": {"avx512_bf16", "amx_bf16"},
+    "fp16": {"avx512_fp16", "amx_fp16"},
+}
+"""Precision -> what Linux calls the instructions that multiply in it; torch uses these of x86."""
 SIDE = 1024
 """Of the matrices that are multiplied."""
 COPIED_BYTES = 128 * 2**20
@@ -129,6 +134,22 @@ def source_sha256() -> str:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def multiplies_fast(precision: str) -> bool:
+    """Whether the processor itself has products in a precision; torch emulates others, which is slower than fp32.
+
+    Example:
+        >>> multiplies_fast("fp32")
+        True
+    """
+    if precision == "fp32":
+        return True
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False  # unknown elsewhere
+    return bool(FAST_FLAGS[precision].intersection(text.split()))
 
 
 def set_threads(threads: int) -> None:

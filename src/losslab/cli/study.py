@@ -5,7 +5,7 @@ import signal
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 from rich.console import Console
@@ -32,6 +32,10 @@ from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
 from losslab.text import count, duration, number, size
+
+if TYPE_CHECKING:
+    from losslab.study.precisions import Pace
+    from losslab.training.precision import Precision
 
 DEFAULT_BUDGET = "10m"
 ALL = "all"
@@ -116,17 +120,25 @@ def plan(
         )
         # Imported late: it pulls in torch, and an invalid study should fail first.
         from losslab.study.flops import operations
+        from losslab.study.precisions import emulated, other_pace
 
+        pace = other_pace(planned, watched(selected, None))
         whole = plan_at(
             part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts
         )
         flops = operations(chain.from_iterable(stage.runs for stage in whole.stages))
         facts.append(
-            {**_plan_facts(planned), "full_seconds": whole.seconds, "full_flops": flops}
+            {
+                **_plan_facts(planned),
+                "full_seconds": whole.seconds,
+                "full_flops": flops,
+                "precisions": _precision_facts(pace),
+            }
         )
         if not json:
             _print_plan(planned)
             _print_full(whole, flops, device_tflops)
+            _print_precisions(pace, emulated(planned, selected))
     if json:
         print_json(facts if study == ALL else facts[0])
 
@@ -418,6 +430,23 @@ def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
         f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device "
         f"that sustains {number(device_tflops)} TFLOP/s (--device-tflops)"
     )
+
+
+def _precision_facts(pace: "Pace | None") -> dict[str, float]:
+    """Predicted seconds of the longest run in each precision that was measured."""
+    if pace is None:
+        return {}
+    return {pace.run.precision: pace.seconds, pace.precision: pace.other_seconds}
+
+
+def _print_precisions(pace: "Pace | None", emulated: list["Precision"]) -> None:
+    if pace:
+        print(pace.text())
+    for precision in emulated:
+        print(
+            f"warning: this processor emulates {precision}, which takes longer than fp32",
+            file=sys.stderr,
+        )
 
 
 def _carry_out(

@@ -77,8 +77,12 @@ USUAL: Layouts = MappingProxyType({})
 
 
 def network_of(run: Run) -> str:
-    """The key of a layout: all runs of a network on the same data have the same one, so that their times compare."""
-    return f"{run.model} on {run.data.name}"
+    """The key of a layout: all runs of a network on the same data have the same one, so that their times compare.
+
+    A precision beside fp32 has a layout of its own: the processor's 16-bit convolutions want channels last.
+    """
+    network = f"{run.model} on {run.data.name}"
+    return network if run.precision == "fp32" else f"{network} in {run.precision}"
 
 
 def kind_of_run(run: Run) -> str:
