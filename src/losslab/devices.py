@@ -9,7 +9,6 @@ from losslab.errors import InvalidInput
 if TYPE_CHECKING:
     import torch
 
-FORMS = "cpu, cuda, cuda:1, cuda:0,1, mps, xpu or auto"
 _FORM = re.compile(r"cpu|mps|auto|(cuda|xpu)(:\d+(,\d+)*)?")
 
 
@@ -35,7 +34,9 @@ def devices_here() -> list[str]:
 def check_form(text: str) -> None:
     """Raise InvalidInput for a text that names no device on any machine."""
     if not _FORM.fullmatch(text):
-        raise InvalidInput(f"--device (={text}) must be {FORMS}")
+        raise InvalidInput(
+            f"--device (={text}) must be cpu, cuda, cuda:1, cuda:0,1, mps, xpu or auto"
+        )
 
 
 def read_devices(text: str) -> tuple[str, ...]:
