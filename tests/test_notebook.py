@@ -52,7 +52,6 @@ def cells(page: str) -> list[list[str]]:
 @pytest.mark.parametrize("make", [lr_range, batch_range, ledger])
 def test_an_answer_is_a_table_a_figure_and_a_data_frame(make: Callable, tmp_path: Path) -> None:
     answer = make()
-    assert len(cells(answer._repr_html_())) > 3
     assert answer.plot()._repr_png_().startswith(b"\x89PNG")
     answer.plot().savefig(tmp_path / "answer.png")
     assert (tmp_path / "answer.png").stat().st_size > 5000

