@@ -35,7 +35,9 @@ def wilson(part: float, count: int) -> tuple[float, float]:
 @pytest.mark.parametrize("name", PACKED)
 def test_a_page_says_what_its_records_say(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
-    shutil.copytree(RESULTS / name, folder, ignore=shutil.ignore_patterns("report.md", "figures"))
+    shutil.copytree(
+        RESULTS / name, folder, ignore=shutil.ignore_patterns("report.md", "figures")
+    )
     losslab.report(folder, form=losslab.reports.MARKDOWN)
     page = (RESULTS / name / "report.md").read_text(encoding="utf-8")
     again = f"losslab report results/{name} --markdown writes it again"
