@@ -19,7 +19,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
 from losslab.tasks.losses import Judged
 from losslab.tasks.samples import Parts, SomeSamples, describe
-from losslab.training import distributed
+from losslab.training import distributed, single_sample
 from losslab.training.evaluation import (
     Scores,
     evaluate,
@@ -86,7 +86,8 @@ def train(
     elif state.window.loss and session.timeline.is_evaluated(state.step):
         yield session.evaluation()  # stopped between the last step and its evaluation
     distributed.check_same("the step to go on from", state.step, device)
-    yield from session.steps(torch.device(device), flush_steps)
+    with single_sample.refused(run, state.model, len(parts.training), state.step):
+        yield from session.steps(torch.device(device), flush_steps)
     yield session.final()
 
 
