@@ -67,6 +67,8 @@ def train(
         data_workers: processes that read samples of a map-style dataset; they change no record.
         flush_steps: most steps in one Steps record.
     Raises:
+        TypeError: when it is no Run.
+        InvalidInput: when the network does not suit the data, or comes to a single sample that batch norm cannot take.
         Diverged: after the Steps record that holds the first loss that is not finite.
         OutOfMemory: when a step, an evaluation or the samples do not fit.
     Example:
@@ -75,6 +77,10 @@ def train(
         >>> [record.kind for record in train(make_run(spec))]
         ['start', 'steps', 'evaluation', 'final']
     """
+    if not isinstance(run, Run):
+        raise TypeError(
+            f"`run` is a {type(run).__name__}; give a losslab.Run, which losslab.spec.make_run(fields) makes"
+        )
     dataset = data.load(run.data.name) if dataset is None else dataset
     state = new_state(run, dataset, device, layout) if state is None else state
     parts = prepare(run, dataset, state.layout, device, data_workers)
