@@ -251,7 +251,7 @@ def find_batch(
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     """
     if mode not in ("steps", "branch"):
-        raise ValueError(unknown_name("mode", mode, ("steps", "branch")))
+        raise ValueError(unknown_name("mode", str(mode), ("steps", "branch")))
     if scaling is not None and mode != "branch":
         raise ValueError(
             f"`scaling` (={scaling!r}) is for mode='branch': equal steps have one lr"
