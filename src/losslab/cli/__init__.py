@@ -4,7 +4,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from platform import python_version
+from sysconfig import get_path
+from traceback import extract_tb
 
 from cyclopts import App, CycloptsError
 
@@ -15,6 +18,10 @@ from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabEr
 
 def _versions() -> str:
     return f"losslab {__version__}, torch {version('torch')}, Python {python_version()}"
+
+
+_HOME = str(Path(__file__).parents[1])
+_LIBRARY = get_path("stdlib")
 
 
 app = App(
@@ -101,7 +108,31 @@ def run_command(arguments: Sequence[str] | None) -> int:
         return 0
     except OSError as error:
         return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    except Exception as error:
+        # Mostly of the user's own network, data or loss. A developer wants all of it.
+        if sys.flags.dev_mode:
+            raise
+        return _complain(
+            f"{_cause(error)}; `python -X dev -m losslab ...` prints the traceback",
+            1,
+        )
     return status if isinstance(status, int) else 0
+
+
+def _cause(error: Exception) -> str:
+    """The kind and the text of an error, and where it was raised: in the user's code, if that is on the way."""
+    text = str(error)
+    if "Traceback" in text:
+        # Of another process, whose last line has the kind and the text.
+        return text.strip().splitlines()[-1]
+    frames = extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    frame = (own or frames)[-1]
+    return f"{type(error).__name__}: {text} ({frame.filename}, line {frame.lineno})"
+
+
+def _is_installed(file: str) -> bool:
+    return "site-packages" in file or file.startswith((_LIBRARY, _HOME))
 
 
 def _complain(message: str, status: int) -> int:

@@ -51,7 +51,7 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     except IndexError as error:
         raise TypeError(
             f"{_pair(logits, labels)}: a label is {_beyond(logits, labels)}, but the model has {logits.shape[1]} "
-            "outputs, counted from 0; give it more, or number the labels anew"
+            f"outputs, counted from 0; give it more, number the labels anew, or {OWN_LOSS}"
         ) from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())
