@@ -140,7 +140,7 @@ def _telling_what_does_not_fit(
     """Add model and batch to an error that torch or Python raises in a forward pass, in one line; its type stays."""
     try:
         yield
-    except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         # A class of its own, such as that of memory, tells what it is, and may take other arguments.
         if type(error).__module__ != "builtins":
             raise

@@ -171,12 +171,9 @@ def count_samples(part: Any, name: str) -> int:
     Raises:
         InvalidInput: when it is neither tensors of one length nor a dataset that has one, or has no samples.
     """
-    dataset = part.dataset if isinstance(part, DataLoader) else part
+    dataset: Any = part.dataset if isinstance(part, DataLoader) else part
     try:
-        if _is_map_style(dataset):
-            samples = len(dataset)  # type: ignore[arg-type]
-        else:
-            samples = sample_count(as_tensors(part))
+        samples = len(dataset) if _is_map_style(dataset) else sample_count(as_tensors(part))
     except (TypeError, ValueError) as error:
         raise InvalidInput(
             f"`{name}` of the data must be tensors or arrays, alone or in a tuple or mapping, or a map-style Dataset: "
