@@ -54,13 +54,17 @@ def broken_model() -> nn.Module:
 
 
 class Torn(Dataset[Any]):
-    """A dataset whose later samples cannot be read."""
+    """A dataset of which no more than sixty samples can be read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
 
     def __len__(self) -> int:
         return 100
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        if index >= 50:
+        self.reads += 1
+        if self.reads > 60:
             raise KeyError(f"no sample {index}")
         return torch.full((4,), float(index)), index % 2
 

@@ -310,7 +310,7 @@ def _explained_at_first(step: Step, run: Run, dataset: Dataset | TaskData) -> It
     """Turn an error in the first step into InvalidInput: the model, the loss and the data do not fit."""
     try:
         yield
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         # A model that has taken a step fits its data: a later error is a fault, and its own message is the best.
         if step.index:
             raise
