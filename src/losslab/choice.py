@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -139,5 +140,7 @@ def import_attribute(what: str, path: str) -> Any:
             f"{what}: cannot import {module} ({error}); is it installed?"
         ) from error
     if not hasattr(home, attribute):
-        raise InvalidInput(f"{what}: {module} has no '{attribute}'")
+        near = get_close_matches(attribute, dir(home), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise InvalidInput(f"{what}: {module} has no '{attribute}'{hint}")
     return getattr(home, attribute)

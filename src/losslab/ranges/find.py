@@ -265,7 +265,7 @@ def find_batch(
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     """
     if mode not in ("steps", "branch"):
-        raise ValueError(unknown_name("mode", mode, ("steps", "branch")))
+        raise ValueError(unknown_name("mode", str(mode), ("steps", "branch")))
     for name, value in (("scaling", scaling), ("tolerance", tolerance)):
         if value is not None and mode != "branch":
             raise ValueError(f"`{name}` (={value!r}) is for mode='branch'; leave it out")

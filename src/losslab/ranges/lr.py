@@ -246,10 +246,11 @@ def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int
 
 def check_rule(mode: str, rule: str | None) -> str:
     """The rule of a mode, once both are known to exist."""
-    if mode not in DEFAULT_RULES:
-        raise ValueError(unknown_name("mode", mode, DEFAULT_RULES))
-    if rule is not None and rule not in RULES:
-        raise ValueError(unknown_name("rule", rule, RULES))
+    # As texts, since what is no text, such as a list, cannot be looked up.
+    if str(mode) not in DEFAULT_RULES:
+        raise ValueError(unknown_name("mode", str(mode), DEFAULT_RULES))
+    if rule is not None and str(rule) not in RULES:
+        raise ValueError(unknown_name("rule", str(rule), RULES))
     return rule or DEFAULT_RULES[mode]
 
 
