@@ -132,7 +132,7 @@ def test_a_terminal_shows_the_trainings_and_the_time_left(
         done = find("lr", *TINY, "--steps", 40, "--seeds", 2, "--workers", workers, "--json")
     shown = terminal.getvalue()
     assert "0 of 2 trainings" in shown
-    percents = [int(part) for part in re.findall(r"(\d+)%, [^\x1b]* left", shown)]
+    percents = [int(part) for part in re.findall(r"(\d+)%", shown)]
     assert percents == sorted(percents)
     # A record has ten steps: two epochs of 207 images and two batches of 64, of 4,140 images of both seeds.
     assert (percents[0], percents[-1]) == (13, 100)

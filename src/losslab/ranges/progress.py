@@ -5,7 +5,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from time import monotonic
 from typing import Any
@@ -31,13 +31,16 @@ class Progress:
     show: "Callable[[Progress], None] | None" = None
     label: str = ""
     done: float = 0.0
-    _since: float = field(default_factory=monotonic)
+    _first: tuple[float, float] | None = None
+    """When the first part was done, and how much: what comes before it, such as the start of workers, has no pace."""
     _shown: float = -SECONDS_BETWEEN
 
     def advance(self, amount: float) -> None:
         """So much more is done."""
         self.done += amount
         now = monotonic()
+        if self._first is None:
+            self._first = now, self.done
         if self.show is not None and now - self._shown >= SECONDS_BETWEEN:
             self._shown = now
             self.show(self)
@@ -53,10 +56,14 @@ class Progress:
     @property
     def text(self) -> str:
         """The part that is done, and the time left at the pace until now."""
-        if not self.done or not self.total:
+        if self._first is None or not self.total:
             return ""
-        left = (monotonic() - self._since) * max(0.0, self.total / self.done - 1)
-        return f"{min(1.0, self.done / self.total):.0%}, {duration(left)} left"
+        percent = f"{min(1.0, self.done / self.total):.0%}"
+        since, before = self._first
+        if self.done <= before:
+            return percent
+        pace = (monotonic() - since) / (self.done - before)
+        return f"{percent}, {duration(pace * max(0.0, self.total - self.done))} left"
 
 
 @contextmanager
