@@ -74,6 +74,11 @@ DATA: list[tuple[Any, str]] = [
     (lambda: iter(BATCHES), "`data` is a function, not batches"),
     (iter(BATCHES), "`data` is an iterator"),
     ([], "`data` has no batch"),
+    (
+        [INPUTS, LABELS],
+        "a batch is one tensor, not (inputs, labels); give batches, such as DataLoader",
+    ),
+    ([(INPUTS[0], LABELS[0])], "a single sample; give batches, such as DataLoader"),
     ([None], "a batch is None, not (inputs, labels); give `loss_fn"),
     ([(INPUTS.numpy(), LABELS.numpy())], "not two tensors, (inputs, labels); give tensors"),
     ([(INPUTS, LABELS, LABELS)], "a batch is a tuple of 3, not (inputs, labels)"),
@@ -189,6 +194,16 @@ def test_a_wrong_call_of_a_finder_is_one_line_and_changes_nothing(
         assert all(torch.equal(value, after[name]) for name, value in before.items())
         assert model.training
         assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.row(24)
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_a_range_test_without_gradients_is_refused(switch: Callable[[], Any]) -> None:
+    with switch():
+        check_one_line(
+            lambda: losslab.find_lr(nn.Linear(20, 5), BATCHES, "adam"),
+            "outside of torch.no_grad()",
+        )
 
 
 def fields(**changes: Any) -> dict[str, Any]:

@@ -118,6 +118,7 @@ WRONG = [
     (("data", "show", SAMPLE), ("--picture", "missing/x.png"), "there is no folder missing"),
     (("data", "fetch", "nothing"), (), "unknown data set 'nothing'"),
     (("data", "fetch", "cifar10"), ("--source", "nowhere"), "unknown source 'nowhere'"),
+    (("data", "list", "cifar10"), (), "`cifar10` is more than the command takes"),
     (("data", "shwo"), (), 'Did you mean "show"?'),
     (("study", "run", "nothing"), (), "unknown study 'nothing'"),
     (("study", "run", "none.toml"), (), "none.toml"),

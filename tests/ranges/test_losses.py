@@ -152,7 +152,7 @@ def test_targets_that_are_no_labels_are_asked_about(
             r"a tuple of 3, not \(inputs, labels\)",
         ),
         (({"x": torch.zeros(2, 10)}, torch.zeros(2)), "not two tensors"),
-        (torch.zeros(2, 10), "a Tensor, not"),
+        (torch.zeros(2, 10), "a batch is one tensor, not"),
         ((torch.zeros(10), 3), "not two tensors"),
     ],
     ids=["triple", "dict of inputs", "tensor", "a sample"],

@@ -8,6 +8,7 @@ from samples import tiny_data
 from losslab.errors import InvalidInput
 from losslab.records import Final, Steps
 from losslab.spec import Run, make_run
+from losslab.study.calibrate import calibrate
 from losslab.training.loop import train
 from losslab.training.state import new_state
 
@@ -117,3 +118,9 @@ def test_nothing_is_left_on_the_network() -> None:
     state = new_state(spec, DATA)
     list(train(spec, dataset=DATA, state=state))
     assert not any(module._forward_pre_hooks for module in state.model.modules())
+
+
+def test_a_plan_is_refused_with_the_batch_size_of_the_run() -> None:
+    spec = run("vector_norm", data="samples:tiny_data")
+    with pytest.raises(InvalidInput, match=r"`batch` \(=103\) leaves a single one"):
+        next(calibrate(spec, None, compare=False))

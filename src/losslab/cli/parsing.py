@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from cyclopts import CoercionError, CycloptsError, MissingArgumentError
+from cyclopts import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    UnusedCliTokensError,
+)
 
 _LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
 _SAME = {
@@ -37,6 +42,9 @@ def explained(error: CycloptsError, words: Sequence[str]) -> str:
         return (
             f"{error.argument.name} is missing; `losslab {command} --help` says what it may be"
         )
+    if isinstance(error, UnusedCliTokensError):
+        left = " ".join(error.unused_tokens or ())
+        return f"`{left}` is more than the command takes; options begin with --, and a text with spaces needs quotes"
     return str(error)
 
 

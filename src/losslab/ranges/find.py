@@ -554,6 +554,10 @@ def _subject(
     scaler: torch.amp.GradScaler | None = None,
 ) -> _Subject:
     """All that a test is given, checked before anything trains."""
+    if not torch.is_grad_enabled():
+        raise ValueError(
+            "a range test trains `model`, but gradients are switched off here; call it outside of torch.no_grad()"
+        )
     check_model(model)
     check_data(data)
     if count is not None and not callable(count):

@@ -20,6 +20,7 @@ LossFn = Callable[[nn.Module, Any], Any]
 
 WRITE = "write `loss_fn=lambda model, batch: {}(model(batch[0]), batch[1])`"
 OWN_LOSS = "give `loss_fn(model, batch)`"
+BATCHES = "give batches, such as DataLoader(TensorDataset(inputs, labels), batch_size=64)"
 SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
 ACCURACIES = ("accuracy", "acc")
 
@@ -33,6 +34,10 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     Raises:
         TypeError: when the batch is no such pair, or its targets are something else.
     """
+    if isinstance(batch, torch.Tensor):
+        raise TypeError(
+            f"a batch is one tensor, not (inputs, labels); {BATCHES}, or {OWN_LOSS}"
+        )
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise TypeError(f"a batch is {_kind(batch)}, not (inputs, labels); {OWN_LOSS}")
     if not all(isinstance(part, torch.Tensor) for part in batch):
@@ -41,6 +46,8 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
         )
     device = next(model.parameters()).device
     inputs, labels = batch
+    if not labels.ndim:
+        raise TypeError(f"a batch is {outline(batch)}, a single sample; {BATCHES}")
     with _telling_what_does_not_fit(model, batch):
         logits = model(inputs.to(device))
     if not isinstance(logits, torch.Tensor):
