@@ -242,13 +242,34 @@ def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
 
 def _pad(call: Call, output: Tensor) -> Axes:
     amounts = call.arguments.get("pad") or call["padding"]
-    before = list(amounts[::2])[::-1]
-    moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
+    sides = list(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
+    before = [left for left, _ in sides]
+    if not call.name.startswith("constant") and max(output.shape[-len(sides) :]) <= MOST_LISTED:
+        return _continued(call, before, output)
     axes = call.axes(call["self"])
+    for dim, (left, right) in enumerate(sides, start=output.dim() - len(sides)):
+        # Less than no padding is a crop.
+        start = max(0, -left)
+        axes = _taken(axes, dim, start, 1, axes.shape[dim] - start - max(0, -right))
+    moves = [lambda seen, left=left: seen.windowed(1, 1, max(0, left)) for left in before]
     dims = (*axes.dims[: -len(before)], *map(_with_ends, axes.dims[-len(before) :]))
     return _stepped(
         replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True))
     )
+
+
+def _continued(call: Call, before: Sequence[int], output: Tensor) -> Axes:
+    """After padding with the tensor's own units, mirrored at its ends or the last one over and over."""
+    axes = call.axes(call["self"])
+    for dim, left in enumerate(before, start=output.dim() - len(before)):
+        last = axes.shape[dim] - 1
+        places = range(-left, output.shape[dim] - left)
+        if "reflection" in call.name:
+            order = [last - abs(last - abs(place)) for place in places]
+        else:
+            order = [min(max(place, 0), last) for place in places]
+        axes = _in_order(axes, dim, order)
+    return axes
 
 
 def _with_ends(dim: Dimension) -> Dimension:
@@ -343,7 +364,7 @@ def _in_order(axes: Axes, dim: int, order: Sequence[int]) -> Axes:
         return mixed(axes, [dim])
     fields = {number: seen.in_order(order) for number, seen in whole.fields.items()}
     return tidy(
-        (*axes.dims[:dim], (Factor(whole.size, fields),), *axes.dims[dim + 1 :]), axes.unbounded
+        (*axes.dims[:dim], (Factor(len(order), fields),), *axes.dims[dim + 1 :]), axes.unbounded
     )
 
 

@@ -30,11 +30,37 @@ class Field:
     listed: bool = False
     positions: int | None = None
     """Of the input along the axis; None where that is not known."""
+    units: int | None = None
+    """How many there are; None while that may still change."""
 
     @property
     def size(self) -> int:
         """Input positions that a unit sees; the largest over the phases."""
         return max((last - first + 1 for first, last in filter(None, self.spans)), default=0)
+
+    @property
+    def at_most(self) -> bool:
+        """Whether no unit sees so many positions of the input: all that reach so far reach into its padding.
+
+        Inside the input both ends of a span are seen. Beyond its ends that is not known: a span there may hold units that
+        a stride has left over, or nothing but the holes of a dilated kernel.
+        """
+        if self.units is None or self.positions is None or self.size == 0:
+            return False
+        return not any(map(self._is_whole, range(min(len(self.spans), self.units))))
+
+    def _is_whole(self, phase: int) -> bool:
+        """Whether a unit of this phase sees as much as any, all of it inside the input."""
+        assert self.units is not None
+        assert self.positions is not None
+        span = self.spans[phase]
+        if span is None or span[1] - span[0] + 1 < self.size:
+            return False
+        # The first unit of the phase that does not reach before the input; later ones may reach beyond its end.
+        turns = 0 if self.listed else max(0, ceil(Fraction(-span[0], self.advance)))
+        unit = phase + turns * len(self.spans)
+        first, last = self.span(unit) or span
+        return unit < self.units and first >= 0 and last < self.positions
 
     @property
     def stride(self) -> Fraction:
@@ -121,11 +147,10 @@ class Field:
         return Field(tuple(self._within(self.span(i)) for i in units), 0, True, self.positions)
 
     def _within(self, span: Span | None) -> Span | None:
-        """Of a span what lies in the input."""
+        """A span that the input has a part in; beyond its ends it tells that it reaches into padding."""
         if span is None or self.positions is None:
             return span
-        first, last = max(0, span[0]), min(self.positions - 1, span[1])
-        return (first, last) if first <= last else None
+        return span if span[1] >= 0 and span[0] < self.positions else None
 
     def ends_with_input(self, units: int) -> bool:
         """Whether units before the first and behind the last of so many would see padding alone."""
