@@ -49,7 +49,7 @@ class Axes:
     @property
     def reaching(self) -> frozenset[int]:
         """Every input axis that reaches the tensor."""
-        return self.unbounded | self.fields.keys()
+        return self.unbounded.union(*map(running_along, self.dims))
 
 
 def collapsed(dim: Dimension) -> Factor | None:

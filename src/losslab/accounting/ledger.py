@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losslab.accounting.folding import Line, lines_of
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
 from losslab.plots.charts import by_layer
 from losslab.plots.files import draw
 from losslab.tables import Table, frame
+from losslab.tables.folding import HEADINGS, Line, lines_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,9 +99,7 @@ class Ledger:
             "status": self.status,
             "output_shapes": [list(shape) for shape in self.output_shapes],
             "rows": [row.to_dict() for row in self.rows],
-            "apart": [
-                row.to_dict() | {"operations": int(row.operations)} for row in self.apart
-            ],
+            "apart": list(map(_apart, self.apart)),
             "totals": self.totals(),
             **({"notes": list(self.notes)} if self.notes else {}),
         }
@@ -115,7 +113,7 @@ class Ledger:
             >>> [line.name for line in ledger.lines(depth=1)]
             ['input', 'conv1', 'bn1', 'stage1', 'stage2', 'stage3', 'average', 'fc']
         """
-        return lines_of(self.rows, fold=fold, depth=depth)
+        return lines_of([row.to_dict() for row in self.rows], fold=fold, depth=depth)
 
     def table(
         self, *, show_work: bool = False, fold: bool = False, depth: int | None = None
@@ -127,22 +125,12 @@ class Ledger:
             fold: equal blocks that follow each other in one line, ``x 32``.
             depth: parts of a name that remain, each module in one line; its equal neighbours fold.
         """
-        headings = (
-            "layer",
-            "kind",
-            "output",
-            "activations",
-            "parameters",
-            "MACs",
-            "receptive field",
-            "detail",
-        )
         lines = self.lines(fold=fold, depth=depth)
         rows = [line.cells(show_work=show_work) for line in lines]
         totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
         notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
         total = ("total", "", "", *totals, "", "; ".join(notes))
-        return Table(self.model, headings, (*rows, total))
+        return Table(self.model, HEADINGS, (*rows, total))
 
     def work_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Each line in words, and below it the arithmetic of its numbers: narrow enough for a terminal."""
@@ -158,7 +146,7 @@ class Ledger:
 
     def apart_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Elementwise work and data movement: elements read, kept apart from MACs."""
-        lines = lines_of(self.apart, fold=fold, depth=depth)
+        lines = lines_of(list(map(_apart, self.apart)), fold=fold, depth=depth)
         rows = [(*line.cells()[:3], line.operations) for line in lines]
         return Table("apart from MACs", ("layer", "kind", "output", "operations"), tuple(rows))
 
@@ -189,3 +177,10 @@ class Ledger:
 
     def _repr_html_(self) -> str:
         return self.table().html()
+
+
+def _apart(row: Row) -> dict[str, Any]:
+    """A row of work apart from MACs as JSON, with the elements that it reads."""
+    facts = row.to_dict()
+    work = {**facts["work"], "operations": row.operations.shown}
+    return {**facts, "operations": int(row.operations), "work": work}

@@ -181,11 +181,11 @@ def _convolution(call: Call, output: Tensor) -> Axes:
     values = list(zip(kernel, *options, strict=True))
     moves = [lambda seen, v=v: step(seen, *v) for v in values]
     axes = call.axes(call["input"])
-    dims = list(axes.dims)
-    for index, (taps, _, padding, dilation) in enumerate(values, start=-space):
-        if padding > (taps - 1) * dilation:  # units at the edge read padding alone
-            dims[index] = _with_ends(dims[index])
-    axes = tidy(dims, axes.unbounded | call.axes(call["weight"]).reaching)
+    if not call["transposed"]:
+        # A unit at the edge reads nothing but padding where that is wider than the kernel.
+        wide = [padding > (taps - 1) * dilation for taps, _, padding, dilation in values]
+        axes = _ended(axes, options[1], wide)
+    axes = tidy(axes.dims, axes.unbounded | call.axes(call["weight"]).reaching)
     return _stepped(
         axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1]
     )
@@ -193,8 +193,12 @@ def _convolution(call: Call, output: Tensor) -> Axes:
 
 def _pool(call: Call, output: Tensor) -> Axes:
     moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
+    _, strides, paddings, _ = call.pool_window
+    # The last window may reach as far as its stride beyond the end.
+    beyond = [stride + padding for stride, padding in zip(strides, paddings, strict=True)]
     return _stepped(
-        call.axes(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True))
+        _ended(call.axes(call["self"]), beyond),
+        list(zip(output.shape[-len(moves) :], moves, strict=True)),
     )
 
 
@@ -222,10 +226,13 @@ def _resample(call: Call, output: Tensor) -> Axes:
         linear = "bicubic" not in call.name and not call["align_corners"]
         return lambda seen: seen.interpolated(scale) if linear else None
 
-    sizes = zip(call["self"].shape[2:], output.shape[2:], strict=True)
-    return _stepped(
-        call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes]
-    )
+    sizes = list(zip(call["self"].shape[2:], output.shape[2:], strict=True))
+    axes = call.axes(call["self"])
+    if (
+        "nearest" not in call.name
+    ):  # at an edge the nearer two units are one, and the other is none
+        axes = _ended(axes, [1] * len(sizes))
+    return _stepped(axes, [(result, move(size, result)) for size, result in sizes])
 
 
 def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
@@ -252,10 +259,8 @@ def _pad(call: Call, output: Tensor) -> Axes:
         start = max(0, -left)
         axes = _taken(axes, dim, start, 1, axes.shape[dim] - start - max(0, -right))
     moves = [lambda seen, left=left: seen.windowed(1, 1, max(0, left)) for left in before]
-    dims = (*axes.dims[: -len(before)], *map(_with_ends, axes.dims[-len(before) :]))
-    return _stepped(
-        replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True))
-    )
+    axes = _ended(axes, [max(pair) for pair in sides], [True] * len(sides))
+    return _stepped(axes, list(zip(output.shape[-len(before) :], moves, strict=True)))
 
 
 def _continued(call: Call, before: Sequence[int], output: Tensor) -> Axes:
@@ -272,16 +277,28 @@ def _continued(call: Call, before: Sequence[int], output: Tensor) -> Axes:
     return axes
 
 
-def _with_ends(dim: Dimension) -> Dimension:
-    """Listed one by one where units beyond the ends, which are padding now, would have seen the input."""
-    whole = collapsed(dim)
-    if whole is None or whole.size > MOST_LISTED:
-        return dim
-    fields = {
-        number: seen if seen.ends_with_input(whole.size) else seen.as_list(whole.size)
-        for number, seen in whole.fields.items()
-    }
-    return (Factor(whole.size, fields),)
+def _ended(axes: Axes, beyond: Sequence[int], alone: Sequence[bool] = ()) -> Axes:
+    """For an operation that reads so many units beyond each of the last dimensions, which are padding now.
+
+    Where these units would have seen the input, those of the dimension are listed one by one.
+    """
+    dims = list(axes.dims)
+    alone = alone or [False] * len(beyond)
+    for index, (amount, apart) in enumerate(
+        zip(beyond, alone, strict=True), start=-len(beyond)
+    ):
+        whole = collapsed(dims[index])
+        if whole is None or whole.size > MOST_LISTED:
+            continue
+        size = whole.size
+        fields = {
+            number: seen
+            if seen.ends_with_input(size, amount, alone=apart)
+            else seen.as_list(size)
+            for number, seen in whole.fields.items()
+        }
+        dims[index] = (Factor(size, fields),)
+    return replace(axes, dims=tuple(dims))
 
 
 def _slice(call: Call, output: Tensor) -> Axes:

@@ -45,17 +45,22 @@ class Field:
         Inside the input both ends of a span are seen. Beyond its ends that is not known: a span there may hold units that
         a stride has left over, or nothing but the holes of a dilated kernel.
         """
-        if self.units is None or self.positions is None or self.size == 0:
+        largest = self.size
+        if self.units is None or self.positions is None or largest == 0:
             return False
-        return not any(map(self._is_whole, range(min(len(self.spans), self.units))))
+        phases = [
+            phase
+            for phase, span in enumerate(self.spans[: self.units])
+            if span and span[1] - span[0] + 1 == largest
+        ]
+        return not any(map(self._comes_inside, phases))
 
-    def _is_whole(self, phase: int) -> bool:
-        """Whether a unit of this phase sees as much as any, all of it inside the input."""
+    def _comes_inside(self, phase: int) -> bool:
+        """Whether the field of a unit of this phase lies inside the input."""
         assert self.units is not None
         assert self.positions is not None
         span = self.spans[phase]
-        if span is None or span[1] - span[0] + 1 < self.size:
-            return False
+        assert span is not None
         # The first unit of the phase that does not reach before the input; later ones may reach beyond its end.
         turns = 0 if self.listed else max(0, ceil(Fraction(-span[0], self.advance)))
         unit = phase + turns * len(self.spans)
@@ -152,13 +157,15 @@ class Field:
             return span
         return span if span[1] >= 0 and span[0] < self.positions else None
 
-    def ends_with_input(self, units: int) -> bool:
-        """Whether units before the first and behind the last of so many would see padding alone."""
+    def ends_with_input(self, units: int, beyond: int, *, alone: bool) -> bool:
+        """Whether the units beyond the first and the last of so many would see padding, and nothing else where ``alone``."""
         if self.listed or self.positions is None:
             return True
-        before, behind = self.span(-1), self.span(units)
-        return (before is None or before[1] < 0) and (
-            behind is None or behind[0] >= self.positions
+        before = filter(None, map(self.span, range(-beyond, 0)))
+        behind = filter(None, map(self.span, range(units, units + beyond)))
+        inner, outer = (1, 0) if alone else (0, 1)
+        return all(span[inner] < 0 for span in before) and all(
+            span[outer] >= self.positions for span in behind
         )
 
     def merged(self, other: "Field") -> "Field | None":

@@ -1,18 +1,30 @@
 """The rows of a ledger folded for reading: equal blocks that follow each other are one, and so is a module."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
-from losslab.accounting.row import Row
+Row = Mapping[str, Any]
+"""A row as ``losslab count --json`` prints it, so that records fold as ledgers do."""
 
+HEADINGS = (
+    "layer",
+    "kind",
+    "output",
+    "activations",
+    "parameters",
+    "MACs",
+    "receptive field",
+    "detail",
+)
+"""Of the cells of a line."""
 ARITHMETIC = {
-    "output_size": "side",
     "activations": "activations",
     "parameters": "parameters",
     "macs": "MACs",
 }
-"""What each calculation of a row gives, in words."""
+"""The numbers of a row, in words."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +55,25 @@ class Line:
     def cells(self, *, show_work: bool = False) -> tuple[str, ...]:
         """The cells of a row; numbers are for all that the line stands for, so that a column adds up to its total."""
         if len(self.rows) == 1:
-            return self.rows[0].cells(show_work=show_work)
-        last = self.first[-1].cells(show_work=False)
+            return row_cells(self.rows[0], show_work=show_work)
+        last = row_cells(self.first[-1])
         _, kind, shape, *_, detail = last
         if len(self.first) > 1:
             kind, detail = "module", f"{len(self.first)} rows"
         columns = zip(*map(_numbers, self.rows), strict=True)
         numbers = [f"{sum(column):,}" for column in columns]
-        if any(row.status == "not counted" for row in self.rows):
+        if any(row["status"] == "not counted" for row in self.rows):
             numbers[-1] = "not counted"
-        # What units see grows from block to block: the first's and the last's.
-        fields = dict.fromkeys((last[6], self.rows[-1].cells(show_work=False)[6]))
-        return (self.name, kind, shape, *numbers, " to ".join(filter(None, fields)), detail)
+        field = _from_to(last[6], row_cells(self.rows[-1])[6])
+        return (self.name, kind, shape, *numbers, field, detail)
 
     @property
     def operations(self) -> str:
-        """The elements that other arithmetic reads, in one block and how often that is there."""
+        """The elements that other arithmetic reads; of equal blocks, those of one and of all."""
+        whole = sum(row["operations"] for row in self.rows)
         if len(self.first) > 1:
-            return f"{sum(int(row.operations) for row in self.rows):,}"
-        times = f", x {self.repeats}" if self.repeats > 1 else ""
-        return f"{self.rows[0].operations.shown}{times}"
+            return f"{whole:,}"
+        return self._of_all(self.rows[0]["work"]["operations"], whole)
 
     @property
     def words(self) -> str:
@@ -73,25 +84,81 @@ class Line:
 
     @property
     def arithmetic(self) -> list[str]:
-        """The calculations of one block, a line each; of a module, which has several rows, its sums."""
+        """The calculations, a line each: of one block, and what all have; of a module, which has several rows, its sums."""
         if len(self.first) > 1:
             *_, activations, parameters, macs = self.cells()[:6]
             return [f"{activations} activations, {parameters} parameters, {macs} MACs"]
-        work = self.first[0].work
-        times = f", x {self.repeats}" if self.repeats > 1 else ""
-        known = {key: text for key, text in work.items() if text != "0"}
-        return [
-            f"{label} {known[key]}{times if key != 'output_size' else ''}"
-            for key, label in ARITHMETIC.items()
-            if key in known
-        ]
+        row = self.rows[0]
+        lines = [f"side {_sides(row)}"] if "output_size" in row["work"] else []
+        for number, label in ARITHMETIC.items():
+            if row["work"][number] != "0":
+                whole = sum(each[number] for each in self.rows)
+                lines.append(f"{label} {self._of_all(row['work'][number], whole)}")
+        return lines
+
+    def _of_all(self, work: str, whole: int) -> str:
+        return work if self.repeats == 1 else f"{work}, x {self.repeats} = {whole:,}"
+
+
+def row_cells(row: Row, *, show_work: bool = False) -> tuple[str, ...]:
+    """Name, kind, output, activations, parameters, MACs, receptive field and detail of a row as text."""
+    work = row["work"]
+    numbers = [work[key] if show_work else f"{row[key]:,}" for key in ARITHMETIC]
+    if row["status"] == "not counted":
+        numbers[-1] = row["status"]
+    notes = [row["detail"]] if row["detail"] else []
+    if show_work and "output_size" in work:
+        notes.append(f"side {_sides(row)}")
+    if row["status"] != "counted":
+        notes.append(row["status"])
+    return (
+        row["name"],
+        row["kind"],
+        shape_text(row),
+        *numbers,
+        field_text(row["receptive_field"]),
+        ", ".join(notes),
+    )
+
+
+def _from_to(first: str, last: str) -> str:
+    """What units see of the first block and of the last: it grows from block to block."""
+    if first == last or not (first and last):
+        return first or last
+    bound = "at most "
+    return f"{first} to {last.removeprefix(bound) if first.startswith(bound) else last}"
+
+
+def _sides(row: Row) -> str:
+    """The arithmetic of the output's sides; equal ones once."""
+    return "; ".join(dict.fromkeys(row["work"]["output_size"].split("; ")))
+
+
+def shape_text(row: Row) -> str:
+    """The output's shape as ``64x56x56``."""
+    return "x".join(map(str, row["output_shape"])) or "1"
+
+
+def field_text(seen: Mapping[str, Any] | str | None) -> str:
+    """What a unit sees along each axis of the input, once where all are equal.
+
+    Example:
+        >>> field_text({"size": [7, 7]}), field_text({"size": [81, 9], "at_most": [True, False]})
+        ('7', 'at most 81x9')
+    """
+    if seen is None or isinstance(seen, str):
+        return seen or ""
+    sizes = [str(size) for size in seen["size"]]
+    text = sizes[0] if len(set(sizes)) == 1 else "x".join(sizes)
+    # Records of an earlier version do not say.
+    return f"at most {text}" if any(seen.get("at_most", ())) else text
 
 
 def lines_of(rows: Sequence[Row], *, fold: bool, depth: int | None) -> list[Line]:
     """The rows for reading: each by itself, where nothing is to be folded."""
     if fold or depth is not None:
         return folded(rows, depth=depth)
-    return [Line((row.name,), (row,)) for row in rows]
+    return [Line((row["name"],), (row,)) for row in rows]
 
 
 def folded(rows: Iterable[Row], *, depth: int | None = None) -> list[Line]:
@@ -101,12 +168,13 @@ def folded(rows: Iterable[Row], *, depth: int | None = None) -> list[Line]:
         rows: in the order in which they ran.
         depth: how many parts of a name remain: 2 keeps ``encoder.layers``.
     Example:
-        >>> from losslab.accounting.formulas import times
-        >>> rows = [Row(f"layers.{n}.fc", "linear", (8,), times(8)) for n in range(32)]
+        >>> numbers = {"activations": 8, "parameters": 72, "macs": 64}
+        >>> facts = {"kind": "linear", "output_shape": [8], "detail": "", "status": "counted", "receptive_field": None}
+        >>> rows = [{"name": f"layers.{n}.fc", "work": {}, **facts, **numbers} for n in range(32)]
         >>> [line.name for line in folded(rows)], folded(rows, depth=1)[0].cells()[1:4]
         (['layers.0-31.fc x 32'], ('module', '8', '256'))
     """
-    lines = [Line(tuple(row.name.split(".")), (row,)) for row in rows]
+    lines = [Line(tuple(row["name"].split(".")), (row,)) for row in rows]
     if depth is not None:
         lines = _by_module(lines, depth)
     return _repeated(lines, 0)
@@ -150,13 +218,14 @@ def _content(line: Line, level: int) -> tuple[object, ...]:
     """What makes a line equal to that of another block; what its units see grows from block to block."""
     rows = line.first
     kinds = tuple(
-        (row.kind, row.shape_text, row.detail, row.status, int(row.operations)) for row in rows
+        (row["kind"], shape_text(row), row["detail"], row["status"], row.get("operations"))
+        for row in rows
     )
     return line.path[level + 1 :], kinds, tuple(map(_numbers, rows))
 
 
 def _numbers(row: Row) -> tuple[int, int, int]:
-    return int(row.activations), int(row.parameters), int(row.macs)
+    return row["activations"], row["parameters"], row["macs"]
 
 
 def _joined(block: Sequence[Line], other: Sequence[Line], level: int) -> list[Line]:
