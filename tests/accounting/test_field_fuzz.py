@@ -102,7 +102,7 @@ def chain(seed, shape):
             y = step(x)
         except RuntimeError:  # a kernel or a reflection is larger than what is left
             continue
-        if 3 <= y.shape[-1] <= 80 and 2 <= min(y.shape[2:]):
+        if 3 <= y.shape[-1] <= 80 and min(y.shape[2:]) >= 2:
             steps.append(step)
             kinds.append(kind)
             x = y

@@ -8,7 +8,7 @@ from losslab.accounting.row import Fields, Row
 from losslab.plots.charts import by_layer
 from losslab.plots.files import draw
 from losslab.tables import Table, frame
-from losslab.tables.folding import HEADINGS, Line, lines_of
+from losslab.tables.folding import HEADINGS, Line, lines_of, total_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,13 +96,17 @@ class Ledger:
             "batch_size": self.batch_size,
             "dtype": "float32",
             "convention": CONVENTION,
-            "status": self.status,
             "output_shapes": [list(shape) for shape in self.output_shapes],
             "rows": [row.to_dict() for row in self.rows],
             "apart": list(map(_apart, self.apart)),
-            "totals": self.totals(),
-            **({"notes": list(self.notes)} if self.notes else {}),
+            **self._sums,
         }
+
+    @property
+    def _sums(self) -> dict[str, Any]:
+        """What the JSON object says of all rows together."""
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"status": self.status, "totals": self.totals(), **notes}
 
     def lines(self, *, fold: bool = False, depth: int | None = None) -> list[Line]:
         """The rows for reading: all of them, or with equal blocks folded, or each module of a depth in one line.
@@ -127,10 +131,7 @@ class Ledger:
         """
         lines = self.lines(fold=fold, depth=depth)
         rows = [line.cells(show_work=show_work) for line in lines]
-        totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
-        notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
-        total = ("total", "", "", *totals, "", "; ".join(notes))
-        return Table(self.model, HEADINGS, (*rows, total))
+        return Table(self.model, HEADINGS, (*rows, total_cells(self._sums)))
 
     def work_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Each line in words, and below it the arithmetic of its numbers: narrow enough for a terminal."""
@@ -138,7 +139,7 @@ class Ledger:
         for line in self.lines(fold=fold, depth=depth):
             pairs.append((line.name, line.words))
             pairs += [("", arithmetic) for arithmetic in line.arithmetic]
-        *_, totals = self.table().rows
+        totals = total_cells(self._sums)
         totals_in_words = (
             f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
         )

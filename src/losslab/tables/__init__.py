@@ -32,6 +32,7 @@ class Table:
         work: indices of the columns of calculations.
         formulas: indices of the columns of LaTeX.
         strong: (index of a row, a cell of it or an entry of its lists) in bold.
+        levels: for each row in how many rows above it is inside; a page opens and closes these.
         records: for each row the ids of its runs, which a page links in a further column.
         links: cell -> path within the study's folder that it leads to.
     """
@@ -48,6 +49,7 @@ class Table:
     work: tuple[int, ...] = ()
     formulas: tuple[int, ...] = ()
     strong: frozenset[tuple[int, str]] = frozenset()
+    levels: tuple[int, ...] = ()
     records: tuple[tuple[str, ...], ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import inf
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -56,15 +57,15 @@ class Line:
         """The cells of a row; numbers are for all that the line stands for, so that a column adds up to its total."""
         if len(self.rows) == 1:
             return row_cells(self.rows[0], show_work=show_work)
-        last = row_cells(self.first[-1])
-        _, kind, shape, *_, detail = last
+        _, kind, shape, *_, detail = row_cells(self.rows[0])
         if len(self.first) > 1:
-            kind, detail = "module", f"{len(self.first)} rows"
+            # What a module gives is not in its rows: it may be several of these joined.
+            kind, shape, detail = "module", "", f"{len(self.first)} rows"
         columns = zip(*map(_numbers, self.rows), strict=True)
         numbers = [f"{sum(column):,}" for column in columns]
         if any(row["status"] == "not counted" for row in self.rows):
             numbers[-1] = "not counted"
-        field = _from_to(last[6], row_cells(self.rows[-1])[6])
+        field = _from_to(_widest(self.first), _widest(self.rows[-len(self.first) :]))
         return (self.name, kind, shape, *numbers, field, detail)
 
     @property
@@ -79,12 +80,12 @@ class Line:
     def words(self) -> str:
         """Kind, shape, detail and field in one cell."""
         _, kind, shape, *_, field, detail = self.cells()
-        parts = (f"{kind} {shape}", detail, f"field {field}" if field else "")
+        parts = (f"{kind} {shape}".strip(), detail, f"field {field}" if field else "")
         return ", ".join(filter(None, parts))
 
     @property
     def arithmetic(self) -> list[str]:
-        """The calculations, a line each: of one block, and what all have; of a module, which has several rows, its sums."""
+        """The calculations of one block, a line each, and what all have; of a module, which has several rows, its sums."""
         if len(self.first) > 1:
             *_, activations, parameters, macs = self.cells()[:6]
             return [f"{activations} activations, {parameters} parameters, {macs} MACs"]
@@ -119,6 +120,24 @@ def row_cells(row: Row, *, show_work: bool = False) -> tuple[str, ...]:
         field_text(row["receptive_field"]),
         ", ".join(notes),
     )
+
+
+def total_cells(ledger: Mapping[str, Any]) -> tuple[str, ...]:
+    """The last row of a table of a ledger: its sums, its status and what a reader must know."""
+    totals = ledger["totals"]
+    notes = [ledger["status"], f"{totals['flops']:,} FLOPs", *ledger.get("notes", ())]
+    return ("total", "", "", *(f"{totals[key]:,}" for key in ARITHMETIC), "", "; ".join(notes))
+
+
+def _widest(rows: Sequence[Row]) -> str:
+    """The largest field of a block's rows."""
+    return field_text(max((row["receptive_field"] for row in rows), key=_width))
+
+
+def _width(seen: Mapping[str, Any] | str | None) -> float:
+    if not isinstance(seen, Mapping):
+        return inf if seen else 0
+    return max(inf if size == "unbounded" else size for size in seen["size"])
 
 
 def _from_to(first: str, last: str) -> str:
@@ -172,7 +191,7 @@ def folded(rows: Iterable[Row], *, depth: int | None = None) -> list[Line]:
         >>> facts = {"kind": "linear", "output_shape": [8], "detail": "", "status": "counted", "receptive_field": None}
         >>> rows = [{"name": f"layers.{n}.fc", "work": {}, **facts, **numbers} for n in range(32)]
         >>> [line.name for line in folded(rows)], folded(rows, depth=1)[0].cells()[1:4]
-        (['layers.0-31.fc x 32'], ('module', '8', '256'))
+        (['layers.0-31.fc x 32'], ('module', '', '256'))
     """
     lines = [Line(tuple(row["name"].split(".")), (row,)) for row in rows]
     if depth is not None:
