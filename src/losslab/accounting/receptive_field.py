@@ -42,8 +42,8 @@ class Field:
     def at_most(self) -> bool:
         """Whether no unit sees so many positions of the input: all that reach so far reach into its padding.
 
-        Inside the input both ends of a span are seen. Beyond its ends that is not known: a span there may hold units that
-        a stride has left over, or nothing but the holes of a dilated kernel.
+        Inside the input both ends of a span are seen. Beyond its ends that is not known: a span there may hold units
+        that a stride has left over, or nothing but the holes of a dilated kernel.
         """
         largest = self.size
         if self.units is None or self.positions is None or largest == 0:
@@ -158,7 +158,7 @@ class Field:
         return span if span[1] >= 0 and span[0] < self.positions else None
 
     def ends_with_input(self, units: int, beyond: int, *, alone: bool) -> bool:
-        """Whether the units beyond the first and the last of so many would see padding, and nothing else where ``alone``."""
+        """Whether units beyond the first and the last of so many would see padding, and where ``alone`` no input."""
         if self.listed or self.positions is None:
             return True
         before = filter(None, map(self.span, range(-beyond, 0)))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from math import prod
-from os.path import commonprefix
 from typing import Any
 
 from losslab.tables import Table
-from losslab.tables.folding import HEADINGS, Line, lines_of, total_cells
+from losslab.tables.folding import HEADINGS, Line, Row, lines_of, total_cells
 
 FEW = 5
 """Rows of a table that say too little: a module is opened then from the start."""
@@ -56,8 +55,13 @@ def _branch(lines: Sequence[Line]) -> Branch:
         rows = line.rows if line.repeats > 1 else ()
         return Branch(line, tuple(Branch(Line((row["name"],), (row,))) for row in rows))
     # A module whose only part is another module is a row with that.
-    path = tuple(commonprefix([line.path for line in lines]))
+    parts = zip(*(line.path for line in lines), strict=False)
+    path = tuple(part for part, *_ in takewhile(_all_equal, parts))
     return Branch(_module(path, lines), _branches(lines, len(path)))
+
+
+def _all_equal(parts: Sequence[str]) -> bool:
+    return len(set(parts)) == 1
 
 
 def _module(path: tuple[str, ...], lines: Sequence[Line]) -> Line:
@@ -65,7 +69,7 @@ def _module(path: tuple[str, ...], lines: Sequence[Line]) -> Line:
     repeats = prod(map(_blocks, path))
     if any(line.repeats % repeats for line in lines):
         repeats = 1
-    rows = []
+    rows: list[Row] = []
     for block in range(repeats):
         for line in lines:
             size = len(line.rows) // repeats

@@ -85,7 +85,7 @@ class Line:
 
     @property
     def arithmetic(self) -> list[str]:
-        """The calculations of one block, a line each, and what all have; of a module, which has several rows, its sums."""
+        """The calculations of one block, a line each, and what all have; of a module of several rows, its sums."""
         if len(self.first) > 1:
             *_, activations, parameters, macs = self.cells()[:6]
             return [f"{activations} activations, {parameters} parameters, {macs} MACs"]
