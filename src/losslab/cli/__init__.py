@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from platform import python_version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 from losslab import __version__
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabError
@@ -103,7 +103,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         )
     except CycloptsError as error:
         words = sys.argv[1:] if arguments is None else arguments
-        return _complain(_known_elsewhere(words) or str(error), 2)
+        return _complain(_known_elsewhere(words) or f"{error}{_how_to_call(error)}", 2)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
@@ -118,6 +118,14 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
     return status if isinstance(status, int) else 0
+
+
+def _how_to_call(error: CycloptsError) -> str:
+    """How a command is called, where an argument is missing that it needs."""
+    command = error.command_chain[0] if error.command_chain else ""
+    example = _COMMANDS.get(command, ("", "", ""))[2]
+    missing = isinstance(error, MissingArgumentError) and example
+    return f" For example: {example}" if missing else ""
 
 
 def _known_elsewhere(arguments: Sequence[str]) -> str:
