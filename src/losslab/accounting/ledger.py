@@ -17,6 +17,8 @@ CONVENTION = (
     "MACs are the multiply-accumulates of convolutions and matrix products; MACs exclude bias; FLOPs = 2 MACs. "
     "Evaluation mode. Padding is counted as if it were data. Other arithmetic is listed apart."
 )
+SCREEN = 40
+"""Rows that are read at a glance."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Ledger:
     def not_counted(self) -> tuple[Row, ...]:
         """The operations that no rule knows."""
         return tuple(row for row in self.rows if row.status == "not counted")
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it has more rows than are read at a glance; what a person reads has equal blocks folded then."""
+        return len(self.rows) > SCREEN
 
     def totals(self, bytes_per_number: int = 4) -> dict[str, int]:
         """The sums of the rows; bytes for numbers of this size, that of float32 by default."""
@@ -177,7 +184,7 @@ class Ledger:
         return draw([macs, parameters], columns=2)
 
     def _repr_html_(self) -> str:
-        return self.table().html()
+        return self.table(fold=self.is_long).html()
 
 
 def _apart(row: Row) -> dict[str, Any]:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from losslab.tables import Table
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
-SCREEN = 40
-"""Rows of a ledger that are read at a glance; of more, equal blocks fold."""
 
 
 def count(
@@ -105,7 +103,7 @@ def _rows(
 
 def _folds(ledger: "Ledger", form: Format, *, unfold: bool) -> bool:
     """Only what a person reads folds; a file has every row."""
-    return form == "table" and len(ledger.rows) > SCREEN and not unfold
+    return form == "table" and ledger.is_long and not unfold
 
 
 def _input_shape(texts: list[str]) -> Any:
