@@ -269,3 +269,9 @@ class Denoiser(nn.Module):
 def test_names_that_forward_does_not_have_are_told_with_those_that_it_has(inputs, message):
     with pytest.raises(InvalidInput, match=message):
         count(Denoiser(), inputs)
+
+
+def test_the_row_of_an_input_has_its_name_where_there_are_several():
+    ledger = count(Denoiser(), {"sample": (4,), "timestep": ()})
+    assert [row.detail for row in ledger.rows if row.kind == "input"] == ["sample", "timestep"]
+    assert count(nn.Linear(4, 4), (4,)).rows[0].detail == ""
