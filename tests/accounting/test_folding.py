@@ -1,5 +1,7 @@
 """Rows folded for reading: what is shown adds up to the same totals, and only equal neighbours are one."""
 
+import io
+
 import pytest
 from torch import nn
 
@@ -133,3 +135,15 @@ def test_a_folded_line_says_once_that_its_fields_are_bounds():
     fields = {line.name: line.cells()[6] for line in lines}
     assert fields["stage1.0-6.conv1 x 7"] == "5 to 29"
     assert fields["stage3.1-6.conv2 x 6"] == "at most 113 to 193"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_fits_its_terminal_and_names_are_whole_where_it_is_wide(width):
+    from rich.console import Console
+
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(count("resnet-44").table(fold=True).terminal(width))
+    text = console.export_text()
+    assert "FLOPs" in text  # of the last column
+    assert ("stage2.0.shortcut.conv " in text) == (width == 120)
+    assert ("stage2.1-6.conv1 x 6 " in text) == (width == 120)
