@@ -136,9 +136,13 @@ def import_attribute(what: str, path: str) -> Any:
     try:
         home = importlib.import_module(module)
     except Exception as error:
-        raise InvalidInput(
-            f"{what}: cannot import {module} ({error}); is it installed?"
-        ) from error
+        file = Path(module)
+        hint = (
+            f"a file is named without .py, and from its folder: {file.stem}:{attribute}"
+            if file.suffix == ".py"
+            else "is it installed?"
+        )
+        raise InvalidInput(f"{what}: cannot import {module} ({error}); {hint}") from error
     if not hasattr(home, attribute):
         near = get_close_matches(attribute, dir(home), n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -1,5 +1,7 @@
 """Rows folded for reading: what is shown adds up to the same totals, and only equal neighbours are one."""
 
+import io
+
 import pytest
 from torch import nn
 
@@ -85,10 +87,10 @@ def test_a_depth_has_a_line_for_each_module():
     ]
 
 
-def test_the_arithmetic_of_a_folded_line_is_that_of_one_block_and_their_number():
+def test_the_arithmetic_of_a_folded_line_is_that_of_one_block_and_its_sum_that_of_all():
     table = count(towers(32), (5, 4)).work_table(fold=True)
     texts = [text for _, text in table.rows]
-    assert "MACs 5*8*8 = 320, x 32" in texts
+    assert "MACs 5*8*8 = 320, x 32 = 10,240" in texts
 
 
 def test_the_command_line_folds_a_network_of_many_rows_and_unfolds_it(capsys):
@@ -111,3 +113,37 @@ def test_arithmetic_fits_a_terminal_of_120_columns(capsys):
         main(["count", "resnet-44", "--show-work"])
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 120
+
+
+def test_a_field_that_no_unit_sees_in_full_is_said_to_be_at_most_that_in_every_form(capsys):
+    # Seven convolutions of 3x3 see 15 positions a side, of an image of 12.
+    layers = [nn.Conv2d(1, 1, 3, padding=1) for _ in range(7)]
+    ledger = count(nn.Sequential(*layers), (1, 12, 12))
+    fields = [row["receptive_field"] for row in ledger.to_dict()["rows"]]
+    assert [seen["size"][0] for seen in fields] == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert [seen["at_most"] for seen in fields] == [[False] * 2] * 6 + [[True] * 2] * 2
+    for form in (ledger.table().markdown(), ledger.table().csv(), ledger._repr_html_()):
+        assert "at most 15" in form
+        assert "at most 11" not in form
+    with pytest.raises(SystemExit, match="0"):
+        main(["count", "resnet-44", "--show-work"])
+    assert "field at most 89" in capsys.readouterr().out
+
+
+def test_a_folded_line_says_once_that_its_fields_are_bounds():
+    lines = count("resnet-44").lines(fold=True)
+    fields = {line.name: line.cells()[6] for line in lines}
+    assert fields["stage1.0-6.conv1 x 7"] == "5 to 29"
+    assert fields["stage3.1-6.conv2 x 6"] == "at most 113 to 193"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_fits_its_terminal_and_names_are_whole_where_it_is_wide(width):
+    from rich.console import Console
+
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(count("resnet-44").table(fold=True).terminal(width))
+    text = console.export_text()
+    assert "FLOPs" in text  # of the last column
+    assert ("stage2.0.shortcut.conv " in text) == (width == 120)
+    assert ("stage2.1-6.conv1 x 6 " in text) == (width == 120)

@@ -240,3 +240,38 @@ def counted(capsys, *arguments):
     with pytest.raises(SystemExit):
         main(["count", "fed_model:Net", *arguments, "--json"])
     return json.loads(capsys.readouterr().out)["totals"]["macs"]
+
+
+class Denoiser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, sample, timestep):
+        return self.fc(sample) + timestep[:, None]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"sample": (4,)}, "missing a required argument: 'timestep'"),
+        (
+            {"sample": (4,), "time": ()},
+            r"`input` \(=sample, time\) is not what forward\(sample, timestep\)",
+        ),
+        (
+            {"x": (4,), "t": ()},
+            r"one dictionary \(x, t\): forward\(sample, timestep\) has no such names",
+        ),
+    ],
+    ids=["too few", "one wrong", "all wrong"],
+)
+def test_names_that_forward_does_not_have_are_told_with_those_that_it_has(inputs, message):
+    with pytest.raises(InvalidInput, match=message):
+        count(Denoiser(), inputs)
+
+
+def test_the_row_of_an_input_has_its_name_where_there_are_several():
+    ledger = count(Denoiser(), {"sample": (4,), "timestep": ()})
+    assert [row.detail for row in ledger.rows if row.kind == "input"] == ["sample", "timestep"]
+    assert count(nn.Linear(4, 4), (4,)).rows[0].detail == ""

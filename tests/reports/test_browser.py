@@ -299,6 +299,72 @@ def test_architectures_are_drawn_and_fit(browser: Any, architectures: Path, widt
     assert faults == []
 
 
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a study that counts one network of repeated blocks."""
+    folder = tmp_path_factory.mktemp("counted")
+    spec = folder / "study.toml"
+    stage = '[[stages]]\nname = "sizes"\nquestion = "What is it?"\ncount = [{ model = "resnet-44" }]\n'
+    spec.write_text(f'name = "sizes"\ntitle = "A count"\n{stage}')
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", "run", str(spec), "--out", str(folder / "out"), "--quiet"])
+    return reports.report(folder / "out")
+
+
+ROWS = 3 + 21 * 4 + 2 * 2 + 2
+"""Of ResNet-44: what comes before the blocks, four in each of these, two shortcuts, and the end."""
+SHOWN = "[...document.querySelectorAll('.ledger tbody tr')].filter(row => row.checkVisibility()).length"
+"""Rows of ledgers that are seen."""
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_a_ledger_opens_by_keyboard_row_by_row_or_wholly(
+    browser: Any, counted: Path, scheme: str, width: int
+) -> None:
+    page, faults = visit(
+        browser, counted, color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    assert page.evaluate(SHOWN) == 0
+    page.focus(".ledger summary")
+    page.keyboard.press("Enter")
+    assert page.evaluate(SHOWN) == 9
+    # From the summary the next stops are the button of all rows, the table and its first block.
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.evaluate("document.activeElement.textContent") == "stage1.0-6 x 7"
+    assert page.evaluate("document.activeElement.ariaExpanded") == "true"
+    assert page.evaluate(SHOWN) == 9 + 4
+    keep_picture(page, f"ledger-{scheme}-{width}")
+    page.keyboard.press("Enter")
+    assert page.evaluate(SHOWN) == 9
+    page.click(".ledger .all")
+    assert page.is_visible("text=stage1.6.conv2")
+    everything = page.evaluate(SHOWN)
+    inside = "document.querySelectorAll('.ledger tbody tr').length"
+    assert everything == page.evaluate(inside) > ROWS
+    page.click(".ledger .all")
+    assert page.evaluate(SHOWN) == 9
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults == []
+
+
+def test_a_ledger_is_printed_wholly_and_closed_again(browser: Any, counted: Path) -> None:
+    page, _ = visit(browser, counted)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(SHOWN) > ROWS
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(SHOWN) == 0
+
+
+def test_without_scripts_a_ledger_shows_every_row(browser: Any, counted: Path) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(counted.as_uri())
+    page.click(".ledger summary")
+    assert page.is_visible("text=stage1.6.conv2")
+    assert not page.is_visible(".ledger .all")
+
+
 def test_all_parts_draw_in_one_page_at_any_width(browser: Any, all_studies: Path) -> None:
     for width in (390, 1280):
         page, faults = visit(browser, all_studies, viewport={"width": width, "height": 900})

@@ -37,18 +37,19 @@ class Axes:
 
     @property
     def fields(self) -> dict[int, Field]:
-        """The bounded fields by input axis."""
+        """The bounded fields by input axis, each with the number of its units."""
         fields: dict[int, Field] = {}
         for dim in self.dims:
             whole = collapsed(dim)
             for factor in dim if whole is None else (whole,):
-                fields |= factor.fields
+                for number, seen in factor.fields.items():
+                    fields[number] = replace(seen, units=factor.size)
         return fields
 
     @property
     def reaching(self) -> frozenset[int]:
         """Every input axis that reaches the tensor."""
-        return self.unbounded | self.fields.keys()
+        return self.unbounded.union(*map(running_along, self.dims))
 
 
 def collapsed(dim: Dimension) -> Factor | None:

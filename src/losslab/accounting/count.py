@@ -87,12 +87,19 @@ def _without_input(network: nn.Module) -> InputShape:
     """No arguments for a network that needs none; parameters alone for a container, which has no forward."""
     if getattr(network.forward, "__name__", "") == "_forward_unimplemented":
         return "none"
-    for parameter in inspect.signature(network.forward).parameters.values():
-        needed = parameter.default is parameter.empty
-        if needed and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise InvalidInput(
-                "`input` is missing and the model has no default; give one such as 3x224x224"
-            )
+    parameters = inspect.signature(network.forward).parameters.values()
+    needed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if needed:
+        raise InvalidInput(
+            f"`input` is missing, which forward({', '.join(needed)}) needs; give the shape of one sample: --input "
+            "3x224x224 on the command line, 128:int64 for ids, none for parameters alone; input_shape=(3, 224, 224) "
+            "in Python"
+        )
     return {}
 
 

@@ -114,14 +114,24 @@ class Inputs:
     def arguments(
         self, model: nn.Module, tensors: list[Tensor]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """How ``forward`` takes them: a dictionary as keywords where it has them all, else as one dictionary."""
+        """How ``forward`` takes them: a dictionary as keywords where it has any of them, else as one dictionary.
+
+        Raises:
+            InvalidInput: when it has only some, or needs others.
+        """
         filled = _filled(self.structure, tensors)
         if not isinstance(filled, dict):
             return tuple(filled), {}
+        signature = inspect.signature(model.forward)
         try:
-            inspect.signature(model.forward).bind(**filled)
-        except TypeError:
-            return (filled,), {}
+            signature.bind(**filled)
+        except TypeError as error:
+            if signature.parameters.keys().isdisjoint(filled):
+                return (filled,), {}
+            names, given = ", ".join(signature.parameters), ", ".join(filled)
+            raise InvalidInput(
+                f"`input` (={given}) is not what forward({names}) takes: {error}"
+            ) from error
         return (), filled
 
 

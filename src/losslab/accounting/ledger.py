@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losslab.accounting.folding import Line, lines_of
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
 from losslab.plots.charts import by_layer
 from losslab.plots.files import draw
 from losslab.tables import Table, frame
+from losslab.tables.folding import HEADINGS, Line, lines_of, total_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +17,8 @@ CONVENTION = (
     "MACs are the multiply-accumulates of convolutions and matrix products; MACs exclude bias; FLOPs = 2 MACs. "
     "Evaluation mode. Padding is counted as if it were data. Other arithmetic is listed apart."
 )
+SCREEN = 40
+"""Rows that are read at a glance."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Ledger:
         """The operations that no rule knows."""
         return tuple(row for row in self.rows if row.status == "not counted")
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it has more rows than are read at a glance; what a person reads has equal blocks folded then."""
+        return len(self.rows) > SCREEN
+
     def totals(self, bytes_per_number: int = 4) -> dict[str, int]:
         """The sums of the rows; bytes for numbers of this size, that of float32 by default."""
         return {
@@ -96,15 +103,17 @@ class Ledger:
             "batch_size": self.batch_size,
             "dtype": "float32",
             "convention": CONVENTION,
-            "status": self.status,
             "output_shapes": [list(shape) for shape in self.output_shapes],
             "rows": [row.to_dict() for row in self.rows],
-            "apart": [
-                row.to_dict() | {"operations": int(row.operations)} for row in self.apart
-            ],
-            "totals": self.totals(),
-            **({"notes": list(self.notes)} if self.notes else {}),
+            "apart": list(map(_apart, self.apart)),
+            **self._sums,
         }
+
+    @property
+    def _sums(self) -> dict[str, Any]:
+        """What the JSON object says of all rows together."""
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"status": self.status, "totals": self.totals(), **notes}
 
     def lines(self, *, fold: bool = False, depth: int | None = None) -> list[Line]:
         """The rows for reading: all of them, or with equal blocks folded, or each module of a depth in one line.
@@ -115,7 +124,7 @@ class Ledger:
             >>> [line.name for line in ledger.lines(depth=1)]
             ['input', 'conv1', 'bn1', 'stage1', 'stage2', 'stage3', 'average', 'fc']
         """
-        return lines_of(self.rows, fold=fold, depth=depth)
+        return lines_of([row.to_dict() for row in self.rows], fold=fold, depth=depth)
 
     def table(
         self, *, show_work: bool = False, fold: bool = False, depth: int | None = None
@@ -127,22 +136,9 @@ class Ledger:
             fold: equal blocks that follow each other in one line, ``x 32``.
             depth: parts of a name that remain, each module in one line; its equal neighbours fold.
         """
-        headings = (
-            "layer",
-            "kind",
-            "output",
-            "activations",
-            "parameters",
-            "MACs",
-            "receptive field",
-            "detail",
-        )
         lines = self.lines(fold=fold, depth=depth)
         rows = [line.cells(show_work=show_work) for line in lines]
-        totals = (f"{total:,}" for total in (self.activations, self.parameters, self.macs))
-        notes = [self.status, f"{self.flops:,} FLOPs", *self.notes]
-        total = ("total", "", "", *totals, "", "; ".join(notes))
-        return Table(self.model, headings, (*rows, total))
+        return Table(self.model, HEADINGS, (*rows, total_cells(self._sums)))
 
     def work_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Each line in words, and below it the arithmetic of its numbers: narrow enough for a terminal."""
@@ -150,7 +146,7 @@ class Ledger:
         for line in self.lines(fold=fold, depth=depth):
             pairs.append((line.name, line.words))
             pairs += [("", arithmetic) for arithmetic in line.arithmetic]
-        *_, totals = self.table().rows
+        totals = total_cells(self._sums)
         totals_in_words = (
             f"{totals[3]} activations, {totals[4]} parameters, {totals[5]} MACs; {totals[-1]}"
         )
@@ -158,7 +154,7 @@ class Ledger:
 
     def apart_table(self, *, fold: bool = False, depth: int | None = None) -> Table:
         """Elementwise work and data movement: elements read, kept apart from MACs."""
-        lines = lines_of(self.apart, fold=fold, depth=depth)
+        lines = lines_of(list(map(_apart, self.apart)), fold=fold, depth=depth)
         rows = [(*line.cells()[:3], line.operations) for line in lines]
         return Table("apart from MACs", ("layer", "kind", "output", "operations"), tuple(rows))
 
@@ -188,4 +184,11 @@ class Ledger:
         return draw([macs, parameters], columns=2)
 
     def _repr_html_(self) -> str:
-        return self.table().html()
+        return self.table(fold=self.is_long).html()
+
+
+def _apart(row: Row) -> dict[str, Any]:
+    """A row of work apart from MACs as JSON, with the elements that it reads."""
+    facts = row.to_dict()
+    work = {**facts["work"], "operations": row.operations.shown}
+    return {**facts, "operations": int(row.operations), "work": work}

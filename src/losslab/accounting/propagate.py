@@ -181,11 +181,11 @@ def _convolution(call: Call, output: Tensor) -> Axes:
     values = list(zip(kernel, *options, strict=True))
     moves = [lambda seen, v=v: step(seen, *v) for v in values]
     axes = call.axes(call["input"])
-    dims = list(axes.dims)
-    for index, (taps, _, padding, dilation) in enumerate(values, start=-space):
-        if padding > (taps - 1) * dilation:  # units at the edge read padding alone
-            dims[index] = _with_ends(dims[index])
-    axes = tidy(dims, axes.unbounded | call.axes(call["weight"]).reaching)
+    if not call["transposed"]:
+        # A unit at the edge reads nothing but padding where that is wider than the kernel.
+        wide = [padding > (taps - 1) * dilation for taps, _, padding, dilation in values]
+        axes = _ended(axes, options[1], wide)
+    axes = tidy(axes.dims, axes.unbounded | call.axes(call["weight"]).reaching)
     return _stepped(
         axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1]
     )
@@ -193,8 +193,12 @@ def _convolution(call: Call, output: Tensor) -> Axes:
 
 def _pool(call: Call, output: Tensor) -> Axes:
     moves = [lambda seen, v=v: seen.windowed(*v) for v in zip(*call.pool_window, strict=True)]
+    _, strides, paddings, _ = call.pool_window
+    # The last window may reach as far as its stride beyond the end.
+    beyond = [stride + padding for stride, padding in zip(strides, paddings, strict=True)]
     return _stepped(
-        call.axes(call["self"]), list(zip(output.shape[-len(moves) :], moves, strict=True))
+        _ended(call.axes(call["self"]), beyond),
+        list(zip(output.shape[-len(moves) :], moves, strict=True)),
     )
 
 
@@ -222,10 +226,13 @@ def _resample(call: Call, output: Tensor) -> Axes:
         linear = "bicubic" not in call.name and not call["align_corners"]
         return lambda seen: seen.interpolated(scale) if linear else None
 
-    sizes = zip(call["self"].shape[2:], output.shape[2:], strict=True)
-    return _stepped(
-        call.axes(call["self"]), [(result, move(size, result)) for size, result in sizes]
-    )
+    sizes = list(zip(call["self"].shape[2:], output.shape[2:], strict=True))
+    axes = call.axes(call["self"])
+    if (
+        "nearest" not in call.name
+    ):  # at an edge the nearer two units are one, and the other is none
+        axes = _ended(axes, [1] * len(sizes))
+    return _stepped(axes, [(result, move(size, result)) for size, result in sizes])
 
 
 def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
@@ -242,25 +249,56 @@ def _pixel_shuffle(call: Call, output: Tensor) -> Axes:
 
 def _pad(call: Call, output: Tensor) -> Axes:
     amounts = call.arguments.get("pad") or call["padding"]
-    before = list(amounts[::2])[::-1]
-    moves = [lambda seen, left=left: seen.windowed(1, 1, left) for left in before]
+    sides = list(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
+    before = [left for left, _ in sides]
+    if not call.name.startswith("constant") and max(output.shape[-len(sides) :]) <= MOST_LISTED:
+        return _continued(call, before, output)
     axes = call.axes(call["self"])
-    dims = (*axes.dims[: -len(before)], *map(_with_ends, axes.dims[-len(before) :]))
-    return _stepped(
-        replace(axes, dims=dims), list(zip(output.shape[-len(before) :], moves, strict=True))
-    )
+    for dim, (left, right) in enumerate(sides, start=output.dim() - len(sides)):
+        # Less than no padding is a crop.
+        start = max(0, -left)
+        axes = _taken(axes, dim, start, 1, axes.shape[dim] - start - max(0, -right))
+    moves = [lambda seen, left=left: seen.windowed(1, 1, max(0, left)) for left in before]
+    axes = _ended(axes, [max(pair) for pair in sides], [True] * len(sides))
+    return _stepped(axes, list(zip(output.shape[-len(before) :], moves, strict=True)))
 
 
-def _with_ends(dim: Dimension) -> Dimension:
-    """Listed one by one where units beyond the ends, which are padding now, would have seen the input."""
-    whole = collapsed(dim)
-    if whole is None or whole.size > MOST_LISTED:
-        return dim
-    fields = {
-        number: seen if seen.ends_with_input(whole.size) else seen.as_list(whole.size)
-        for number, seen in whole.fields.items()
-    }
-    return (Factor(whole.size, fields),)
+def _continued(call: Call, before: Sequence[int], output: Tensor) -> Axes:
+    """After padding with the tensor's own units, mirrored at its ends or the last one over and over."""
+    axes = call.axes(call["self"])
+    for dim, left in enumerate(before, start=output.dim() - len(before)):
+        last = axes.shape[dim] - 1
+        places = range(-left, output.shape[dim] - left)
+        if "reflection" in call.name:
+            order = [last - abs(last - abs(place)) for place in places]
+        else:
+            order = [min(max(place, 0), last) for place in places]
+        axes = _in_order(axes, dim, order)
+    return axes
+
+
+def _ended(axes: Axes, beyond: Sequence[int], alone: Sequence[bool] = ()) -> Axes:
+    """For an operation that reads so many units beyond each of the last dimensions, which are padding now.
+
+    Where these units would have seen the input, those of the dimension are listed one by one.
+    """
+    dims = list(axes.dims)
+    alone = alone or [False] * len(beyond)
+    for index, (amount, apart) in enumerate(
+        zip(beyond, alone, strict=True), start=-len(beyond)
+    ):
+        whole = collapsed(dims[index])
+        if whole is None or whole.size > MOST_LISTED:
+            continue
+        size = whole.size
+        fields = {
+            number: seen
+            if seen.ends_with_input(size, amount, alone=apart)
+            else seen.as_list(size)
+            for number, seen in whole.fields.items()
+        }
+        dims[index] = (Factor(size, fields),)
+    return replace(axes, dims=tuple(dims))
 
 
 def _slice(call: Call, output: Tensor) -> Axes:
@@ -343,7 +381,7 @@ def _in_order(axes: Axes, dim: int, order: Sequence[int]) -> Axes:
         return mixed(axes, [dim])
     fields = {number: seen.in_order(order) for number, seen in whole.fields.items()}
     return tidy(
-        (*axes.dims[:dim], (Factor(whole.size, fields),), *axes.dims[dim + 1 :]), axes.unbounded
+        (*axes.dims[:dim], (Factor(len(order), fields),), *axes.dims[dim + 1 :]), axes.unbounded
     )
 
 

@@ -30,11 +30,42 @@ class Field:
     listed: bool = False
     positions: int | None = None
     """Of the input along the axis; None where that is not known."""
+    units: int | None = None
+    """How many there are; None while that may still change."""
 
     @property
     def size(self) -> int:
         """Input positions that a unit sees; the largest over the phases."""
         return max((last - first + 1 for first, last in filter(None, self.spans)), default=0)
+
+    @property
+    def at_most(self) -> bool:
+        """Whether no unit sees so many positions of the input: all that reach so far reach into its padding.
+
+        Inside the input both ends of a span are seen. Beyond its ends that is not known: a span there may hold units
+        that a stride has left over, or nothing but the holes of a dilated kernel.
+        """
+        largest = self.size
+        if self.units is None or self.positions is None or largest == 0:
+            return False
+        phases = [
+            phase
+            for phase, span in enumerate(self.spans[: self.units])
+            if span and span[1] - span[0] + 1 == largest
+        ]
+        return not any(map(self._comes_inside, phases))
+
+    def _comes_inside(self, phase: int) -> bool:
+        """Whether the field of a unit of this phase lies inside the input."""
+        assert self.units is not None
+        assert self.positions is not None
+        span = self.spans[phase]
+        assert span is not None
+        # The first unit of the phase that does not reach before the input; later ones may reach beyond its end.
+        turns = 0 if self.listed else max(0, ceil(Fraction(-span[0], self.advance)))
+        unit = phase + turns * len(self.spans)
+        first, last = self.span(unit) or span
+        return unit < self.units and first >= 0 and last < self.positions
 
     @property
     def stride(self) -> Fraction:
@@ -121,19 +152,20 @@ class Field:
         return Field(tuple(self._within(self.span(i)) for i in units), 0, True, self.positions)
 
     def _within(self, span: Span | None) -> Span | None:
-        """Of a span what lies in the input."""
+        """A span that the input has a part in; beyond its ends it tells that it reaches into padding."""
         if span is None or self.positions is None:
             return span
-        first, last = max(0, span[0]), min(self.positions - 1, span[1])
-        return (first, last) if first <= last else None
+        return span if span[1] >= 0 and span[0] < self.positions else None
 
-    def ends_with_input(self, units: int) -> bool:
-        """Whether units before the first and behind the last of so many would see padding alone."""
+    def ends_with_input(self, units: int, beyond: int, *, alone: bool) -> bool:
+        """Whether units beyond the first and the last of so many would see padding, and where ``alone`` no input."""
         if self.listed or self.positions is None:
             return True
-        before, behind = self.span(-1), self.span(units)
-        return (before is None or before[1] < 0) and (
-            behind is None or behind[0] >= self.positions
+        before = filter(None, map(self.span, range(-beyond, 0)))
+        behind = filter(None, map(self.span, range(units, units + beyond)))
+        inner, outer = (1, 0) if alone else (0, 1)
+        return all(span[inner] < 0 for span in before) and all(
+            span[outer] >= self.positions for span in behind
         )
 
     def merged(self, other: "Field") -> "Field | None":

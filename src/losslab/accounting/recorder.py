@@ -82,7 +82,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         axes = replace(axes, dims=tuple(dims))
         self._tensors[tensor] = Known(axes, active=True)
         self._fed[id(tensor)] = entry.name
-        self.trace.steps.append(Step("", 0, Work("input"), tuple(tensor.shape), NOTHING, axes))
+        # Of several inputs a row says which it is.
+        work = Work("input", detail=entry.name if len(self.trace.inputs.each) > 1 else "")
+        self.trace.steps.append(Step("", 0, work, tuple(tensor.shape), NOTHING, axes))
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

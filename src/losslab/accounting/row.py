@@ -1,4 +1,4 @@
-"""One row of a ledger: its numbers as formulas, and what it is as JSON and as cells of a table."""
+"""One row of a ledger: its numbers as formulas, and what it is as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -69,34 +69,6 @@ class Row:
             "work": self.work,
         }
 
-    def cells(self, *, show_work: bool) -> tuple[str, ...]:
-        """Name, kind, output, activations, parameters, MACs, receptive field and detail as text."""
-        numbers = [
-            formula.shown if show_work else f"{int(formula):,}"
-            for formula in (self.activations, self.parameters, self.macs)
-        ]
-        if self.status == "not counted":
-            numbers[-1] = self.status
-        notes = [self.detail] if self.detail else []
-        if show_work and self.sizes:
-            sides = dict.fromkeys(size.shown for size in self.sizes)
-            notes.append(f"side {', '.join(sides)}")
-        if self.status != "counted":
-            notes.append(self.status)
-        return (
-            self.name,
-            self.kind,
-            self.shape_text,
-            *numbers,
-            _field_sizes(self.fields),
-            ", ".join(notes),
-        )
-
-    @property
-    def shape_text(self) -> str:
-        """The output's shape as ``64x56x56``."""
-        return "x".join(map(str, self.output_shape)) or "1"
-
 
 def _receptive_field(fields: Fields) -> dict[str, list[Any]] | str | None:
     """Per axis of the input; the word alone where every axis is unbounded; None where no axis reaches the row."""
@@ -110,9 +82,5 @@ def _receptive_field(fields: Fields) -> dict[str, list[Any]] | str | None:
         "stride": [float(seen.stride) if seen else None for seen in along_axes],
         "padding": [seen.padding if seen else None for seen in along_axes],
         "centre": [seen.centre if seen else None for seen in along_axes],
+        "at_most": [seen.at_most if seen else False for seen in along_axes],
     }
-
-
-def _field_sizes(fields: Fields) -> str:
-    sizes = [str(seen.size) if seen else "unbounded" for _, seen in fields]
-    return sizes[0] if len(set(sizes)) == 1 else "x".join(sizes)

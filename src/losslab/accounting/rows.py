@@ -68,7 +68,8 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
 
 
 def _fields(axes: Axes) -> Fields:
-    return tuple((number, axes.fields.get(number)) for number in sorted(axes.reaching))
+    fields = axes.fields
+    return tuple((number, fields.get(number)) for number in sorted(axes.reaching))
 
 
 def _row(name: str, step: Step, count: int, batch_size: int) -> Row:

@@ -1,5 +1,6 @@
 """Which modules of a twin are running, and how its run is called and its errors are told in one line."""
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -101,7 +102,15 @@ def run(
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
             raise InvalidInput(f"{running}; {_line_of(error)}{_reads(error)}") from error
-        raise InvalidInput(f"{running}: {first_line(error)}") from error
+        raise InvalidInput(f"{running}: {first_line(error)}{_as_one(model, args)}") from error
+
+
+def _as_one(model: nn.Module, args: tuple[Any, ...]) -> str:
+    """That a dictionary was given as one argument, which may not be what its names were meant for."""
+    if len(args) != 1 or not isinstance(args[0], dict):
+        return ""
+    names = ", ".join(inspect.signature(model.forward).parameters)
+    return f"; the input was one dictionary ({', '.join(map(str, args[0]))}): forward({names}) has no such names"
 
 
 def _reads(error: Exception) -> str:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from losslab.tables import Table
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
-SCREEN = 40
-"""Rows of a ledger that are read at a glance; of more, equal blocks fold."""
 
 
 def count(
@@ -39,7 +37,8 @@ def count(
     """Count parameters, activations, multiply-accumulates and receptive fields of a network, row by row.
 
     Args:
-        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        model: Built-in name, `torchvision/NAME`, `timm/NAME`, `net:Net` of net.py here, `package.module:factory`;
+            options: "mlp(hidden=[9])".
         input: Shape of a sample: 3x224x224, 128:int64 for integers, "" for one number a sample; once per input, or
             NAME=SHAPE for keywords, which take other values, too (cache=False); none for parameters alone.
         bias: Count biases as parameters.
@@ -105,7 +104,7 @@ def _rows(
 
 def _folds(ledger: "Ledger", form: Format, *, unfold: bool) -> bool:
     """Only what a person reads folds; a file has every row."""
-    return form == "table" and len(ledger.rows) > SCREEN and not unfold
+    return form == "table" and ledger.is_long and not unfold
 
 
 def _input_shape(texts: list[str]) -> Any:
@@ -125,4 +124,5 @@ def _print(table: "Table", form: Format) -> None:
         return
     # A pipe has no width; lines are not to be cut.
     width = None if sys.stdout.isatty() else 1000
-    Console(width=width).print(table.terminal())
+    console = Console(width=width)
+    console.print(table.terminal(console.width))

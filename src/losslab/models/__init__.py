@@ -64,6 +64,8 @@ def unknown_model(name: str) -> str:
         >>> unknown_model("resnet50").partition("); ")[2]
         'or torchvision/resnet50, timm/resnet50 where these packages are installed, or package.module:factory'
     """
+    if name.endswith(".py"):
+        return f"unknown model '{name}'; name what is in the file: {name.removesuffix('.py')}:Network, from its folder"
     own = f"torchvision/{name}, timm/{name} where these packages are installed, or package.module:factory"
     return f"{unknown_name('model', name, MODELS)}; or {own}"
 

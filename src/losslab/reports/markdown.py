@@ -7,8 +7,11 @@ from bs4.element import Tag
 from markdownify import ATX, markdownify
 from markupsafe import Markup
 
-# What a file cannot do: pictures within the text, choices between panels, scripts.
-_LEFT_OUT = "script, style, fieldset, wbr, .samples, img[src^='data:']"
+# What a file cannot do: pictures within the text, choices between panels, rows that open, scripts.
+_LEFT_OUT = (
+    "script, style, fieldset, wbr, .samples, img[src^='data:'], .all, "
+    "tr[data-level]:not([data-level='0'])"
+)
 _INLINE, _DISPLAY = re.compile(r"`\$([^$`]+)\$`"), re.compile(r"`\$\$([^$`]+)\$\$`")
 
 
@@ -36,6 +39,8 @@ def to_markdown(page: str) -> str:
         words = _new(soup, "p", "")
         words.append(_new(soup, "em", f"{drawing.get('aria-label')}: a drawing of the page."))
         drawing.replace_with(words)
+    for summary in soup.find_all("summary"):
+        summary.name = "h4"
     for panel in soup.select(".panel"):
         panel.insert(0, _new(soup, "h4", str(panel["aria-label"])))
     for caption in soup.select("table > caption"):

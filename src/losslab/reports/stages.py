@@ -10,6 +10,7 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, final, known
 from losslab.analysis.runs import Groups, group_runs, varying_fields
 from losslab.analysis.sentences import certainty, lead
+from losslab.reports.ledger_table import ledger_table
 from losslab.reports.overview import TITLES
 from losslab.reports.run_table import run_table, scores
 from losslab.study.results import CountResult, RunResult, StudyResults, done
@@ -47,6 +48,7 @@ class StageView:
         losses: label -> final loss.
         counted: whether it counts networks.
         table: every run or network; None before the first.
+        ledgers: name and input of each network that is counted, and its rows.
     """
 
     name: str
@@ -62,6 +64,7 @@ class StageView:
     losses: Mapping[str, Estimate] = field(default_factory=dict)
     counted: bool = False
     table: Table | None = None
+    ledgers: tuple[tuple[str, Table], ...] = ()
 
 
 def stage_views(results: StudyResults) -> dict[str, StageView]:
@@ -81,6 +84,7 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
             noun,
             counted=True,
             table=_networks(name, networks) if networks else None,
+            ledgers=tuple((_title(each), ledger_table(each.ledger)) for each in networks),
         )
     runs = results.stages.get(name, ())
     groups, quantity = _groups(runs), _judged_by(runs)
@@ -183,6 +187,11 @@ def _sample_noun(runs: Sequence[RunResult]) -> str:
 
 def _seeds(planned: int, full: int) -> str:
     return count(planned, "seed") if planned == full else f"{count(planned, 'seed')} of {full}"
+
+
+def _title(network: CountResult) -> str:
+    """Tell a network of a stage from the others, which may have its name."""
+    return f"{network.count.model}, input {shape(network.ledger['input_shape'])}"
 
 
 def _networks(name: str, networks: Sequence[CountResult]) -> Table:

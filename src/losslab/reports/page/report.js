@@ -1,5 +1,5 @@
 "use strict";
-// Draws each figure when it comes near the screen, in the page's colours, and nothing more: every number and every text
+// Draws each figure when it comes near the screen, in the page's colours, and opens rows of ledgers, and nothing more: every number and every text
 // is in the page already. Drawing all of them before the page is shown would take seconds.
 (() => {
   const root = document.documentElement;
@@ -63,6 +63,22 @@
     }
   }
 
+  // A row that is closed hides the rows inside it, which follow it and are deeper.
+  function showRows(table) {
+    let closed = Infinity;
+    for (const row of table.querySelectorAll("tr[data-level]")) {
+      const level = Number(row.dataset.level);
+      row.hidden = level > closed;
+      if (!row.hidden) closed = row.querySelector(".opener[aria-expanded=false]") ? level : Infinity;
+    }
+  }
+
+  function openAll(ledger, open) {
+    ledger.querySelectorAll(".opener").forEach((opener) => opener.setAttribute("aria-expanded", open));
+    ledger.querySelector(".all")?.setAttribute("aria-pressed", open);
+    showRows(ledger);
+  }
+
   function setTheme(theme) {
     root.dataset.theme = theme;
     redraw();
@@ -75,16 +91,28 @@
   narrow.addEventListener("change", redraw);
   document.querySelectorAll(".choices").forEach((box) => box.addEventListener("change", (event) => choose(event.target)));
 
+  const ledgers = document.querySelectorAll(".ledger");
+  ledgers.forEach((ledger) => openAll(ledger, false));
+  document.querySelectorAll(".opener").forEach((opener) => opener.addEventListener("click", () => {
+    opener.setAttribute("aria-expanded", opener.getAttribute("aria-expanded") === "false");
+    showRows(opener.closest("table"));
+  }));
+  document.querySelectorAll(".all").forEach((button) => button.addEventListener("click", () => {
+    openAll(button.closest(".ledger"), button.getAttribute("aria-pressed") === "false");
+  }));
+
   let before;
   window.addEventListener("beforeprint", () => {
     before = root.dataset.theme || "";
-    document.querySelectorAll(".panel").forEach((panel) => { panel.hidden = false; });
+    document.querySelectorAll(".panel, tr[data-level]").forEach((each) => { each.hidden = false; });
+    ledgers.forEach((ledger) => { ledger.dataset.open = ledger.open; ledger.open = true; });
     plots.forEach((plot) => drawn.add(plot));
     setTheme("light");
   });
   window.addEventListener("afterprint", () => {
     if (before) setTheme(before); else { delete root.dataset.theme; redraw(); }
     selected().forEach(choose);
+    ledgers.forEach((ledger) => { ledger.open = ledger.dataset.open === "true"; showRows(ledger); });
   });
 
   selected().forEach(choose);

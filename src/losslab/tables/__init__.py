@@ -15,6 +15,9 @@ _TO_THE_RIGHT = frozenset(
 )
 """Words of a heading below which numbers stand."""
 
+WIDE, LONGEST_NAME = 110, 28
+"""Columns of a terminal that keeps so many letters of a row's name on one line."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -32,6 +35,7 @@ class Table:
         work: indices of the columns of calculations.
         formulas: indices of the columns of LaTeX.
         strong: (index of a row, a cell of it or an entry of its lists) in bold.
+        levels: for each row in how many rows above it is inside; a page opens and closes these.
         records: for each row the ids of its runs, which a page links in a further column.
         links: cell -> path within the study's folder that it leads to.
     """
@@ -48,6 +52,7 @@ class Table:
     work: tuple[int, ...] = ()
     formulas: tuple[int, ...] = ()
     strong: frozenset[tuple[int, str]] = frozenset()
+    levels: tuple[int, ...] = ()
     records: tuple[tuple[str, ...], ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,17 +60,25 @@ class Table:
         """Whether a column holds numbers."""
         return not _TO_THE_RIGHT.isdisjoint(heading.split())
 
-    def terminal(self) -> "RichTable":
-        """Lay the table out for rich's console; long cells fold."""
+    def terminal(self, width: int = 80) -> "RichTable":
+        """Lay the table out for rich's console of so many columns; long cells fold."""
         # Imported late: rich draws from Python's global random numbers when it is imported, which are the user's.
         from rich import markup
         from rich.box import SIMPLE
         from rich.table import Table as RichTable
 
         shown = RichTable(title=markup.escape(self.title), box=SIMPLE)
-        for heading in self.headings:
+        # A row is found by its name, which folds last where there is room for the other columns.
+        longest = max((len(row[0]) for row in self.rows), default=0)
+        whole = min(longest, LONGEST_NAME) if width >= WIDE else None
+        for index, heading in enumerate(self.headings):
             side = "right" if self.is_number(heading) else "left"
-            shown.add_column(markup.escape(heading), justify=side, overflow="fold")  # type: ignore[arg-type]
+            shown.add_column(
+                markup.escape(heading),
+                justify=side,  # type: ignore[arg-type]
+                overflow="fold",
+                min_width=None if index else whole,
+            )
         for row in self.rows:
             shown.add_row(*map(markup.escape, row))  # rich reads "[3, 32, 32]" as a style else
         return shown
