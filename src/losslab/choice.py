@@ -129,10 +129,9 @@ def import_attribute(what: str, path: str) -> Any:
         InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.
     """
     module, _, attribute = path.partition(":")
-    if (
-        str(Path.cwd()) not in sys.path
-    ):  # an installed command does not look for modules where it is called
-        sys.path.append(str(Path.cwd()))
+    here = str(Path.cwd())
+    if here not in sys.path:  # an installed command does not look for modules where it is called
+        sys.path.append(here)
     try:
         home = importlib.import_module(module)
     except Exception as error:
