@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from losslab import data, find_lr
 from losslab.models.lenet import lenet5
 from losslab.ranges import find_lr_range
-from losslab.ranges.runs import lr_runs, train_trace
+from losslab.ranges.run_traces import train_trace
+from losslab.ranges.runs import lr_runs
 from losslab.schedules import exponential_ramp
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -74,7 +75,8 @@ def as_run(_batches: list[Batch], steps: int) -> int:
         "steps": steps,
     }
     (run,) = lr_runs(fields, start=START, end=END, seeds=1)
-    return len(find_lr_range([train_trace(run, data.load("fashion-mnist"))]).curve.lr)
+    *_, trace = train_trace(run, data.load("fashion-mnist"))
+    return len(find_lr_range([trace]).curve.lr)
 
 
 class PilImages(Dataset[tuple[torch.Tensor, int]]):

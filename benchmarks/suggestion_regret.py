@@ -20,7 +20,8 @@ import torch
 from losslab import data
 from losslab.errors import Diverged
 from losslab.ranges import RULES, Trace, find_lr_range
-from losslab.ranges.runs import lr_runs, train_trace
+from losslab.ranges.run_traces import train_trace
+from losslab.ranges.runs import lr_runs
 from losslab.records import Evaluation
 from losslab.spec import make_run
 from losslab.training.loop import train
@@ -126,7 +127,7 @@ def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
         runs = lr_runs(
             {**FIELDS, "optimizer": name, "steps": STEPS}, start=1e-9, end=10.0, seeds=seeds
         )
-        ramps[name] = [train_trace(run, data.load("fashion-mnist")) for run in runs]
+        ramps[name] = [list(train_trace(run, data.load("fashion-mnist")))[-1] for run in runs]
     print_regrets(rates, grids, ramps)
 
 

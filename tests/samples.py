@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -191,6 +192,12 @@ def caches() -> Iterator[list[str | None]]:
 
 def threads() -> Iterator[int]:
     yield torch.get_num_threads()
+
+
+def cores() -> Iterator[tuple[int, list[int]]]:
+    """Threads and cores of a worker, which waits so that another one takes the next task."""
+    yield torch.get_num_threads(), psutil.Process().cpu_affinity()
+    time.sleep(2)
 
 
 def wants_one_channel() -> nn.Module:

@@ -3,17 +3,22 @@
 import json
 import re
 import shlex
+import shutil
 from itertools import pairwise
 from math import log10, sqrt
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import losslab
 from losslab.records import is_finite
 from losslab.spec import make_run
 from losslab.study.results import read_run
 from losslab.study.store import RunFolder
 
 RESULTS = Path(__file__).parents[1] / "results"
+PACKED = sorted(path.parent.name for path in RESULTS.glob("*/pack.json"))
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
@@ -25,6 +30,28 @@ def wilson(part: float, count: int) -> tuple[float, float]:
         z * sqrt(part * (1 - part) / count + z * z / (4 * count * count)),
     )
     return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_page_says_what_its_records_say(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    shutil.copytree(
+        RESULTS / name, folder, ignore=shutil.ignore_patterns("report.md", "figures")
+    )
+    losslab.report(folder, form=losslab.reports.MARKDOWN)
+    page = (RESULTS / name / "report.md").read_text(encoding="utf-8")
+    again = f"losslab report results/{name} --markdown writes it again"
+    assert (folder / "report.md").read_text(encoding="utf-8") == page, again
+    figures = {path.name for path in (RESULTS / name / "figures").iterdir()}
+    assert figures == set(re.findall(r"\(figures/([^)]+)\)", page))
+    assert f"({name}/report.md)" in TEXT
+
+
+def test_a_packed_study_is_small() -> None:
+    assert len(PACKED) > 1
+    for name in PACKED:
+        files = (RESULTS / name).rglob("*")
+        assert sum(path.stat().st_size for path in files if path.is_file()) <= 5e6, name
 
 
 def test_resnet_20_reaches_what_is_said() -> None:

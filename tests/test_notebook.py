@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from fake_study import part_one
 from torch import nn
 
 import losslab
+from losslab.errors import StoreError
 from losslab.ranges import Trace, find_batch_range, find_lr_range
+from losslab.ranges.branch import critical_batch
 from losslab.records import Evaluation
 from losslab.study.results import read_results
 
@@ -38,6 +41,18 @@ def batch_range() -> losslab.BatchRange:
     return find_batch_range(sizes, train)
 
 
+def critical() -> losslab.CriticalBatch:
+    return critical_batch(
+        [[1.0, 1.1], [1.0, 1.2], [1.5, 1.7], [float("inf")] * 2],
+        sizes=[16, 32, 64, 128],
+        lrs=[0.1, 0.2, 0.4, 0.8],
+        samples=[1280] * 4,
+        tolerance=0.06,
+        scaling="linear",
+        noise_scale=50.0,
+    )
+
+
 def ledger() -> object:
     return losslab.count("lenet5")
 
@@ -49,10 +64,74 @@ def cells(page: str) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("make", [lr_range, batch_range, ledger])
-def test_an_answer_is_a_table_a_figure_and_a_data_frame(make: Callable, tmp_path: Path) -> None:
+RANGES = [lr_range, batch_range, critical]
+
+
+@pytest.mark.parametrize("make", RANGES)
+def test_a_range_prints_in_a_line_with_what_was_found(make: Callable) -> None:
+    found = make()
+    text = repr(found)
+    assert len(text) < 250
+    assert "\n" not in text
+    numbers = {
+        lr_range: [f"lr_min {found.to_dict().get('lr_min', 0):.3g}", "rule valley"],
+        batch_range: ["b_min 16", "b_max 128"],
+        critical: ["critical batch size 32", "of the seeds 16 to 32"],
+    }
+    assert [part for part in numbers[make] if part not in text] == []
+
+
+def test_a_range_that_was_not_found_prints_why_and_what_to_try() -> None:
+    found = find_lr_range([Trace([1e-3, 1e-2], [2.0, 2.0], [], [64] * 2, 0, 1.0)])
+    assert repr(found).startswith("<LrRange: no range found, because the loss never falls")
+    assert "more steps" in repr(found)
+    bundle = found._repr_mimebundle_()
+    assert "no range found" in bundle["text/html"]
+
+
+@pytest.mark.parametrize("make", RANGES)
+def test_a_notebook_shows_the_curve_and_the_words(make: Callable) -> None:
+    bundle = make()._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(make())
+    picture = ElementTree.fromstring(bundle["image/svg+xml"])
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    labels = {
+        lr_range: "suggestion",
+        batch_range: "b_max 128",
+        critical: "critical size 32",
+    }
+    assert (
+        labels[make] in bundle["image/svg+xml"]
+    )  # in a comment beside the outlines of its letters
+    page = bundle["text/html"]
+    assert page.startswith("<svg")
+    assert unescape(re.findall("<p>(.*?)</p>", page)[0]).startswith(make().sentence)
+
+
+def test_the_figure_of_branches_has_the_losses_of_the_sizes_that_trained() -> None:
+    line = critical().plot().axes[0].lines[0]
+    assert line.get_xdata().tolist() == [16, 32, 64]
+    assert line.get_ydata().tolist() == pytest.approx([1.05, 1.1, 1.6])
+
+
+@pytest.mark.parametrize("make", RANGES)
+def test_a_range_that_was_saved_is_read_again(make: Callable, tmp_path: Path) -> None:
+    found = make()
+    found.save(tmp_path / "range.json")
+    assert losslab.read_range(tmp_path / "range.json") == found
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"curve": {}}', '{"branches": [1]}', "3", "x"])
+def test_a_file_that_holds_no_range_is_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(StoreError, match=r"other\.json: (holds no range; give|cannot be read)"):
+        losslab.read_range(path)
+
+
+@pytest.mark.parametrize("make", [*RANGES, ledger])
+def test_an_answer_is_a_figure_and_a_data_frame(make: Callable, tmp_path: Path) -> None:
     answer = make()
-    assert len(cells(answer._repr_html_())) > 3
     assert answer.plot()._repr_png_().startswith(b"\x89PNG")
     answer.plot().savefig(tmp_path / "answer.png")
     assert (tmp_path / "answer.png").stat().st_size > 5000
@@ -122,7 +201,7 @@ def test_a_study_without_runs_is_an_empty_data_frame(tmp_path: Path) -> None:
     assert losslab.read_evaluations(tmp_path).empty
 
 
-@pytest.mark.parametrize("make", [lr_range, batch_range, ledger])
+@pytest.mark.parametrize("make", [*RANGES, ledger])
 def test_without_pandas_one_line_says_so(
     make: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from losslab.integrations.torch import lay_out
     from losslab.ranges import BatchRange, CriticalBatch, LrRange, batch_warmup
     from losslab.ranges.find import find_batch, find_lr
+    from losslab.ranges.saved import read_range
     from losslab.reports import report
     from losslab.spec import Run, Study
     from losslab.study.engines import choose_engine
@@ -38,6 +39,7 @@ _HOME = {
     "load_study": "losslab.study.load",
     "plan": "losslab.study.plan",
     "read_evaluations": "losslab.study.results",
+    "read_range": "losslab.ranges.saved",
     "report": "losslab.reports",
     "train": "losslab.training.loop",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "load_study",
     "plan",
     "read_evaluations",
+    "read_range",
     "report",
     "train",
 ]

@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,9 @@ def import_attribute(what: str, path: str) -> Any:
         InvalidInput: when the module cannot be imported or has no such attribute; begins with ``what``.
     """
     module, _, attribute = path.partition(":")
-    if (
-        str(Path.cwd()) not in sys.path
-    ):  # an installed command does not look for modules where it is called
-        sys.path.append(str(Path.cwd()))
+    here = str(Path.cwd())
+    if here not in sys.path:  # an installed command does not look for modules where it is called
+        sys.path.append(here)
     try:
         home = importlib.import_module(module)
     except Exception as error:
@@ -143,5 +143,7 @@ def import_attribute(what: str, path: str) -> Any:
         )
         raise InvalidInput(f"{what}: cannot import {module} ({error}); {hint}") from error
     if not hasattr(home, attribute):
-        raise InvalidInput(f"{what}: {module} has no '{attribute}'")
+        near = get_close_matches(attribute, dir(home), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise InvalidInput(f"{what}: {module} has no '{attribute}'{hint}")
     return getattr(home, attribute)

@@ -44,9 +44,10 @@ class Diverged(LosslabError):  # noqa: N818
     """
 
     def __init__(self, step: int, loss: float) -> None:
-        super().__init__(
-            f"the loss became {loss} at step {step}; a smaller `lr` is the usual cure"
-        )
+        cause = "a smaller `lr` is the usual cure"
+        if not step:
+            cause = "nothing was trained yet, so look at the inputs, the initial weights and the loss"
+        super().__init__(f"the loss became {loss} at step {step}; {cause}")
         self.step = step
         self.loss = loss
 
@@ -83,6 +84,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
         "unknown optimizer 'adm'; did you mean 'adam'? (choices: adam, sgd)"
     """
     choices = sorted(known)
+    if not choices:
+        return f"unknown {kind} '{name}' (it has none)"
     # Below difflib's own 0.6, so that the shortest names have a nearest one: "r1" is half of "r2".
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""

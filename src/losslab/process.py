@@ -161,6 +161,28 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def share_cores(index: int, workers: int) -> None:
+    """Prepare this process, before it imports torch, to train as one that has the machine to itself, to the bit.
+
+    The bits of a sum depend on its threads: torch keeps as many as it takes alone. Where Linux can, they stay on this
+    worker's share of the cores, since threads that share all cores with those of others wait for each other.
+
+    Args:
+        index: of this worker, from 0.
+        workers: how many share the cores.
+    """
+    tune_memory()
+    # A thread that waits must not keep a core from the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
+
+    torch.get_num_threads()  # counts the cores once, while it sees all of them
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        # More workers than cores: those that come last go where there is room.
+        os.sched_setaffinity(0, cores[index::workers] or cores)
+
+
 def tune_memory() -> None:
     """Let this process keep freed memory for reuse, and few prepared operations, before it trains.
 

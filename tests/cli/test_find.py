@@ -1,11 +1,17 @@
-"""``losslab find``: its answers as JSON, as text and as a plot; wrong input in one line."""
+"""``losslab find``: its answers as JSON, as text, as pictures and as files; wrong input in one line."""
 
+import io
 import json
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import losslab
 from losslab.cli import run_command
+from losslab.ranges import progress
 
 
 class Done:
@@ -84,7 +90,6 @@ def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:
     )
     assert "suggestion" in done.stdout
     assert "^" in done.stdout
-    assert "training 1 of 1" in done.stderr
     assert "cross_entropy, batches of 64, 100 steps, 1 seed" in done.stdout
     done = find("batch", *TINY, "--lr", 0.03, "--sizes", "8,32", "--steps", 20, "--seeds", 1)
     assert "samples/s" in done.stdout
@@ -100,13 +105,117 @@ def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
     )
     found = json.loads(done.stdout)
     assert (done.returncode, found["found"], found["lr_min"]) == (0, False, None)
-    assert found["reason"] == "no range found, because the loss is nan at the first step"
+    assert found["reason"].startswith(
+        "no range found, because the loss is nan at the first step"
+    )
+
+
+def test_find_says_nothing_on_standard_error_without_a_terminal(
+    find: Callable[..., Done],
+) -> None:
+    assert find("lr", *TINY, "--steps", 30, "--seeds", 1).stderr == ""
+    sizes = ("batch", *TINY, "--lr", 0.03, "--sizes", "8,16", "--steps", 5, "--seeds", 1)
+    assert find(*sizes).stderr == ""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_shows_the_trainings_and_the_time_left(
+    workers: int, find: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        done = find("lr", *TINY, "--steps", 40, "--seeds", 2, "--workers", workers, "--json")
+    shown = terminal.getvalue()
+    assert "0 of 2 trainings" in shown
+    percents = [int(part) for part in re.findall(r"(\d+)%", shown)]
+    assert percents == sorted(percents)
+    # A record has ten steps: two epochs of 207 images and two batches of 64, of 4,140 images of both seeds.
+    assert (percents[0], percents[-1]) == (13, 100)
+    assert json.loads(done.stdout)["setting"]["seeds"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lr", "--seeds", 3, "--steps", 60, "--optimizer", "adam"),
+        ("batch", "--lr", 0.03, "--sizes", "8,16", "--steps", 30, "--seeds", 2),
+    ],
+    ids=["lr", "batch"],
+)
+def test_workers_come_to_the_same_bits(
+    arguments: tuple[object, ...], find: Callable[..., Done]
+) -> None:
+    command, *options = arguments
+    alone, together = (
+        json.loads(find(command, *TINY, *options, "--workers", workers, "--json").stdout)
+        for workers in (1, 2)
+    )
+    for found in (alone, together):  # what is measured in seconds is not the answer
+        found["curve"].pop("samples_per_second", None)
+        found["curve"].pop("seconds_to_target", None)
+    assert alone == together
+    assert len(set(alone["curve"]["loss"])) > 1
+
+
+def test_what_is_wrong_with_a_run_is_the_same_line_from_a_worker(
+    find: Callable[..., Done],
+) -> None:
+    wrong = ("lr", "--data", "samples:tiny_data", "--model", "lenet5", "--seeds", 2)
+    alone, together = (find(*wrong, "--workers", workers) for workers in (1, 2))
+    assert "model 'lenet5': `input_shape` (=(3, 6, 6)) must be at least 16x16" in alone.stderr
+    assert (alone.returncode, alone.stderr) == (together.returncode, together.stderr)
+    assert alone.returncode == 2
+
+
+def test_an_answer_is_kept_as_a_file_and_drawn(
+    find: Callable[..., Done], tmp_path: Path
+) -> None:
+    def kept(name: str, *arguments: object) -> object:
+        out, figure = tmp_path / f"{name}.json", tmp_path / f"{name}.svg"
+        done = find(*arguments, "--out", out, "--figure", figure, "--json")
+        assert json.loads(done.stdout) == json.loads(out.read_text())
+        assert "<svg" in figure.read_text()
+        return losslab.read_range(out)
+
+    of_lr = kept("lr", "lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1)
+    assert isinstance(of_lr, losslab.LrRange)
+    assert of_lr.to_dict() == json.loads((tmp_path / "lr.json").read_text())
+    assert f"lr_min {of_lr.lr_min:.3g}" in (tmp_path / "lr.svg").read_text()
+    sizes = ("batch", *TINY, "--lr", 0.03, "--sizes", "8,16,32", "--steps", 8, "--seeds", 2)
+    of_batch = kept("batch", *sizes)
+    assert isinstance(of_batch, losslab.BatchRange)
+    assert of_batch.to_dict() == json.loads((tmp_path / "batch.json").read_text())
+    branches = kept("branch", *sizes, "--mode", "branch", "--after", "0,13")
+    assert isinstance(branches, dict)
+    facts = json.loads((tmp_path / "branch.json").read_text())
+    assert losslab.batch_warmup(branches) == facts["batch"]
+    assert "Critical batch size from epoch 0.502" in (tmp_path / "branch.svg").read_text()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_a_range_that_was_not_found_is_drawn_too(
+    suffix: str, find: Callable[..., Done], tmp_path: Path
+) -> None:
+    picture = tmp_path / f"none{suffix}"
+    nan = ("--data", "samples:tiny_data", "--model", "samples:nan_after(steps=0)")
+    assert find("lr", *nan, "--figure", picture).returncode == 0
+    assert picture.read_bytes()[:4] in (b"\x89PNG", b"%PDF")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("lr", "--start", 1, "--end", 1), "swap them"),
+        (("lr", "--candidates", 5), "--candidates (=5) is for --mode grid alone"),
+        (("lr", "--workers", 0), "--workers (=0) must be at least 1"),
+        (("lr", "--out", "found.txt"), "--out found.txt: must end in one of .json"),
+        (("lr", "--out", "missing/found.json"), "there is no folder missing"),
+        (("lr", "--figure", "found.gif"), "must end in one of .pdf, .png, .svg"),
         (("lr", "--steps", 1), "must be at least 2"),
         (("lr", "--rule", "vally"), "did you mean 'valley'"),
         (("lr", "--mode", "walk"), "unknown mode"),
@@ -122,6 +231,18 @@ def test_find_says_why_there_is_no_range(find: Callable[..., Done]) -> None:
         (("batch", "--lr", -0.1, "--sizes", "8,16"), "greater than 0"),
         (("batch", "--lr", 0.1, "--sizes", "8,16", "--seeds", 0), "seeds"),
         (("batch", "--lr", 0.1, "--sizes", "8,16", "--steps", 0), "steps"),
+        (("batch", "--lr", 0.1, "--after", "5"), "--after (=5) is for --mode branch alone"),
+        (("batch", "--lr", 0.1, "--scaling", "sqrt"), "--scaling (=sqrt) is for --mode branch"),
+        (("batch", "--lr", 0.1, "--tolerance", 0.1), "--tolerance (=0.1) is for --mode branch"),
+        (
+            ("batch", "--lr", 0.1, "--mode", "branch", "--max-micro-batch", 8),
+            "--max-micro-batch (=8) is for --mode steps alone; leave it out, or give --mode steps",
+        ),
+        (
+            ("batch", "--lr", 0.1, "--mode", "branch", "--workers", 2),
+            "--workers (=2) is for --mode steps alone",
+        ),
+        (("batch", "--lr", 0.1, "--out", "found.txt"), "must end in one of .json"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_code_2(
@@ -140,7 +261,6 @@ def test_a_race_confirms_the_suggestion(
     monkeypatch.setattr("losslab.ranges.race.STEPS", 20)
     arguments = ("lr", *TINY, "--optimizer", "adam", "--steps", 100, "--seeds", 1, "--confirm")
     done = find(*arguments)
-    assert "race: at most 1,875 steps more" in done.stderr
     assert "by rule race" in done.stdout
 
 

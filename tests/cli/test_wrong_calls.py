@@ -55,7 +55,7 @@ WRONG = [
         ("--learning-rate", "0.1"),
         "unknown option --learning-rate; did you mean --lr?",
     ),
-    (("train",), (), "requires an argument"),
+    (("train",), (), "--model is missing; `losslab train --help`"),
     (("trane",), (), 'Did you mean "train"?'),
     (FIND_LR, ("--min", "1e-6"), "unknown option --min; did you mean --start?"),
     (FIND_LR, ("--device", "gpu"), "--device (=gpu) must be cpu"),
@@ -71,7 +71,42 @@ WRONG = [
     (FIND_BATCH, ("--sizes", "8,100000"), "100000 exceeds the 207 training images"),
     (FIND_BATCH, ("--max-micro-batch", "0"), "max_micro_batch"),
     (FIND_BATCH, ("--lr", "x"), "--lr"),
-    (("count",), (), "For example: losslab count vgg19"),
+    (FIND_BATCH, ("--lr", "0,1"), "--lr (=0,1) must be a number; write it with a point: 0.1"),
+    (FIND_BATCH, ("--batch", "8"), "unknown option --batch; did you mean --sizes?"),
+    (FIND_BATCH, ("--mode", "brnch"), "did you mean 'branch'"),
+    (FIND_BATCH, ("--mode", "branch", "--after", "3,1"), "increasing whole numbers of steps"),
+    (FIND_BATCH[:-6], (), "--sizes (=64,128,256,512,1024,2048,4096,8192)"),
+    (FIND_BATCH, ("--optimizer", "adm"), "did you mean 'adam'"),
+    (FIND_LR, ("--batch", "10000"), "exceeds the 207 training samples of samples:tiny_data"),
+    (FIND_LR, ("--batch", "linear_ramp(2, 8)"), "must be a whole number, such as 100"),
+    (FIND_LR, ("--steps", "1e3"), "--steps (=1e3) must be a whole number"),
+    (FIND_LR, ("--end", "ten"), "--end (=ten) must be a number, such as 0.001 or 1e-3"),
+    (FIND_LR, ("--candidates", "1"), "--candidates (=1) is for --mode grid alone"),
+    (FIND_LR, ("--mode", "grid", "--candidates", "1"), "`candidates` (=1) must be at least 2"),
+    (FIND_LR, ("--model", "edge_samples:frozen"), "has nothing to train"),
+    (FIND_LR, ("--model", "lenet6"), "did you mean 'lenet5'"),
+    (FIND_LR, ("--data", "edge_samples:empty"), "`train` of the data has no samples"),
+    (FIND_LR, ("--data", "cifar"), "did you mean 'cifar10'"),
+    (FIND_LR[:4], (), "--model is missing; `losslab find lr --help`"),
+    (TRAIN, ("--epochs", "1,5"), "write it with a point: 1.5"),
+    (TRAIN, ("--lr", "cosine()"), "cosine needs `high`"),
+    (TRAIN, ("--batch", "exp_range(64, 8)"), "must exceed"),
+    (TRAIN, ("--loss", "crossentropy"), "did you mean 'cross_entropy'"),
+    (TRAIN, ("--metric", "acuracy"), "did you mean 'accuracy'"),
+    (TRAIN, ("--optimizer", "torch.optim/RAdamm"), "has no 'RAdamm'; did you mean 'RAdam'?"),
+    (TRAIN, ("--model", "edge_samples:no_parameters"), "has nothing to train"),
+    (TRAIN, ("--model", "edge_samples:nothing"), "edge_samples has no 'nothing'"),
+    (
+        FIND_LR,
+        ("--model", "norm_samples:vector_norm", "--batch", "103"),
+        "give `batch` = 104 or `train_images` = 206",
+    ),
+    (TRAIN, ("--data", "edge_samples:uneven"), "different numbers of samples"),
+    (TRAIN, ("--data", "edge_samples:lazy"), "not a losslab.data.TaskData"),
+    (TRAIN, ("--plateau", "reduce(factor=2)"), "must be below 1"),
+    (TRAIN, ("--average", "ema(decay=2)"), "must be a number from 0 to below 1"),
+    (TRAIN, ("--data-workers", "-1"), "--data-workers (=-1) must be at least 0"),
+    (("count",), (), "is missing; `losslab count --help`"),
     (("count", "lenet6"), (), "did you mean 'lenet5'"),
     (("count", "resnet50"), (), "or torchvision/resnet50, timm/resnet50"),
     (("count", "net.py"), (), "name what is in the file: net:Network"),
@@ -93,6 +128,7 @@ WRONG = [
     (("data", "show", SAMPLE), ("--picture", "missing/x.png"), "there is no folder missing"),
     (("data", "fetch", "nothing"), (), "unknown data set 'nothing'"),
     (("data", "fetch", "cifar10"), ("--source", "nowhere"), "unknown source 'nowhere'"),
+    (("data", "list", "cifar10"), (), "`cifar10` is more than the command takes"),
     (("data", "shwo"), (), 'Did you mean "show"?'),
     (("study", "run", "nothing"), (), "unknown study 'nothing'"),
     (("study", "run", "none.toml"), (), "none.toml"),
@@ -145,3 +181,30 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(
     assert err.startswith("losslab: ")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.row(24)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--model", "edge_samples:Late"), "RuntimeError: an error of two lines ("),
+        (("--model", "edge_samples:broken_model"), "ZeroDivisionError: in the factory ("),
+        (("--data", "edge_samples:torn"), "KeyError: 'no sample "),
+    ],
+)
+def test_an_error_of_the_users_own_code_is_one_line_that_says_where(
+    change: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [*TRAIN, "--batch", "20"]
+    given[given.index(change[0]) + 1] = change[1]
+    assert run_command(given) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("losslab: ")
+    assert message in line
+    assert "edge_samples.py, line " in line
+    assert line.endswith("`python -X dev -m losslab ...` prints the traceback")

@@ -11,7 +11,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import losslab
 from losslab.integrations.torch import Course
-from losslab.schedules import cosine, cosine_batch, cycle, exp_range, linear_ramp, mirror
+from losslab.schedules import (
+    constant,
+    cosine,
+    cosine_batch,
+    cycle,
+    exp_range,
+    linear_ramp,
+    mirror,
+)
 from losslab.spec import make_run
 from losslab.training.timeline import Timeline
 
@@ -155,8 +163,12 @@ def test_what_is_laid_out_can_be_pickled() -> None:
         ({"batch": "exp_range(64, 8)"}, r"`b_max` \(=8\) must exceed `b_min` \(=64\)"),
         ({"epochs": 0}, r"`epochs` \(=0\) and `dataset_size` \(=1000\) must be positive"),
         (
-            {"batch": 2000, "drop_last": True},
+            {"batch": constant(2000), "drop_last": True},
             r"`batch_size` \(=2000\) at step 0 exceeds `dataset_size` \(=1000\)",
+        ),
+        (
+            {"batch": 2000},
+            r"`batch` \(=2000\) exceeds `dataset_size` \(=1000\); give at most 1000",
         ),
     ],
 )
@@ -165,3 +177,10 @@ def test_what_cannot_be_laid_out_is_refused(changes: dict[str, Any], message: st
         losslab.lay_out(
             **{"lr": 0.1, "batch": 8, "dataset_size": SAMPLES, "epochs": 1, **changes}
         )
+
+
+def test_what_is_laid_out_prints_no_address() -> None:
+    course = losslab.lay_out(lr=0.1, batch=linear_ramp(400, 600), dataset_size=1000, epochs=1)
+    assert "PolicyBatchSampler(1000, " in repr(course)
+    assert "linear_ramp(start=400, end=600" in repr(course)
+    assert " at 0x" not in repr(course)

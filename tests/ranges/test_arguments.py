@@ -214,6 +214,7 @@ def test_an_answer_states_what_was_done() -> None:
             "batch_sizes": [16],
         }
         assert stated == expected
-        assert "cross_entropy" in found._repr_html_()
+        page = found._repr_mimebundle_()["text/html"]
+        assert "tested with Adam, cross_entropy, batches of 16, 9 steps, 2 seeds" in page
     of_batch = losslab.find_batch(model, loader(), optimizer, sizes=[16, 32], steps=9, seeds=2)
     assert of_batch.to_dict()["setting"] == {**expected, "batch_sizes": [16, 32], "lrs": [0.02]}

@@ -117,13 +117,20 @@ def test_the_curve_ends_where_the_loss_is_no_number(bad: float) -> None:
     ("loss", "reason"),
     [
         (np.full(STEPS, 2.3), "never falls"),
+        (
+            np.full(STEPS, 2.3),
+            "more steps, or a start and an end nearer to where the loss moves",
+        ),
         (np.full(STEPS, 2.3) + np.random.default_rng(0).normal(0, 0.1, STEPS), "never falls"),
         (np.linspace(2.3, 9.0, STEPS), "never falls"),
         (2.3 * 2.0 ** np.arange(STEPS), "never falls"),
-        (np.full(STEPS, nan), "the loss is nan at the first step"),
+        (
+            np.full(STEPS, nan),
+            "the loss is nan at the first step; no learning rate has acted there yet",
+        ),
         (np.full(STEPS, inf), "the loss is inf at the first step"),
     ],
-    ids=["flat", "noise", "rises", "diverges at once", "nan", "inf"],
+    ids=["flat", "remedy", "noise", "rises", "diverges at once", "nan", "inf"],
 )
 def test_no_range_is_a_finding_that_says_why_and_has_no_numbers(
     loss: np.ndarray, reason: str

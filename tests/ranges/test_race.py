@@ -1,6 +1,6 @@
 """The race of learning rates finds the best of its candidates, at a stated cost, wherever the ramp ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from math import log10, nan
 
@@ -15,14 +15,17 @@ from losslab.ranges.race import FIRST_STEPS, STEPS, STEPS_PER_SEED, candidates, 
 
 def trainer(
     best: float, seen: list[int] | None = None, diverges: float = 1e9
-) -> Callable[[float, int], list[Trace]]:
+) -> Callable[[Sequence[float], int], list[list[Trace]]]:
     """Trainings whose loss grows with the distance, in decades, from a best rate."""
 
-    def train(lr: float, steps: int) -> list[Trace]:
-        if seen is not None:
-            seen.append(steps)
-        loss = nan if lr > diverges else 1 + log10(lr / best) ** 2
-        return [Trace([lr] * steps, [loss] * steps, [], [16] * steps, 1.0, seed=0)]
+    def train(rates: Sequence[float], steps: int) -> list[list[Trace]]:
+        traces = []
+        for lr in rates:
+            if seen is not None:
+                seen.append(steps)
+            loss = nan if lr > diverges else 1 + log10(lr / best) ** 2
+            traces.append([Trace([lr] * steps, [loss] * steps, [], [16] * steps, 1.0, seed=0)])
+        return traces
 
     return train
 

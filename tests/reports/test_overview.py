@@ -44,19 +44,31 @@ def test_what_is_not_known_is_unknown(tmp_path: Path) -> None:
 def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(
     tmp_path: Path,
 ) -> None:
-    folder = part_one(tmp_path, epochs=2, skip=lambda run: run.optimizer.name != "adagrad")
-    (first, *_) = read_results(folder).stages["search"]
-    write_run(folder, first.run, [], "out_of_memory", "no room")
+    folder = part_one(tmp_path, epochs=2)
+    search = read_results(folder).stages["search"]
+    for result in search:
+        write_run(folder, result.run, [], "out_of_memory", "no room")
+    first = search[0]
     failures = overview(folder).failures
     assert failures is not None
     assert len(failures.shown) == SHOWN
-    assert failures.more == 29 - SHOWN
-    assert (failures.amount, failures.verb) == ("29 planned runs", "count")
+    assert failures.more == len(search) - SHOWN == 13
+    assert (failures.amount, failures.verb) == ("25 planned runs", "count")
+    assert failures.waiting == ()
     lr = f"{first.run.lr:g}"
     assert (
         dict(failures.shown)[first.run.id]
         == f"(search, AdaGrad, lr {lr}): out of memory: no room"
     )
+
+
+def test_runs_that_have_not_begun_are_a_line_a_stage(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2, skip=lambda run: run.optimizer.name == "adam")
+    failures = overview(folder).failures
+    assert failures is not None
+    assert (failures.shown, failures.more) == ((), 0)
+    assert failures.waiting == ("search: 5 runs not begun", "compare: 2 runs not begun")
+    assert failures.amount == "7 planned runs"
 
 
 def test_one_failed_run_is_one(tmp_path: Path) -> None:

@@ -129,3 +129,18 @@ def test_schedules_of_other_arguments_differ() -> None:
 def test_an_open_schedule_within_another_says_so_when_it_is_used() -> None:
     with pytest.raises(TypeError, match="is open"):
         warmup(cosine(1), 3)(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: cosine(), r"^cosine\(high, .*\): missing a required argument: 'high'$"),
+        (lambda: cosine(1, top=2), r"^cosine\(high, .*\): got an unexpected .* 'top'$"),
+    ],
+    ids=["too few", "another name"],
+)
+def test_a_wrong_argument_is_told_with_the_function_and_those_that_it_takes(
+    call: Callable[[], Schedule], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()

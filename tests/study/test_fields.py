@@ -47,6 +47,14 @@ def test_a_policy_beside_a_number_is_one_field() -> None:
     assert names({"lr": 0.01}, {"lr": policy}) == ["lr=0.01", policy]
 
 
+def test_long_numbers_are_rounded() -> None:
+    policy = "triangular(base_lr=0.000512724250, max_lr=0.0376057972)"
+    assert names({"lr": 0.0159287}, {"lr": policy}) == [
+        "lr=0.0159",
+        "triangular(base_lr=0.000513, max_lr=0.0376)",
+    ]
+
+
 def test_policies_beside_each_other_differ_in_their_options() -> None:
     low, high = (
         "triangular(base_lr=0.001, max_lr=0.02)",

@@ -40,6 +40,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = self.peak_bytes = 0
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._sums: set[int] = set()
         for tensor in tensors:
             self._note(tensor)
 
@@ -56,8 +57,20 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in outputs:
             if tensor.is_meta and not tensor.is_sparse:
                 self._note(tensor)
-        self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
+        if not self._adds_in_place(func, args, outputs):
+            self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
         return result
+
+    def _adds_in_place(self, func: Any, args: tuple[Any, ...], outputs: list[Tensor]) -> bool:
+        """Whether this adds one more gradient of a tensor to two or more that are added up already.
+
+        torch does so in place, but not within a mode: there the sum has memory of its own until its terms are freed.
+        """
+        in_backward = torch._C._current_graph_task_id() >= 0
+        if func is not torch.ops.aten.add.Tensor or not in_backward:
+            return False
+        self._sums.add(outputs[0].untyped_storage()._cdata)
+        return args[0].untyped_storage()._cdata in self._sums
 
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -67,6 +80,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         def freed(_: Any) -> None:
             del self._alive[key]
+            self._sums.discard(key)
             self.bytes -= size
 
         self._alive[key] = weakref.ref(storage, freed)

@@ -73,6 +73,9 @@ def varying_fields(results: Sequence[RunResult]) -> list[str]:
     return fields.varying_fields([result.run.model_dump(mode="json") for result in results])
 
 
+NOT_BEGUN = "not begun"
+
+
 @dataclass(frozen=True)
 class FailedRun:
     """A planned run that counts in no finding, or a network that was not counted.
@@ -117,9 +120,8 @@ def _failed_in(stage: dict[str, Any], results: StudyResults) -> Iterator[FailedR
     for run_id in stage.get("runs", ()):
         result = begun.get(run_id)
         if result is None:
-            yield FailedRun(
-                stage["name"], run_id, None, "skipped" if reason else "not begun", reason
-            )
+            status = "skipped" if reason else NOT_BEGUN
+            yield FailedRun(stage["name"], run_id, None, status, reason)
         elif not _is_result(result, stage):
             yield FailedRun(stage["name"], run_id, result.run, result.status, result.message)
 

@@ -4,16 +4,24 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from platform import python_version
+from sysconfig import get_path
+from traceback import extract_tb
 
-from cyclopts import App, CycloptsError, MissingArgumentError
+from cyclopts import App, CycloptsError
 
 from losslab import __version__
+from losslab.cli.parsing import explained
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabError
 
 
 def _versions() -> str:
     return f"losslab {__version__}, torch {version('torch')}, Python {python_version()}"
+
+
+_HOME = str(Path(__file__).parents[1])
+_LIBRARY = get_path("stdlib")
 
 
 app = App(
@@ -66,23 +74,6 @@ for _name, (_path, _does, _example) in _COMMANDS.items():
 app.register_install_completion_command(help="Make the shell complete commands and options.")
 
 
-_LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
-_SAME = {
-    "--batch-size": "--batch",
-    "--batch_size": "--batch",
-    "--dataset": "--data",
-    "--network": "--model",
-}
-_OTHER_NAMES = {
-    "train": _LEARNING_RATE | _SAME | {"--output": "--out", "--max-steps": "--steps"},
-    "find lr": _SAME
-    | {"--min": "--start", "--max": "--end", "--min-lr": "--start", "--max-lr": "--end"},
-    "find batch": _LEARNING_RATE
-    | {"--batch-sizes": "--sizes", "--dataset": "--data", "--network": "--model"},
-}
-"""Command -> what its options are called elsewhere -> what they are called here."""
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -103,7 +94,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         )
     except CycloptsError as error:
         words = sys.argv[1:] if arguments is None else arguments
-        return _complain(_known_elsewhere(words) or f"{error}{_how_to_call(error)}", 2)
+        return _complain(explained(error, words), 2)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
@@ -117,26 +108,31 @@ def run_command(arguments: Sequence[str] | None) -> int:
         return 0
     except OSError as error:
         return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    except Exception as error:
+        # Mostly of the user's own network, data or loss. A developer wants all of it.
+        if sys.flags.dev_mode:
+            raise
+        return _complain(
+            f"{_cause(error)}; `python -X dev -m losslab ...` prints the traceback",
+            1,
+        )
     return status if isinstance(status, int) else 0
 
 
-def _how_to_call(error: CycloptsError) -> str:
-    """How a command is called, where an argument is missing that it needs."""
-    command = error.command_chain[0] if error.command_chain else ""
-    example = _COMMANDS.get(command, ("", "", ""))[2]
-    missing = isinstance(error, MissingArgumentError) and example
-    return f" For example: {example}" if missing else ""
+def _cause(error: Exception) -> str:
+    """The kind and the text of an error, and where it was raised: in the user's code, if that is on the way."""
+    text = str(error)
+    if "Traceback" in text:
+        # Of another process, whose last line has the kind and the text.
+        return text.strip().splitlines()[-1]
+    frames = extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    frame = (own or frames)[-1]
+    return f"{type(error).__name__}: {text} ({frame.filename}, line {frame.lineno})"
 
 
-def _known_elsewhere(arguments: Sequence[str]) -> str:
-    """Name the option for what other tools call otherwise; empty where there is none."""
-    options = [word.partition("=")[0] for word in arguments]
-    for command, names in _OTHER_NAMES.items():
-        words = command.split()
-        unknown = [option for option in options if option in names]
-        if options[: len(words)] == words and unknown:
-            return f"unknown option {unknown[0]}; did you mean {names[unknown[0]]}?"
-    return ""
+def _is_installed(file: str) -> bool:
+    return "site-packages" in file or file.startswith((_LIBRARY, _HOME))
 
 
 def _complain(message: str, status: int) -> int:

@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from losslab.choice import parse_choice
 from losslab.devices import read_device
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, unknown_name
 
 Flag = Annotated[bool, Parameter(negative=())]
 """An option that is given or not, without a --no- form."""
@@ -59,6 +60,44 @@ def check_machine(device: str, threads: int | None) -> str:
     if threads is not None and threads < 1:
         raise InvalidInput(f"--threads (={threads}) must be at least 1")
     return read_device(device)
+
+
+def check_mode(mode: str, own: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuse an unknown mode, and options that the mode would ignore.
+
+    Args:
+        mode: what the user chose.
+        own: mode -> the options that belong to it alone -> their values, None where they are absent.
+    Raises:
+        InvalidInput: for either.
+    """
+    if mode not in own:
+        raise InvalidInput(unknown_name("mode", mode, own))
+    for other, options in own.items():
+        for option, value in options.items():
+            if other != mode and value is not None:
+                raise InvalidInput(
+                    f"--{option} (={value}) is for --mode {other} alone; leave it out, or give --mode {other}"
+                )
+
+
+def fields_of(
+    model: str,
+    data: str,
+    optimizer: str,
+    momentum: float | None,
+    weight_decay: float,
+    train_images: int | None,
+) -> dict[str, Any]:
+    """Gather the fields of a run that the range tests share."""
+    images = {} if train_images is None else {"train_images": train_images}
+    options = {} if momentum is None else {"momentum": momentum}
+    return {
+        "data": {**choice_of("data", data), **images},
+        "model": model,
+        "optimizer": {**choice_of("optimizer", optimizer), **options},
+        "weight_decay": weight_decay,
+    }
 
 
 def print_json(value: Any) -> None:

@@ -176,7 +176,7 @@ def _train(
             data_workers=data_workers,
         )
     else:
-        _check_folder(RunFolder(out), run.id)
+        RunFolder(out).check_holds(run)
         _report_end(RunFolder(out))
         records = run_in_folder(
             run, RunFolder(out), layout, device=device, data_workers=data_workers
@@ -240,13 +240,6 @@ def _check_course(records: Sequence[Record]) -> None:
         raise LosslabError(
             f"the training diverges: its loss went from {number(first)} to {number(last)}; "
             "a smaller `lr` is the usual cure"
-        )
-
-
-def _check_folder(folder: RunFolder, run_id: str) -> None:
-    if (folder.path / "run.json").exists() and folder.run.id != run_id:
-        raise InvalidInput(
-            f"--out {folder.path}: holds another run; choose another folder or repeat its options"
         )
 
 

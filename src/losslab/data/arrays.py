@@ -68,8 +68,18 @@ def _part(file: Mapping[str, NDArray[Any]], images_name: str, labels_name: str) 
             raise ValueError(
                 f"it must hold {images_name} and {labels_name}; it holds {', '.join(file)}"
             )
-    images = as_images(np.asarray(file[images_name]), images_name)
-    return images, as_labels(np.asarray(file[labels_name]), labels_name, len(images))
+    images = as_images(_array(file, images_name), images_name)
+    return images, as_labels(_array(file, labels_name), labels_name, len(images))
+
+
+def _array(file: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(file[name])
+    except ValueError as error:
+        # A list of arrays of several shapes is stored as Python objects, which could run code when they are read.
+        raise ValueError(
+            f"{name} cannot be read ({error}); store one array of numbers, such as np.stack(images)"
+        ) from error
 
 
 def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:

@@ -33,6 +33,11 @@ def build_optimizer(
     Raises:
         InvalidInput: groups that do not fit the model or the optimizer, or an optimizer that cannot be built.
     """
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InvalidInput(
+            f"`model` ({type(model).__name__}) has nothing to train: it has no parameters, or all are frozen; set "
+            "requires_grad=True on those to be trained"
+        )
     if parameter_groups is None:
         groups = default_groups(model, weight_decay)
     else:

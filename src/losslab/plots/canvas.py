@@ -18,6 +18,13 @@ class Canvas(Figure):
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
             super().savefig(fname, **options)
 
+    def to_svg(self) -> str:
+        """The figure as an SVG element, to stand in a page."""
+        file = BytesIO()
+        self.savefig(file, format="svg", metadata={"Date": None})
+        text = file.getvalue().decode()
+        return text[text.index("<svg") :]  # a page has no room for the head of a file
+
     def _repr_png_(self) -> bytes:
         file = BytesIO()
         self.savefig(file, format="png")

@@ -7,7 +7,16 @@ from math import ceil, isfinite
 from statistics import median
 from typing import Any, Literal
 
-from losslab.plots.drawable import BatchRange, Curve, Estimate, LrRange, Recorded, Search
+from losslab.plots.drawable import (
+    BatchCurve,
+    BatchRange,
+    CriticalBatch,
+    Curve,
+    Estimate,
+    LrRange,
+    Recorded,
+    Search,
+)
 from losslab.plots.figures import Figure, Mark, Series
 from losslab.text import number
 
@@ -179,15 +188,24 @@ def lr_figure(name: str, title: str, found: LrRange) -> Figure:
 
 def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
     """Draw loss against batch size, without those that diverged, and the range."""
-    curve = found.curve
+    marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
+    return _of_sizes(name, title, found.curve, "training loss at the end", marks)
+
+
+def branch_figure(name: str, title: str, found: CriticalBatch) -> Figure:
+    """Draw loss after equal samples against batch size, without those that diverged, and the critical size."""
+    marks = _edges({"critical size": found.critical_size})
+    return _of_sizes(name, title, found.curve, "loss after equal samples", marks)
+
+
+def _of_sizes(
+    name: str, title: str, curve: BatchCurve, label: str, marks: tuple[Mark, ...]
+) -> Figure:
     rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
     ended = [
         (float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)
     ]
-    marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
-    figure = Figure(
-        name, title, "batch size", "training loss at the end", (), x_log=True, marks=marks
-    )
+    figure = Figure(name, title, "batch size", label, (), x_log=True, marks=marks)
     if not ended:
         return figure
     x, y, low, high = zip(*ended, strict=True)

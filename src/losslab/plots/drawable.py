@@ -128,6 +128,18 @@ class BatchCurve(Protocol):
         """Highest over seeds."""
 
 
+class CriticalBatch(Protocol):
+    """The largest batch size that loses nothing, or that there is none."""
+
+    @property
+    def critical_size(self) -> int | None:
+        """By the median over seeds."""
+
+    @property
+    def curve(self) -> BatchCurve:
+        """What was measured."""
+
+
 class BatchRange(Protocol):
     """A range of batch sizes, or that there is none."""
 

@@ -65,8 +65,13 @@ def check_picture(option: str, path: Path) -> None:
     Raises:
         InvalidInput: another kind of file, or no such folder.
     """
-    if path.suffix not in SUFFIXES:
-        raise InvalidInput(f"{option} {path}: must end in one of {', '.join(SUFFIXES)}")
+    check_file(option, path, SUFFIXES)
+
+
+def check_file(option: str, path: Path, suffixes: Sequence[str]) -> None:
+    """As :func:`check_picture`, for a file of any of these kinds."""
+    if path.suffix not in suffixes:
+        raise InvalidInput(f"{option} {path}: must end in one of {', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise InvalidInput(f"{option} {path}: there is no folder {path.parent}; make it first")
 

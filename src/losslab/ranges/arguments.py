@@ -30,6 +30,10 @@ def check_model(model: Any) -> None:
         raise ValueError(
             f"`model` ({type(model).__name__}) has no parameters, so that there is nothing to train"
         )
+    if any(p.is_meta for p in weights):
+        raise ValueError(
+            f"`model` ({type(model).__name__}) is on the meta device, where weights have no values; build it on another"
+        )
     if not any(p.requires_grad for p in weights):
         raise ValueError(
             f"all {len(weights)} parameters of `model` are frozen; set requires_grad=True on those to be trained"

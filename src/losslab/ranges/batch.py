@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from losslab import tables
 from losslab.plots.charts import batch_figure
-from losslab.plots.files import draw
+from losslab.plots.figures import Figure
+from losslab.ranges.answer import Answer
 from losslab.ranges.curves import (
     FALL_SHARE,
     Array,
@@ -23,8 +24,7 @@ from losslab.ranges.curves import (
 from losslab.ranges.trace import CLOSING_FRACTION, GradientSquares, Setting, Trace
 from losslab.text import cell
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+TRY_MORE = "more steps, more seeds or sizes farther apart may show a range"
 
 RULE = f"from {FALL_SHARE:.0%} to {1 - FALL_SHARE:.0%} of the fall of the loss over batch sizes"
 
@@ -112,8 +112,8 @@ class BatchCurve:
     evidence: list[Evidence]
 
 
-@dataclass(frozen=True)
-class BatchRange:
+@dataclass(frozen=True, repr=False)
+class BatchRange(Answer):
     """The batch sizes between which the loss falls when the number of optimizer steps is the same.
 
     Attributes:
@@ -141,6 +141,15 @@ class BatchRange:
     curve: BatchCurve
     setting: Setting | None = None
 
+    @property
+    def values(self) -> str:
+        """Both ends, how they were read, and the noise scale."""
+        return f"b_min {self.b_min}, b_max {self.b_max}: {self.rule}; noise scale {cell(self.noise_scale)}"
+
+    def figure(self, title: str = "") -> Figure:
+        """Loss against batch size, the band over seeds and the range."""
+        return batch_figure("batch-range", title or "Range of batch sizes", self)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, the evidence as columns of the curve."""
         facts = asdict(self)
@@ -152,21 +161,6 @@ class BatchRange:
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
         return tables.frame(self.to_dict()["curve"])
-
-    def plot(self) -> "Figure":
-        """Loss against batch size, the band over seeds and the range, as a matplotlib figure."""
-        return draw([batch_figure("batch-range", "Range of batch sizes", self)])
-
-    def _repr_html_(self) -> str:
-        facts = self.to_dict()
-        facts |= facts["setting"] or {}
-        return tables.html(
-            [
-                (name, cell(value))
-                for name, value in facts.items()
-                if name not in ("curve", "setting")
-            ]
-        )
 
 
 def find_batch_range(
@@ -195,7 +189,7 @@ def find_batch_range(
         # 3. What is then left of the spread over seeds is noise.
         error = _standard_error(losses, traces)
         # 4. The fall of the median over seeds, where it is deeper than that noise.
-        fall = find_fall(np.median(losses, axis=1), error)
+        fall = find_fall(np.median(losses, axis=1), error, TRY_MORE)
         # 5. and 6. The sizes at which the fall begins and is done.
         b_min, b_max = sizes[fall.begin], sizes[fall.end]
         reason = _open_end(fall, sizes)

@@ -164,7 +164,8 @@ def outline(batch: Any) -> str:
         '(tensor of 16x3, list of 9)'
     """
     if isinstance(batch, torch.Tensor | np.ndarray):
-        return f"tensor of {'x'.join(map(str, batch.shape)) or 'no axis'}"
+        kind = "tensor" if isinstance(batch, torch.Tensor) else "array"
+        return f"{kind} of {'x'.join(map(str, batch.shape)) or 'no axis'}"
     if isinstance(batch, Mapping):
         entries = [f"{key}: {_inner(value)}" for key, value in batch.items()]
     elif isinstance(batch, tuple | list):

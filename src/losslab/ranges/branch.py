@@ -9,8 +9,12 @@ import numpy as np
 
 from losslab import tables
 from losslab.errors import unknown_name
+from losslab.plots.charts import branch_figure
+from losslab.plots.figures import Figure
+from losslab.ranges.answer import Answer
 from losslab.ranges.curves import Array
 from losslab.ranges.trace import Setting
+from losslab.text import cell
 
 SCALINGS = {"linear": 1.0, "sqrt": 0.5}
 """Rule -> the power of the batch size with which the learning rate grows."""
@@ -39,8 +43,8 @@ class BranchCurve:
     excess: list[float | None]
 
 
-@dataclass(frozen=True)
-class CriticalBatch:
+@dataclass(frozen=True, repr=False)
+class CriticalBatch(Answer):
     """The largest batch size whose loss after as many samples stays within a tolerance of the smallest's.
 
     Attributes:
@@ -65,9 +69,20 @@ class CriticalBatch:
     curve: BranchCurve
     setting: Setting | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
-        return asdict(self)
+    @property
+    def values(self) -> str:
+        """The size, its band, how it was judged, and the noise scale."""
+        if self.band is None:
+            return ""
+        low, high = self.band
+        return (
+            f"critical batch size {self.critical_size}, of the seeds {low} to {high}; tolerance "
+            f"{self.tolerance:.1%}, lr scaled by {self.scaling}; noise scale {cell(self.noise_scale)}"
+        )
+
+    def figure(self, title: str = "") -> Figure:
+        """Loss after equal samples against batch size, the band over seeds and the critical size."""
+        return branch_figure("critical-batch", title or "Critical batch size", self)
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""

@@ -11,6 +11,8 @@ from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.ranges.branch import CriticalBatch
 from losslab.ranges.find import find_batch
+from losslab.ranges.progress import watched
+from losslab.records import Steps
 from losslab.spec import Run
 from losslab.training.loop import train
 from losslab.training.state import new_state, prepare
@@ -41,7 +43,7 @@ def branch_run(
     steps: int,
     seeds: int,
     scaling: str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     device: torch.device | str = "cpu",
 ) -> CriticalBatch:
     """Train a run for some steps at the smallest size, and find the critical batch size from there.
@@ -54,7 +56,7 @@ def branch_run(
         steps: of each branch at the smallest size.
         seeds: how often each branch is trained.
         scaling: of the learning rate.
-        tolerance: part of the smallest size's loss by which another's may be higher.
+        tolerance: part of the smallest size's loss by which another's may be higher; as in find_batch when None.
         device: where to train.
     Raises:
         InvalidInput: when the data are no images, or an argument is impossible.
@@ -67,8 +69,11 @@ def branch_run(
         )
     if after:
         before = run.model_copy(update={"steps": after})
-        for _record in train(before, dataset=dataset, state=state, device=device):
-            pass
+        with watched() as progress:
+            progress.total, progress.label = after, "training before the sizes branch"
+            for record in train(before, dataset=dataset, state=state, device=device):
+                if isinstance(record, Steps):
+                    progress.advance(len(record.loss))
     try:
         return find_batch(
             state.model,

@@ -131,7 +131,7 @@ class Fall:
     lowest: int
 
 
-def find_fall(losses: Array, error: float) -> Fall:
+def find_fall(losses: Array, error: float, remedy: str = "") -> Fall:
     """Where a curve begins to fall and where it has done so: 5 % of the fall before and after.
 
     The fall is from the first value to the lowest. It begins at the last point before which less than 5 % of it is
@@ -140,6 +140,7 @@ def find_fall(losses: Array, error: float) -> Fall:
     Args:
         losses: smooth curve.
         error: standard error of its values.
+        remedy: what to try where it does not fall.
     Raises:
         NoRange: when the curve does not fall by more than its noise.
     Example:
@@ -150,9 +151,8 @@ def find_fall(losses: Array, error: float) -> Fall:
     depth = float(losses[0] - losses[lowest])
     # The second bound is for curves without noise, whose rounding is no fall.
     if depth <= NOISE_FACTOR * error or depth <= 1e-6 * abs(float(losses[0])):
-        raise NoRange(
-            f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise"
-        )
+        reason = f"the loss never falls below its first value, {losses[0]:.4g}, by more than its noise"
+        raise NoRange("; ".join(filter(None, [reason, remedy])))
     done = (losses[0] - losses[: lowest + 1]) / depth
     begin = int(np.flatnonzero(done < FALL_SHARE)[-1])
     is_done = done[begin:] >= 1 - FALL_SHARE

@@ -1,7 +1,7 @@
 """Range tests of anyone's network, optimizer and data; all three are left as they were, bit for bit."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import ceil, inf, lcm
@@ -31,7 +31,8 @@ from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.held_out import HeldOut
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, confirmed, find_lr_range
-from losslab.ranges.race import Race, race
+from losslab.ranges.progress import Progress, watched
+from losslab.ranges.race import STEPS_PER_SEED, Race, race
 from losslab.ranges.restored import restored, with_draws_of
 from losslab.ranges.snapshot import Snapshot
 from losslab.ranges.trace import GradientSquares, Setting, Trace
@@ -50,6 +51,8 @@ from losslab.training.step import Stepper
 
 Result = TypeVar("Result")
 
+TOLERANCE = 0.01
+"""Part of the smallest size's loss by which that of a branch may be higher."""
 JUDGING_BATCHES = 32
 """Batches of the data by whose loss the sizes of a branch are judged."""
 
@@ -73,6 +76,7 @@ def find_lr(
     clip_norm: float | None = None,
     scaler: torch.amp.GradScaler | None = None,
     validation: Iterable[Any] | None = None,
+    progress: bool = True,
 ) -> LrRange:
     """The learning rates between which the loss of a network falls, and one to train with.
 
@@ -90,7 +94,8 @@ def find_lr(
             labels) when absent.
         start: lowest learning rate.
         end: highest learning rate; a ramp stops before it when the loss diverges.
-        steps: optimizer steps of a ramp, or of each candidate of a grid.
+        steps: optimizer steps of a ramp, or of each candidate of a grid. A ramp may be too short to show a range: of 20
+            ramps of 100 steps that were measured, 10 found none.
         seeds: how often the test is repeated.
         mode: ``ramp``, one training whose lr rises exponentially, or ``grid``, one training for each candidate.
         candidates: learning rates of a grid.
@@ -103,6 +108,7 @@ def find_lr(
         scaler: of the loss in float16; autocast belongs into ``loss_fn``.
         validation: batches that judge in place of those trained on, such as a held-out DataLoader or ``[batch]``. All
             of them are read before every step, in evaluation mode, which takes time; small ones will do.
+        progress: show how far the test is and the time left, on a terminal or in a notebook.
     Raises:
         ValueError: impossible arguments, or data that cannot be iterated anew.
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
@@ -137,26 +143,30 @@ def find_lr(
 
     def train_all() -> tuple[int | None, list[Trace], Race | None]:
         batch_size = _batch_size(subject, is_needed=accumulate > 1)
-        train = partial(subject.train, parts=accumulate, is_counted=batch_size is not None)
+
+        def train(lrs: list[float], seed: int) -> Trace:
+            body = partial(subject.train, lrs, accumulate, is_counted=batch_size is not None)
+            with subject.progress.part(_of_seeds(seed, seeds), len(lrs) * accumulate):
+                return subject.trial(seed, body).trace(lrs, seed)
+
+        racing = STEPS_PER_SEED if confirm else 0
+        subject.progress.total = (len(plans) * steps + racing) * seeds * accumulate
         traces = []
         for seed in range(seeds):
-            for lrs in plans:
-                measured = subject.trial(seed, partial(train, lrs))
-                traces.append(measured.trace(lrs, seed))
+            traces += [train(lrs, seed) for lrs in plans]
         lr_max = find_lr_range(traces, mode=mode, rule=rule).lr_max if confirm else None
         if lr_max is None:
             return batch_size, traces, None
 
-        def train_constant(lr: float, steps: int) -> list[Trace]:
-            lrs = [lr] * steps
-            return [
-                subject.trial(seed, partial(train, lrs)).trace(lrs, seed)
-                for seed in range(seeds)
-            ]
+        def train_constant(rates: Sequence[float], steps: int) -> list[list[Trace]]:
+            traces = []
+            for lr in rates:
+                traces.append([train([lr] * steps, seed) for seed in range(seeds)])
+            return traces
 
         return batch_size, traces, race(lr_max, train_constant)
 
-    batch_size, traces, raced = subject.ready(train_all)
+    batch_size, traces, raced = subject.watched(train_all, wanted=progress)
     setting = Setting(
         optimizer=name_of(optimizer),
         loss=subject.loss.name if validation is None else f"{subject.loss.name} of validation",
@@ -184,7 +194,8 @@ def find_batch(
     count: Count | None = None,
     mode: Literal["steps"] = "steps",
     scaling: str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
+    progress: bool = True,
 ) -> BatchRange: ...
 
 
@@ -202,7 +213,8 @@ def find_batch(
     count: Count | None = None,
     mode: Literal["branch"],
     scaling: str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
+    progress: bool = True,
 ) -> CriticalBatch: ...
 
 
@@ -219,7 +231,8 @@ def find_batch(
     count: Count | None = None,
     mode: str = "steps",
     scaling: str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
+    progress: bool = True,
 ) -> BatchRange | CriticalBatch:
     """The batch sizes between which the loss of a network falls, at equal optimizer steps and one learning rate.
 
@@ -243,7 +256,8 @@ def find_batch(
         mode: ``steps`` or ``branch``. In a branch, ``lr`` and ``steps`` are those of the smallest size, and the samples
             of its steps are rounded up to a multiple of all sizes.
         scaling: of the rate in a branch, ``linear`` or ``sqrt``; when None linear for SGD, else the square root.
-        tolerance: part of the smallest size's loss by which the loss of a branch may be higher.
+        tolerance: part of the smallest size's loss by which the loss of a branch may be higher; 0.01 when None.
+        progress: as in :func:`find_lr`.
     Returns:
         A :class:`BatchRange`; of a branch a :class:`CriticalBatch`.
     Raises:
@@ -251,11 +265,10 @@ def find_batch(
         TypeError: arguments of the wrong kind, or batches that need a ``loss_fn``.
     """
     if mode not in ("steps", "branch"):
-        raise ValueError(unknown_name("mode", mode, ("steps", "branch")))
-    if scaling is not None and mode != "branch":
-        raise ValueError(
-            f"`scaling` (={scaling!r}) is for mode='branch': equal steps have one lr"
-        )
+        raise ValueError(unknown_name("mode", str(mode), ("steps", "branch")))
+    for name, value in (("scaling", scaling), ("tolerance", tolerance)):
+        if value is not None and mode != "branch":
+            raise ValueError(f"`{name}` (={value!r}) is for mode='branch'; leave it out")
     steps, seeds, sizes = whole("steps", steps, 2), whole("seeds", seeds, 1), increasing(sizes)
     if lr is None and isinstance(optimizer, str | Method):
         raise ValueError(
@@ -270,8 +283,10 @@ def find_batch(
         setting = Setting(
             name_of(optimizer), subject.loss.name, branches.lrs, steps, seeds, sizes
         )
-        tolerance = positive("tolerance", tolerance)
-        critical = subject.ready(lambda: branches.find(scaling, tolerance, setting))
+        tolerance = positive("tolerance", TOLERANCE if tolerance is None else tolerance)
+        critical = subject.watched(
+            lambda: branches.find(scaling, tolerance, setting), wanted=progress
+        )
         return replace(critical, reason=subject.with_notes(critical.reason))
     lrs = [lr] * steps
     setting = Setting(name_of(optimizer), subject.loss.name, [lr], steps, seeds, sizes)
@@ -280,13 +295,17 @@ def find_batch(
         micro_batch = subject.batch_size()
         _check_sizes(sizes, micro_batch, subject, max(sizes) // micro_batch)
         weights = weights_sha256(model)
+        subject.progress.total = seeds * steps * sum(sizes) // micro_batch
 
         def train(size: int, seed: int) -> Trace:
             def measure() -> tuple[Measured, GradientSquares | None]:
                 measured = subject.train(lrs, size // micro_batch, is_counted=True, equal=True)
                 return measured, subject.gradient_squares(micro_batch)
 
-            measured, squares = subject.trial(seed, measure)
+            with subject.progress.part(
+                f"batch size {size}, {_of_seeds(seed, seeds)}", steps * size // micro_batch
+            ):
+                measured, squares = subject.trial(seed, measure)
             return measured.trace(
                 lrs,
                 seed,
@@ -300,7 +319,7 @@ def find_batch(
 
         return find_batch_range(sizes, train_seeds, setting=setting)
 
-    found = subject.ready(train_all)
+    found = subject.watched(train_all, wanted=progress)
     return replace(found, reason=subject.with_notes(found.reason))
 
 
@@ -317,6 +336,12 @@ class _Subject:
     scaler: torch.amp.GradScaler | None = None
     held_out: HeldOut | None = None
     lost: tuple[str, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+
+    def watched(self, body: Callable[[], Result], *, wanted: bool) -> Result:
+        """Call a function that trains, and show how far it is where that is wanted."""
+        with watched(wanted=wanted) as self.progress:
+            return self.ready(body)
 
     def ready(self, body: Callable[[], Result]) -> Result:
         """Call a function while a network whose layers take their shapes from a first batch has them."""
@@ -376,7 +401,7 @@ class _Subject:
         if self.held_out is not None:
             judge = partial(self.held_out.measure, self.model, self.optimizer)
         steps = steps if samples is None else up_to(steps, samples)
-        return train_briefly(stepper, steps, lrs, judge)
+        return train_briefly(stepper, steps, lrs, judge, progress=self.progress)
 
     def judged(self, batches: Sequence[Any]) -> float:
         """The mean loss over batches, in evaluation mode."""
@@ -468,6 +493,8 @@ class _Branches:
             self.subject.trial(seed, partial(self.subject.gradient_squares, micro_batch))
             for seed in range(self.seeds)
         ]
+        amount = self._samples() // micro_batch
+        self.subject.progress.total = amount * len(self.sizes) * self.seeds
         losses, samples = [], []
         for size, lr in zip(self.sizes, self.lrs, strict=True):
             ends = [self._train(size, lr, seed, micro_batch) for seed in range(self.seeds)]
@@ -486,8 +513,7 @@ class _Branches:
 
     def _train(self, size: int, lr: float, seed: int, micro_batch: int) -> tuple[float, int]:
         """The loss that a size comes to, infinite when it diverges, and its samples."""
-        multiple = lcm(*self.sizes)
-        samples = ceil(self.steps * self.sizes[0] / multiple) * multiple
+        samples = self._samples()
 
         def measure() -> tuple[float, int]:
             # Drawn before training, and with the draws of the seed: the same batches judge every size.
@@ -507,7 +533,14 @@ class _Branches:
             loss = inf if has_diverged else self.subject.judged(batches)
             return loss, sum(measured.samples)
 
-        return self.subject.trial(seed, measure)
+        label = f"batch size {size}, {_of_seeds(seed, self.seeds)}"
+        with self.subject.progress.part(label, samples // micro_batch):
+            return self.subject.trial(seed, measure)
+
+    def _samples(self) -> int:
+        """What each branch trains on: the steps of the smallest size, rounded up to a multiple of all sizes."""
+        multiple = lcm(*self.sizes)
+        return ceil(self.steps * self.sizes[0] / multiple) * multiple
 
 
 def _subject(
@@ -521,6 +554,10 @@ def _subject(
     scaler: torch.amp.GradScaler | None = None,
 ) -> _Subject:
     """All that a test is given, checked before anything trains."""
+    if not torch.is_grad_enabled():
+        raise ValueError(
+            "a range test trains `model`, but gradients are switched off here; call it outside of torch.no_grad()"
+        )
     check_model(model)
     check_data(data)
     if count is not None and not callable(count):
@@ -544,6 +581,10 @@ def _batch_size(subject: _Subject, *, is_needed: bool) -> int | None:
         if is_needed:
             raise
         return None
+
+
+def _of_seeds(seed: int, seeds: int) -> str:
+    return f"seed {seed + 1} of {seeds}"
 
 
 def _one(_batch: Any) -> int:

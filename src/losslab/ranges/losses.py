@@ -1,7 +1,8 @@
 """The loss of a range test: what a user's function returns, read where it is clear and refused where it is not."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
 from losslab.tasks.losses import Judged, Loss
+from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
 LossFn = Callable[[nn.Module, Any], Any]
@@ -18,6 +20,7 @@ LossFn = Callable[[nn.Module, Any], Any]
 
 WRITE = "write `loss_fn=lambda model, batch: {}(model(batch[0]), batch[1])`"
 OWN_LOSS = "give `loss_fn(model, batch)`"
+BATCHES = "give batches, such as DataLoader(TensorDataset(inputs, labels), batch_size=64)"
 SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
 ACCURACIES = ("accuracy", "acc")
 
@@ -31,22 +34,34 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     Raises:
         TypeError: when the batch is no such pair, or its targets are something else.
     """
+    if isinstance(batch, torch.Tensor):
+        raise TypeError(
+            f"a batch is one tensor, not (inputs, labels); {BATCHES}, or {OWN_LOSS}"
+        )
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise TypeError(f"a batch is {_kind(batch)}, not (inputs, labels); {OWN_LOSS}")
     if not all(isinstance(part, torch.Tensor) for part in batch):
         raise TypeError(
-            f"a batch is {outline(batch)}, not two tensors, (inputs, labels); {OWN_LOSS}"
+            f"a batch is {outline(batch)}, not two tensors, (inputs, labels); give tensors, or {OWN_LOSS[5:]}"
         )
     device = next(model.parameters()).device
     inputs, labels = batch
-    logits = model(inputs.to(device))
+    if not labels.ndim:
+        raise TypeError(f"a batch is {outline(batch)}, a single sample; {BATCHES}")
+    with _telling_what_does_not_fit(model, batch):
+        logits = model(inputs.to(device))
     if not isinstance(logits, torch.Tensor):
         raise TypeError(f"the model returns {_kind(logits)}, not logits; {OWN_LOSS}")
     labels = _checked_labels(logits, labels.to(device))
     try:
         loss = F.cross_entropy(logits, labels)
-    except (IndexError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except IndexError as error:
+        raise TypeError(
+            f"{_pair(logits, labels)}: a label is {_beyond(logits, labels)}, but the model has {logits.shape[1]} "
+            f"outputs, counted from 0; give it more, number the labels anew, or {OWN_LOSS}"
+        ) from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
         raise TypeError(
             f"{_pair(logits, labels)} do not suit cross-entropy ({reason}); {OWN_LOSS}"
         ) from error
@@ -91,16 +106,25 @@ class UserLoss(Loss):
     def __init__(self, function: LossFn) -> None:
         self.function = _checked_function(function)
         self.name = str(getattr(function, "__name__", type(function).__name__))
+        # Losses of losslab's say themselves what does not fit.
+        self._is_known_to_fit = function is cross_entropy or _is_own(function)
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """The loss as a scalar tensor, and the accuracy, where there is one, in place of outputs."""
-        loss, accuracy = _loss_and_accuracy(self.function(model, batch))
+        if self._is_known_to_fit:
+            result = self.function(model, batch)
+        else:
+            with _telling_what_does_not_fit(model, batch, self.name):
+                result = self.function(model, batch)
+            # What has worked once fits: a later error is a fault, and its own message is the best.
+            self._is_known_to_fit = True
+        loss, accuracy = _loss_and_accuracy(result)
         return Judged(_scalar(loss), _number(accuracy))
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         # Only losslab's own losses mean this by the name: a criterion's `weight` is that of its classes.
-        if Loss in type(self.function).__mro__:
+        if _is_own(self.function):
             return self.function.weight(batch)  # type: ignore[attr-defined, no-any-return]
         return None
 
@@ -110,6 +134,35 @@ class UserLoss(Loss):
             return {}
         accuracy = torch.as_tensor(judged.outputs, dtype=torch.float, device=judged.loss.device)
         return {"accuracy": accuracy * samples}
+
+
+def _is_own(function: LossFn) -> bool:
+    return Loss in type(function).__mro__
+
+
+@contextmanager
+def _telling_what_does_not_fit(
+    model: nn.Module, batch: Any, loss_name: str | None = None
+) -> Iterator[None]:
+    """Add model and batch to an error that torch or Python raises in a forward pass, in one line; its type stays."""
+    try:
+        yield
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        # A class of its own, such as that of memory, tells what it is, and may take other arguments.
+        if type(error).__module__ != "builtins":
+            raise
+        reason = " ".join(str(error).split())
+        if TORCH_SAYS in reason:
+            advice = (
+                "batch norm cannot train on a single sample: give `data` batches of two or more"
+            )
+        else:
+            loss = f", `loss_fn` (={loss_name})" if loss_name else ""
+            kind = type(model).__name__
+            advice = (
+                f"`model` ({kind}){loss} and a batch of `data`, {outline(batch)}, do not fit"
+            )
+        raise type(error)(f"{reason}; {advice}") from error
 
 
 def _loss_and_accuracy(result: Any) -> tuple[Any, Any]:
@@ -143,6 +196,8 @@ def _scalar(loss: Any) -> torch.Tensor:
         raise TypeError(
             f"`loss_fn` returned a loss of shape {tuple(loss.shape)}; return its mean, `loss.mean()`"
         )
+    if loss.is_complex():
+        raise TypeError(f"`loss_fn` returned a loss of type {loss.dtype}; return a real one")
     if not loss.requires_grad and torch.is_grad_enabled():
         raise TypeError(
             "`loss_fn` returned a loss without a gradient; is it detached, or are its weights frozen?"
@@ -194,6 +249,12 @@ def _kind(value: Any) -> str:
         return f"{value!r}"[:60]
     size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
     return f"a {type(value).__name__}{size}"
+
+
+def _beyond(logits: torch.Tensor, labels: torch.Tensor) -> int:
+    """The label that is furthest from being a class of the outputs."""
+    largest, smallest = int(labels.max()), int(labels.min())
+    return largest if largest >= logits.shape[1] else smallest
 
 
 def _pair(logits: torch.Tensor, labels: torch.Tensor) -> str:

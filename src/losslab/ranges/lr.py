@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from losslab import tables
 from losslab.errors import unknown_name
 from losslab.plots.charts import lr_figure
-from losslab.plots.files import draw
+from losslab.plots.figures import Figure
+from losslab.ranges.answer import Answer
 from losslab.ranges.curves import (
     Array,
     Fall,
@@ -25,15 +26,14 @@ from losslab.ranges.race import Race
 from losslab.ranges.trace import Setting, Trace
 from losslab.text import cell
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 RAMP_FRACTION = 0.02
 """Part of a ramp over which its loss is averaged on either side: 0.2 decades of ten."""
 OPEN_START = (
     "the loss falls from the start: lr_min is where the test started, try a smaller start"
 )
 OPEN_END = "the loss still falls at the end: lr_max is where the test ended, try a larger end"
+
+TRY_MORE = "more steps, or a start and an end nearer to where the loss moves, may show a range"
 
 Rule = Callable[[Array, Array, Fall], float]
 """(log10 of the learning rates, smoothed losses, where they fall) -> log10 of the learning rate to train with."""
@@ -104,8 +104,8 @@ class LrCurve:
     loss_high: list[float]
 
 
-@dataclass(frozen=True)
-class LrRange:
+@dataclass(frozen=True, repr=False)
+class LrRange(Answer):
     """The learning rates between which the loss falls.
 
     Attributes:
@@ -136,30 +136,25 @@ class LrRange:
     setting: Setting | None = None
     race: Race | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
-        return asdict(self)
+    @property
+    def values(self) -> str:
+        """Both ends, the suggestion and how sure it is."""
+        spread = "of one seed"
+        if self.spread_decades is not None:
+            spread = f"spread over the seeds {self.spread_decades:.2f} decades"
+        return (
+            f"lr_min {cell(self.lr_min)}, lr_max {cell(self.lr_max)}; "
+            f"suggestion {cell(self.suggestion)} by rule {self.rule}, {spread}"
+        )
+
+    def figure(self, title: str = "") -> Figure:
+        """Loss against learning rate, the band over seeds and the range."""
+        return lr_figure("lr-range", title or "Range of learning rates", self)
 
     def to_pandas(self) -> Any:
         """The curve as a pandas DataFrame; needs pandas."""
         return tables.frame(
             {name: values for name, values in asdict(self.curve).items() if values}
-        )
-
-    def plot(self) -> "Figure":
-        """Loss against learning rate, the band over seeds and the range, as a matplotlib figure."""
-        return draw([lr_figure("lr-range", "Range of learning rates", self)])
-
-    def _repr_html_(self) -> str:
-        facts = self.to_dict()
-        facts |= facts["setting"] or {}
-        left_out = (
-            ("curve", "race", "seeds", "setting")
-            if self.setting is None
-            else ("curve", "race", "setting")
-        )
-        return tables.html(
-            [(name, cell(value)) for name, value in facts.items() if name not in left_out]
         )
 
 
@@ -251,10 +246,11 @@ def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int
 
 def check_rule(mode: str, rule: str | None) -> str:
     """The rule of a mode, once both are known to exist."""
-    if mode not in DEFAULT_RULES:
-        raise ValueError(unknown_name("mode", mode, DEFAULT_RULES))
-    if rule is not None and rule not in RULES:
-        raise ValueError(unknown_name("rule", rule, RULES))
+    # As texts, since what is no text, such as a list, cannot be looked up.
+    if str(mode) not in DEFAULT_RULES:
+        raise ValueError(unknown_name("mode", str(mode), DEFAULT_RULES))
+    if rule is not None and str(rule) not in RULES:
+        raise ValueError(unknown_name("rule", str(rule), RULES))
     return rule or DEFAULT_RULES[mode]
 
 
@@ -272,7 +268,8 @@ def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
     steps = steps_before_divergence(trace.loss, beta)
     if not steps:
         raise NoRange(
-            f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step"
+            f"the loss is {trace.loss[0] if trace.loss else 'missing'} at the first step; no learning rate has acted "
+            "there yet: look at the data and the loss"
         )
     loss = np.asarray(trace.loss[:steps], dtype=np.float64)
     course = without_spikes(loss)
@@ -300,7 +297,7 @@ def grid_curve(traces: Iterable[Trace]) -> Curve:
     count = diverged[0] if diverged else len(traces)
     if not count:
         raise NoRange(
-            f"training diverges at the lowest learning rate already, {traces[0].lr[0]:.3g}"
+            f"training diverges at the lowest learning rate already, {traces[0].lr[0]:.3g}; try a smaller start"
         )
     loss = np.array([loss for loss, _ in closing[:count]])
     last_tenths = [
@@ -330,7 +327,7 @@ def _read_seed(traces: list[Trace], mode: str, rule: Rule, beta: float | None) -
 
 def _read(curve: Curve, rule: Rule) -> SeedReading:
     """The range on one curve, and what to know of it."""
-    fall = find_fall(curve.smoothed_loss, curve.error)
+    fall = find_fall(curve.smoothed_loss, curve.error, TRY_MORE)
     log_lr = np.log10(curve.lr)
     # An average at either end of the curve looks to one side only: within its width nothing tells the end of the
     # range from the end of the test.

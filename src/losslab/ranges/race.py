@@ -21,8 +21,8 @@ FINALISTS = 4
 STEPS_PER_SEED = CANDIDATES * FIRST_STEPS + FINALISTS * STEPS
 """What a race costs at most, in optimizer steps for each seed; a candidate that diverges costs less."""
 
-Train = Callable[[float, int], list[Trace]]
-"""(learning rate, steps) -> the trace of a training at that constant rate, one for each seed."""
+Train = Callable[[Sequence[float], int], list[list[Trace]]]
+"""(learning rates, steps) -> for each rate the traces of trainings at that constant rate, one for each seed."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,18 @@ def race(lr_max: float, train: Train) -> Race | None:
 
     Args:
         lr_max: of the ramp.
-        train: a training at a constant rate, for each seed.
+        train: trainings at constant rates, for each seed.
     Reference:
         Jamieson & Talwalkar 2016, arXiv:1502.07943: successive halving, here with two heats.
     """
     rates = candidates(lr_max)
-    first = [_closing(train(lr, FIRST_STEPS)) for lr in rates]
+    first = [_closing(traces) for traces in train(rates, FIRST_STEPS)]
     order = np.argsort([np.mean(losses) for losses in first], kind="stable")
     finalists = sorted(int(index) for index in order[:FINALISTS])
     # A rate that diverges early may not be trained on; one that diverges late loses.
     finalists = [index for index in finalists if np.isfinite(first[index]).all()]
-    last = {index: _closing(train(rates[index], STEPS)) for index in finalists}
+    of_finalists = train([rates[index] for index in finalists], STEPS)
+    last = dict(zip(finalists, map(_closing, of_finalists), strict=True))
     means = {index: float(np.mean(losses)) for index, losses in last.items()}
     best = min(means, key=means.__getitem__, default=None)
     if best is None or means[best] == inf:

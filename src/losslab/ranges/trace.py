@@ -14,6 +14,7 @@ from losslab.ranges.curves import (
     without_spikes,
 )
 from losslab.records import Record, Start, Steps
+from losslab.text import cell, count
 
 CLOSING_FRACTION = 0.1
 """Part of a training over which the loss that it came to is averaged."""
@@ -49,6 +50,17 @@ class Setting:
     steps: int
     seeds: int
     batch_sizes: list[int]
+
+    @property
+    def sentence(self) -> str:
+        """All of it that was the same throughout, in a line."""
+        parts = [self.optimizer, self.loss]
+        if len(self.batch_sizes) == 1:
+            parts.append(f"batches of {self.batch_sizes[0]:,}")
+        elif self.batch_sizes:
+            parts.append(f"lr {cell(self.lrs[0])}")
+        parts += [count(self.steps, "step"), count(self.seeds, "seed")]
+        return f"tested with {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

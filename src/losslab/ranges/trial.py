@@ -12,6 +12,7 @@ from losslab.optimizers.modes import switch
 from losslab.ranges.batches import Counter
 from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.losses import LossFn, UserLoss
+from losslab.ranges.progress import Progress
 from losslab.ranges.trace import GradientSquares, Trace
 from losslab.training.step import Part, Stepper, StepResult
 
@@ -64,6 +65,8 @@ def train_briefly(
     steps: Iterable[Sequence[Part]],
     lrs: Sequence[float],
     judge: Callable[[int], StepResult] | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Measured:
     """Train a step for each learning rate, or until the loss diverges.
 
@@ -76,6 +79,7 @@ def train_briefly(
         steps: for each step the batches that it accumulates.
         lrs: learning rate of the first group at each step.
         judge: from a step's samples to what is measured before it, in place of the loss of its batch.
+        progress: is told of every batch.
     """
     ratios = lr_ratios(stepper.optimizer)
     measured = Measured()
@@ -93,6 +97,8 @@ def train_briefly(
         result = stepper.step(parts, samples * _processes())
         pending.append(result if judged is None else judged)
         measured.samples.append(samples)
+        if progress is not None:
+            progress.advance(len(parts))
         if len(pending) == FLUSH_STEPS:
             _flush(pending, measured)
             if steps_before_divergence(measured.loss, STOP_BETA) < len(measured.loss):

@@ -1,11 +1,12 @@
 """What the frame of a page says of any study: notices, and the facts that its numbers rest on; plain text."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from losslab.analysis.runs import FailedRun, failed_runs
+from losslab.analysis.runs import NOT_BEGUN, FailedRun, failed_runs
 from losslab.data import CATALOG
 from losslab.optimizers import OPTIMIZERS
 from losslab.study.results import CountResult, RunResult, StudyResults
@@ -24,12 +25,14 @@ class Failures:
     Attributes:
         amount: how many, in words.
         verb: "counts" or "count".
-        shown: (identity, what is known of it) of the first ones.
+        waiting: a line for each stage of which runs have not begun.
+        shown: (identity, what is known of it) of the first others.
         more: how many others there are.
     """
 
     amount: str
     verb: str
+    waiting: tuple[str, ...]
     shown: tuple[tuple[str, str], ...]
     more: int
 
@@ -91,9 +94,17 @@ def _data_sets(results: StudyResults) -> list[str]:
 def _failures(failed: list[FailedRun]) -> Failures | None:
     if not failed:
         return None
-    shown = tuple((run.run_id, _what_failed(run)) for run in failed[:SHOWN])
-    verb = "counts" if len(failed) == 1 else "count"
-    return Failures(count(len(failed), "planned run"), verb, shown, max(0, len(failed) - SHOWN))
+    waiting = Counter(run.stage for run in failed if run.status == NOT_BEGUN)
+    others = [run for run in failed if run.status != NOT_BEGUN]
+    return Failures(
+        amount=count(len(failed), "planned run"),
+        verb="counts" if len(failed) == 1 else "count",
+        waiting=tuple(
+            f"{stage}: {count(runs, 'run')} not begun" for stage, runs in waiting.items()
+        ),
+        shown=tuple((run.run_id, _what_failed(run)) for run in others[:SHOWN]),
+        more=max(0, len(others) - SHOWN),
+    )
 
 
 def _what_failed(failed: FailedRun) -> str:

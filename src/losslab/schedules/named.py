@@ -76,7 +76,12 @@ def named(build: Callable[P, Callable[[int], Value]]) -> Callable[P, Callable[[i
 
     @wraps(build)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Callable[[int], Value]:
-        arguments = signature.bind(*args, **kwargs).arguments
+        try:
+            arguments = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            # The signature does not know whose it is.
+            takes = ", ".join(signature.parameters)
+            raise TypeError(f"{build.__name__}({takes}): {error}") from None
         is_open = "steps" in signature.parameters and "steps" not in arguments
         value = None if is_open else bare(build(*args, **kwargs))
         # `wrapped` and not `build`: it is what the module holds under this name, which pickling looks up.

@@ -70,12 +70,13 @@ def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout, device: str) ->
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
     # The cost of a step lies on the line through these two; a constant batch size has one point and no slope.
-    extremes = dict.fromkeys((sizes[0], sizes[-1]))
+    # The largest first: it is the run's own where that is a number, and what is wrong with a run is said of it.
+    extremes = dict.fromkeys((sizes[-1], sizes[0]))
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in extremes}
     if len(sizes) > 2:
         _take_sizes(course, run, dataset, state)
     image_seconds = _time_evaluation(run, dataset, state, parts)
-    points = tuple(seconds.items())
+    points = tuple(sorted(seconds.items()))
     cost = Cost(points, image_seconds, start_seconds, peak_memory(device))
     return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
 

@@ -90,6 +90,7 @@ def execute(
         facts: further entries for study.json, such as the command.
         engine: where the runs are done.
     Raises:
+        TypeError: when it is no Plan.
         InvalidInput: when the folder cannot be written.
         StoreError: when another process works in the folder.
     Example:
@@ -98,6 +99,10 @@ def execute(
         >>> plan = losslab.plan(study, budget_seconds=600)  # doctest: +SKIP
         >>> list(losslab.execute(plan, "runs/mine"))  # doctest: +SKIP
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(
+            f"`plan` is a {type(plan).__name__}; give what losslab.plan(study) returns"
+        )
     folder = folder if isinstance(folder, StudyFolder) else StudyFolder(Path(folder))
     folder.prepare()
     with folder.lease():

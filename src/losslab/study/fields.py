@@ -101,6 +101,11 @@ def _shown(path: str, value: Any) -> str:
     if path == "augment":
         return f"augment={'+'.join(str(Choice(**item)) for item in value) or 'none'}"
     if isinstance(value, dict):  # a policy, in a field that is a number in another run
-        return str(Choice(**value))
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+        options = {key: _rounded(option) for key, option in value.items()}
+        return str(Choice(**options))
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return text if path.endswith(".name") else f"{path.rpartition('.')[2]}={text}"
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.3g}") if isinstance(value, float) else value

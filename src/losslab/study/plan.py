@@ -102,8 +102,13 @@ def plan(
         layout: of images and weights in memory; for each network the fastest when absent.
         engine: where the steps are measured and the study is to run.
     Raises:
+        TypeError: when it is no Study.
         InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
     """
+    if not isinstance(study, Study):
+        raise TypeError(
+            f"`study` is a {type(study).__name__}; give a Study: losslab.load_study(name or file)"
+        )
     if any(number is not None and number < 1 for number in (workers, threads)):
         raise InvalidInput(
             f"`workers` (={workers}) and `threads` (={threads}) must be at least 1"

@@ -12,6 +12,7 @@ from losslab.errors import InvalidInput, StoreError
 from losslab.files import complete_lines, locked, read_json, write_json, write_text
 from losslab.records import Record, from_row, to_row
 from losslab.spec import Run, make_run
+from losslab.study.fields import varying_fields
 
 LEASE_SECONDS = 30.0
 """How long a run waits for a process that still works in its folder."""
@@ -49,6 +50,33 @@ class RunFolder:
             return {"status": "new", "message": "", "step": 0, "memory_bytes": 0}
         status: dict[str, Any] = read_json(self.path / "status.json")
         return status
+
+    def check_holds(self, run: Run) -> None:
+        """Check that a run may train here, before anything is written.
+
+        Raises:
+            InvalidInput: when the folder is another run's or a study's, or no folder.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidInput(f"{self.path}: is a file; give a folder")
+        if (self.path / "study.json").exists():
+            raise InvalidInput(f"{self.path}: holds a study; choose another folder")
+        if (self.path / "run.json").exists():
+            self._check_is_same(run)
+        elif self.records_path.exists():
+            raise InvalidInput(
+                f"{self.path}: holds records without their run.json; choose another folder"
+            )
+
+    def _check_is_same(self, run: Run) -> None:
+        held = self.run
+        if held.id == run.id:
+            return
+        specs = [spec.model_dump(mode="json") for spec in (held, run)]
+        differing = ", ".join(f"`{field}`" for field in varying_fields(specs))
+        raise InvalidInput(
+            f"{self.path}: holds another run, with another {differing}; choose another folder or repeat its options"
+        )
 
     def create(self, run: Run, environment: dict[str, Any]) -> None:
         """Make the folder and state what is to run in it."""

@@ -39,9 +39,11 @@ def run_in_folder(
         device: where to train.
         data_workers: processes that read samples of a map-style dataset; they change no record.
     Raises:
+        InvalidInput: when the folder holds another run, or a study; nothing in it is changed.
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
+    folder.check_holds(run)
     if distributed.rank():
         yield from _follow(run, folder, layout, device, data_workers)
         return

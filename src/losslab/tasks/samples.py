@@ -145,9 +145,11 @@ def part_positions(
     Raises:
         InvalidInput: when the fraction or the number does not suit the data.
     """
+    # Counted first: inputs and targets of different numbers are refused, which labels alone do not show.
+    samples = count_samples(data.train, "train")
     labels = class_labels(data.train)
     if labels is None:
-        labels = np.zeros(count_samples(data.train, "train"), np.int64)
+        labels = np.zeros(samples, np.int64)
     fraction = validation_fraction if data.validation is None else 0.0
     return split(labels, validation_fraction=fraction, train_images=train_samples)
 
@@ -167,18 +169,19 @@ def count_samples(part: Any, name: str) -> int:
     """Count the samples of a part.
 
     Raises:
-        InvalidInput: when it is neither tensors of one length nor a dataset that has one.
+        InvalidInput: when it is neither tensors of one length nor a dataset that has one, or has no samples.
     """
-    dataset = part.dataset if isinstance(part, DataLoader) else part
-    if _is_map_style(dataset):
-        return len(dataset)  # type: ignore[arg-type]
+    dataset: Any = part.dataset if isinstance(part, DataLoader) else part
     try:
-        return sample_count(as_tensors(part))
+        samples = len(dataset) if _is_map_style(dataset) else sample_count(as_tensors(part))
     except (TypeError, ValueError) as error:
         raise InvalidInput(
             f"`{name}` of the data must be tensors or arrays, alone or in a tuple or mapping, or a map-style Dataset: "
             f"{error}"
         ) from error
+    if not samples:
+        raise InvalidInput(f"`{name}` of the data has no samples; give one or more")
+    return samples
 
 
 def samples_of(
@@ -231,6 +234,7 @@ def _sample(part: Any) -> Any:
 
 def outputs_for(data: TaskData) -> int | None:
     """How many outputs a network for the data has, where that follows from it: its classes, or columns of targets."""
+    count_samples(data.train, "train")  # none, or different numbers, are refused here already
     if data.classes:
         return len(data.classes)
     sample = _sample(data.train)

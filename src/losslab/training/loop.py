@@ -19,7 +19,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
 from losslab.tasks.losses import Judged
 from losslab.tasks.samples import Parts, SomeSamples, describe
-from losslab.training import distributed
+from losslab.training import distributed, single_sample
 from losslab.training.evaluation import (
     Scores,
     evaluate,
@@ -67,6 +67,8 @@ def train(
         data_workers: processes that read samples of a map-style dataset; they change no record.
         flush_steps: most steps in one Steps record.
     Raises:
+        TypeError: when it is no Run.
+        InvalidInput: when the network does not suit the data, or comes to a single sample that batch norm cannot take.
         Diverged: after the Steps record that holds the first loss that is not finite.
         OutOfMemory: when a step, an evaluation or the samples do not fit.
     Example:
@@ -75,6 +77,10 @@ def train(
         >>> [record.kind for record in train(make_run(spec))]
         ['start', 'steps', 'evaluation', 'final']
     """
+    if not isinstance(run, Run):
+        raise TypeError(
+            f"`run` is a {type(run).__name__}; give a losslab.Run, which losslab.spec.make_run(fields) makes"
+        )
     dataset = data.load(run.data.name) if dataset is None else dataset
     state = new_state(run, dataset, device, layout) if state is None else state
     parts = prepare(run, dataset, state.layout, device, data_workers)
@@ -86,7 +92,8 @@ def train(
     elif state.window.loss and session.timeline.is_evaluated(state.step):
         yield session.evaluation()  # stopped between the last step and its evaluation
     distributed.check_same("the step to go on from", state.step, device)
-    yield from session.steps(torch.device(device), flush_steps)
+    with single_sample.refused(run, state.model, len(parts.training), state.step):
+        yield from session.steps(torch.device(device), flush_steps)
     yield session.final()
 
 
@@ -303,7 +310,7 @@ def _explained_at_first(step: Step, run: Run, dataset: Dataset | TaskData) -> It
     """Turn an error in the first step into InvalidInput: the model, the loss and the data do not fit."""
     try:
         yield
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         # A model that has taken a step fits its data: a later error is a fault, and its own message is the best.
         if step.index:
             raise

@@ -134,6 +134,7 @@ def new_state(
     # Built on the CPU and moved after, so that a seed gives the same weights on every device.
     with memory_at(0), seeded(run.seed, "weights"):
         model = build_model(run.model, input_shape=shape, classes=outputs)
+        _take_shapes(model, shape, run)
         _initialize_from_data(run, model, dataset)
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
@@ -153,6 +154,27 @@ def new_state(
         average=new_average(run.average, model),
         plateau=new_plateau(run.plateau),
     )
+
+
+def _take_shapes(model: nn.Module, shape: tuple[int, ...] | None, run: Run) -> None:
+    """Give lazy layers the shapes that they take from a first batch, before an optimizer asks for their weights.
+
+    Raises:
+        InvalidInput: when a sample's inputs are no single tensor of floats, so that no batch can be made up.
+    """
+    tensors = (*model.parameters(), *model.buffers())
+    if not any(map(nn.parameter.is_lazy, tensors)):
+        return
+    if shape is None:
+        raise InvalidInput(
+            f"`model` (={run.model}) has lazy layers, and the inputs of {run.data.name} are no single tensor; give the "
+            "layers their sizes"
+        )
+    # In evaluation mode: statistics and dropout are those of training alone.
+    model.eval()
+    with torch.no_grad():
+        model(torch.zeros(2, *shape))
+    model.train()
 
 
 def _initialize_from_data(run: Run, model: nn.Module, dataset: Dataset | TaskData) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from keras_samples import arrays, network, state
 from torch.utils.data import DataLoader, TensorDataset
 
 from losslab.integrations.keras import BatchFinder, LearningRateFinder
+from losslab.ranges import progress
 
 pytestmark = pytest.mark.frameworks
 
@@ -48,6 +50,25 @@ def test_weights_optimizer_metrics_and_random_state_are_bit_equal_afterwards(
     np.random.set_state(random_state[1])
     torch.set_rng_state(random_state[2])
     assert found == draws()
+
+
+def test_finders_show_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def show(shown: progress.Progress) -> None:
+        seen.append((shown.done, shown.total))
+
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(progress, "_display", lambda: nullcontext(show))
+    model, data = network(), arrays()
+    LearningRateFinder(model, data, steps=20, seeds=2, start=1e-5, end=1e-2)
+    assert (seen[0], seen[-1], len(seen)) == ((1, 40), (40, 40), 40)
+    seen.clear()
+    BatchFinder(model, data, sizes=[8, 32], steps=10, seeds=2, lr=1e-3)
+    assert (seen[0], seen[-1], len(seen)) == ((8, 800), (800, 800), 40)
+    seen.clear()
+    BatchFinder(model, data, sizes=[8, 32], steps=10, seeds=1, lr=1e-3, progress=False)
+    assert seen == []
 
 
 def test_training_goes_on_as_without_the_test() -> None:

@@ -1,6 +1,8 @@
 """The local engine: each task once, in workers whose end harms no other."""
 
 import platform
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,19 @@ def test_a_task_that_fails_or_dies_harms_no_other() -> None:
         "good": None,
     }
     assert values["good"] == [0, 1]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="keeps no process to some cores")
+def test_workers_may_keep_the_threads_of_a_process_alone_on_their_share_of_the_cores() -> None:
+    code = "import torch; print(torch.get_num_threads())"
+    alone = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    values, _ = outcome([Task(str(n), "samples:cores", ()) for n in range(2)], threads=None)
+    (first,), (second,) = values.values()
+    assert first[0] == second[0] == int(alone.stdout)
+    cores = psutil.Process().cpu_affinity()
+    if len(cores) > 1:
+        assert sorted(first[1] + second[1]) == cores
+        assert abs(len(first[1]) - len(second[1])) < 2
 
 
 def test_closing_ends_the_workers() -> None:

@@ -11,6 +11,7 @@ from losslab.ranges.arguments import increasing, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.batches import check_data
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
+from losslab.ranges.progress import watched
 from losslab.ranges.trace import Setting, Trace
 from losslab.schedules import exponential_ramp
 
@@ -27,6 +28,7 @@ def LearningRateFinder(  # noqa: N802 - Keras names what one makes of a model as
     mode: str = "ramp",
     candidates: int = 10,
     rule: str | None = None,
+    progress: bool = True,
 ) -> LrRange:
     """The learning rates between which the loss of a Keras model falls, and one to train with.
 
@@ -47,6 +49,7 @@ def LearningRateFinder(  # noqa: N802 - Keras names what one makes of a model as
         mode: ``ramp``, one training whose lr rises exponentially, or ``grid``, one training for each candidate.
         candidates: learning rates of a grid.
         rule: of the suggestion, a name in ``losslab.ranges.RULES``.
+        progress: show how far the test is and the time left, on a terminal or in a notebook.
     Raises:
         ValueError: impossible arguments, a model that is not compiled, or an optimizer that has a schedule.
         TypeError: arguments of the wrong kind.
@@ -75,8 +78,11 @@ def LearningRateFinder(  # noqa: N802 - Keras names what one makes of a model as
     rates = [rate(point) for point in range(points)]
     plans = [rates] if mode == "ramp" else [[lr] * steps for lr in rates]
     traces = []
-    for seed in range(seeds):
-        traces += [subject.train(batches, lrs, seed) for lrs in plans]
+    with watched(wanted=progress) as subject.progress:
+        subject.progress.total = seeds * len(plans) * steps
+        for seed in range(seeds):
+            label = f"seed {seed + 1} of {seeds}"
+            traces += [subject.train(batches, lrs, seed, label) for lrs in plans]
     setting = Setting(
         optimizer=subject.optimizer_name,
         loss=subject.loss_name,
@@ -96,6 +102,7 @@ def BatchFinder(  # noqa: N802 - as LearningRateFinder
     lr: float | None = None,
     steps: int = 500,
     seeds: int = 3,
+    progress: bool = True,
 ) -> BatchRange:
     """The batch sizes between which the loss of a Keras model falls, at equal optimizer steps and one learning rate.
 
@@ -109,6 +116,7 @@ def BatchFinder(  # noqa: N802 - as LearningRateFinder
         lr: learning rate; the optimizer's when None.
         steps: optimizer steps at every size.
         seeds: how often the test is repeated.
+        progress: as in :func:`LearningRateFinder`.
     Raises:
         ValueError: impossible arguments, or a model that is not compiled.
         TypeError: arguments of the wrong kind.
@@ -128,10 +136,16 @@ def BatchFinder(  # noqa: N802 - as LearningRateFinder
 
     def train(size: int) -> list[Trace]:
         batches = Batches(arrays, size)
-        return [subject.train(batches, [rate] * steps, seed) for seed in range(seeds)]
+        traces = []
+        for seed in range(seeds):
+            label = f"batch size {size}, seed {seed + 1} of {seeds}"
+            traces.append(subject.train(batches, [rate] * steps, seed, label, work=size))
+        return traces
 
     setting = Setting(subject.optimizer_name, subject.loss_name, [rate], steps, seeds, sizes)
-    return find_batch_range(sizes, train, setting=setting)
+    with watched(wanted=progress) as subject.progress:
+        subject.progress.total = seeds * steps * sum(sizes)
+        return find_batch_range(sizes, train, setting=setting)
 
 
 def _subject(model: Any, batches: Iterable[Any]) -> Subject:

@@ -12,6 +12,7 @@ from losslab.integrations.keras.arrays import Batches
 from losslab.integrations.keras.callbacks import lr_of, set_lr
 from losslab.randomness import derive_seed
 from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.progress import Progress
 from losslab.ranges.restored import put_back_after, with_draws_of
 from losslab.ranges.snapshot import Snapshot, Undo
 from losslab.ranges.trace import Trace
@@ -28,12 +29,14 @@ class Subject:
         model: the user's.
         optimizer_name: its class.
         loss_name: as the model was compiled with it.
+        progress: is told of every step.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.optimizer_name = type(model.optimizer).__name__
         self.loss_name = _name(model.loss)
+        self.progress = Progress()
 
     def build(self, batches: Iterable[Any]) -> None:
         """Make weights, metrics and the optimizer's state where there are none yet; nothing is trained.
@@ -58,16 +61,29 @@ class Subject:
         """The optimizer's learning rate."""
         return lr_of(self.model.optimizer)
 
-    def train(self, batches: Iterable[Any], lrs: Sequence[float], seed: int) -> Trace:
-        """Train a step for each learning rate, or until the loss diverges; put everything back."""
+    def train(
+        self, batches: Iterable[Any], lrs: Sequence[float], seed: int, label: str, work: int = 1
+    ) -> Trace:
+        """Train a step for each learning rate, or until the loss diverges; put everything back.
+
+        Args:
+            batches: to train on.
+            lrs: learning rate of each step.
+            seed: of the order and of dropout.
+            label: what the progress calls this training.
+            work: of a step, beside those of other trainings.
+        """
 
         def train_and_put_back(snapshot: Snapshot) -> Trace:
             snapshot.undos.append(_remembered(self._variables()))
-            return with_draws_of(seed, snapshot, lambda: self._train(batches, lrs, seed))
+            return with_draws_of(seed, snapshot, lambda: self._train(batches, lrs, seed, work))
 
-        return put_back_after(train_and_put_back, batches)
+        with self.progress.part(label, len(lrs) * work):
+            return put_back_after(train_and_put_back, batches)
 
-    def _train(self, batches: Iterable[Any], lrs: Sequence[float], seed: int) -> Trace:
+    def _train(
+        self, batches: Iterable[Any], lrs: Sequence[float], seed: int, work: int
+    ) -> Trace:
         if isinstance(batches, Batches):
             batches = Batches(batches.arrays, batches.size, seed)
         self._seed_layers(seed)
@@ -81,6 +97,7 @@ class Subject:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
             set_lr(self.model.optimizer, lr)
             logs = self.model.train_on_batch(x, y, weights, return_dict=True)
+            self.progress.advance(work)
             loss.append(float(logs["loss"]))
             samples.append(len(keras.tree.flatten(x)[0]))
             if "accuracy" in logs:

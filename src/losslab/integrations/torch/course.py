@@ -112,6 +112,11 @@ def _laid_out_batch(
         size = whole(batch)
         return size, sizes_to_see(wanted, size, samples, drop_last=drop_last)
     policy = policy_of("batch", BATCH_POLICIES, batch)
+    # A policy's sizes are cut to what is left of an epoch; a number that never fits is a slip.
+    if not isinstance(policy, Choice) and policy > samples:
+        raise ValueError(
+            f"`batch` (={batch}) exceeds `dataset_size` (={samples}); give at most {samples}"
+        )
     number_or_choice = policy if isinstance(policy, Choice) else int(policy)
 
     def size_over(steps: int) -> Size:

@@ -93,6 +93,9 @@ class PolicyBatchSampler(BatchSampler):
         self._size: Size = whole(batch_size if callable(batch_size) else constant(batch_size))
         self._current = self._next = _Position()
 
+    def __repr__(self) -> str:
+        return f"PolicyBatchSampler({self.dataset_size}, {self._size})"
+
     def __iter__(self) -> Iterator[list[int]]:
         """The batches of the next epoch; after :meth:`load_state_dict`, those that are left of its epoch."""
         self._current = self._next

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -18,7 +18,7 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
-from losslab.process import set_threads
+from losslab.process import set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
@@ -60,7 +60,6 @@ class Ended:
 class _Worker:
     process: BaseProcess
     connection: Connection
-    device: str
     task: Task | None = None
 
 
@@ -81,7 +80,7 @@ def run_tasks(
     tasks: Iterable[Task],
     *,
     workers: int,
-    threads: int,
+    threads: int | None,
     devices: Sequence[str] = ("cpu",),
     deterministic: bool = False,
 ) -> Iterator[Event]:
@@ -93,14 +92,20 @@ def run_tasks(
     Args:
         tasks: in the order in which they are to start.
         workers: processes at a time.
-        threads: torch threads of each.
+        threads: torch threads of each; None for those that torch takes in a process alone.
         devices: shared out among the workers, one each, and again from the first where there are fewer.
         deterministic: whether torch is asked for algorithms that repeat their bits.
     """
     waiting = deque(tasks)
-    hire = partial(_hire, threads, deterministic)
-    own_devices = islice(cycle(devices), min(workers, len(waiting)))
-    crew = [hire(device) for device in own_devices]
+    own_devices = list(islice(cycle(devices), min(workers, len(waiting))))
+
+    def hire(index: int) -> _Worker:
+        prepare = partial(share_cores, index, len(own_devices))
+        if threads is not None:
+            prepare = partial(set_threads, threads)
+        return _hire(prepare, deterministic, own_devices[index])
+
+    crew = [hire(index) for index in range(len(own_devices))]
     try:
         while waiting or any(worker.task for worker in crew):
             for worker in crew:
@@ -113,19 +118,19 @@ def run_tasks(
                     yield from _receive(worker)
                     # Killed, for memory perhaps: its run is ended, and the runs that wait go to a new worker.
                     if worker.task is None and not worker.process.is_alive():
-                        crew[index] = hire(worker.device)
+                        crew[index] = hire(index)
     finally:
         _dismiss(crew)
 
 
-def _hire(threads: int, deterministic: bool, device: str) -> _Worker:
+def _hire(prepare: Callable[[], None], deterministic: bool, device: str) -> _Worker:
     mine, theirs = _CONTEXT.Pipe()
-    arguments = (theirs, threads, deterministic, device)
+    arguments = (theirs, prepare, deterministic, device)
     process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
     process.start()
     # The worker has the only other end now: when it dies, receiving raises EOFError and waits no longer.
     theirs.close()
-    return _Worker(process, mine, device)
+    return _Worker(process, mine)
 
 
 def _receive(worker: _Worker) -> Iterator[Event]:
@@ -155,7 +160,9 @@ def _dismiss(crew: list[_Worker]) -> None:
         worker.connection.close()
 
 
-def _work(connection: Connection, threads: int, deterministic: bool, device: str) -> None:
+def _work(
+    connection: Connection, prepare: Callable[[], None], deterministic: bool, device: str
+) -> None:
     """Receive tasks and send events, until the other side is gone."""
     # Ctrl-C reaches the whole group; the parent tells us when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -163,7 +170,7 @@ def _work(connection: Connection, threads: int, deterministic: bool, device: str
     # A daemon may have no children, but the workers of a DataLoader are such. This process stays one for its parent,
     # whose exit must not wait for it.
     current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-    set_threads(threads)
+    prepare()
     if deterministic:
         ask_for_determinism()
     try:

@@ -1,0 +1,184 @@
+"""``losslab find batch``: the range of batch sizes, or the critical one."""
+
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from losslab.cli.find.answers import Output, batch_text, branch_text, setting_of
+from losslab.cli.find.crew import Crew, by_seeds, samples_of
+from losslab.cli.options import Flag, check_machine, check_mode, fields_of
+from losslab.errors import InvalidInput
+from losslab.ranges import find_batch_range
+from losslab.ranges.branch import CriticalBatch, batch_warmup
+from losslab.ranges.progress import watched
+from losslab.ranges.runs import batch_runs
+from losslab.spec import Run
+from losslab.study.sizes import load, training_images
+
+EPOCHS = 5
+"""Of the smallest batch size, when no number of steps is given."""
+
+
+def batch(
+    *,
+    model: str,
+    data: str,
+    lr: float,
+    optimizer: str = "sgd(momentum=0.9)",
+    momentum: float | None = None,
+    sizes: str = "64,128,256,512,1024,2048,4096,8192",
+    steps: int | None = None,
+    seeds: int = 3,
+    max_micro_batch: int | None = None,
+    mode: str = "steps",
+    after: str | None = None,
+    scaling: str | None = None,
+    tolerance: float | None = None,
+    weight_decay: float = 0.0,
+    parameter_groups: str | None = None,
+    train_images: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    workers: int | None = None,
+    figure: Path | None = None,
+    out: Path | None = None,
+    json: Flag = False,
+) -> None:
+    """Find the batch sizes between which the loss falls: every size from the same weights, for equal optimizer steps.
+
+    Example: losslab find batch --model lenet5 --data fashion-mnist --lr 1e-2 --sizes 64,128,256,512 --steps 200
+
+    Args:
+        model: Built-in name, `package.module:factory`, `torchvision/NAME`, `timm/NAME`; options: "mlp(hidden=[9])".
+        data: Built-in name, a folder of images by class, an .npz file or `package.module:factory`.
+        lr: Learning rate at every size.
+        optimizer: Method by name, `torch.optim/NAME` or `package.module:factory`; options: "adam(betas=(0.9, 0.95))".
+        momentum: Option of the optimizer, in short.
+        sizes: Increasing batch sizes, separated by commas.
+        steps: Optimizer steps at every size; five epochs at the smallest size when absent.
+        seeds: How often the test is repeated.
+        max_micro_batch: Accumulate larger batches from parts of at most so many images; halved where memory ends.
+        mode: `steps`, equal steps at one rate, or `branch`, equal samples at scaled rates: the critical batch size.
+        after: Of branches: steps of training before them, 0 when absent; several, separated by commas, give a policy.
+        scaling: Of the rate in a branch: linear or sqrt; linear for SGD, else sqrt, when absent.
+        tolerance: Part of the smallest size's loss by which the loss of a branch may be higher; 0.01 when absent.
+        weight_decay: Strength of L2 on weights, not on biases.
+        parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
+        train_images: Use only so many training images, stratified.
+        device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
+        threads: Threads of torch; its own choice when absent.
+        workers: Of equal steps: processes that train side by side, 1 when absent. The range is the same to the bit;
+            samples a second are those of cores that are shared.
+        figure: Picture to write (.png, .svg, .pdf): the curve and what was found.
+        out: JSON file to write, which `losslab.read_range` reads.
+        json: Print the finding as JSON.
+    """
+    listed = _parse_sizes(sizes)
+    if seeds < 1:
+        raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
+    check_mode(
+        mode,
+        {
+            "steps": {"max-micro-batch": max_micro_batch, "workers": workers},
+            "branch": {"after": after, "scaling": scaling, "tolerance": tolerance},
+        },
+    )
+    moments = _parse_moments("0" if after is None else after)
+    output = Output(json, figure, out)
+    crew = Crew(1 if workers is None else workers, threads, check_machine(device, threads))
+    fields = fields_of(model, data, optimizer, momentum, weight_decay, train_images)
+    fields |= {
+        "lr": lr,
+        "max_micro_batch": max_micro_batch,
+        "parameter_groups": parameter_groups,
+    }
+    # The length follows from the images, and these from a run: one of any length will do to count them.
+    first = batch_runs(
+        {**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=1
+    )[0]
+    images = training_images(first)
+    if listed[-1] > images:
+        raise InvalidInput(
+            f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}"
+        )
+    fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
+
+    if mode == "branch":
+        start = batch_runs(fields, size=listed[0], seeds=1)[0]
+        options = {"sizes": listed, "seeds": seeds, "scaling": scaling, "tolerance": tolerance}
+        found = {
+            moment * listed[0] / images: _branch(start, moment, crew, options)
+            for moment in moments
+        }
+        _write_branches(found, output)
+        return
+    _find_range(fields, listed, seeds, crew, output)
+
+
+def _find_range(
+    fields: dict[str, Any], sizes: list[int], seeds: int, crew: Crew, output: Output
+) -> None:
+    """Train all sizes, and write the range that is read off them."""
+    runs = []
+    for size in sizes:
+        runs += batch_runs(fields, size=size, seeds=seeds)
+    with watched() as progress:
+        progress.total = sum(map(samples_of, runs))
+        traces = crew.traces(runs, progress, noise_batch=sizes[0])
+    of_size = dict(zip(sizes, by_seeds(traces, seeds), strict=True))
+    setting = setting_of(runs[0], [fields["lr"]], seeds, sizes)
+    found = find_batch_range(sizes, of_size.__getitem__, setting=setting)
+    output.write(found.to_dict(), batch_text(found), [found.figure()])
+
+
+def _branch(run: Run, after: int, crew: Crew, options: dict[str, Any]) -> CriticalBatch:
+    crew.prepare_process()
+    from losslab.ranges.branch_runs import branch_run
+
+    return branch_run(
+        run,
+        load(run.data.name),
+        after=after,
+        steps=run.steps or 1,
+        device=crew.device,
+        **options,
+    )
+
+
+def _write_branches(branches: dict[float, CriticalBatch], output: Output) -> None:
+    """Write what was found at each epoch, and the policy where there are several."""
+    policy = None
+    if len(branches) > 1 and all(found.found for found in branches.values()):
+        policy = batch_warmup(branches)
+    found = [{"epoch": epoch, **branch.to_dict()} for epoch, branch in branches.items()]
+    lines = [branch_text(epoch, branch) for epoch, branch in branches.items()]
+    if policy is not None:
+        lines.append(
+            f"batch policy: piecewise(values={policy['values']}, epochs={policy['epochs']})"
+        )
+    figures = [
+        branch.figure(f"Critical batch size from epoch {epoch:.3g}")
+        for epoch, branch in branches.items()
+    ]
+    output.write({"branches": found, "batch": policy}, "\n".join(lines), figures)
+
+
+def _parse_moments(text: str) -> list[int]:
+    moments = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")]
+    if min(moments) < 0 or sorted(set(moments)) != moments:
+        raise InvalidInput(
+            f"--after (={text}) must be increasing whole numbers of steps, such as 0,200,1000"
+        )
+    return moments
+
+
+def _parse_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) < 2 or sizes[0] < 1 or sorted(set(sizes)) != sizes:
+        raise InvalidInput(
+            f"--sizes (={text}) must be two or more increasing whole numbers, such as 64,128,256"
+        )
+    return sizes

@@ -1,0 +1,85 @@
+"""A folder belongs to one run: another is refused, and nothing that is there is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from losslab.errors import InvalidInput
+from losslab.records import Final, Start
+from losslab.spec import Run, make_run
+from losslab.study.store import RunFolder
+from losslab.study.worker import run_in_folder
+
+
+def run(**changes: Any) -> Run:
+    fields: dict[str, Any] = {
+        "data": "samples:tiny_data",
+        "model": "mlp(hidden=[8])",
+        "optimizer": "adam",
+        "lr": 0.01,
+        "batch": 32,
+        "epochs": 1,
+        **changes,
+    }
+    return make_run(fields)
+
+
+def finished(folder: Path) -> None:
+    list(run_in_folder(run(), RunFolder(folder)))
+
+
+def begun(folder: Path) -> None:
+    records = run_in_folder(run(), RunFolder(folder))
+    next(records)
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+
+
+def study(folder: Path) -> None:
+    (folder / "study.json").write_text("{}")
+
+
+def foreign_records(folder: Path) -> None:
+    (folder / "records.jsonl").write_text('{"of": "another tool"}\n')
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        (finished, "holds another run, with another `lr`, `seed`; choose another folder"),
+        (begun, "holds another run, with another `lr`, `seed`; choose another folder"),
+        (study, "holds a study; choose another folder"),
+        (foreign_records, "holds records without their run.json; choose another folder"),
+    ],
+    ids=["a finished run", "a run under way", "a study", "records of another tool"],
+)
+def test_a_folder_that_is_not_the_runs_is_refused_and_stays_as_it_is(
+    held: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    held(tmp_path)
+    before = content(tmp_path)
+    with pytest.raises(InvalidInput) as refusal:
+        next(run_in_folder(run(lr=0.1, seed=1), RunFolder(tmp_path)))
+    assert str(refusal.value).startswith(f"{tmp_path}: {message}")
+    assert content(tmp_path) == before
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_text("mine")
+    with pytest.raises(InvalidInput, match="is a file; give a folder"):
+        next(run_in_folder(run(), RunFolder(path)))
+    assert path.read_text() == "mine"
+
+
+def test_the_same_run_goes_on(tmp_path: Path) -> None:
+    begun(tmp_path)
+    records = list(run_in_folder(run(), RunFolder(tmp_path)))
+    assert isinstance(records[0], Start)
+    assert isinstance(records[-1], Final)
