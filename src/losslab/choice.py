@@ -130,9 +130,8 @@ def import_attribute(what: str, path: str) -> Any:
     """
     module, _, attribute = path.partition(":")
     here = str(Path.cwd())
-    if (
-        here not in sys.path
-    ):  # an installed command does not look for modules where it is called
+    # An installed command does not look for modules where it is called.
+    if here not in sys.path:
         sys.path.append(here)
     try:
         home = importlib.import_module(module)

@@ -144,6 +144,6 @@ def test_a_table_fits_its_terminal_and_names_are_whole_where_it_is_wide(width):
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(count("resnet-44").table(fold=True).terminal(width))
     text = console.export_text()
-    assert "FLOPs" in text  # of the last column
+    assert text.rstrip().replace(" ", "").replace("\n", "").endswith("194,872,576FLOPs")
     assert ("stage2.0.shortcut.conv " in text) == (width == 120)
     assert ("stage2.1-6.conv1 x 6 " in text) == (width == 120)

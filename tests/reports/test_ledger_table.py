@@ -113,3 +113,23 @@ def test_what_was_not_counted_is_said_of_the_module_that_holds_it() -> None:
     ledger["rows"][2]["status"] = "not counted"
     table = ledger_table(ledger)
     assert {row[0]: row[5] for row in table.rows}["1.0.0"] == "not counted"
+
+
+def test_a_row_of_equal_blocks_says_what_units_of_the_first_and_of_the_last_see() -> None:
+    rows = {row[0]: row[6] for row in ledger_table(count("resnet-44").to_dict()).rows}
+    assert rows["stage1.0-6 x 7"] == "7 to 31"
+    assert rows["stage2.1-6 x 6"] == "at most 45 to 85"
+
+
+def test_a_module_whose_own_name_looks_like_that_of_blocks_is_one() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleDict({"0-1": Block(8)})
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.parts["0-1"](x)
+
+    layers = [Named(), nn.LayerNorm(8), Named(), nn.LayerNorm(8), Named()]
+    table = ledger_table(count(nn.Sequential(*layers), (8,)).to_dict())
+    assert names(table)[1:3] == ["0.parts.0-1", "1"]

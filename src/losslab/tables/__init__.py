@@ -16,7 +16,7 @@ _TO_THE_RIGHT = frozenset(
 """Words of a heading below which numbers stand."""
 
 WIDE, LONGEST_NAME = 110, 28
-"""Columns of a terminal that keeps so many letters of a row's name on one line."""
+"""Columns of a terminal that keeps names of so many letters on one line."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Table:
         from rich.table import Table as RichTable
 
         shown = RichTable(title=markup.escape(self.title), box=SIMPLE)
-        # A row is found by its name, which folds last where there is room for the other columns.
+        # A row is found by its name, which does not fold where there is room for the other columns.
         longest = max((len(row[0]) for row in self.rows), default=0)
-        whole = min(longest, LONGEST_NAME) if width >= WIDE else None
+        whole = width >= WIDE and longest <= LONGEST_NAME
         for index, heading in enumerate(self.headings):
             side = "right" if self.is_number(heading) else "left"
             shown.add_column(
                 markup.escape(heading),
                 justify=side,  # type: ignore[arg-type]
                 overflow="fold",
-                min_width=None if index else whole,
+                no_wrap=whole and index == 0,
             )
         for row in self.rows:
             shown.add_row(*map(markup.escape, row))  # rich reads "[3, 32, 32]" as a style else
