@@ -134,16 +134,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.steps.append(
                 Step(running.module, running.visit, work, call.shape, parameters, axes[0])
             )
+        # Once for all outputs: an operation such as `unbind` has one for each time step.
+        written = call.in_place and len(call.tensors) > 1
         for output, output_axes in zip(call.outputs, axes, strict=True):
-            self._update(
-                call, output, Known(output_axes, frozenset() if active else weights, active)
-            )
-
-    def _update(self, call: Call, output: Tensor, known: Known) -> None:
-        if call.in_place and len(call.tensors) > 1:
-            self._tensors.note_write(output, known)
-        else:
-            self._tensors[output] = known
+            known = Known(output_axes, frozenset() if active else weights, active)
+            if written:
+                self._tensors.note_write(output, known)
+            else:
+                self._tensors[output] = known
 
     def _claim(self, weights: frozenset[str], work: Work) -> Formula:
         """The arithmetic of the parameters that no operation before this one has used."""
