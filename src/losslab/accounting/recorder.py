@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import Factor, plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
-from losslab.accounting.dtypes import check_dtypes
+from losslab.accounting.dtypes import check_call
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
 from losslab.accounting.known import Known, Tensors
@@ -81,7 +81,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.axes.append((entry.name, dim - first))
         axes = replace(axes, dims=tuple(dims))
         self._tensors[tensor] = Known(axes, active=True)
-        self._fed[id(tensor)] = entry.name
+        if entry.dtype is None:
+            self._fed[id(tensor)] = entry.name
         self.trace.steps.append(Step("", 0, Work("input"), tuple(tensor.shape), NOTHING, axes))
 
     @classmethod
@@ -107,7 +108,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         call = Call(
             name, func, arguments, sources, [], lambda tensor: self._tensors[tensor].axes
         )
-        check_dtypes(call)
+        check_call(call)
         result = func(*args, **kwargs)
         outputs = tensors_in(result)
         if reads_values(func, args) and any(self._tensors[source].active for source in sources):
