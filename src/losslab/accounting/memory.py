@@ -1,7 +1,7 @@
 """What one training step costs: memory and multiply-accumulates, from two steps on torch's meta device."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -193,13 +193,13 @@ class _Step:
                     saved.pack, lambda tensor: tensor
                 ):
                     loss = self._loss(call)
-                _backward(loss)
+                self._backward(loss)
                 rule.step()
                 rule.zero_grad()
                 del loss
                 # The first step makes the optimizer's state; all others are as the second.
                 live.peak_bytes = live.bytes
-                _backward(self._loss(call))
+                self._backward(self._loss(call))
                 if not is_fused(
                     self.optimizer
                 ):  # a fused step makes no tensors; on the meta device torch has none
@@ -237,11 +237,22 @@ class _Step:
         return forward, products.macs - forward
 
     def _loss(self, call: "_Call") -> Tensor:
+        with self._kernels():
+            return call.loss()
+
+    @contextmanager
+    def _kernels(self) -> Iterator[None]:
+        """Those of the device, in its precision."""
         with ExitStack() as stack:
             stack.enter_context(FusedKernels(self.device))
             if self.precision != "fp32":
                 stack.enter_context(Autocast(_HALVES[self.precision], self.device))
-            return call.loss()
+            yield
+
+    def _backward(self, loss: Tensor) -> None:
+        # Attention that checkpointing computes once more must keep what it kept the first time.
+        with self._kernels():
+            _backward(loss)
 
 
 @dataclass(frozen=True)
