@@ -2,14 +2,16 @@
 
 import json
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from losslab.accounting import count
+from losslab.accounting import count, training_memory
 from losslab.cli import main
 from losslab.errors import InvalidInput
 
@@ -130,6 +132,115 @@ def test_a_model_may_return_a_distribution(make):
     ledger = count(Policy(8, 4), (8,))
     assert ledger.macs == 32
     assert (1, 4) in ledger.output_shapes
+
+
+class Pair(NamedTuple):
+    x: object
+    y: object
+
+
+class Between(nn.Module):
+    """Attributes of a named tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, pair):
+        return self.layer(pair.x) + self.layer(pair.y)
+
+
+@pytest.mark.parametrize("part", [(8,), torch.zeros(1, 8)], ids=["shapes", "tensors"])
+def test_a_named_tuple_stays_one(part):
+    assert count(Between(), [Pair(part, part)]).macs == 2 * 32
+
+
+class Keyed(nn.Module):
+    """What it reads has whole numbers as keys, what it returns is nested."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.parts = nn.Linear(1, 3), nn.ModuleDict({"conv": nn.Linear(1, 5)})
+
+    def forward(self, x, scale=1, part=None):
+        y = self.layer(scale * (x[256] + x[512][0]))
+        return {"all": [y], "part": self.parts[part](x[256]) if part else None}
+
+
+def test_dictionaries_of_any_key_and_other_arguments_reach_the_model():
+    x = {256: torch.randn(10, 1), 512: [torch.randn(10, 1)]}
+    assert count(Keyed(), {"x": x, "scale": 5}).macs == 10 * 3
+    assert count(Keyed(), [x]).macs == 10 * 3
+    assert count(Keyed(), {"x": x, "part": "'conv'"}).macs == 10 * (3 + 5)
+
+
+class Filled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, results):
+        results["y"] = self.layer(torch.ones(3))
+        return results
+
+
+def test_an_empty_dictionary_a_sample_without_a_batch_and_pruned_weights_count():
+    assert count(Filled(), [{}]).macs == 3
+    assert count(nn.Linear(10, 2), torch.ones(10)).macs == 20
+    pruned = nn.Linear(8, 4)
+    prune.l1_unstructured(pruned, "weight", 0.5)
+    assert (count(pruned, (8,)).macs, count(pruned, (8,)).parameters) == (32, 36)
+
+
+class PackedText(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.recurrent = nn.Embedding(60, 8), nn.LSTM(8, 4)
+
+    def forward(self, ids, lengths):
+        return self.recurrent(pack_padded_sequence(self.embed(ids), lengths.cpu()))[1][0][-1]
+
+
+def test_packed_text_is_counted_and_trained_by_its_lengths():
+    given = {"ids": torch.ones(5, 2, dtype=torch.int64), "lengths": torch.tensor([5, 3])}
+    assert count(PackedText(), given).macs == 8 * 4 * 4 * (8 + 4)
+    assert training_memory(PackedText(), given).gradient_bytes == 4 * (
+        60 * 8 + 16 * (8 + 4 + 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "says"),
+    [
+        (
+            nn.Sequential(nn.Linear(2, 3), nn.LazyLinear(4)),
+            "none",
+            "layer '1'.*lazy.*give `input`",
+        ),
+        (nn.LazyConv2d(4, 3), "none", "`model`.*lazy.*give `input`"),
+        (nn.Embedding(9, 4), "7:float32", "indices must be integers"),
+        (nn.ConvTranspose1d(4, 4, 3), (3, 9), "3 channels, and the layer takes 4"),
+        (nn.MaxPool1d(2), "3x9:bool", "bool: torch has no kernel"),
+        (nn.Linear(2, 2), [(2,), (2,)], "takes 2 positional arguments"),
+        (nn.ModuleList([nn.Linear(2, 2)]), (2,), "forward"),
+    ],
+    ids=["lazy layer", "lazy model", "floats", "channels", "truth values", "two", "no forward"],
+)
+def test_what_torch_refuses_is_refused_in_one_line(model, shape, says):
+    with pytest.raises(InvalidInput, match=says) as caught:
+        count(model, shape)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lazy_layer_that_does_not_run_is_one_line():
+    class Spare(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 4)
+            self.spare = nn.LazyLinear(2)
+
+    for measure in (count, training_memory):
+        with pytest.raises(InvalidInput, match=r"layer 'spare'.*lazy"):
+            measure(Spare(), (3,))
 
 
 def test_a_model_without_an_input_runs_and_a_container_is_its_parameters():

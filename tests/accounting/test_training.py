@@ -191,6 +191,19 @@ def test_checkpointing_keeps_less_and_computes_once_more():
     assert recomputed.forward_macs == kept.forward_macs
 
 
+def test_fused_attention_that_is_computed_once_more_is_trained():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    recomputed = Checkpointed(recompute=True)
+    recomputed.layers = layer
+    assert training_memory(recomputed, (5, 8)).saved_bytes == 4 * 5 * 8
+
+
+@pytest.mark.parametrize("shape", ["8:float64", "8:int64"])
+def test_what_torch_refuses_for_its_dtypes_is_not_trained(shape):
+    with pytest.raises(InvalidInput, match="torch wants one dtype"):
+        training_memory(nn.Linear(8, 4), shape)
+
+
 def test_memory_is_in_the_models_own_dtype():
     memory = training_memory(nn.Linear(8, 4).bfloat16(), (8,))
     assert (memory.dtype, memory.parameter_bytes) == ("bfloat16", 2 * 36)

@@ -150,8 +150,15 @@ def _filled(structure: Any, tensors: list[Tensor]) -> Any:
     if isinstance(structure, dict):
         return {name: _filled(value, tensors) for name, value in structure.items()}
     if isinstance(structure, list | tuple):
-        return type(structure)(_filled(value, tensors) for value in structure)
+        return _like(structure, [_filled(value, tensors) for value in structure])
     return structure
+
+
+def _like(sequence: Sequence[Any], parts: list[Any]) -> Any:
+    """Parts as a list, a tuple or the named tuple that they came in."""
+    if isinstance(sequence, tuple):
+        return type(sequence)(*parts) if hasattr(sequence, "_fields") else tuple(parts)
+    return parts
 
 
 def parse_inputs(shape: InputShape) -> Inputs:
@@ -210,7 +217,7 @@ class _Parser:
             return {key: self.parse(f"{name}.{key}", part) for key, part in value.items()}
         if _is_several(value):
             parts = [self.parse(f"{name}.{i}", part) for i, part in enumerate(value)]
-            return tuple(parts) if isinstance(value, tuple) else parts
+            return _like(value, parts)
         if isinstance(value, str):
             return self._text(name, value)
         if isinstance(value, torch.Size | Sequence):

@@ -1,7 +1,7 @@
 """What one training step costs: memory and multiply-accumulates, from two steps on torch's meta device."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from losslab.accounting.inputs import Inputs, InputShape
 from losslab.accounting.kernels import Device, FusedKernels
 from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
 from losslab.accounting.products import Products
-from losslab.accounting.running import Running, run
+from losslab.accounting.running import Running, first_line, run
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.trace import as_fits, fed, materialise
 from losslab.accounting.twin import meta_copy
@@ -183,6 +183,7 @@ class _Step:
             names = {
                 id(tensor): entry.name
                 for entry, tensor in zip(inputs.each, tensors, strict=True)
+                if entry.dtype is None
             }
             forward_macs, backward_macs = self._products(call, names)
             rule.zero_grad()
@@ -192,13 +193,13 @@ class _Step:
                     saved.pack, lambda tensor: tensor
                 ):
                     loss = self._loss(call)
-                loss.backward()  # type: ignore[no-untyped-call]
+                self._backward(loss)
                 rule.step()
                 rule.zero_grad()
                 del loss
                 # The first step makes the optimizer's state; all others are as the second.
                 live.peak_bytes = live.bytes
-                self._loss(call).backward()  # type: ignore[no-untyped-call]
+                self._backward(self._loss(call))
                 if not is_fused(
                     self.optimizer
                 ):  # a fused step makes no tensors; on the meta device torch has none
@@ -229,18 +230,29 @@ class _Step:
 
     def _products(self, call: "_Call", names: dict[int, str]) -> tuple[int, int]:
         """MACs of the forward and of the backward pass, with every kernel taken apart."""
-        with Products(names) as products:
+        with Products(names, checked=self.precision == "fp32") as products:
             loss = call.loss()
             forward = products.macs
-            loss.backward()  # type: ignore[no-untyped-call]
+            _backward(loss)
         return forward, products.macs - forward
 
     def _loss(self, call: "_Call") -> Tensor:
+        with self._kernels():
+            return call.loss()
+
+    @contextmanager
+    def _kernels(self) -> Iterator[None]:
+        """Those of the device, in its precision."""
         with ExitStack() as stack:
             stack.enter_context(FusedKernels(self.device))
             if self.precision != "fp32":
                 stack.enter_context(Autocast(_HALVES[self.precision], self.device))
-            return call.loss()
+            yield
+
+    def _backward(self, loss: Tensor) -> None:
+        # Attention that checkpointing computes once more must keep what it kept the first time.
+        with self._kernels():
+            _backward(loss)
 
 
 @dataclass(frozen=True)
@@ -261,6 +273,13 @@ class _Call:
                 "`model` gives no output that depends on a parameter with a gradient; nothing to train"
             )
         return torch.stack([tensor.sum().float() for tensor in outputs]).sum()
+
+
+def _backward(loss: Tensor) -> None:
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except (RuntimeError, NotImplementedError) as error:
+        raise InvalidInput(f"the backward pass of the model: {first_line(error)}") from error
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

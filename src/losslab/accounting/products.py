@@ -1,5 +1,6 @@
 """Multiply-accumulates of a training step, forward and backward, by what autograd runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
+from losslab.accounting.dtypes import check_call
 from losslab.accounting.rules import work_of
 from losslab.accounting.running import check_integers
 
@@ -16,13 +18,14 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the MACs of all operations; a fused kernel's are those of the operations that it fuses.
 
     Args:
-        names: id of an input's tensor -> its name, for an input that must be of integers.
+        names: id of an input's tensor -> its name, for an input without a dtype, which may have to be of integers.
+        checked: whether dtypes must fit; under autocast they are made to.
     """
 
-    def __init__(self, names: dict[int, str]) -> None:
+    def __init__(self, names: dict[int, str], *, checked: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
-        self._names = names
+        self._names, self._checked = names, checked
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -34,20 +37,16 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         arguments, name = bind(func, args, kwargs), schema_of(func).name
         check_integers(name, arguments, self._names)
+        sources = tensors_in(args, kwargs)
+        call = Call(name, func, arguments, sources, [], lambda tensor: plain(tensor.shape))
+        if self._checked:
+            check_call(call)
         result = func(*args, **kwargs)
         outputs = tensors_in(result)
         if func is torch.ops.aten.convolution_backward.default:
             self.macs += _convolution_backward(arguments)
         elif outputs:
-            call = Call(
-                name,
-                func,
-                arguments,
-                tensors_in(args, kwargs),
-                outputs,
-                lambda tensor: plain(tensor.shape),
-            )
-            self.macs += int(work_of(call).macs)
+            self.macs += int(work_of(replace(call, outputs=outputs)).macs)
         return result
 
 

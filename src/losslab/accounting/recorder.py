@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import Factor, plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
-from losslab.accounting.dtypes import check_dtypes
+from losslab.accounting.dtypes import check_call
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
 from losslab.accounting.known import Known, Tensors
@@ -81,7 +81,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.axes.append((entry.name, dim - first))
         axes = replace(axes, dims=tuple(dims))
         self._tensors[tensor] = Known(axes, active=True)
-        self._fed[id(tensor)] = entry.name
+        if entry.dtype is None:
+            self._fed[id(tensor)] = entry.name
         # Of several inputs a row says which it is.
         work = Work("input", detail=entry.name if len(self.trace.inputs.each) > 1 else "")
         self.trace.steps.append(Step("", 0, work, tuple(tensor.shape), NOTHING, axes))
@@ -109,7 +110,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         call = Call(
             name, func, arguments, sources, [], lambda tensor: self._tensors[tensor].axes
         )
-        check_dtypes(call)
+        check_call(call)
         result = func(*args, **kwargs)
         outputs = tensors_in(result)
         if reads_values(func, args) and any(self._tensors[source].active for source in sources):
@@ -136,16 +137,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.steps.append(
                 Step(running.module, running.visit, work, call.shape, parameters, axes[0])
             )
+        # Once for all outputs: an operation such as `unbind` has one for each time step.
+        written = call.in_place and len(call.tensors) > 1
         for output, output_axes in zip(call.outputs, axes, strict=True):
-            self._update(
-                call, output, Known(output_axes, frozenset() if active else weights, active)
-            )
-
-    def _update(self, call: Call, output: Tensor, known: Known) -> None:
-        if call.in_place and len(call.tensors) > 1:
-            self._tensors.note_write(output, known)
-        else:
-            self._tensors[output] = known
+            known = Known(output_axes, frozenset() if active else weights, active)
+            if written:
+                self._tensors.note_write(output, known)
+            else:
+                self._tensors[output] = known
 
     def _claim(self, weights: frozenset[str], work: Work) -> Formula:
         """The arithmetic of the parameters that no operation before this one has used."""

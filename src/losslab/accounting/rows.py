@@ -68,8 +68,10 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
 
 
 def _fields(axes: Axes) -> Fields:
-    fields = axes.fields
-    return tuple((number, fields.get(number)) for number in sorted(axes.reaching))
+    bounded = axes.fields
+    return tuple(
+        (number, bounded.get(number)) for number in sorted(axes.unbounded | bounded.keys())
+    )
 
 
 def _row(name: str, step: Step, count: int, batch_size: int) -> Row:

@@ -36,6 +36,7 @@ def trace(
         values = Values()
         recorder = Recorder(twin, running, Trace(inputs), include_bias=include_bias)
         if inputs.structure is None:
+            _check_not_lazy(twin)
             recorder.finish([])
             return recorder.trace
         materialise(twin, running, inputs, batch_size)
@@ -91,6 +92,18 @@ def materialise(twin: nn.Module, running: Running, inputs: Inputs, batch_size: i
         args, kwargs = inputs.arguments(twin, fed(twin, inputs, batch_size, with_values=True))
         with torch.inference_mode(False), torch.no_grad(), torch.device("meta"), Values():
             run(twin, running, args, kwargs)
+        _check_not_lazy(twin)
+
+
+def _check_not_lazy(twin: nn.Module) -> None:
+    """Raise where a lazy layer has not run, so that nobody knows its parameters."""
+    for path, module in twin.named_modules():
+        if any(map(is_lazy, module.parameters(recurse=False))):
+            layer = f"layer '{path}'" if path else "`model`"
+            raise InvalidInput(
+                f"{layer} ({type(module).__name__}) is lazy: its parameters have no shape until it runs; give `input`, "
+                "such as 3x224x224, or a layer with all its sizes where no input reaches it"
+            )
 
 
 def _assumptions(inputs: Inputs, values: Values) -> list[str]:

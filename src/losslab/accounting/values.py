@@ -80,6 +80,8 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _grouped_product(bind(func, args, kwargs))
         if name in _READS_LENGTHS:
             return func(*args, **kwargs)
+        if not tensors and _is_for_gradients(kwargs):
+            return func(*args, **kwargs)
         if (
             name == "empty"
             and _is_whole(kwargs.get("dtype"))
@@ -194,6 +196,14 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
             positions.shape, dim, source.shape[dim], keeps=positions.dim() == source.dim()
         )
         return _replaced(result, lambda tensor: spread if tensor is positions else tensor)
+
+
+def _is_for_gradients(kwargs: dict[str, Any]) -> bool:
+    """Whether a backward pass makes floats to add gradients to, which stay with the gradients on the meta device."""
+    # What checkpointing runs once more there has gradients of its own.
+    in_backward = torch._C._current_graph_task_id() >= 0 and not torch.is_grad_enabled()
+    device = kwargs.get("device")
+    return in_backward and device == torch.device("meta") and not _is_whole(kwargs.get("dtype"))
 
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
