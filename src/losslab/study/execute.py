@@ -134,7 +134,7 @@ class _Session:
     facts: dict[str, Any]
     before: dict[str, Any]
     stages: list[tuple[Stage, tuple[Run, ...]]]
-    began: float = field(default_factory=monotonic)
+    began: float
     has_trained: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
     findings: dict[str, list[Fields]] = field(default_factory=dict)
@@ -165,7 +165,8 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
         before = {}
     times = {"started": before.get("started") or _now(), "ended": None}
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
-    return _Session(plan, folder, engine, times | _engine_facts(engine) | facts, before, stages)
+    facts = times | _engine_facts(engine) | facts
+    return _Session(plan, folder, engine, facts, before, stages, began=monotonic())
 
 
 def _engine_facts(engine: Engine) -> dict[str, Any]:
@@ -234,10 +235,10 @@ def _do_stage(session: _Session, index: int) -> Iterator[Progress]:
     session.stages[index] = (stage, runs)
     # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
     session.write()
-    if stage.count:
-        events = _count_stage(folder, stage)
-    else:
-        events = _run_stage(session, stage.name, runs)
+    is_counted = bool(stage.count)
+    events = (
+        _count_stage(folder, stage) if is_counted else _run_stage(session, stage.name, runs)
+    )
     for event in events:
         if not isinstance(event, StageBegan):
             session.has_trained = True
