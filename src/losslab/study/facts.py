@@ -52,7 +52,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         if study is None:
             raise ValueError("it holds no spec of a study")
         scale = _read_scale(facts["scale"])
-        costs = {read_kind(kind): _read_cost(cost) for kind, cost in facts["costs"].items()}
+        costs = _read_costs(facts["costs"])
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
         goes_on_there = before == (engine.name, engine.device)
@@ -70,6 +70,13 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         raise StoreError(
             f"{folder.path}/study.json: not a plan that this version can resume ({error})"
         ) from error
+
+
+def _read_costs(facts: dict[str, Any]) -> dict[str, Cost]:
+    costs = [(read_kind(kind), _read_cost(cost)) for kind, cost in facts.items()]
+    # Earlier versions measured a kind without and with copies: the latter, whose steps have more images, tells both.
+    costs.sort(key=lambda item: item[1].step_seconds[-1])
+    return dict(costs)
 
 
 def _read_cost(cost: dict[str, Any]) -> Cost:
