@@ -1,6 +1,6 @@
 """What the plan of a study knows of augmentation and copies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +9,11 @@ from losslab.records import Steps
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
 from losslab.study.costs import Cost, kind_of_run, measure_costs, run_memory, run_seconds
+from losslab.study.engines import Engine
+from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.fields import labels
 from losslab.study.stages import expand
+from losslab.training.state import TrainState
 
 BASE = {
     "data": "samples:tiny_data",
@@ -27,13 +30,13 @@ def run(**changes: Any) -> Run:
     return make_run({**BASE, **changes})
 
 
-def test_augmentation_and_whether_there_are_copies_tell_kinds_of_run_apart() -> None:
+def test_augmentation_tells_kinds_of_run_apart_and_the_number_of_copies_does_not() -> None:
     kinds = [
         kind_of_run(run(**changes))
         for changes in ({}, {"augment": []}, {"repeats": 2}, {"repeats": 8})
     ]
-    assert len(set(kinds)) == 3
-    assert kinds[2] == kinds[3]
+    assert len(set(kinds)) == 2
+    assert kinds[0] == kinds[2] == kinds[3]
 
 
 def test_a_step_with_m_copies_costs_what_m_times_the_images_cost() -> None:
@@ -111,6 +114,40 @@ def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
     )
     (cost,) = costs.values()
     assert [size for size, _ in cost.step_seconds] == [23, 4 * 23]
+
+
+@pytest.mark.parametrize(("seconds", "layouts"), [(0.5, 2), (0.95, 1), (2.0, 1)])
+def test_a_layout_whose_steps_save_nothing_is_not_measured_to_the_end(
+    seconds: float, layouts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_steps(run: Run, dataset: object, state: TrainState, *sizes: int) -> float:
+        return 1.0 if state.layout == "channels_last" else seconds
+
+    evaluated: list[int] = []
+    monkeypatch.setattr(calibrate, "_time_steps", time_steps)
+    monkeypatch.setattr(
+        calibrate, "_time_evaluation", lambda *_: float(evaluated.append(1) or 0.0)
+    )
+    (costs,) = calibrate.calibrate(run(model="samples:conv_net"), None, True)
+    assert list(costs) == ["channels_last", "contiguous"][:layouts]
+    assert len(evaluated) == layouts
+
+
+def test_a_layout_that_one_worker_did_not_finish_is_known_by_the_other() -> None:
+    kinds = iter([["channels_last"], ["channels_last", "contiguous"], ["channels_last"]])
+
+    def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
+        for task in tasks:
+            cost = Cost(((23, 1.0),), 0.0, 0.0, 1)
+            halved = Cost(((23, 0.5),), 0.0, 0.0, 1)
+            measured = {"channels_last": cost, "contiguous": halved}
+            yield Yielded(task.key, {layout: measured[layout] for layout in next(kinds)})
+
+    engine = Engine("local", run_tasks, lambda threads: 3)
+    spec = run(model="samples:conv_net")
+    costs, layouts = measure_costs([spec] * 3, workers=3, threads=1, engine=engine)
+    assert set(layouts.values()) == {"contiguous"}
+    assert costs[kind_of_run(spec)].of_step(23) == 0.5
 
 
 def test_labels_show_augmentations_as_they_are_written() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from losslab.spec import Run, make_run
 from losslab.study.costs import kind_of_run, read_kind
-from losslab.study.facts import planned_before
+from losslab.study.facts import _read_costs, planned_before
 from losslab.study.load import load_study
 from losslab.study.plan import plan_at
 from losslab.study.stages import FULL
@@ -82,3 +82,15 @@ def test_a_study_that_an_earlier_version_began_can_be_resumed(tmp_path: Path) ->
     folder.write_plan(json.loads(json.dumps(facts)))
     plan = planned_before(folder)
     assert plan.seconds == plan_at(study, FULL, plan.costs, 1, 1).seconds > 0
+
+
+def test_the_copies_that_an_earlier_version_told_apart_are_read_by_the_kind_that_has_them() -> (
+    None
+):
+    without, with_copies = OLD, OLD.replace("false]", "true]")
+    cost = {"image_seconds": 1e-5, "start_seconds": 0.1, "memory_bytes": 10**8}
+    points = {with_copies: [[16, 0.1], [32, 0.2]], without: [[12, 0.08], [16, 0.1]]}
+    costs = _read_costs({kind: cost | {"step_seconds": points[kind]} for kind in points})
+    assert {key: cost.step_seconds for key, cost in costs.items()} == {
+        kind_of_run(run()): ((16, 0.1), (32, 0.2))
+    }

@@ -10,12 +10,14 @@ from losslab.cli.live import Board
 from losslab.records import Evaluation, Final, metrics_of
 from losslab.study.execute import (
     Counted,
+    PlanChanged,
     Progress,
     RunEnded,
     RunRecorded,
     StageBegan,
     StageSkipped,
 )
+from losslab.study.facts import describe_change
 from losslab.study.results import RunResult
 from losslab.text import duration, loss, score
 
@@ -47,6 +49,8 @@ def _show(event: Progress, board: Board, console: Console) -> None:
         console.print(
             f"{event.stage}: {event.runs} runs left out, because {event.reason}", soft_wrap=True
         )
+    elif isinstance(event, PlanChanged):
+        console.print(f"{describe_change(event.change)}; now {event.scale}", soft_wrap=True)
     elif isinstance(event, RunRecorded):
         board.record(event)
     elif isinstance(event, RunEnded):

@@ -208,7 +208,7 @@ def run(
                 engine=measuring,
             )
             _print_plan(planned, console)
-        facts = {"budget_seconds": share, "command": shlex.join(["losslab", *sys.argv[1:]])}
+        facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
         code |= _carry_out(planned, folder, console, facts, selected)
     console.print(f"next: losslab report {out}", soft_wrap=True)
     return code
@@ -280,7 +280,7 @@ def resume(
         selected = choose_engine(
             engine, address, device=own_device, deterministic=is_repeatable
         )
-        facts = {key: part.plan.get(key) for key in ("budget_seconds", "command")}
+        facts = {"command": part.plan.get("command")}
         code |= _carry_out(planned_before(part, selected), part, console, facts, selected)
     console.print(f"next: losslab report {folder}", soft_wrap=True)
     return code

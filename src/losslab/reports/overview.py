@@ -125,6 +125,8 @@ def _trained(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
     plan = results.plan
     yield "Scale", _scale(plan)
+    if changes := plan.get("changes"):
+        yield "Changed", "; ".join(change["text"] for change in changes)
     if trained := _trained(plan):
         yield "Seeds", "; ".join(f"{stage['name']}: n = {_seeds(stage)}" for stage in trained)
         yield "Data", ", ".join(_data_sets(results)) or "unknown"

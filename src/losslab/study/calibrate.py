@@ -1,14 +1,14 @@
 """Measure what a kind of run costs here by training it for a moment."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
-from losslab import data
 from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
@@ -16,21 +16,20 @@ from losslab.data.task_data import TaskData
 from losslab.process import peak_memory, reset_peak_memory
 from losslab.records import Steps
 from losslab.spec import Layout, Run
-from losslab.study.costs import Cost, at_a_time
+from losslab.study.costs import MARGIN, Cost, at_a_time
 from losslab.study.engines.local import worker_age
+from losslab.study.sizes import load
 from losslab.tasks.samples import Parts
-from losslab.training.evaluation import evaluate
+from losslab.training.evaluation import EVALUATION_IMAGES, evaluate
 from losslab.training.loop import train
 from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
 from losslab.training.step import device_of
 from losslab.training.timeline import Timeline
 
 # Paid for every kind of run before a study starts, so no longer than a median of several steps needs.
-CALIBRATION_SECONDS = 0.7
-COPIES_SECONDS = 2.0
+CALIBRATION_SECONDS = 0.5
+COPIES_SECONDS = 1.0
 """How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
-# Two batches of an evaluation, so that its seconds an image are those of full batches.
-CALIBRATION_IMAGES = 2000
 # A run must have a length; the clock ends the measurement long before this one.
 MOST_STEPS = 10**4
 VARIED_SIZES = 96
@@ -48,46 +47,112 @@ def calibrate(
         compare: whether the other layout is measured, too, where there are convolutions.
         device: where to train.
     """
-    dataset = data.load(run.data.name)
+    dataset = load(run.data.name)
     seconds = worker_age()
-    first = new_state(run, dataset, device, layout).layout
-    layouts: list[Layout] = [first]
+    first, cost = _start(run, dataset, layout, device).finish()
+    costs = {first: cost}
     if compare and first == "channels_last":
-        layouts.append("contiguous")
-    yield {
-        layout: replace(_cost(run, dataset, layout, device), worker_seconds=seconds)
-        for layout in layouts
-    }
+        other = _start(run, dataset, "contiguous", device)
+        # A layout that will not be used needs no evaluation and no copies.
+        if other.longest_step < (1 - MARGIN) * cost.of_step(other.most_images):
+            costs |= [other.finish()]
+    yield {layout: replace(cost, worker_seconds=seconds) for layout, cost in costs.items()}
 
 
-def _cost(run: Run, dataset: Dataset | TaskData, layout: Layout, device: str) -> Cost:
-    """Measure the cost of a run at its smallest and largest batch size, then with copies."""
+@dataclass(frozen=True)
+class _Calibration:
+    """A run whose steps have been timed: what of its cost is known by then.
+
+    Attributes:
+        course: the batch size of every step.
+        step_seconds: (images, seconds) of a step at its smallest and its largest size.
+        start_bytes: the most memory that building the network and bringing the data to the device took.
+        step_bytes: the most that the steps took.
+    """
+
+    run: Run
+    dataset: Dataset | TaskData
+    state: TrainState
+    parts: Parts
+    course: Sequence[int]
+    start_seconds: float
+    step_seconds: tuple[tuple[int, float], ...]
+    start_bytes: int
+    step_bytes: int
+
+    @property
+    def most_images(self) -> int:
+        """Of a step, copies not counted."""
+        return self.step_seconds[-1][0]
+
+    @property
+    def longest_step(self) -> float:
+        """Seconds of a step on them."""
+        return self.step_seconds[-1][1]
+
+    def finish(self) -> tuple[Layout, Cost]:
+        """Measure the rest: evaluation, sizes in between and copies."""
+        if len(set(self.course)) > 2:
+            _take_sizes(self.course, self.run, self.dataset, self.state)
+        image_seconds = _time_evaluation(self.run, self.dataset, self.state, self.parts)
+        memory = max(self.start_bytes, peak_memory(device_of(self.state.model)))
+        cost = Cost(self.step_seconds, image_seconds, self.start_seconds, memory)
+        if self.run.repeats > 1:
+            cost = self._with_copies(cost)
+        return self.state.layout, cost
+
+    def _with_copies(self, cost: Cost) -> Cost:
+        """Add to a cost what copies of images take, measured at as many as are quick."""
+        run, device = self.run, device_of(self.state.model)
+        (smallest, seconds), *_ = cost.step_seconds
+        copies = min(run.repeats, max(2, int(COPIES_SECONDS / self.longest_step)))
+        images = self.most_images * copies
+        reset_peak_memory(device)
+        longest = _time_steps(run, self.dataset, self.state, self.most_images, copies)
+        # Only images in memory together add to the peak: `max_micro_batch` bounds them, whatever the number of copies.
+        added_images = at_a_time(run, images) - at_a_time(run, self.most_images)
+        added_bytes = max(0, peak_memory(device) - self.step_bytes)
+        line = ((smallest, seconds), (images, longest))
+        return replace(cost, step_seconds=line, image_bytes=added_bytes / max(1, added_images))
+
+
+def _start(
+    run: Run, dataset: Dataset | TaskData, layout: Layout | None, device: str
+) -> _Calibration:
+    """Build a run and time its steps at its smallest and largest batch size."""
     reset_peak_memory(device)
     began = perf_counter()
     state = new_state(run, dataset, device, layout)
-    parts = prepare(run, dataset, layout, device)
+    parts = prepare(run, dataset, state.layout, device)
     start_seconds = perf_counter() - began
+    start_bytes = peak_memory(device)
+    reset_peak_memory(device)
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
-    # The cost of a step lies on the line through these two; a constant batch size has one point and no slope.
-    # The largest first: it is the run's own where that is a number, and what is wrong with a run is said of it.
-    extremes = dict.fromkeys((sizes[-1], sizes[0]))
+    # The cost of a step lies on the line through these two. Of a constant size the last step of an epoch alone is
+    # shorter, which is not worth a measurement.
+    extremes = [sizes[-1]] if isinstance(run.batch, int) else [sizes[0], sizes[-1]]
     seconds = {size: _time_steps(run, dataset, state, size, 1) for size in extremes}
-    if len(sizes) > 2:
-        _take_sizes(course, run, dataset, state)
-    image_seconds = _time_evaluation(run, dataset, state, parts)
-    points = tuple(sorted(seconds.items()))
-    cost = Cost(points, image_seconds, start_seconds, peak_memory(device))
-    return _with_copies(cost, run, dataset, state) if run.repeats > 1 else cost
+    return _Calibration(
+        run,
+        dataset,
+        state,
+        parts,
+        course,
+        start_seconds,
+        tuple(seconds.items()),
+        start_bytes,
+        peak_memory(device),
+    )
 
 
 def _time_evaluation(
     run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts
 ) -> float:
-    """Time the evaluation of one sample, in seconds, by a second pass over some."""
+    """Time the evaluation of one sample, in seconds, by one full batch where samples are images."""
     samples = parts.fit
     if isinstance(dataset, Dataset):
-        few = np.arange(min(len(dataset.train_labels), CALIBRATION_IMAGES))
+        few = np.arange(min(len(dataset.train_labels), EVALUATION_IMAGES))
         samples = on_device(
             dataset,
             few,
@@ -95,11 +160,18 @@ def _time_evaluation(
             memory_format=memory_format(state.layout),
         )
     task = make_task(run)
-    # The first pass allocates and prepares the operations that every later evaluation of a run reuses.
-    evaluate(state.model, samples, task.loss, task.metrics, run.precision)
+    measure = partial(evaluate, state.model, samples, task.loss, task.metrics, run.precision)
+    seconds = _seconds_of(measure)
+    # The first pass prepares the operations that every later evaluation of a run reuses: a small part of a long one.
+    if seconds < CALIBRATION_SECONDS:
+        seconds = _seconds_of(measure)
+    return seconds / len(samples)
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
     began = perf_counter()
-    evaluate(state.model, samples, task.loss, task.metrics, run.precision)
-    return (perf_counter() - began) / len(samples)
+    work()
+    return perf_counter() - began
 
 
 def _take_sizes(
@@ -117,23 +189,6 @@ def _take_sizes(
         pass
 
 
-def _with_copies(cost: Cost, run: Run, dataset: Dataset | TaskData, state: TrainState) -> Cost:
-    """Add to a cost what copies of images take, measured at as many as are quick."""
-    (smallest, seconds), (largest, longest) = cost.step_seconds[0], cost.step_seconds[-1]
-    copies = min(run.repeats, max(2, int(COPIES_SECONDS / longest)))
-    peaks = []
-    device = device_of(state.model)
-    for count in (1, copies):
-        reset_peak_memory(device)
-        step_seconds = _time_steps(run, dataset, state, largest, count)
-        peaks.append(peak_memory(device))
-    # Only images in memory together add to the peak: `max_micro_batch` bounds them, whatever the number of copies.
-    added_images = at_a_time(run, largest * copies) - at_a_time(run, largest)
-    image_bytes = max(0, peaks[1] - peaks[0]) / max(1, added_images)
-    line = ((smallest, seconds), (largest * copies, step_seconds))
-    return replace(cost, step_seconds=line, image_bytes=image_bytes)
-
-
 def _time_steps(
     run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int
 ) -> float:
@@ -143,7 +198,7 @@ def _time_steps(
     for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):
         # The state adds up the seconds of all steps; what is new in it is the last one's.
         seconds.append(state.train_seconds - sum(seconds))
-        if len(seconds) >= 3 and state.train_seconds > CALIBRATION_SECONDS:
+        if len(seconds) >= 2 and state.train_seconds > CALIBRATION_SECONDS:
             break
     # The first step allocates what later ones reuse; a median ignores those that other work interrupts.
     return median(seconds[1:])

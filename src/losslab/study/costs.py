@@ -59,10 +59,14 @@ class Cost:
     worker_seconds: float = 0.0
 
     def of_step(self, images: int) -> float:
-        """Seconds of a step on so many images, copies counted, on the line through the two measured points."""
+        """Seconds of a step on so many images, copies counted.
+
+        On the line through the two measured points; in proportion where there is one, which the last step of an epoch
+        alone differs from.
+        """
         (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
         if large == small:
-            return low
+            return low * images / small
         # A step costs something whatever its size (calls, the update) and something more for each image.
         return low + (high - low) * (images - small) / (large - small)
 
@@ -88,28 +92,31 @@ def network_of(run: Run) -> str:
 def kind_of_run(run: Run) -> str:
     """The fields that decide a step's cost: all but length, data size, learning rate, seed and number of copies.
 
-    Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured.
+    Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured, so
+    that the run of a kind with most copies tells what all of them cost.
     """
     fields = run.model_dump(mode="json", exclude_defaults=True)
     parts = {key: fields[key] for key in STEP_FIELDS if key in fields}
     parts["optimizer"] = _beyond_defaults(run.optimizer)
-    return _kind(run.data.name, parts, run.weight_decay > 0, run.repeats > 1)
+    return _kind(run.data.name, parts, run.weight_decay > 0)
 
 
 def read_kind(kind: str) -> str:
-    """The kind that a study.json names, as this version writes it: earlier ones wrote defaults, too.
+    """The kind that a study.json names, as this version writes it.
+
+    Earlier ones wrote defaults, too, and told runs with copies apart.
 
     Raises:
         ValueError: when it is none.
     """
-    data_name, parts, *flags = json.loads(kind)
+    data_name, parts, decays, *_ = json.loads(kind)
     parts = {key: value for key, value in parts.items() if value not in (None, [])}
     parts["optimizer"] = _beyond_defaults(choose(parts["optimizer"]))
-    return _kind(data_name, parts, *flags)
+    return _kind(data_name, parts, decays)
 
 
-def _kind(data_name: str, parts: Mapping[str, Any], decays: bool, repeats: bool) -> str:
-    return json.dumps([data_name, parts, decays, repeats], sort_keys=True)
+def _kind(data_name: str, parts: Mapping[str, Any], decays: bool) -> str:
+    return json.dumps([data_name, parts, decays], sort_keys=True)
 
 
 def _beyond_defaults(optimizer: Method) -> dict[str, Any]:
@@ -244,16 +251,22 @@ def _measure(
 
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
-    """The later of two measurements of a kind, with the larger memory and the shorter start of a worker."""
-    if not before:
-        return costs
-    # The second kind that a worker measures begins late in its life: the lesser age is what a start takes.
-    return {
-        layout: replace(
-            cost,
-            memory_bytes=max(cost.memory_bytes, before[layout].memory_bytes),
-            image_bytes=max(cost.image_bytes, before[layout].image_bytes),
-            worker_seconds=min(cost.worker_seconds, before[layout].worker_seconds),
-        )
+    """Merge two measurements of a kind; a layout that was too slow to be finished may be in either alone."""
+    before = before or {}
+    both = {
+        layout: _later(before[layout], cost)
         for layout, cost in costs.items()
+        if layout in before
     }
+    return before | costs | both
+
+
+def _later(before: Cost, cost: Cost) -> Cost:
+    """The later of two measurements, with the larger memory and the shorter start of a worker."""
+    # The second kind that a worker measures begins late in its life: the lesser age is what a start takes.
+    return replace(
+        cost,
+        memory_bytes=max(cost.memory_bytes, before.memory_bytes),
+        image_bytes=max(cost.image_bytes, before.image_bytes),
+        worker_seconds=min(cost.worker_seconds, before.worker_seconds),
+    )

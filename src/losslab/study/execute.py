@@ -12,10 +12,11 @@ from losslab.spec import Count, Run, Stage
 from losslab.study.costs import longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Ended, Task, Yielded
-from losslab.study.facts import study_facts, study_of
+from losslab.study.facts import describe_stages, study_facts, study_of
 from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
-from losslab.study.plan import Plan
+from losslab.study.plan import Change, Plan
+from losslab.study.replan import pace_of, replan
 from losslab.study.results import RunResult, read_run
 from losslab.study.stages import expand_found
 from losslab.study.store import ENDED, StudyFolder
@@ -71,7 +72,15 @@ class StageSkipped:
     reason: str
 
 
-Progress = StageBegan | StageSkipped | RunRecorded | RunEnded | Counted
+@dataclass(frozen=True)
+class PlanChanged:
+    """What is left of the study was made smaller, so that it ends in time; `scale` is what it has now, in words."""
+
+    change: Change
+    scale: str
+
+
+Progress = StageBegan | StageSkipped | PlanChanged | RunRecorded | RunEnded | Counted
 
 
 def execute(
@@ -82,7 +91,8 @@ def execute(
 ) -> Iterator[Progress]:
     """Do the runs and counts of a plan that its folder lacks, and yield the progress; nothing runs before it is read.
 
-    Runs that need what an earlier stage did not find are left out; study.json says why.
+    Runs that need what an earlier stage did not find are left out; study.json says why. Of a plan with a budget the
+    stages that are still to begin are made smaller where those before took longer than predicted.
 
     Args:
         plan: what to run.
@@ -120,6 +130,7 @@ class _Session:
 
     Attributes:
         before: what study.json said of the same study with the same budget when the session began.
+        times: seconds of training and evaluation of the runs that are done.
     """
 
     plan: Plan
@@ -128,14 +139,20 @@ class _Session:
     facts: dict[str, Any]
     before: dict[str, Any]
     stages: list[tuple[Stage, tuple[Run, ...]]]
-    began: float = field(default_factory=monotonic)
+    began: float
     has_trained: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
+    findings: dict[str, list[Fields]] = field(default_factory=dict)
+    times: list[tuple[Run, float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """What this session and earlier ones have taken."""
+        return (self.before.get("measured_seconds") or 0.0) + monotonic() - self.began
 
     def write(self) -> None:
         """Bring study.json up to date; a session that had nothing to do leaves the times as they were."""
-        seconds = (self.before.get("measured_seconds") or 0.0) + monotonic() - self.began
-        times = {"measured_seconds": seconds}
+        times: dict[str, Any] = {"measured_seconds": self.seconds}
         if self.before.get("ended") and not self.has_trained:
             times = {
                 key: self.before.get(key) for key in ("started", "ended", "measured_seconds")
@@ -148,12 +165,13 @@ class _Session:
 def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine) -> _Session:
     """A session that adds its times to those of earlier ones on the same study and budget."""
     before = folder.plan if folder.has_plan else {}
-    has_same_budget = before.get("budget_seconds") == facts.get("budget_seconds")
+    has_same_budget = before.get("budget_seconds") == plan.budget_seconds
     if not has_same_budget or study_of(before) != plan.study:
         before = {}
     times = {"started": before.get("started") or _now(), "ended": None}
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
-    return _Session(plan, folder, engine, times | _engine_facts(engine) | facts, before, stages)
+    facts = times | _engine_facts(engine) | facts
+    return _Session(plan, folder, engine, facts, before, stages, began=monotonic())
 
 
 def _engine_facts(engine: Engine) -> dict[str, Any]:
@@ -169,34 +187,80 @@ def _now() -> str:
 
 
 def _run_stages(session: _Session) -> Iterator[Progress]:
-    plan, folder = session.plan, session.folder
-    findings: dict[str, list[Fields]] = {}
-    for index, stage_plan in enumerate(plan.stages):
-        stage = stage_plan.stage
-        earlier = [before.stage for before in plan.stages[:index]]
-        found, reasons = expand_found(stage, findings, plan.scale, earlier)
-        runs = tuple(found)
-        if reasons:
-            session.skipped[stage.name] = "; ".join(reasons)
-            missing = len(stage_plan.runs) - len(runs)
-            yield StageSkipped(stage.name, missing, session.skipped[stage.name])
-        if not runs and not stage.count:
-            findings[stage.name] = []
-            continue
-        session.stages[index] = (stage, runs)
-        # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
-        session.write()
-        for event in (
-            _count_stage(folder, stage)
-            if stage.count
-            else _run_stage(session, stage.name, runs)
-        ):
-            if not isinstance(event, StageBegan):
-                session.has_trained = True
-            yield event
-        if stage.finding:
-            results = [read_run(folder.run_folder(run.id)) for run in runs]
-            findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
+    index = 0
+    while index < len(session.plan.stages):
+        yield from _change_plan(session, index)
+        # Stages for the full scale alone may have been all that was left.
+        if index < len(session.plan.stages):
+            yield from _do_stage(session, index)
+        index += 1
+
+
+def _runs_of(session: _Session, index: int) -> tuple[tuple[Run, ...], list[str]]:
+    """The runs of a stage that have all they refer to, and why the others have not."""
+    stages = session.plan.stages
+    earlier = [before.stage for before in stages[:index]]
+    stage = stages[index]
+    runs, reasons = expand_found(stage.stage, session.findings, stage.scale, earlier)
+    return tuple(runs), reasons
+
+
+def _change_plan(session: _Session, index: int) -> Iterator[Progress]:
+    """Make what is left smaller where it would not end in time; a stage that has begun stays as it is."""
+    plan = session.plan
+    if plan.budget_seconds is None:
+        return
+    runs, _ = _runs_of(session, index)
+    if any(session.folder.run_folder(run.id).path.exists() for run in runs):
+        return
+    seconds_left = plan.budget_seconds - plan.measuring_seconds - session.seconds
+    pace = pace_of(session.times, plan.costs)
+    changed = replan(plan, index, pace=pace, seconds_left=seconds_left)
+    if changed is plan:
+        return
+    session.plan = changed
+    rest = changed.stages[index:]
+    session.stages[index:] = [(stage.stage, stage.runs) for stage in rest]
+    # Before the stage begins: a study that is killed then goes on with the same runs.
+    session.write()
+    yield PlanChanged(changed.changes[-1], describe_stages(rest) or "nothing more")
+
+
+def _do_stage(session: _Session, index: int) -> Iterator[Progress]:
+    folder, stage_plan = session.folder, session.plan.stages[index]
+    stage = stage_plan.stage
+    runs, reasons = _runs_of(session, index)
+    if reasons:
+        session.skipped[stage.name] = "; ".join(reasons)
+        missing = len(stage_plan.runs) - len(runs)
+        yield StageSkipped(stage.name, missing, session.skipped[stage.name])
+    if not runs and not stage.count:
+        session.findings[stage.name] = []
+        return
+    session.stages[index] = (stage, runs)
+    # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
+    session.write()
+    is_counted = bool(stage.count)
+    events = (
+        _count_stage(folder, stage) if is_counted else _run_stage(session, stage.name, runs)
+    )
+    for event in events:
+        if not isinstance(event, StageBegan):
+            session.has_trained = True
+        yield event
+    if index + 1 < len(session.plan.stages):
+        _learn(session, stage, runs)
+
+
+def _learn(session: _Session, stage: Stage, runs: tuple[Run, ...]) -> None:
+    """Keep what the stages after this one need: what it found and how long its runs took."""
+    results = [read_run(session.folder.run_folder(run.id)) for run in runs]
+    for result in results:
+        if result.final:
+            seconds = result.final.train_seconds + result.final.eval_seconds
+            session.times.append((result.run, seconds))
+    if stage.finding:
+        session.findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
 
 
 def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from losslab.errors import StoreError
 from losslab.spec import Run, Stage, Study
 from losslab.study.costs import Cost, read_kind
 from losslab.study.engines import LOCAL, Engine
-from losslab.study.plan import Plan, StagePlan, plan_at
+from losslab.study.plan import Change, Plan, StagePlan, plan_at
+from losslab.study.replan import apply_change
 from losslab.study.sizes import sample_noun, training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.study.store import StudyFolder
+from losslab.text import duration, number
 
 
 def study_of(facts: dict[str, Any]) -> Study | None:
@@ -22,19 +24,19 @@ def study_of(facts: dict[str, Any]) -> Study | None:
         # What ladders came in the place of: `floor.model` was trained at any scale but the full one.
         for stage in spec["stages"]:
             model = stage.get("floor", {}).pop("model", None)
-            if model and _scale_of(facts) != FULL:
+            if model and _read_scale(facts["scale"]) != FULL:
                 stage["base"]["model"] = model
         return Study.model_validate(spec)
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _scale_of(facts: dict[str, Any]) -> Scale:
-    return Scale(**{key: facts["scale"][key] for key in ("length", "images", "grid")})
+def _read_scale(facts: dict[str, Any]) -> Scale:
+    return Scale(**{key: facts[key] for key in ("length", "images", "grid")})
 
 
 def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
-    """Read the plan that a study folder was begun with, at the same scale.
+    """Read the plan that a study folder was begun with, at the same scale and with the changes that were made since.
 
     Args:
         folder: the study's.
@@ -49,14 +51,20 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         study = study_of(facts)
         if study is None:
             raise ValueError("it holds no spec of a study")
-        scale = _scale_of(facts)
-        costs = {read_kind(kind): _read_cost(cost) for kind, cost in facts["costs"].items()}
+        scale = _read_scale(facts["scale"])
+        costs = _read_costs(facts["costs"])
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
         goes_on_there = before == (engine.name, engine.device)
         workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
-        return plan_at(
-            study, scale, costs, workers, facts["threads"], facts.get("layouts") or {}
+        layouts = facts.get("layouts") or {}
+        planned = plan_at(study, scale, costs, workers, facts["threads"], layouts)
+        for change in facts.get("changes", ()):
+            planned = apply_change(planned, _read_change(change))
+        return replace(
+            planned,
+            budget_seconds=facts.get("budget_seconds"),
+            measuring_seconds=facts.get("measuring_seconds", 0.0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
@@ -64,10 +72,23 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         ) from error
 
 
+def _read_costs(facts: dict[str, Any]) -> dict[str, Cost]:
+    costs = [(read_kind(kind), _read_cost(cost)) for kind, cost in facts.items()]
+    # Earlier versions measured a kind without and with copies: the latter, whose steps have more images, tells both.
+    costs.sort(key=lambda item: item[1].step_seconds[-1])
+    return dict(costs)
+
+
 def _read_cost(cost: dict[str, Any]) -> Cost:
     # JSON has no tuples, and a Cost that is read back must equal the one that was written.
     points = tuple(map(tuple, cost["step_seconds"]))
     return Cost(**cost | {"step_seconds": points})
+
+
+def _read_change(facts: dict[str, Any]) -> Change:
+    known = {key: facts[key] for key in ("stage", "rung", "pace")}
+    seconds = {key: facts[key] for key in ("seconds_left", "predicted_seconds")}
+    return Change(scale=_read_scale(facts["scale"]), **known, **seconds)
 
 
 def study_facts(
@@ -90,11 +111,16 @@ def study_facts(
             _stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages
         ],
         "costs": {kind: asdict(cost) for kind, cost in plan.costs.items()},
+        "budget_seconds": plan.budget_seconds,
+        "measuring_seconds": plan.measuring_seconds,
         "predicted_seconds": plan.seconds,
         "predicted_memory_bytes": plan.memory_bytes,
         "workers": plan.workers,
         "threads": plan.threads,
         "layouts": plan.used_layouts,
+        "changes": [
+            asdict(change) | {"text": describe_change(change)} for change in plan.changes
+        ],
         **facts,
     }
 
@@ -134,10 +160,23 @@ def describe_scale(plan: Plan) -> str:
 
     Example: ``search: 15 of 25 runs, 1 of 10 epochs, 45,000 images; compare: 10 runs, 4 of 200 epochs, 45,000 images``.
     """
-    stages = [f"{planned.stage.name}: {stage_scale(planned)}" for planned in plan.stages]
-    if plan.study.rung:
-        stages.insert(0, f"rung {plan.study.rung} of the ladder")
-    return "; ".join(stages)
+    rung = f"rung {plan.study.rung} of the ladder; " if plan.study.rung else ""
+    return rung + describe_stages(plan.stages)
+
+
+def describe_stages(stages: Sequence[StagePlan]) -> str:
+    """The scale of some stages in words."""
+    return "; ".join(f"{planned.stage.name}: {stage_scale(planned)}" for planned in stages)
+
+
+def describe_change(change: Change) -> str:
+    """Why and where a plan was changed, in words."""
+    left = duration(max(0.0, change.seconds_left))
+    rung = f", at rung {change.rung} of the ladder" if change.rung else ""
+    return (
+        f"smaller from {change.stage} on{rung}: {left} were left for what would have taken "
+        f"{duration(change.predicted_seconds)} (the runs before took {number(change.pace, 3)} times what was predicted)"
+    )
 
 
 def stage_scale(planned: StagePlan) -> str:

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from time import monotonic
@@ -43,16 +43,45 @@ BISECTIONS = 14
 
 @dataclass(frozen=True)
 class StagePlan:
-    """The runs of a stage at the study's scale, and the predicted seconds of all."""
+    """The runs of a stage at its scale, and the predicted seconds of all."""
 
     stage: Stage
     runs: tuple[Run, ...]
     seconds: float
+    scale: Scale
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is left of a study made smaller, because the stages before took longer than predicted.
+
+    Attributes:
+        stage: the first that was still to begin.
+        rung: of the ladder, where the scale alone did not suffice.
+        scale: of this stage and all later ones.
+        pace: seconds that the runs before took, as a multiple of those predicted.
+        seconds_left: of the budget.
+        predicted_seconds: for what was left, at that pace, before it was made smaller.
+    """
+
+    stage: str
+    rung: str | None
+    scale: Scale
+    pace: float
+    seconds_left: float
+    predicted_seconds: float
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study laid out before anything trains."""
+    """A study laid out before anything trains.
+
+    Attributes:
+        scale: that it began with; later stages may have a smaller one, see `changes`.
+        budget_seconds: wall time for measuring and running together; None for any.
+        measuring_seconds: of them, what planning took.
+        changes: in the order in which they were made.
+    """
 
     study: Study
     scale: Scale
@@ -62,6 +91,9 @@ class Plan:
     threads: int
     layouts: Layouts
     memory_bytes: int
+    budget_seconds: float | None = None
+    measuring_seconds: float = 0.0
+    changes: tuple[Change, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -115,9 +147,10 @@ def plan(
         )
     began = monotonic()
     full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
+    measuring_seconds = monotonic() - began
     seconds_left = None
     if budget_seconds is not None:
-        seconds_left = SAFETY * budget_seconds - (monotonic() - began)
+        seconds_left = SAFETY * budget_seconds - measuring_seconds
     fit_plan = partial(
         make_plan,
         costs=full.costs,
@@ -127,24 +160,28 @@ def plan(
     )
     # A user's number of workers stands, and a cluster's machines have memory that this process cannot see.
     memory_counts = workers is None and engine.name == LOCAL.name
+
+    def held_plan(version: Study) -> Plan:
+        """Lay out a study with no more workers than the memory holds."""
+        planned = fit_plan(version, workers=full.workers)
+        fit = workers_that_fit(planned, engine.devices) if memory_counts else full.workers
+        return fit_plan(version, workers=fit) if fit < full.workers else planned
+
+    planned = largest_plan(study, held_plan)
+    return replace(planned, budget_seconds=budget_seconds, measuring_seconds=measuring_seconds)
+
+
+def largest_plan(study: Study, fit_plan: Callable[[Study], Plan]) -> Plan:
+    """Lay out the largest question of a study's ladder that fits.
+
+    Raises:
+        InvalidInput: of the smallest, when that does not fit either.
+    """
     *larger, smallest = rungs(study)
     for version in larger:
         with suppress(InvalidInput):
-            return _held_plan(fit_plan, version, full.workers, memory_counts, engine.devices)
-    return _held_plan(fit_plan, smallest, full.workers, memory_counts, engine.devices)
-
-
-def _held_plan(
-    fit_plan: Callable[..., Plan],
-    study: Study,
-    workers: int,
-    memory_counts: bool,
-    devices: Sequence[str],
-) -> Plan:
-    """Lay out a study with no more workers than the memory holds."""
-    planned = fit_plan(study, workers=workers)
-    fit = workers_that_fit(planned, devices) if memory_counts else workers
-    return fit_plan(study, workers=fit) if fit < workers else planned
+            return fit_plan(version)
+    return fit_plan(smallest)
 
 
 def _fastest_plan(
@@ -219,13 +256,13 @@ def make_plan(
     full = plan_at(study, FULL, costs, workers, threads, layouts)
     if budget_seconds is None or full.seconds <= budget_seconds:
         return full
-    images = max(map(training_images, full.runs), default=1)
-    least = plan_at(study, _scale(3.0, images, study), costs, workers, threads, layouts)
+    least = smallest_plan(study, costs, workers, threads, layouts)
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "
             f"its smallest scale takes about {duration(least.seconds)} here; give it more time or lower its floors"
         )
+    images = _most_images(full.runs)
     # The less of a study is run the less time it takes, so that bisection finds the least shrink that fits.
     fits, exceeds = 3.0, 0.0
     for _ in range(BISECTIONS):
@@ -238,6 +275,19 @@ def make_plan(
         else:
             exceeds = middle
     return plan_at(study, _scale(fits, images, study), costs, workers, threads, layouts)
+
+
+def smallest_plan(
+    study: Study, costs: Costs, workers: int, threads: int, layouts: Layouts = USUAL
+) -> Plan:
+    """Lay out a study with everything at its floor."""
+    images = _most_images(chain.from_iterable(map(expand, study.stages)))
+    return plan_at(study, _scale(3.0, images, study), costs, workers, threads, layouts)
+
+
+def _most_images(runs: Iterable[Run]) -> int:
+    """The training images of the run that has most; 1 where nothing trains."""
+    return max(map(training_images, runs), default=1)
 
 
 def _scale(shrink: float, images: int, study: Study) -> Scale:
@@ -271,7 +321,7 @@ def plan_at(
             durations = sorted((run_seconds(run, costs) for run in runs), reverse=True)
             # Each stage starts its workers anew.
             seconds = worker_seconds(costs) + makespan(durations, workers)
-        stages.append(StagePlan(stage, runs, seconds))
+        stages.append(StagePlan(stage, runs, seconds, scale))
     trained = chain.from_iterable(stage.runs for stage in stages)
     # The largest run on every worker at once: no order of the runs can then exceed the prediction.
     memory = workers * max((run_memory(run, costs) for run in trained), default=0)
