@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab.errors import InvalidInput
-from losslab.spec import Study
+from losslab.spec import Stage, Study
 from losslab.study.costs import Cost, kind_of_run, longest_first, run_seconds
-from losslab.study.plan import Plan, make_plan, makespan
+from losslab.study.plan import Plan, make_plan, makespan, plan
 from losslab.study.stages import expand
 
 STUDY = Study.model_validate(
@@ -132,3 +132,18 @@ def test_the_longest_runs_start_first_and_unknown_ones_before_them() -> None:
     other = runs[0].model_copy(update={"batch": 32})
     assert [run.epochs for run in longest_first(runs, COSTS)] == list(range(8, 0, -1))
     assert longest_first([*runs, other], COSTS)[0] == other
+
+
+def test_a_batch_of_more_images_than_are_trained_on_is_refused() -> None:
+    base = {
+        "data": "samples:tiny_data",
+        "model": "mlp(hidden=[8])",
+        "optimizer": "adam",
+        "lr": 0.01,
+        "epochs": 1,
+    }
+    stage = Stage(name="one", base=base, grid=({"batch": [32, 2000]},))
+    with pytest.raises(
+        InvalidInput, match=r"`batch` \(=2000\) exceeds the 207 training samples"
+    ):
+        plan(Study(name="mine", title="Mine", stages=(stage,)))

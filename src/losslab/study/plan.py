@@ -25,7 +25,7 @@ from losslab.study.costs import (
 )
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.ladder import rungs
-from losslab.study.sizes import training_images
+from losslab.study.sizes import check_batch, training_images
 from losslab.study.stages import FULL, Scale, expand
 from losslab.text import duration
 
@@ -135,7 +135,7 @@ def plan(
         engine: where the steps are measured and the study is to run.
     Raises:
         TypeError: when it is no Study.
-        InvalidInput: when a run cannot be trained at all, or the smallest scale does not fit.
+        InvalidInput: when a run cannot be trained, its batch exceeds its data, or the smallest scale does not fit.
     """
     if not isinstance(study, Study):
         raise TypeError(
@@ -145,6 +145,9 @@ def plan(
         raise InvalidInput(
             f"`workers` (={workers}) and `threads` (={threads}) must be at least 1"
         )
+    # At full scale: where a budget leaves fewer images than a batch wants, the report states that scale.
+    for run in chain.from_iterable(map(expand, study.stages)):
+        check_batch(run)
     began = monotonic()
     full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
     measuring_seconds = monotonic() - began
