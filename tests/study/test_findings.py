@@ -59,7 +59,7 @@ def test_a_stage_finds_an_lr_range_for_each_group() -> None:
 def test_a_stage_finds_a_batch_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "losslab.ranges.batch.find_fall",
-        lambda curve, error: find_fall(-curve * 0 - np.arange(3), 0),
+        lambda curve, error, remedy: find_fall(-curve * 0 - np.arange(3), 0),
     )
     found = FINDINGS["batch_range"](results_of({**FIELDS, "lr": 0.01, "steps": 20}, 2), [])
     assert [(fields["b_min"], fields["b_max"]) for fields in found] == [(8, 128)]
