@@ -260,7 +260,10 @@ def test_a_wrong_run_is_one_line(changes: dict[str, Any], message: str) -> None:
         ),  # type: ignore[arg-type]
         (lambda: losslab.count("lenet6"), "did you mean 'lenet5'"),
         (lambda: losslab.count("lenet5", "3xax3"), "such as 3x224x224"),
-        (lambda: losslab.count(sized()), "which forward(input) needs; give the shape of one sample"),
+        (
+            lambda: losslab.count(sized()),
+            "which forward(input) needs; give the shape of one sample",
+        ),
         (lambda: losslab.count(sized(), (2, 3)), "layer '1' (Linear) got 6"),
     ],
 )
