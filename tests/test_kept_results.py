@@ -86,8 +86,34 @@ def test_resnet_20_reaches_what_is_said() -> None:
     )
 
 
-def test_the_command_makes_the_run_that_is_kept() -> None:
-    (line,) = re.findall(r"^losslab train .*$", TEXT, re.MULTILINE)
+def test_patchnet_reaches_what_is_said() -> None:
+    result = read_run(RunFolder(RESULTS / "patchnet-cifar10"))
+    final, start = result.final, result.start
+    assert final is not None
+    assert start is not None
+    assert final.metrics is not None
+    averaged = final.metrics["averaged_test_accuracy"]
+    assert averaged is not None
+    low, high = wilson(averaged, start.test_images)
+    said = [
+        f"**{100 * averaged:.2f} %**",
+        f"{100 * low:.1f} % to\n{100 * high:.1f} %",
+        f"{100 * (final.test_accuracy or 0):.2f} % by the final ones",
+        f"{final.train_processor_seconds:,.0f} processor seconds",
+    ]
+    assert [part for part in said if part not in TEXT] == []
+
+
+def test_commands_make_the_runs_that_are_kept() -> None:
+    lines = re.findall(r"^losslab train .*$", TEXT, re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        fields, folder = fields_of(line)
+        assert make_run(fields) == read_run(RunFolder(RESULTS.parent / folder)).run
+
+
+def fields_of(line: str) -> tuple[dict[str, Any], str]:
+    """The fields of the run that a command trains, and its folder."""
     given: dict[str, list[str]] = {}
     for option, value in batched(shlex.split(line)[2:]):
         given.setdefault(option.removeprefix("--").replace("-", "_"), []).append(value)
@@ -97,11 +123,11 @@ def test_the_command_makes_the_run_that_is_kept() -> None:
         "validation_fraction": float(fields.pop("validation_fraction")),
     }
     fields["augment"] = given["augment"]
-    for name in ("threads", "out", "figure"):
+    folder = fields.pop("out")
+    for name in ("threads", "figure"):
         del fields[name]
     numbers = {"batch": int, "epochs": float, "weight_decay": float}
-    fields |= {name: number(fields[name]) for name, number in numbers.items()}
-    assert make_run(fields) == read_run(RunFolder(RESULTS / "resnet-20-cifar10")).run
+    return fields | {name: number(fields[name]) for name, number in numbers.items()}, folder
 
 
 def batched(options: list[str]) -> list[tuple[str, str]]:
