@@ -198,6 +198,14 @@ def test_fused_attention_that_is_computed_once_more_is_trained():
     assert training_memory(recomputed, (5, 8)).saved_bytes == 4 * 5 * 8
 
 
+def test_a_recurrent_layer_that_is_computed_once_more_is_one_line():
+    recomputed = Checkpointed(recompute=True)
+    recomputed.layers = Recurrent(nn.LSTM)
+    with pytest.raises(InvalidInput, match="leave out checkpointing") as caught:
+        training_memory(recomputed, (5, 32))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("shape", ["8:float64", "8:int64"])
 def test_what_torch_refuses_for_its_dtypes_is_not_trained(shape):
     with pytest.raises(InvalidInput, match="torch wants one dtype"):

@@ -279,7 +279,9 @@ def _backward(loss: Tensor) -> None:
     try:
         loss.backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError) as error:
-        raise InvalidInput(f"the backward pass of the model: {first_line(error)}") from error
+        raise InvalidInput(
+            f"the backward pass of the model: {first_line(error)}; leave out checkpointing where the model has it"
+        ) from error
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
