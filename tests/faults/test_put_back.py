@@ -377,7 +377,7 @@ def check_case(case: int) -> str:
 def test_everything_is_put_back_whatever_was_tested_and_however_it_ended(
     trials: Trials, measured: Callable[[str], None]
 ) -> None:
-    cases = trials(40, 500)
+    cases = trials(20, 500)
     ends = Counter(map(check_case, range(cases)))
     assert ends["error"] > 0 < ends["interrupted"]
     figures = ", ".join(f"{count} {how}" for how, count in sorted(ends.items()))
