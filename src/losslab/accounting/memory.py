@@ -200,9 +200,8 @@ class _Step:
                 # The first step makes the optimizer's state; all others are as the second.
                 live.peak_bytes = live.bytes
                 self._backward(self._loss(call))
-                if not is_fused(
-                    self.optimizer
-                ):  # a fused step makes no tensors; on the meta device torch has none
+                # A fused step makes no tensors; on the meta device torch has none.
+                if not is_fused(self.optimizer):
                     rule.step()
         state = [
             tensor

@@ -109,10 +109,5 @@ def _check_not_lazy(twin: nn.Module) -> None:
 def _assumptions(inputs: Inputs, values: Values) -> list[str]:
     """Under which values a run holds that asked for some."""
     fed_values = [entry.assumption for entry in inputs.each if entry.assumption]
-    return [
-        f"with {text}"
-        for text in (
-            *fed_values,
-            *(f"positions of {name} spread evenly" for name in values.assumed),
-        )
-    ]
+    positions = [f"positions of {name} spread evenly" for name in values.assumed]
+    return [f"with {text}" for text in (*fed_values, *positions)]
