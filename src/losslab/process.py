@@ -189,9 +189,8 @@ def tune_memory() -> None:
     Every operation of a step allocates its result anew; faulting the pages of large ones in again takes longer than the
     arithmetic: ResNet-8 trains on 2,048 images at twice the pace with this. Without glibc that changes nothing.
     """
-    if (
-        platform.machine() in X86
-    ):  # elsewhere torch's own number is another, and this one was not measured
+    # Elsewhere torch's own number is another, and this one was not measured.
+    if platform.machine() in X86:
         for cache in CACHES:
             os.environ.setdefault(cache, str(CACHED_OPERATIONS))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

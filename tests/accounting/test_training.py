@@ -71,10 +71,11 @@ def kept_bytes(model, x):
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    # Projections have no kernel of oneDNN.
     with (
         hooks,
         warnings.catch_warnings(action="ignore"),
-    ):  # projections have no kernel of oneDNN
+    ):
         output = model.train()(x)
     own = {
         tensor.untyped_storage().data_ptr()

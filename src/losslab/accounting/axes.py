@@ -142,9 +142,8 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
             room = size // prod(f.size for f in taken)
             if room % factor.size and factor.size % room:
                 return lost([axes], shape)
-            if (
-                factor.size > room
-            ):  # the outer part of the factor fits; its inner part waits for the next dimension
+            # The outer part of the factor fits; its inner part waits for the next dimension.
+            if factor.size > room:
                 cut |= factor.fields.keys()
                 waiting.append(Factor(factor.size // room))
                 factor = Factor(room)
@@ -158,9 +157,8 @@ def combined(sources: Sequence[Axes], shape: Sequence[int]) -> Axes:
     """After an elementwise operation on tensors that broadcast to ``shape``."""
     unbounded: set[int] = set().union(*(axes.unbounded for axes in sources))
     dims = []
-    for index, size in enumerate(
-        shape, start=-len(shape)
-    ):  # broadcasting aligns the last dimensions
+    # Broadcasting aligns the last dimensions.
+    for index, size in enumerate(shape, start=-len(shape)):
         dim: Dimension = (Factor(size),)
         for axes in sources:
             if -index <= len(axes.dims):
@@ -173,9 +171,8 @@ def combined(sources: Sequence[Axes], shape: Sequence[int]) -> Axes:
 def _overlaid(dim: Dimension, other: Dimension, size: int) -> tuple[Dimension, set[int]]:
     """Two dimensions laid over each other, and the axes whose fields that makes unknown."""
     numbers, other_numbers = set(running_along(dim)), set(running_along(other))
-    if (
-        prod(factor.size for factor in other) != size
-    ):  # broadcast: every unit reads the same one
+    # Broadcast: every unit reads the same one.
+    if prod(factor.size for factor in other) != size:
         return dim, other_numbers
     if not numbers:
         return other, set()

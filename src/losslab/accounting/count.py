@@ -170,10 +170,11 @@ def _default_shape(name: str, network: nn.Module) -> Any:
         return (3, 224, 224)
     if name.startswith("timm/"):
         return cast("Any", network).default_cfg["input_size"]
+    # A factory may pass its options on.
     for builder in (
         load_factory(parse_choice(name)["name"]),
         type(network),
-    ):  # a factory may pass its options on
+    ):
         parameter = inspect.signature(builder).parameters.get("input_shape")
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default

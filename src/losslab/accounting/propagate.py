@@ -228,9 +228,8 @@ def _resample(call: Call, output: Tensor) -> Axes:
 
     sizes = list(zip(call["self"].shape[2:], output.shape[2:], strict=True))
     axes = call.axes(call["self"])
-    if (
-        "nearest" not in call.name
-    ):  # at an edge the nearer two units are one, and the other is none
+    # At an edge the nearer two units are one, and the other is none.
+    if "nearest" not in call.name:
         axes = _ended(axes, [1] * len(sizes))
     return _stepped(axes, [(result, move(size, result)) for size, result in sizes])
 

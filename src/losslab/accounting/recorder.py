@@ -98,9 +98,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         schema = schema_of(func)
         name = schema.name
         if schema.is_composite:
-            with (
-                self
-            ):  # under inference mode torch leaves it to us to take such an operation apart
+            # Under inference mode torch leaves it to us to take such an operation apart.
+            with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result

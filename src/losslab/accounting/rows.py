@@ -56,9 +56,8 @@ def _merged(steps: Iterable[Step]) -> list[tuple[Step, int]]:
     latest: dict[Hashable, int] = {}
     for step in steps:
         key = (step.module, step.visit, step.work, step.shape, _fields(step.axes))
-        if (
-            key in latest and not step.parameters
-        ):  # parameters count in the row that uses them first
+        # Parameters count in the row that uses them first.
+        if key in latest and not step.parameters:
             first, count = groups[latest[key]]
             groups[latest[key]] = (first, count + 1)
         else:

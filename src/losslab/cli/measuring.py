@@ -37,9 +37,8 @@ def watched(engine: Engine, budget_seconds: float | None, *, quiet: bool = False
                 yield event
                 if isinstance(event, Ended):
                     ended += 1
-                    if ended < len(
-                        measurements
-                    ):  # after the last there is nothing left to stop
+                    # After the last there is nothing left to stop.
+                    if ended < len(measurements):
                         _check_budget(monotonic() - began, budget_seconds)
                         _announce(measurements, ended, console, status)
 

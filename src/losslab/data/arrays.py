@@ -154,9 +154,8 @@ def _as_bytes(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if kind in "bf" and low >= 0 and high <= 1:
         scaled = images * np.float32(255)
         pixels = np.rint(scaled).astype(np.uint8)
-        if (
-            np.abs(scaled - pixels).max() <= _BYTE_ERROR
-        ):  # they were bytes before they were divided by 255
+        # They were bytes before they were divided by 255.
+        if np.abs(scaled - pixels).max() <= _BYTE_ERROR:
             return pixels
         remedy = f'np.rint(255 * {name}).astype("uint8")'
     elif kind == "f" and low >= 0 and high <= 255:

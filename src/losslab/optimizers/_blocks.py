@@ -70,9 +70,8 @@ def blocks(operands: Operands) -> Iterator[tuple[Tensors, Tensors, Slots, Number
 
 def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
     """Move tensors towards others by a fraction of the way, in place."""
-    if (
-        torch.compiler.is_compiling()
-    ):  # torch's own picks a formula by the weight, which a compiled function cannot
+    # Torch's own picks a formula by the weight, which a compiled function cannot.
+    if torch.compiler.is_compiling():
         torch._foreach_mul_(tensors, 1 - weight)
         torch._foreach_add_(tensors, ends, alpha=weight)
     else:

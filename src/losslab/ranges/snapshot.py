@@ -139,9 +139,8 @@ class Snapshot:
 
         @torch.no_grad()
         def put_back() -> None:
-            with torch.inference_mode(
-                values.is_inference()
-            ):  # such a tensor cannot be written to elsewhere
+            # Such a tensor cannot be written to elsewhere.
+            with torch.inference_mode(values.is_inference()):
                 values.copy_(kept)
             if (
                 tensor.data_ptr() != data.data_ptr()

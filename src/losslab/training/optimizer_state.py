@@ -67,9 +67,8 @@ def restore(
             key: _laid_out(value, parameters[index]) for key, value in values.items()
         }
     groups = optimizer.state_dict()["param_groups"]
-    for group, group_numbers in zip(
-        groups, facts.get("groups", ()), strict=False
-    ):  # none from older versions
+    # None from older versions.
+    for group, group_numbers in zip(groups, facts.get("groups", ()), strict=False):
         group.update(group_numbers)
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     # torch gives state the type of its parameter, which rounds a float64 sum and cuts a large integer, and loses texts.

@@ -132,9 +132,8 @@ def findings(results: StudyResults) -> Findings:
 
 
 def _batch(setting: Setting | None) -> int:
-    if setting is None or not isinstance(
-        setting.run.batch, int
-    ):  # before a run has ended: the size in the spec
+    # Before a run has ended: the size in the spec.
+    if setting is None or not isinstance(setting.run.batch, int):
         return 64
     return setting.run.batch
 
