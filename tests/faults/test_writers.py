@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from multiprocessing import resource_tracker
 from pathlib import Path
 from statistics import linear_regression
 
@@ -65,7 +64,8 @@ def test_many_runs_leave_nothing_behind(
     }
     runs = [make_run({**fields, "steps": 3, "seed": seed}) for seed in range(number)]
     study, this = StudyFolder(tmp_path), psutil.Process()
-    resource_tracker.ensure_running()  # a process that the first worker starts and that stays
+    # What the first worker starts stays: the server that workers are forked from, and Python's tracker.
+    list(run_tasks([Task("first", "samples:counting", (1,))], workers=1, threads=1))
     descriptors, children = this.num_fds(), set(this.children(recursive=True))
     memory: dict[int, list[tuple[int, float]]] = defaultdict(list)
     files: dict[int, set[int]] = defaultdict(set)
@@ -78,7 +78,7 @@ def test_many_runs_leave_nothing_behind(
         if isinstance(event, Ended):
             assert event.error is None
             ended += 1
-            workers |= set(this.children()) - children
+            workers |= set(this.children(recursive=True)) - children
             continue
         for pid, open_files, megabytes in (event.value, held(this)):
             memory[pid].append((ended, megabytes))

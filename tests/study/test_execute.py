@@ -114,8 +114,8 @@ def test_a_run_that_diverges_is_a_result_and_the_others_go_on(with_one_worker: P
     assert "the loss became nan at step" in bad.message
 
 
-SLOW = STUDY.replace("epochs = 4", "epochs = 60").replace(
-    '"mlp(hidden=[8])"\nbatch = 32\nepochs = 60', '"samples:slow_net"\nbatch = 32\nepochs = 60'
+SLOW = STUDY.replace("epochs = 4", "epochs = 30").replace(
+    '"mlp(hidden=[8])"\nbatch = 32\nepochs = 30', '"samples:slow_net"\nbatch = 32\nepochs = 30'
 )
 SIGNALS = [
     ("run", signal.SIGINT, 130),
@@ -132,7 +132,7 @@ def interrupt(words: list[str], out: Path, number: signal.Signals) -> tuple[int,
     process = subprocess.Popen(
         command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    while process.poll() is None and slow_bytes(out) < written + 3_000:
+    while process.poll() is None and slow_bytes(out) < written + 1_000:
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=200)
@@ -140,9 +140,9 @@ def interrupt(words: list[str], out: Path, number: signal.Signals) -> tuple[int,
 
 
 def slow_bytes(out: Path) -> int:
-    """The bytes of all records of the runs of 60 epochs."""
+    """The bytes of all records of the runs of 30 epochs."""
     folders = [records.parent for records in out.rglob("records.jsonl")]
-    slow = [RunFolder(folder) for folder in folders if RunFolder(folder).run.epochs == 60]
+    slow = [RunFolder(folder) for folder in folders if RunFolder(folder).run.epochs == 30]
     return sum(folder.records_path.stat().st_size for folder in slow)
 
 

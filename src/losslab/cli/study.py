@@ -19,6 +19,7 @@ from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput
 from losslab.spec import Layout, Study
+from losslab.study.costs import measure_operations
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import execute
 from losslab.study.facts import describe_scale, planned_before, stage_scale, study_of
@@ -28,13 +29,13 @@ from losslab.study.load import load_study, study_names
 from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
 from losslab.study.plan import plan as plan_study
+from losslab.study.precisions import Pace, emulated, other_pace
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL, expand
 from losslab.study.store import StudyFolder
 from losslab.text import count, duration, number, size
 
 if TYPE_CHECKING:
-    from losslab.study.precisions import Pace
     from losslab.training.precision import Precision
 
 DEFAULT_BUDGET = "10m"
@@ -118,15 +119,11 @@ def plan(
             layout=layout,
             engine=measuring,
         )
-        # Imported late: it pulls in torch, and an invalid study should fail first.
-        from losslab.study.flops import operations
-        from losslab.study.precisions import emulated, other_pace
-
         pace = other_pace(planned, watched(selected, None))
         whole = plan_at(
             part, FULL, planned.costs, planned.workers, planned.threads, planned.layouts
         )
-        flops = operations(chain.from_iterable(stage.runs for stage in whole.stages))
+        flops = measure_operations(whole.runs, selected)
         facts.append(
             {
                 **_plan_facts(planned),
@@ -432,14 +429,14 @@ def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
     )
 
 
-def _precision_facts(pace: "Pace | None") -> dict[str, float]:
+def _precision_facts(pace: Pace | None) -> dict[str, float]:
     """Predicted seconds of the longest run in each precision that was measured."""
     if pace is None:
         return {}
     return {pace.run.precision: pace.seconds, pace.precision: pace.other_seconds}
 
 
-def _print_precisions(pace: "Pace | None", emulated: list["Precision"]) -> None:
+def _print_precisions(pace: Pace | None, emulated: list["Precision"]) -> None:
     if pace:
         print(pace.text())
     for precision in emulated:

@@ -19,6 +19,7 @@ from losslab.study.sizes import part_sizes, training_images
 from losslab.training.timeline import Timeline, fit_stride
 
 CALIBRATE = "losslab.study.calibrate:calibrate"
+OPERATIONS = "losslab.study.flops:yield_operations"
 MARGIN = 0.1
 """Least relative saving for which a layout or a number of threads that is not the default is used; less is noise."""
 STEP_FIELDS = (
@@ -191,7 +192,7 @@ def measure_costs(
     workers: int,
     threads: int,
     engine: Engine = LOCAL,
-    layout: Layout | None = None,
+    layouts: Layouts = USUAL,
 ) -> tuple[dict[str, Cost], dict[str, Layout]]:
     """Measure the cost of each kind of run among ``runs``, and the layout that it holds for.
 
@@ -200,45 +201,44 @@ def measure_costs(
         workers: processes at a time; some kinds are measured more than once, so that all are busy to the end.
         threads: torch threads of each.
         engine: where they are.
-        layout: of images and weights; for each network the faster one when absent.
+        layouts: of images and weights; a network that is not among them gets the faster one.
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
     measure = partial(_measure, workers=workers, threads=threads, engine=engine)
-    measured = measure(runs, layout, compare=layout is None)
-    layouts = fastest_layouts(runs, measured)
-    layout_of_kind = {kind_of_run(run): layouts[network_of(run)] for run in runs}
+    measured = measure(runs, layouts)
+    chosen = fastest_layouts(runs, measured)
+    layout_of_kind = {kind_of_run(run): chosen[network_of(run)] for run in runs}
     # Both layouts are measured for one kind of each network; its other kinds may lack the one that turned out faster.
-    for better in set(layouts.values()):
-        in_it = [run for run in runs if layouts[network_of(run)] == better]
-        unmeasured = [run for run in in_it if better not in measured[kind_of_run(run)]]
-        measured |= measure(unmeasured, better, compare=False)
-    return {kind: measured[kind][layout] for kind, layout in layout_of_kind.items()}, layouts
+    unmeasured = [
+        run for run in runs if chosen[network_of(run)] not in measured[kind_of_run(run)]
+    ]
+    measured |= measure(unmeasured, chosen)
+    return {kind: measured[kind][layout] for kind, layout in layout_of_kind.items()}, chosen
 
 
 def _measure(
-    runs: Sequence[Run],
-    layout: Layout | None,
-    *,
-    compare: bool,
-    workers: int,
-    threads: int,
-    engine: Engine,
+    runs: Sequence[Run], layouts: Layouts, *, workers: int, threads: int, engine: Engine
 ) -> dict[str, dict[Layout, Cost]]:
-    """Measure the cost of each kind; of each network, the kind with the fewest copies is measured in both layouts."""
+    """Measure the cost of each kind; the kind with the fewest copies in both layouts where its network has none yet."""
     # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
-    compared = (
-        {network_of(run): kind for kind, run in reversed(kinds.items())} if compare else {}
-    )
-    costs: dict[str, dict[Layout, Cost]] = {}
-    busy = min(workers, len(runs))
+    compared = {network_of(run): kind for kind, run in reversed(kinds.items())}
+    tasks = []
+    for kind, run in kinds.items():
+        layout = layouts.get(network_of(run))
+        # Convolutions in 16 bits want channels last, which is the usual layout.
+        open_to_both = layout is None and run.precision == "fp32"
+        compare = open_to_both and compared[network_of(run)] == kind
+        tasks.append(Task(kind, CALIBRATE, (run, layout, compare)))
+    # Those that take longest first, so that no worker waits long for another.
+    tasks.sort(key=lambda task: -_images_of_step(kinds[task.key]))
     # In whole rounds of the workers: beside an idle one the last kinds would be measured too fast.
+    busy = min(workers, len(runs))
     rounds = -(-len(kinds) // max(busy, 1))
-    tasks = [
-        Task(kind, CALIBRATE, (run, layout, compared.get(network_of(run)) == kind))
-        for kind, run in islice(cycle(kinds.items()), rounds * busy)
-    ]
+    again = cycle(reversed(tasks))
+    tasks += islice(again, rounds * busy - len(tasks))
+    costs: dict[str, dict[Layout, Cost]] = {}
     for event in engine.run_tasks(tasks, workers=workers, threads=threads) if tasks else ():
         if isinstance(event, Yielded):
             costs[event.key] = _merged(costs.get(event.key), event.value)
@@ -248,6 +248,11 @@ def _measure(
                 f"{run.model} with {run.optimizer.name} on {run.data.name}: {event.error}"
             )
     return costs
+
+
+def _images_of_step(run: Run) -> float:
+    """Copies counted; infinite where it varies, since that is measured at many sizes."""
+    return run.batch * run.repeats if isinstance(run.batch, int) else inf
 
 
 def _merged(before: dict[Layout, Cost] | None, costs: dict[Layout, Cost]) -> dict[Layout, Cost]:
@@ -270,3 +275,19 @@ def _later(before: Cost, cost: Cost) -> Cost:
         image_bytes=max(cost.image_bytes, before.image_bytes),
         worker_seconds=min(cost.worker_seconds, before.worker_seconds),
     )
+
+
+def measure_operations(runs: Sequence[Run], engine: Engine = LOCAL) -> float:
+    """Count the FLOPs of these runs by :func:`losslab.study.flops.operations`, in a worker, which has loaded torch.
+
+    Raises:
+        InvalidInput: when a network cannot be counted, with its error.
+    """
+    tasks = [Task("operations", OPERATIONS, (runs,))] if runs else []
+    flops = 0.0
+    for event in engine.run_tasks(tasks, workers=1, threads=1) if tasks else ():
+        if isinstance(event, Yielded):
+            flops = event.value
+        elif isinstance(event, Ended) and event.error:
+            raise InvalidInput(event.error)
+    return flops

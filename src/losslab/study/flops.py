@@ -1,6 +1,6 @@
 """How many operations a plan takes, by accounting: what it costs on a device whose rate is known."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import torch
@@ -29,6 +29,11 @@ TRAINING_FLOPS, EVALUATION_FLOPS = 6, 2
 def operations(runs: Iterable[Run]) -> float:
     """FLOPs of training and evaluating these runs; optimizer steps and augmentation, which are few, are left out."""
     return sum(map(_run_operations, runs))
+
+
+def yield_operations(runs: Iterable[Run]) -> Iterator[float]:
+    """As `operations`, in the form of a worker's task."""
+    yield operations(runs)
 
 
 def _run_operations(run: Run) -> float:

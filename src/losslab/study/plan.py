@@ -17,6 +17,7 @@ from losslab.study.costs import (
     Cost,
     Costs,
     Layouts,
+    kind_of_run,
     measure_costs,
     network_of,
     run_memory,
@@ -146,7 +147,7 @@ def plan(
             f"`workers` (={workers}) and `threads` (={threads}) must be at least 1"
         )
     # At full scale: where a budget leaves fewer images than a batch wants, the report states that scale.
-    for run in chain.from_iterable(map(expand, study.stages)):
+    for run in _runs_of(study):
         check_batch(run)
     began = monotonic()
     full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
@@ -170,21 +171,29 @@ def plan(
         fit = workers_that_fit(planned, engine.devices) if memory_counts else full.workers
         return fit_plan(version, workers=fit) if fit < full.workers else planned
 
-    planned = largest_plan(study, held_plan)
+    planned = largest_plan(study, full.costs, held_plan)
     return replace(planned, budget_seconds=budget_seconds, measuring_seconds=measuring_seconds)
 
 
-def largest_plan(study: Study, fit_plan: Callable[[Study], Plan]) -> Plan:
-    """Lay out the largest question of a study's ladder that fits.
+def largest_plan(study: Study, costs: Costs, fit_plan: Callable[[Study], Plan]) -> Plan:
+    """Lay out the largest question of a study's ladder that fits, of those whose costs are known.
 
     Raises:
         InvalidInput: of the smallest, when that does not fit either.
     """
-    *larger, smallest = rungs(study)
+    *larger, smallest = [version for version in rungs(study) if _is_measured(version, costs)]
     for version in larger:
         with suppress(InvalidInput):
             return fit_plan(version)
     return fit_plan(smallest)
+
+
+def _is_measured(study: Study, costs: Costs) -> bool:
+    return all(kind_of_run(run) in costs for run in _runs_of(study))
+
+
+def _runs_of(study: Study) -> list[Run]:
+    return list(chain.from_iterable(map(expand, study.stages)))
 
 
 def _fastest_plan(
@@ -196,19 +205,52 @@ def _fastest_plan(
     engine: Engine,
 ) -> Plan:
     """Measure the ways to carry out a study and plan it at full scale in the fastest."""
-    versions = [study] if budget_seconds is None else rungs(study)
-    stages = chain.from_iterable(version.stages for version in versions)
-    runs = list(chain.from_iterable(map(expand, stages)))
+    layouts = {network_of(run): layout for run in _ladder_runs(study)} if layout else USUAL
     candidates = []
     for crew, crew_threads in _crews(study, workers, threads, engine):
-        costs, layouts = measure_costs(
-            runs, workers=crew, threads=crew_threads, engine=engine, layout=layout
-        )
-        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, layouts))
+        fit_plan = partial(make_plan, workers=crew, threads=crew_threads)
+        measure = partial(measure_costs, workers=crew, threads=crew_threads, engine=engine)
+        costs, chosen = _measure_versions(study, budget_seconds, layouts, measure, fit_plan)
+        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, chosen))
     best = min(candidates, key=lambda candidate: candidate.seconds)
     # One thread a worker comes first, and stays unless another number saves more than measuring errs by.
     usual = candidates[0]
     return best if best.seconds < (1 - MARGIN) * usual.seconds else usual
+
+
+def _ladder_runs(study: Study) -> list[Run]:
+    return list(chain.from_iterable(map(_runs_of, rungs(study))))
+
+
+def _measure_versions(
+    study: Study,
+    budget_seconds: float | None,
+    layouts: Layouts,
+    measure: Callable[..., tuple[dict[str, Cost], dict[str, Layout]]],
+    fit_plan: Callable[..., Plan],
+) -> tuple[dict[str, Cost], Layouts]:
+    """Measure a study and, with a budget, the rungs of its ladder, from the smallest up to the first that is too large.
+
+    Args:
+        layouts: of the networks that have one already.
+        measure: of the runs that it is given.
+        fit_plan: lays out a version, or raises InvalidInput.
+    """
+    upward = [] if budget_seconds is None else rungs(study)[:0:-1]
+    # The two smallest in one go, so that no worker waits for another.
+    measured = [study, *upward[:2]]
+    costs, found = measure(list(chain.from_iterable(map(_runs_of, measured))), layouts=layouts)
+    layouts = {**layouts, **found}
+    for version in upward[2:]:
+        try:
+            fit_plan(measured[-1], costs, layouts=layouts, budget_seconds=budget_seconds)
+        except InvalidInput:
+            break
+        unknown = [run for run in _runs_of(version) if kind_of_run(run) not in costs]
+        more, found = measure(unknown, layouts=layouts)
+        costs, layouts = costs | more, {**layouts, **found}
+        measured.append(version)
+    return costs, layouts
 
 
 def _crews(
@@ -284,7 +326,7 @@ def smallest_plan(
     study: Study, costs: Costs, workers: int, threads: int, layouts: Layouts = USUAL
 ) -> Plan:
     """Lay out a study with everything at its floor."""
-    images = _most_images(chain.from_iterable(map(expand, study.stages)))
+    images = _most_images(_runs_of(study))
     return plan_at(study, _scale(3.0, images, study), costs, workers, threads, layouts)
 
 

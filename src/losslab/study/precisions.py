@@ -1,6 +1,7 @@
 """What a study would take in another precision: one more measurement of its longest run, where that may be faster."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from losslab.errors import InvalidInput
 from losslab.process import multiplies_fast
@@ -8,7 +9,9 @@ from losslab.spec import Run
 from losslab.study.costs import MARGIN, kind_of_run, measure_costs, run_seconds
 from losslab.study.engines import Engine
 from losslab.study.plan import Plan
-from losslab.training.precision import Precision
+
+if TYPE_CHECKING:
+    from losslab.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Pace:
 
     run: Run
     seconds: float
-    precision: Precision
+    precision: "Precision"
     other_seconds: float
 
     def text(self) -> str:
@@ -65,7 +68,7 @@ def other_pace(planned: Plan, engine: Engine) -> Pace | None:
     return Pace(longest, seconds, "bf16", run_seconds(other, costs))
 
 
-def emulated(planned: Plan, engine: Engine) -> list[Precision]:
+def emulated(planned: Plan, engine: Engine) -> "list[Precision]":
     """The precisions of a plan's runs that this machine's processor only emulates, which takes longer than fp32."""
     if engine.name != "local" or engine.device != "cpu":
         return []

@@ -106,7 +106,7 @@ def _largest_rest(planned: Plan, index: int, seconds: float) -> Plan:
         budget_seconds=seconds,
     )
     try:
-        return largest_plan(study, fit_plan)
+        return largest_plan(study, planned.costs, fit_plan)
     except InvalidInput:
         return smallest_plan(
             rungs(study)[-1], planned.costs, planned.workers, planned.threads, planned.layouts

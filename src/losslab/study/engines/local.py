@@ -1,18 +1,21 @@
-"""The local engine: spawned processes that each do one task at a time, the cores divided among them."""
+"""The local engine: worker processes that each do one task at a time, the cores divided among them."""
 
-import ctypes
+import multiprocessing
 import os
+import platform
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import cycle, islice
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import current_process, forkserver, parent_process
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -22,10 +25,9 @@ from losslab.process import set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
-# A forked child would inherit torch's threads and locks in whatever state they are.
-_CONTEXT = get_context("spawn")
-_IMPORTED = perf_counter()  # in a worker, what it does first
-_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
+# A process of its own loads these once, and workers are forked from it. It has called nothing of torch, so that they
+# inherit neither threads nor locks.
+PRELOADED = ["losslab.study.worker", "losslab.study.calibrate", "torch._dynamo"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,12 @@ class _Worker:
 Event = Yielded | Ended
 
 
+_began: float | None = None
+
+
 def worker_age() -> float:
-    """Seconds since this worker of the local engine was started; 0 in any other process."""
-    return perf_counter() - _IMPORTED if parent_process() else 0.0
+    """Seconds since this worker of the local engine began; 0 in any other process."""
+    return 0.0 if _began is None else perf_counter() - _began
 
 
 def slots(threads: int) -> int:
@@ -100,10 +105,13 @@ def run_tasks(
     own_devices = list(islice(cycle(devices), min(workers, len(waiting))))
 
     def hire(index: int) -> _Worker:
-        prepare = partial(share_cores, index, len(own_devices))
         if threads is not None:
-            prepare = partial(set_threads, threads)
-        return _hire(prepare, deterministic, own_devices[index])
+            prepare, context = partial(set_threads, threads), _fork_server()
+        else:
+            # How threads wait is decided while torch is loaded.
+            prepare = partial(share_cores, index, len(own_devices))
+            context = multiprocessing.get_context("spawn")
+        return _hire(context, prepare, deterministic, own_devices[index])
 
     crew = [hire(index) for index in range(len(own_devices))]
     try:
@@ -123,10 +131,27 @@ def run_tasks(
         _dismiss(crew)
 
 
-def _hire(prepare: Callable[[], None], deterministic: bool, device: str) -> _Worker:
-    mine, theirs = _CONTEXT.Pipe()
-    arguments = (theirs, prepare, deterministic, device)
-    process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
+def _fork_server() -> BaseContext:
+    """Where processes are forked from one that has loaded torch, which takes seconds; elsewhere each loads it anew."""
+    if platform.system() != "Linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    # Ctrl-C reaches the whole group. The server inherits what is blocked, and would show a traceback while it loads.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    return context
+
+
+def _hire(
+    context: BaseContext, prepare: Callable[[], None], deterministic: bool, device: str
+) -> _Worker:
+    mine, theirs = context.Pipe()
+    arguments = (theirs, dict(os.environ), prepare, deterministic, device)
+    process = context.Process(target=_work, args=arguments, daemon=True)  # type: ignore[attr-defined]
     process.start()
     # The worker has the only other end now: when it dies, receiving raises EOFError and waits no longer.
     theirs.close()
@@ -161,12 +186,21 @@ def _dismiss(crew: list[_Worker]) -> None:
 
 
 def _work(
-    connection: Connection, prepare: Callable[[], None], deterministic: bool, device: str
+    connection: Connection,
+    environment: Mapping[str, str],
+    prepare: Callable[[], None],
+    deterministic: bool,
+    device: str,
 ) -> None:
     """Receive tasks and send events, until the other side is gone."""
+    global _began
+    _began = perf_counter()
     # Ctrl-C reaches the whole group; the parent tells us when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    Thread(target=_end_with_parent, daemon=True).start()
+    # The server's is of the moment when it was started.
+    os.environ.clear()
+    os.environ.update(environment)
     # A daemon may have no children, but the workers of a DataLoader are such. This process stays one for its parent,
     # whose exit must not wait for it.
     current_process()._config["daemon"] = False  # type: ignore[attr-defined]
@@ -181,11 +215,12 @@ def _work(
         sys.exit(0)
 
 
-def _die_with_parent() -> None:
-    """Have Linux send SIGTERM when the parent is gone, however it went: an orphan must not train on."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl:
-        prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+def _end_with_parent() -> None:
+    """Send this process SIGTERM when its parent is gone, however it went: an orphan must not train on."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def events_of(task: Task, device: str = "cpu") -> Iterator[Event]:
