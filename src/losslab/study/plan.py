@@ -238,18 +238,18 @@ def _measure_versions(
     """
     upward = [] if budget_seconds is None else rungs(study)[:0:-1]
     # The two smallest in one go, so that no worker waits for another.
-    measured = [study, *upward[:2]]
-    costs, found = measure(list(chain.from_iterable(map(_runs_of, measured))), layouts=layouts)
+    versions = [study, *upward[:2]]
+    costs, found = measure(list(chain.from_iterable(map(_runs_of, versions))), layouts=layouts)
     layouts = {**layouts, **found}
     for version in upward[2:]:
         try:
-            fit_plan(measured[-1], costs, layouts=layouts, budget_seconds=budget_seconds)
+            fit_plan(versions[-1], costs, layouts=layouts, budget_seconds=budget_seconds)
         except InvalidInput:
             break
         unknown = [run for run in _runs_of(version) if kind_of_run(run) not in costs]
         more, found = measure(unknown, layouts=layouts)
         costs, layouts = costs | more, {**layouts, **found}
-        measured.append(version)
+        versions.append(version)
     return costs, layouts
 
 
