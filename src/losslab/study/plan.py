@@ -210,8 +210,10 @@ def _fastest_plan(
     for crew, crew_threads in _crews(study, workers, threads, engine):
         fit_plan = partial(make_plan, workers=crew, threads=crew_threads)
         measure = partial(measure_costs, workers=crew, threads=crew_threads, engine=engine)
-        costs, chosen = _measure_versions(study, budget_seconds, layouts, measure, fit_plan)
-        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, chosen))
+        costs, crew_layouts = _measure_versions(
+            study, budget_seconds, layouts, measure, fit_plan
+        )
+        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, crew_layouts))
     best = min(candidates, key=lambda candidate: candidate.seconds)
     # One thread a worker comes first, and stays unless another number saves more than measuring errs by.
     usual = candidates[0]
