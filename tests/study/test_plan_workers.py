@@ -257,7 +257,7 @@ def test_of_a_ladder_what_is_above_the_first_rung_that_does_not_fit_is_not_measu
     stage = {"name": "only", "base": base, "floor": {"epochs": 2}, "ladder": rungs}
     shrinking = Study.model_validate({"name": "mine", "title": "Mine", "stages": [stage]})
     here = Engine("local", run_tasks, lambda threads: 1 // threads)
-    first = ["mlp(hidden=[99])", "mlp(hidden=[8])", "mlp(hidden=[4])"]
+    first = ["mlp(hidden=[99])", "mlp(hidden=[4])", "mlp(hidden=[8])"]
     # The second takes 17 seconds at its floor.
     assert plan(shrinking, engine=here, budget_seconds=15).study.rung == "rung-2"
     assert asked == [first]
