@@ -1,18 +1,31 @@
 """Augmentations an image at a time, written from their definitions; numbers as the batched ones draw them."""
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
 
-def pad_crop(image: Tensor, drawn: list[int], padding: int) -> Tensor:
+def pad_crop(image: Tensor, drawn: list[int], padding: int, padding_mode: str) -> Tensor:
+    """Pixel by pixel: where it comes from in the image, mirrored at the border or 0 beyond it."""
     channels, height, width = image.shape
-    padded = torch.zeros(channels, height + 2 * padding, width + 2 * padding, dtype=image.dtype)
-    padded[:, padding : padding + height, padding : padding + width] = image
-    top, left = drawn
-    return padded[:, top : top + height, left : left + width]
+    top, left = (number - padding for number in drawn)
+    crop = torch.zeros(channels, height, width, dtype=image.dtype)
+    for row, column in product(range(height), range(width)):
+        y, x = row + top, column + left
+        if padding_mode == "reflect":
+            y, x = mirrored(y, height), mirrored(x, width)
+        if 0 <= y < height and 0 <= x < width:
+            crop[:, row, column] = image[:, y, x]
+    return crop
 
 
-def flip(image: Tensor, drawn: list[int]) -> Tensor:
+def mirrored(place: int, size: int) -> int:
+    """-1 is 1, and size is size - 2."""
+    return size - 1 - abs(size - 1 - abs(place))
+
+
+def flip(image: Tensor, drawn: list[int], alternate: bool) -> Tensor:
     return image.flip(2) if drawn == [1] else image
 
 

@@ -28,7 +28,14 @@ from losslab.randomness import generator
 
 DRAWS = 10_000
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
-EVERY = [pad_crop(2), flip(), cutout(3), cutout(4, mode="inside"), repeat(3)]
+EVERY = [
+    pad_crop(2),
+    pad_crop(2, padding_mode="reflect"),
+    flip(),
+    cutout(3),
+    cutout(4, mode="inside"),
+    repeat(3),
+]
 NORMALIZE = normalize(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
 
 
@@ -60,6 +67,7 @@ def chi_square(counts: Tensor) -> float:
 @given(
     augment=st.one_of(
         st.builds(pad_crop, st.integers(1, 9)),
+        st.builds(pad_crop, st.integers(1, 4), st.just("reflect")),
         st.just(flip()),
         st.builds(
             cutout,
@@ -260,7 +268,14 @@ def test_normalize_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["pad_crop(padding=2)", "flip", "cutout(size=3, mode='inside')"]
+    "text",
+    [
+        "pad_crop(padding=2)",
+        "pad_crop(padding=2, padding_mode='reflect')",
+        "flip",
+        "flip(alternate=True)",
+        "cutout(size=3, mode='inside')",
+    ],
 )
 def test_a_choice_is_the_augmentation_that_prints_like_it(text: str) -> None:
     augment = choose(Choice.model_validate(parse_choice(text)))
@@ -307,17 +322,26 @@ def test_a_choice_is_the_augmentation_that_prints_like_it(text: str) -> None:
         (lambda: NORMALIZE(images(channels=1)), r"of 1 channels\) must be uint8 of 3 channels"),
         (
             lambda: compose(cutout(), flip()),
-            r"`flip\(\)` must come before `cutout.*the order is repeat, then pad_crop",
+            r"`flip\(alternate=False\)` must come before `cutout.*the order is repeat, then pad_crop",
         ),
         (
             lambda: compose(flip(), repeat(2)),
-            r"`repeat\(copies=2\)` must come before `flip\(\)`",
+            r"`repeat\(copies=2\)` must come before `flip\(alternate=False\)`",
         ),
         (lambda: compose(cutout(), NORMALIZE), r"`normalize.* must come before `cutout"),
         (
             lambda: flip()(images()[0]),
             r"of shape \(3, 8, 6\)\) must be \(batch, channel, height, width\).*images\[None\]",
         ),
+        (
+            lambda: pad_crop(6, padding_mode="reflect")(images()),
+            r"`padding` \(=6\) must be less than the side of an image \(=6\)",
+        ),
+        (
+            lambda: pad_crop(2, padding_mode="wrap"),  # type: ignore[arg-type]
+            r"`padding_mode` \(='wrap'\) must be 'constant' or 'reflect'",
+        ),
+        (lambda: flip(alternate=2), r"`alternate` \(=2\) must be"),  # type: ignore[arg-type]
         (lambda: flip()(images()[:0]), r"of shape \(0, 3, 8, 6\)\) must be .* with no size 0"),
         (
             lambda: flip()(images(dtype=torch.int64)),

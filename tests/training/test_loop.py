@@ -18,7 +18,7 @@ from losslab.randomness import generator, seeded
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.training.evaluation import Scores, evaluate
-from losslab.training.feed import image_parts
+from losslab.training.feed import Orders, feed, image_parts
 from losslab.training.loop import train
 from losslab.training.state import TrainState, make_task, new_state, prepare
 from losslab.training.timeline import Timeline
@@ -326,11 +326,15 @@ def test_inverted_dropout_and_scaled_weights_predict_the_same() -> None:
 AUGMENT = {"augment": ["pad_crop(padding=1)", "flip", "cutout(size=2)"], "repeats": 4}
 
 
+def no_turns() -> torch.Tensor:
+    raise AssertionError("no flip alternates")
+
+
 def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
     spec = run(**AUGMENT, max_micro_batch=9)
     images = prepare(spec, DATA, "contiguous").training
     indices = torch.tensor([3, 1, 4, 9, 5])
-    parts = list(image_parts(spec, images, indices, step=7))
+    parts = list(image_parts(spec, images, indices, no_turns, step=7))
     assert [part.samples for part in parts] == [9, 9, 2]
     pixels, labels = (
         torch.cat(column) for column in zip(*(part.batch for part in parts), strict=True)
@@ -339,6 +343,31 @@ def test_copies_are_augmented_and_their_labels_stay_with_them() -> None:
     assert len(pixels.unique(dim=0)) == 20
     augment = compose(repeat(4), pad_crop(1), flip(), images.normalization, cutout(2))
     assert torch.equal(pixels, augment(images.pixels[indices], generator(0, "augment", 7)))
+
+
+def test_flips_that_alternate_show_both_sides_of_each_image_in_two_epochs() -> None:
+    spec = run(augment=["pad_crop(padding=1)", "flip(alternate=True)"], epochs=3, batch=50)
+    images = prepare(spec, DATA, "contiguous").training
+    assert isinstance(images, Images)
+    # A bright column left of the middle stays there wherever a crop begins, unless the image is mirrored.
+    pixels = torch.zeros_like(images.pixels)
+    pixels[:, :, :, 1] = 255
+    images = replace(images, pixels=pixels)
+    sides = torch.zeros(3, len(images), dtype=torch.int64)
+    timeline = Timeline(spec, len(images))
+    orders = Orders(spec.seed, len(images), torch.device("cpu"))
+    for step, parts in feed(spec, images, timeline, 0, torch.device("cpu")):
+        (part,) = parts
+        columns = part.batch[0].sum((1, 2)).argmax(1)
+        sides[step.epoch, orders.positions(step)] = (columns >= 3).long()
+    assert torch.equal(sides[0], sides[2])
+    assert torch.equal(sides[0] + sides[1], torch.ones_like(sides[0]))
+    assert 0.3 < sides[0].double().mean() < 0.7
+    copies = spec.model_copy(update={"repeats": 2})
+    _, parts = next(feed(copies, images, timeline, 0, torch.device("cpu")))
+    (part,) = parts
+    first, second = (part.batch[0].sum((1, 2)).argmax(1) >= 3).long().chunk(2)
+    assert torch.equal(first + second, torch.ones_like(first))
 
 
 def gradient(spec: Run) -> torch.Tensor:
@@ -453,7 +482,10 @@ def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_fir
             {"augment": ["flip", "cutout(size=0)"]},
             r"`augment\[1\]` .*`size` \(=0\) must be a whole number",
         ),
-        ({"augment": ["cutout", "flip"]}, r"`augment`: `flip\(\)` must come before `cutout"),
+        (
+            {"augment": ["cutout", "flip"]},
+            r"`augment`: `flip\(alternate=False\)` must come before `cutout",
+        ),
         ({"repeats": 0}, r"`repeats` \(=0\): input should be greater than 0"),
     ],
 )

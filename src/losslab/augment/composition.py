@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from losslab.augment.augmentation import Augmentation, check_images, check_whole, in_format_of
+from losslab.augment.geometry import flip
 
 if TYPE_CHECKING:
     import torch
@@ -77,13 +78,35 @@ class Composition(Augmentation):
         """Those of all steps, in their order."""
         return tuple(chain.from_iterable(step.bounds(height, width) for step in self.steps))
 
-    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
-        """The images, augmented by given numbers: a row for each image that comes out."""
+    @property
+    def alternates(self) -> bool:
+        """Whether a flip is by turns."""
+        return any(isinstance(step, flip) and step.alternate for step in self.steps)
+
+    def in_turn(
+        self, drawn: "torch.Tensor", turns: "torch.Tensor", images: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """The numbers drawn for images such as these, but of a flip that alternates the images' turns, 0 or 1."""
         import torch
 
-        columns = torch.split(
-            drawn, [len(step.bounds(*images.shape[2:])) for step in self.steps], dim=1
-        )
+        columns = list(self._columns(drawn, images))
+        for place, step in enumerate(self.steps):
+            if isinstance(step, flip) and step.alternate:
+                columns[place] = turns[:, None]
+        return torch.cat(columns, dim=1)
+
+    def _columns(
+        self, drawn: "torch.Tensor", images: "torch.Tensor"
+    ) -> "tuple[torch.Tensor, ...]":
+        """The numbers of each step."""
+        import torch
+
+        counts = [len(step.bounds(*images.shape[2:])) for step in self.steps]
+        return torch.split(drawn, counts, dim=1)
+
+    def apply(self, images: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """The images, augmented by given numbers: a row for each image that comes out."""
+        columns = self._columns(drawn, images)
         result = images
         for step, own in zip(self.steps, columns, strict=True):
             # The input is the caller's and must stay; the result of a step is ours, and the next may overwrite it.

@@ -1,7 +1,7 @@
 """Crop and flip: pixels are moved and never computed with, so that bytes stay bytes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from losslab.augment.augmentation import Augmentation, bits_of, check_whole, in_format_of
 
@@ -11,14 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
-    """Each image padded with zeros on every side and cut back to its size at a random position.
+    """Each image padded on every side and cut back to its size at a random position.
 
     Each of the (2 padding + 1)^2 positions is equally likely.
 
     Args:
         padding: pixels added on every side; 1 <= padding.
+        padding_mode: ``constant``, zeros, or ``reflect``, the image mirrored at its border, whose pixels are not
+            repeated.
     Raises:
-        ValueError: when padding is not positive.
+        ValueError: when padding is not positive, there is no such mode, or an image is too small to be mirrored.
     Example:
         >>> import torch
         >>> pad_crop(4)(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape
@@ -29,11 +31,16 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
     """
 
     padding: int = 4
+    padding_mode: Literal["constant", "reflect"] = "constant"
 
     order = 1
 
     def __post_init__(self) -> None:
         check_whole("padding", self.padding, "4 is usual; leave pad_crop out for none")
+        if self.padding_mode not in ("constant", "reflect"):
+            raise ValueError(
+                f"`padding_mode` (={self.padding_mode!r}) must be 'constant' or 'reflect'"
+            )
 
     def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
         """The row and the column of the padded image that are the crop's first."""
@@ -47,7 +54,12 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
         """
         import torch
 
-        padded = torch.nn.functional.pad(images, [self.padding] * 4)
+        if self.padding_mode == "reflect" and self.padding >= min(images.shape[2:]):
+            raise ValueError(
+                f"`padding` (={self.padding}) must be less than the side of an image (={min(images.shape[2:])}) "
+                "where padding_mode is 'reflect'; take fewer pixels"
+            )
+        padded = torch.nn.functional.pad(images, [self.padding] * 4, mode=self.padding_mode)
         strides = padded.stride()
         rows, columns = drawn.unbind(1)
         starts = torch.arange(0, padded.numel(), strides[0], device=images.device)
@@ -68,13 +80,26 @@ class pad_crop(Augmentation):  # noqa: N801 - written as a call, as in a spec
 class flip(Augmentation):  # noqa: N801
     """Each image mirrored left to right with probability 1/2.
 
+    Args:
+        alternate: in a run, draw this once for each image and then mirror it in every other epoch, so that two epochs
+            show both of its sides; of M copies, every other one. Outside of a run, where no epochs are known, each call
+            draws anew.
     Example:
         >>> import torch
         >>> flip()(torch.zeros(2, 3, 32, 32)).dtype
         torch.float32
+
+    Reference:
+        Jordan 2024, arXiv:2404.00498, section 3.6, alternating flips.
     """
 
+    alternate: bool = False
+
     order = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.alternate, bool):
+            raise ValueError(f"`alternate` (={self.alternate!r}) must be true or false")
 
     def bounds(self, height: int, width: int) -> tuple[int, ...]:  # noqa: ARG002
         """As it is, or mirrored."""

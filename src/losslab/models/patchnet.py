@@ -38,8 +38,8 @@ class PatchNet(nn.Module):
         1972792
 
     Reference:
-        Jordan 2024, arXiv:2404.00498, sections 3.1 to 3.3; here without its averaging of weights, its bias of the first
-        convolution is trained in all epochs, and images are shifted by zeros.
+        Jordan 2024, arXiv:2404.00498, sections 3.1 to 3.3; here without its lookahead, and the bias of the first
+        convolution is trained in all epochs. A run says how images are shifted and mirrored.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """The samples of each step of a run, in parts: which they are is a function of the seed, the epoch and the step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import islice
 
 import torch
@@ -27,6 +28,15 @@ class Orders:
     epoch: int = -1
     order: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
+    @cached_property
+    def _first_turns(self) -> torch.Tensor:
+        drawn = torch.randint(2, (self.count,), generator=generator(self.seed, "turns"))
+        return sent(drawn, self.device)
+
+    def turns(self, step: Step, positions: torch.Tensor) -> torch.Tensor:
+        """0 or 1 for each of a step's samples: drawn in the first epoch, and the other one in each next."""
+        return (self._first_turns[positions] + step.epoch) % 2
+
     def positions(self, step: Step) -> torch.Tensor:
         """The positions, in the training part, of a step's samples."""
         if step.epoch != self.epoch:
@@ -50,7 +60,9 @@ def feed(
     orders = Orders(run.seed, len(samples), device)
     if isinstance(samples, Images):
         for step in timeline.steps(first):
-            yield step, image_parts(run, samples, orders.positions(step), step.index)
+            positions = orders.positions(step)
+            turns = partial(orders.turns, step, positions)
+            yield step, image_parts(run, samples, positions, turns, step.index)
         return
     # One iterator over all steps, so that workers read across the border between two of them.
     batches = samples.batches(_selections(run, timeline.steps(first), orders))
@@ -65,15 +77,32 @@ def feed(
         )
 
 
-def image_parts(run: Run, images: Images, positions: torch.Tensor, step: int) -> Iterator[Part]:
+def image_parts(
+    run: Run,
+    images: Images,
+    positions: torch.Tensor,
+    turns: Callable[[], torch.Tensor],
+    step: int,
+) -> Iterator[Part]:
     """The images of a step in parts of at most `max_micro_batch`: all of them, then the second copy of all, and so on.
 
     Every copy is augmented by its own random numbers, drawn for the step as a whole: the parts' size changes no image.
     Where torchrun started several processes, the parts are those of this one's share.
+
+    Args:
+        run: what is trained.
+        images: of the training part.
+        positions: of the step's images.
+        turns: 0 or 1 for each of these, called where flips alternate; the next copy has the other one.
+        step: its index.
     """
     pipeline = augment.pipeline(run.augment, images.normalization)
     copies = positions.repeat(run.repeats)
     drawn = pipeline.draw(len(copies), images.pixels, generator(run.seed, "augment", step))
+    if pipeline.alternates:
+        first = turns()
+        turns_of_copies = torch.cat([(first + copy) % 2 for copy in range(run.repeats)])
+        drawn = pipeline.in_turn(drawn, turns_of_copies, images.pixels)
     share = distributed.share(len(copies))
     # A process without images of its own works on one that does not count.
     here = share or range(1)
