@@ -1,13 +1,12 @@
 """Compiled steps: the numbers of those that are not, and their state for good in checkpoints."""
 
 import copy
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from optimizer_samples import give_gradients, in_groups, parameters
+from optimizer_samples import give_gradients, in_groups, needs_compiler, parameters
 
 from losslab.errors import InvalidInput
 from losslab.optimizers import OPTIMIZERS, choose
@@ -15,9 +14,6 @@ from losslab.optimizers.compiled import compiled
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
-)
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
 )
 
 
@@ -115,7 +111,7 @@ def test_an_optimizer_without_such_a_step_is_refused(
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     optimizer = choose("rmsprop").build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1)
-    with pytest.raises(InvalidInput, match="needs a C.. compiler, and there is no no-such-comp"):
+    with pytest.raises(InvalidInput, match="there is no no-such-compiler"):
         compiled(optimizer)
 
 

@@ -71,12 +71,12 @@ class BlockStep(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            operands = self._operands(group)
+            operands = self.operands(group)
             if operands.weights:
                 self.update(self.rule, operands)
         return loss
 
-    def _operands(self, group: dict[str, Any]) -> Operands:
+    def operands(self, group: dict[str, Any]) -> Operands:
         """The parameters of a group that have a gradient, with their state at this step."""
         names = self.slot_names(group)
         weights = [parameter for parameter in group["params"] if parameter.grad is not None]

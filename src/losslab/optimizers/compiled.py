@@ -60,15 +60,18 @@ def _check_machine(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _compile_now(optimizer: BlockStep) -> None:
-    """Compile what the groups need by a step of other weights: now, as the clock of a run has not begun."""
+    """Compile what the groups need by an update of other weights: now, as the clock of a run has not begun."""
     groups = []
     for group in optimizer.param_groups:
         weights = torch.nn.Parameter(torch.zeros(TYPICAL))
         weights.grad = torch.zeros(TYPICAL)
         groups.append({**group, "params": [weights]})
     twin = type(optimizer)(groups, **optimizer.defaults)
-    twin.update = CompiledUpdate(twin)
-    twin.step()
+    update = CompiledUpdate(twin)
+    # No `step`, which others may have hooked into.
+    with torch.no_grad():
+        for group in twin.param_groups:
+            update(twin.rule, twin.operands(group))
 
 
 class CompiledUpdate:
