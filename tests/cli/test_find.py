@@ -4,10 +4,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import losslab
 from losslab.cli import run_command
@@ -160,6 +161,30 @@ def test_workers_come_to_the_same_bits(
         found["curve"].pop("seconds_to_target", None)
     assert alone == together
     assert len(set(alone["curve"]["loss"])) > 1
+
+
+@pytest.fixture
+def undone() -> Iterator[None]:
+    """What a process is asked for is asked for good; the other tests are not to have it."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("undone")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_torch_is_asked_for_algorithms_that_repeat_their_bits(
+    workers: int, find: Callable[..., Done]
+) -> None:
+    words = ("--data", "samples:tiny_data", "--model", "samples:repeatable", "--json")
+    words += ("--optimizer", "adam", "--steps", 20, "--seeds", 2, "--workers", workers)
+    done = find("lr", *words, "--deterministic")
+    assert done.returncode == 0, done.stderr
+    assert (
+        find("batch", *words, "--lr", 0.01, "--sizes", "8,16", "--deterministic").returncode
+        == 0
+    )
+    torch.use_deterministic_algorithms(False)
+    assert find("lr", *words).returncode != 0
 
 
 def test_what_is_wrong_with_a_run_is_the_same_line_from_a_worker(

@@ -236,3 +236,42 @@ def test_of_two_measurements_the_larger_memory_counts() -> None:
     same = Engine("local", run_tasks, lambda threads: 2)
     costs, _ = measure_costs([run(), run(seed=1)], workers=2, threads=1, engine=same)
     assert [each.memory_bytes for each in costs.values()] == [3 * 10**8]
+
+
+def test_of_a_ladder_what_is_above_the_first_rung_that_does_not_fit_is_not_measured() -> None:
+    seconds = {"mlp(hidden=[8])": 2.0, "mlp(hidden=[4])": 1.0}
+    asked: list[list[str]] = []
+
+    def run_tasks(tasks: Iterable[Task], **_: int) -> Iterator[Event]:
+        models = {task.key: str(task.arguments[0].model) for task in tasks}
+        asked.append(list(models.values()))
+        for key, model in models.items():
+            yield Yielded(key, {"contiguous": cost(seconds.get(model, 100.0))})
+
+    names = ("mlp(hidden=[64])", "mlp(hidden=[8])", "mlp(hidden=[4])")
+    rungs = [
+        {"name": f"rung-{place}", "base": {"model": name}, "floor": {"epochs": 2}}
+        for place, name in enumerate(names)
+    ]
+    base = {**BASE, "model": "mlp(hidden=[99])"}
+    stage = {"name": "only", "base": base, "floor": {"epochs": 2}, "ladder": rungs}
+    shrinking = Study.model_validate({"name": "mine", "title": "Mine", "stages": [stage]})
+    here = Engine("local", run_tasks, lambda threads: 1 // threads)
+    first = ["mlp(hidden=[99])", "mlp(hidden=[4])", "mlp(hidden=[8])"]
+    # The second takes 17 seconds at its floor.
+    assert plan(shrinking, engine=here, budget_seconds=15).study.rung == "rung-2"
+    assert asked == [first]
+    asked.clear()
+    assert plan(shrinking, engine=here, budget_seconds=25).study.rung == "rung-1"
+    assert asked == [first, ["mlp(hidden=[64])"]]
+    asked.clear()
+    plan(shrinking, engine=here)
+    assert asked == [["mlp(hidden=[99])"]]
+
+
+def test_layouts_are_not_compared_in_16_bits() -> None:
+    faster, _ = engine(lambda threads, layout: cost(0.5 if layout == "contiguous" else 1.0))
+    runs = [run(precision="bf16")]
+    costs, layouts = measure_costs(runs, workers=1, threads=1, engine=faster)
+    assert set(layouts.values()) == {"channels_last"}
+    assert {each.step_seconds for each in costs.values()} == {((50, 1.0),)}

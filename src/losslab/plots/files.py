@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
 
 
 def write_files(
-    figure: Figure, folder: Path, suffixes: Sequence[str] = (".png", ".svg")
+    figure: Figure, folder: Path, suffixes: Sequence[str] = (".svg", ".png")
 ) -> None:
     """Write a figure into an existing folder, as NAME and each suffix."""
     canvas = draw([figure])
@@ -54,6 +54,8 @@ def write_files(
         metadata = {"Date": None} if suffix == ".svg" else None
         path = folder / f"{figure.name}{suffix}"
         canvas.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
+        # Where everything stands is worked out once.
+        canvas.set_layout_engine("none")
 
 
 def check_picture(option: str, path: Path) -> None:

@@ -1,55 +1,31 @@
 """Range tests of anyone's network, optimizer and data; all three are left as they were, bit for bit."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from math import ceil, inf, lcm
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslab.errors import unknown_name
 from losslab.optimizers import Method
-from losslab.randomness import seeded
-from losslab.ranges.arguments import bound, check_model, increasing, name_of, positive, whole
+from losslab.ranges.arguments import increasing, name_of, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range, noise_scale
-from losslab.ranges.batches import (
-    CannotCount,
-    Count,
-    Counter,
-    check_data,
-    length,
-    steps_of,
-    up_to,
-)
+from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length
 from losslab.ranges.branch import CriticalBatch, critical_batch, scaled_rates
 from losslab.ranges.curves import steps_before_divergence
 from losslab.ranges.held_out import HeldOut
-from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
+from losslab.ranges.losses import LossFn, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, confirmed, find_lr_range
-from losslab.ranges.progress import Progress, watched
 from losslab.ranges.race import STEPS_PER_SEED, Race, race
-from losslab.ranges.restored import restored, with_draws_of
-from losslab.ranges.snapshot import Snapshot
+from losslab.ranges.subject import Subject, subject_of
 from losslab.ranges.trace import GradientSquares, Setting, Trace
-from losslab.ranges.trial import (
-    NOISE_BATCHES,
-    STOP_BETA,
-    Measured,
-    base_rates,
-    lr_ratios,
-    measure_gradients,
-    train_briefly,
-)
+from losslab.ranges.trial import STOP_BETA, Measured, base_rates
 from losslab.schedules import exponential_ramp
 from losslab.training.evaluation import weights_sha256
-from losslab.training.step import Stepper
-
-Result = TypeVar("Result")
 
 TOLERANCE = 0.01
 """Part of the smallest size's loss by which that of a branch may be higher."""
@@ -130,7 +106,7 @@ def find_lr(
     check_ramp(start, end, steps, seeds, candidates)
     check_rule(mode, rule)
     accumulate = whole("accumulate", accumulate, 1)
-    subject = _subject(
+    subject = subject_of(
         model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler
     )
     if validation is not None:
@@ -274,7 +250,7 @@ def find_batch(
         raise ValueError(
             f"`optimizer` (={name_of(optimizer)!r}) is a name, which has no rate: give `lr`, such as 1e-3"
         )
-    subject = _subject(model, data, optimizer, loss_fn, count)
+    subject = subject_of(model, data, optimizer, loss_fn, count)
     lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
     if mode == "branch":
         if scaling is None:
@@ -324,162 +300,10 @@ def find_batch(
 
 
 @dataclass
-class _Subject:
-    """What a test trains, and how: model, data, optimizer and loss of the user."""
-
-    model: nn.Module
-    data: Iterable[Any]
-    optimizer: torch.optim.Optimizer
-    loss: UserLoss
-    counter: Counter
-    clip_norm: float | None = None
-    scaler: torch.amp.GradScaler | None = None
-    held_out: HeldOut | None = None
-    lost: tuple[str, ...] = ()
-    progress: Progress = field(default_factory=Progress)
-
-    def watched(self, body: Callable[[], Result], *, wanted: bool) -> Result:
-        """Call a function that trains, and show how far it is where that is wanted."""
-        with watched(wanted=wanted) as self.progress:
-            return self.ready(body)
-
-    def ready(self, body: Callable[[], Result]) -> Result:
-        """Call a function while a network whose layers take their shapes from a first batch has them."""
-        if not any(
-            nn.parameter.is_lazy(tensor)
-            for tensor in (*self.model.parameters(), *self.model.buffers())
-        ):
-            return body()
-
-        def with_shapes(_snapshot: Snapshot) -> Result:
-            with seeded(0, "range test weights", device=self.device()):
-                self._take_shapes()
-                return body()
-
-        return self._restored(with_shapes)
-
-    def trial(self, seed: int, body: Callable[[], Result]) -> Result:
-        """Call a function: all random draws are those of a seed, and all is put back at the end."""
-
-        def with_draws(snapshot: Snapshot) -> Result:
-            return with_draws_of(seed, snapshot, body, self.device())
-
-        return self._restored(with_draws)
-
-    def _take_shapes(self) -> None:
-        """One forward pass that trains nothing: every trial then starts from the same weights."""
-        training = [module for module in self.model.modules() if module.training]
-        self.model.eval()
-        with torch.no_grad():
-            self.loss(self.model, next(iter(self.data)))
-        for module in training:
-            module.training = True
-
-    def train(
-        self,
-        lrs: Sequence[float],
-        parts: int,
-        *,
-        is_counted: bool,
-        equal: bool = False,
-        samples: int | None = None,
-    ) -> Measured:
-        """Train a step for each learning rate, each of so many batches; up to so many samples in all."""
-        stepper = Stepper(
-            network=self.model,
-            optimizer=self.optimizer,
-            loss=self.loss,
-            measure=self.loss.measure,
-            clip_norm=self.clip_norm,
-            scaler=self.scaler,
-        )
-        # Where samples cannot be counted each batch is one, and a step of one batch is the same whatever it counts.
-        counter: Count = self.counter if is_counted else _one
-        no_single = is_counted and self._has_batch_norm()
-        steps = steps_of(self.data, parts, counter, equal=equal, no_single=no_single)
-        judge = None
-        if self.held_out is not None:
-            judge = partial(self.held_out.measure, self.model, self.optimizer)
-        steps = steps if samples is None else up_to(steps, samples)
-        return train_briefly(stepper, steps, lrs, judge, progress=self.progress)
-
-    def judged(self, batches: Sequence[Any]) -> float:
-        """The mean loss over batches, in evaluation mode."""
-        self.model.eval()
-        with torch.no_grad():
-            losses = [float(self.loss(self.model, batch).loss) for batch in batches]
-        weights = [self.counter(batch) for batch in batches]
-        return float(np.average(losses, weights=weights))
-
-    def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
-        """Measured on batches of full size; None with fewer than two."""
-        batches = [
-            batch
-            for batch in islice(self.data, NOISE_BATCHES)
-            if self.counter(batch) == micro_batch
-        ]
-        if len(batches) < 2:
-            return None
-        return measure_gradients(self.model, batches, self.loss.function, samples=micro_batch)
-
-    def batch_size(self) -> int:
-        """The samples of the first batch.
-
-        Raises:
-            ValueError: when there is no batch, or its samples cannot be told.
-        """
-
-        def samples_of_first() -> int:
-            batches = list(islice(self.data, 1))
-            if not batches:
-                raise ValueError("`data` has no batch")
-            return self.counter(batches[0])
-
-        return self.trial(0, samples_of_first)
-
-    def batches_at_most(self, most: int) -> int:
-        """How many batches an epoch of data without a length has, counted up to so many."""
-        return self.trial(0, lambda: sum(1 for _ in islice(self.data, most)))
-
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.model.parameters()).device
-
-    def with_notes(self, reason: str) -> str:
-        """The reason, and what could not be put back."""
-        if not self.lost:
-            return reason
-        note = f"what {', '.join(self.lost)} has drawn cannot be put back"
-        return f"{reason}; {note}" if reason else note
-
-    def _restored(self, body: Callable[[Snapshot], Result]) -> Result:
-        def noting_what_is_lost(snapshot: Snapshot) -> Result:
-            self.lost = tuple(sorted(set(snapshot.lost)))
-            return body(snapshot)
-
-        return restored(
-            noting_what_is_lost,
-            self.model,
-            self.optimizer,
-            self.data,
-            self.loss.function,
-            self.scaler,
-            None if self.held_out is None else self.held_out.batches,
-        )
-
-    def _has_batch_norm(self) -> bool:
-        """Whether batch norm will train, which takes more than one sample."""
-        return any(
-            isinstance(module, _BatchNorm) and (module.training or not self.model.training)
-            for module in self.model.modules()
-        )
-
-
-@dataclass
 class _Branches:
     """Trainings of several sizes on equal samples, from the weights and optimizer state that a subject has."""
 
-    subject: _Subject
+    subject: Subject
     sizes: list[int]
     lrs: list[float]
     steps: int
@@ -543,37 +367,7 @@ class _Branches:
         return ceil(self.steps * self.sizes[0] / multiple) * multiple
 
 
-def _subject(
-    model: nn.Module,
-    data: Iterable[Any],
-    optimizer: torch.optim.Optimizer | Method | str,
-    loss_fn: LossFn,
-    count: Count | None,
-    *,
-    clip_norm: float | None = None,
-    scaler: torch.amp.GradScaler | None = None,
-) -> _Subject:
-    """All that a test is given, checked before anything trains."""
-    if not torch.is_grad_enabled():
-        raise ValueError(
-            "a range test trains `model`, but gradients are switched off here; call it outside of torch.no_grad()"
-        )
-    check_model(model)
-    check_data(data)
-    if count is not None and not callable(count):
-        raise TypeError(
-            f"`count` (={count!r}) must be a function of a batch that returns its samples"
-        )
-    if scaler is not None and not hasattr(scaler, "unscale_"):
-        raise TypeError(f"`scaler` is a {type(scaler).__name__}; give a torch.amp.GradScaler")
-    norm = None if clip_norm is None else positive("clip_norm", clip_norm)
-    loss = UserLoss(loss_fn)
-    owned = bound(optimizer, model)
-    lr_ratios(owned)
-    return _Subject(model, data, owned, loss, Counter(data, count), norm, scaler)
-
-
-def _batch_size(subject: _Subject, *, is_needed: bool) -> int | None:
+def _batch_size(subject: Subject, *, is_needed: bool) -> int | None:
     """The samples of a batch; None where they cannot be told and nothing depends on them."""
     try:
         return subject.batch_size()
@@ -587,14 +381,7 @@ def _of_seeds(seed: int, seeds: int) -> str:
     return f"seed {seed + 1} of {seeds}"
 
 
-def _one(_batch: Any) -> int:
-    """Each batch counts alike where its samples cannot be told."""
-    return 1
-
-
-def _check_sizes(
-    sizes: Sequence[int], micro_batch: int, subject: _Subject, needed: int
-) -> None:
+def _check_sizes(sizes: Sequence[int], micro_batch: int, subject: Subject, needed: int) -> None:
     """Raise ValueError when sizes are no multiples of the data's batches, or an epoch cannot hold the largest."""
     if any(size % micro_batch for size in sizes):
         raise ValueError(

@@ -64,7 +64,7 @@ class Form:
 
 
 HTML = Form(
-    "report.html", "page.html.jinja", "figure.html.jinja", (".png", ".svg"), equation, str
+    "report.html", "page.html.jinja", "figure.html.jinja", (".svg", ".png"), equation, str
 )
 MARKDOWN = Form(
     "report.md",

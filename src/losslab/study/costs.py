@@ -211,14 +211,14 @@ def measure_costs(
         _measure, workers=workers, threads=threads, engine=engine, compile_step=compile_step
     )
     measured = measure(runs, layouts)
-    chosen = fastest_layouts(runs, measured)
-    layout_of_kind = {kind_of_run(run): chosen[network_of(run)] for run in runs}
+    faster = fastest_layouts(runs, measured)
+    layout_of_kind = {kind_of_run(run): faster[network_of(run)] for run in runs}
     # Both layouts are measured for one kind of each network; its other kinds may lack the one that turned out faster.
     unmeasured = [
-        run for run in runs if chosen[network_of(run)] not in measured[kind_of_run(run)]
+        run for run in runs if faster[network_of(run)] not in measured[kind_of_run(run)]
     ]
-    measured |= measure(unmeasured, chosen)
-    return {kind: measured[kind][layout] for kind, layout in layout_of_kind.items()}, chosen
+    measured |= measure(unmeasured, faster)
+    return {kind: measured[kind][layout] for kind, layout in layout_of_kind.items()}, faster
 
 
 def _measure(

@@ -228,8 +228,10 @@ def _fastest_plan(
     for crew, crew_threads in crews:
         fit_plan = partial(make_plan, workers=crew, threads=crew_threads)
         measure = partial(measure_costs, workers=crew, threads=crew_threads)
-        costs, chosen = _measure_versions(study, budget_seconds, layouts, measure, fit_plan)
-        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, chosen))
+        costs, crew_layouts = _measure_versions(
+            study, budget_seconds, layouts, measure, fit_plan
+        )
+        candidates.append(plan_at(study, FULL, costs, crew, crew_threads, crew_layouts))
     best = min(candidates, key=lambda candidate: candidate.seconds)
     # One thread a worker comes first, and stays unless another number saves more than measuring errs by.
     usual = candidates[0]
@@ -256,18 +258,18 @@ def _measure_versions(
     """
     upward = [] if budget_seconds is None else rungs(study)[:0:-1]
     # The two smallest in one go, so that no worker waits for another.
-    measured = [study, *upward[:2]]
-    costs, found = measure(list(chain.from_iterable(map(_runs_of, measured))), layouts=layouts)
+    versions = [study, *upward[:2]]
+    costs, found = measure(list(chain.from_iterable(map(_runs_of, versions))), layouts=layouts)
     layouts = {**layouts, **found}
     for version in upward[2:]:
         try:
-            fit_plan(measured[-1], costs, layouts=layouts, budget_seconds=budget_seconds)
+            fit_plan(versions[-1], costs, layouts=layouts, budget_seconds=budget_seconds)
         except InvalidInput:
             break
         unknown = [run for run in _runs_of(version) if kind_of_run(run) not in costs]
         more, found = measure(unknown, layouts=layouts)
         costs, layouts = costs | more, {**layouts, **found}
-        measured.append(version)
+        versions.append(version)
     return costs, layouts
 
 

@@ -38,6 +38,7 @@ def batch(
     parameter_groups: str | None = None,
     train_images: int | None = None,
     device: str = "cpu",
+    deterministic: Flag = False,
     threads: int | None = None,
     workers: int | None = None,
     figure: Path | None = None,
@@ -66,6 +67,7 @@ def batch(
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         threads: Threads of torch; its own choice when absent.
         workers: Of equal steps: processes that train side by side, 1 when absent. The range is the same to the bit;
             samples a second are those of cores that are shared.
@@ -85,7 +87,12 @@ def batch(
     )
     moments = _parse_moments("0" if after is None else after)
     output = Output(json, figure, out)
-    crew = Crew(1 if workers is None else workers, threads, check_machine(device, threads))
+    crew = Crew(
+        1 if workers is None else workers,
+        threads,
+        check_machine(device, threads),
+        deterministic,
+    )
     fields = fields_of(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {
         "lr": lr,

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from losslab.devices import ask_for_determinism
 from losslab.errors import InvalidInput, LosslabError
 from losslab.ranges import Trace
 from losslab.ranges.progress import Progress
@@ -25,11 +26,13 @@ class Crew:
         threads: torch threads of each. When None each has as many as torch takes in a process alone, since the bits of
             a sum depend on its threads.
         device: where each trains.
+        deterministic: whether torch is asked for algorithms that repeat their bits.
     """
 
     workers: int
     threads: int | None
     device: str
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -61,7 +64,7 @@ class Crew:
         return [traces[index] for index in range(len(runs))]
 
     def prepare_process(self) -> None:
-        """Have this process train as a worker does: with so many threads and its memory kept."""
+        """Have this process train as a worker does: so many threads, memory kept, bits repeatable where asked."""
         # Imported late: a fault in the options is known before torch has loaded, which takes seconds.
         from losslab.process import tune_memory
 
@@ -70,6 +73,8 @@ class Crew:
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        if self.deterministic:
+            ask_for_determinism()
 
     def _here(
         self, runs: Sequence[Run], noise_batch: int | None
@@ -90,7 +95,11 @@ class Crew:
             for index, run in enumerate(runs)
         ]
         events = run_tasks(
-            tasks, workers=self.workers, threads=self.threads, devices=(self.device,)
+            tasks,
+            workers=self.workers,
+            threads=self.threads,
+            devices=(self.device,),
+            deterministic=self.deterministic,
         )
         with closing(events):  # type: ignore[type-var]
             for event in events:

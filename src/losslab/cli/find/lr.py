@@ -38,6 +38,7 @@ def lr(
     parameter_groups: str | None = None,
     train_images: int | None = None,
     device: str = "cpu",
+    deterministic: Flag = False,
     threads: int | None = None,
     workers: int = 1,
     figure: Path | None = None,
@@ -69,6 +70,7 @@ def lr(
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
+        deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         threads: Threads of torch; its own choice when absent.
         workers: Processes that train side by side, a seed each; the answer is the same to the bit.
         figure: Picture to write (.png, .svg, .pdf): the curve and the range.
@@ -84,7 +86,7 @@ def lr(
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     output = Output(json, figure, out)
-    crew = Crew(workers, threads, check_machine(device, threads))
+    crew = Crew(workers, threads, check_machine(device, threads), deterministic)
     fields = fields_of(model, data, optimizer, momentum, weight_decay, train_images)
     fields |= {
         "batch": batch,

@@ -21,7 +21,7 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
-from losslab.process import set_threads, share_cores
+from losslab.process import WAIT_POLICY, set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
@@ -105,12 +105,11 @@ def run_tasks(
     own_devices = list(islice(cycle(devices), min(workers, len(waiting))))
 
     def hire(index: int) -> _Worker:
+        prepare = partial(share_cores, index, len(own_devices))
         if threads is not None:
-            prepare, context = partial(set_threads, threads), _fork_server()
-        else:
-            # How threads wait is decided while torch is loaded.
-            prepare = partial(share_cores, index, len(own_devices))
-            context = multiprocessing.get_context("spawn")
+            prepare = partial(set_threads, threads)
+        # How several threads wait for each other is settled while torch is loaded.
+        context = multiprocessing.get_context("spawn") if (threads or 1) > 1 else _fork_server()
         return _hire(context, prepare, deterministic, own_devices[index])
 
     crew = [hire(index) for index in range(len(own_devices))]
@@ -139,9 +138,13 @@ def _fork_server() -> BaseContext:
     context.set_forkserver_preload(PRELOADED)
     # Ctrl-C reaches the whole group. The server inherits what is blocked, and would show a traceback while it loads.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = os.environ.get(WAIT_POLICY)
+    os.environ.setdefault(WAIT_POLICY, "passive")  # as `share_cores` wants it
     try:
         forkserver.ensure_running()
     finally:
+        if before is None:
+            del os.environ[WAIT_POLICY]
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     return context
 
