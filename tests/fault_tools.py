@@ -90,7 +90,13 @@ def checkpoint_often() -> None:
     worker.CHECKPOINT_SECONDS = -1.0
 
 
-def train_in(run: Run, folder: Path, die_at: int | None = None, after: bool = False) -> None:
+def train_in(
+    run: Run,
+    folder: Path,
+    die_at: int | None = None,
+    after: bool = False,
+    compile_step: bool = False,
+) -> None:
     """Train into a folder with a checkpoint at every record; die by SIGKILL before or after the weights of a step."""
     from torch.optim import optimizer
 
@@ -113,7 +119,7 @@ def train_in(run: Run, folder: Path, die_at: int | None = None, after: bool = Fa
     )
     hook(count)
     checkpoint_often()
-    for _ in run_in_folder(run, RunFolder(folder)):
+    for _ in run_in_folder(run, RunFolder(folder), compile_step=compile_step):
         pass
 
 

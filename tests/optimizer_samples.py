@@ -1,12 +1,17 @@
 """Optimizers and parameter groups of users, which tests name by import path, in this process and in workers."""
 
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 Groups = list[dict[str, Any]]
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
+)
 
 SHAPES = [(900, 701), (33,), (64, 32, 3, 3), (513, 700), (7, 5), (1,), (), (2, 2**18 + 3)]
 """Of parameters: large and small, one in channels-last layout, one larger than a block in each row."""

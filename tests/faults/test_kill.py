@@ -15,7 +15,9 @@ import psutil
 import pytest
 from fault_tasks import DATA, STEPS, replace_and_die, save_and_die, spec
 from fault_tools import CONTEXT, command, in_child, left_behind, train_in
+from optimizer_samples import needs_compiler
 
+from losslab.choice import Choice
 from losslab.files import write_text
 from losslab.plots.figures import Figure
 from losslab.records import deterministic
@@ -52,6 +54,31 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(
         resumed += 1
         steps.add(step)
     measured(f"{resumed} resumed bit-equal, killed at {len(steps)} different steps of {STEPS}")
+
+
+@needs_compiler
+@pytest.mark.row(22)
+def test_a_run_with_a_compiled_step_killed_at_any_step_resumes_to_the_same_bits(
+    tmp_path: Path, trials: Trials, measured: Measured
+) -> None:
+    # Weights above the size from which a tensor is updated by itself, and biases, which are updated together.
+    run = spec("rmsprop").model_copy(update={"model": Choice(name="mlp", hidden=[600, 200])})
+
+    def train_compiled(folder: Path, die_at: int | None = None) -> int:
+        return in_child(train_in, run, folder, die_at, False, True)
+
+    assert train_compiled(tmp_path / "unbroken") == 0
+    unbroken = left_behind(tmp_path / "unbroken")
+    random = Random(0)
+    steps = [random.randrange(STEPS) for _ in range(trials(1, 20))]
+    for trial, step in enumerate(steps):
+        folder = tmp_path / str(trial)
+        assert train_compiled(folder, step) == -signal.SIGKILL
+        assert train_compiled(folder) == 0
+        assert left_behind(folder) == unbroken
+    measured(
+        f"compiled step: {len(steps)} resumed bit-equal, killed at {len(set(steps))} steps"
+    )
 
 
 @pytest.mark.row(22)

@@ -1,21 +1,19 @@
 """Compiled steps: the numbers of those that are not, and their state for good in checkpoints."""
 
 import copy
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
-from optimizer_samples import give_gradients, in_groups, parameters
+from optimizer_samples import give_gradients, in_groups, needs_compiler, parameters
 
-from losslab.optimizers import choose
+from losslab.errors import InvalidInput
+from losslab.optimizers import OPTIMIZERS, choose
 from losslab.optimizers.compiled import compiled
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
-)
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
 )
 
 
@@ -80,13 +78,45 @@ def test_a_state_that_is_loaded_is_the_one_that_is_used() -> None:
     assert all(torch.equal(a, w) for a, w in zip(after, weights, strict=True))
 
 
-@pytest.mark.parametrize("text", ["adam", "adamw", "adagrad", "sgd"])
-def test_what_torch_fuses_is_left_as_it_is(text: str) -> None:
-    optimizer = choose(text).build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1)
-    assert compiled(optimizer) is optimizer
-    assert "update" not in vars(optimizer)
+@needs_compiler
+def test_steps_compile_nothing_more_whatever_the_network() -> None:
+    weights = parameters()
+    optimizer = compiled(choose("rmsprop-nesterov").build(in_groups(weights), 0.01))
+    compiled_before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    train(optimizer, weights, range(3))
+    others = [torch.nn.Parameter(torch.ones(300, 300)), torch.nn.Parameter(torch.ones(3))]
+    give_gradients(others, 0)
+    compiled(choose("rmsprop-nesterov").build([{"params": others}], 0.01)).step()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled_before > 0
 
 
-def test_another_optimizer_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`optimizer` \(RAdam\) is no method of losslab"):
-        compiled(torch.optim.RAdam([torch.nn.Parameter(torch.ones(2))]))
+@pytest.mark.parametrize("text", sorted(OPTIMIZERS))
+def test_a_method_says_whether_its_step_can_be_compiled(text: str) -> None:
+    method = choose(text)
+    optimizer = method.build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1)
+    assert method.compiles == (optimizer.defaults.get("fused") is None)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.RAdam, lambda groups: choose("adam").build(groups, 0.1)]
+)
+def test_an_optimizer_without_such_a_step_is_refused(
+    optimizer: Callable[[Any], torch.optim.Optimizer],
+) -> None:
+    built = optimizer([{"params": [torch.nn.Parameter(torch.ones(2))]}])
+    with pytest.raises(InvalidInput, match=r"^`compile_step`: R?Adam has no step to compile"):
+        compiled(built)
+
+
+def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    optimizer = choose("rmsprop").build([{"params": [torch.nn.Parameter(torch.ones(2))]}], 0.1)
+    with pytest.raises(InvalidInput, match="there is no no-such-compiler"):
+        compiled(optimizer)
+
+
+def test_another_device_than_the_processor_is_refused() -> None:
+    weights = torch.nn.Parameter(torch.ones(2, device="meta"))
+    optimizer = choose("rmsprop").build([{"params": [weights]}], 0.1)
+    with pytest.raises(InvalidInput, match="compiled on a CPU alone, not on meta"):
+        compiled(optimizer)

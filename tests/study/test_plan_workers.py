@@ -134,7 +134,7 @@ def engine(
         tasks = list(tasks)
         asked.append((len(tasks), workers, threads))
         for task in tasks:
-            _, layout, compare = task.arguments
+            _, layout, compare, _ = task.arguments
             layouts: list[Layout] = [
                 layout or "channels_last",
                 *(["contiguous"] if compare else []),

@@ -164,7 +164,7 @@ class Machine:
             if not self.runs_left:
                 raise KeyboardInterrupt
             self.runs_left -= 1
-            run, folder, _ = task.arguments
+            run, folder, *_ = task.arguments
             seconds = self.pace * (run_seconds(run, self.plan.costs) - 0.5)
             self.now += seconds / self.plan.workers
             write_run(StudyFolder(folder.path.parent.parent), run, records_of(run, seconds))

@@ -77,6 +77,7 @@ def plan(
     workers: int | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    compile_step: Flag = False,
     engine: EngineName = "local",
     address: str | None = None,
     device: str = "cpu",
@@ -97,6 +98,7 @@ def plan(
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
         layout: How images and weights lie in memory; for each network the fastest when absent.
+        compile_step: Compile the optimizer's step where torch has no fused one, which saves time in long runs.
         engine: Where to measure and to run: on this machine, or on a Ray cluster.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         device: Where to train: cpu, cuda, cuda:0,1 (workers share them), mps, xpu, or auto, the fastest here.
@@ -117,6 +119,7 @@ def plan(
             workers=workers,
             threads=threads,
             layout=layout,
+            compile_step=compile_step,
             engine=measuring,
         )
         pace = other_pace(planned, watched(selected, None))
@@ -152,6 +155,7 @@ def run(
     workers: int | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    compile_step: Flag = False,
     engine: EngineName = "local",
     address: str | None = None,
     device: str = "cpu",
@@ -173,6 +177,7 @@ def run(
         workers: Processes that train at a time; as many as there are cores and memory for when absent.
         threads: Threads of each worker; as many as make the study fastest when absent, and one with --workers.
         layout: How images and weights lie in memory; for each network the fastest when absent.
+        compile_step: Compile the optimizer's step where torch has no fused one, which saves time in long runs.
         engine: Where to run: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         device: Where to train: cpu, cuda, cuda:0,1 (workers share them), mps, xpu, or auto, the fastest here.
@@ -202,6 +207,7 @@ def run(
                 workers=workers,
                 threads=threads,
                 layout=layout,
+                compile_step=compile_step,
                 engine=measuring,
             )
             _print_plan(planned, console)
@@ -389,6 +395,7 @@ def _plan_facts(planned: Plan) -> dict[str, Any]:
         "workers": planned.workers,
         "threads": planned.threads,
         "layouts": planned.used_layouts,
+        "compile_step": planned.compile_step,
         "stages": [
             {
                 "name": stage.stage.name,
@@ -411,7 +418,8 @@ def _print_plan(planned: Plan, console: Console | None = None) -> None:
         )
     console.print(table)
     workers = f"{count(planned.workers, 'worker')} of {count(planned.threads, 'thread')}"
-    crew = [workers, *sorted(set(planned.used_layouts.values()))]
+    step = ["compiled steps"] if planned.compile_step else []
+    crew = [workers, *sorted(set(planned.used_layouts.values())), *step]
     console.print(
         f"predicted in all {duration(planned.seconds)} and {size(planned.memory_bytes)} with {', '.join(crew)}",
         soft_wrap=True,

@@ -55,6 +55,7 @@ def train(
     out: Path | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    compile_step: Flag = False,
     data_workers: int = 0,
     device: str = "cpu",
     deterministic: Flag = False,
@@ -93,6 +94,8 @@ def train(
         threads: Threads of torch; its own choice when absent.
         layout: How images and weights lie in memory; channels_last where there are convolutions when absent. A run
             that goes on keeps its own.
+        compile_step: Compile the optimizer's step where torch has no fused one, which saves time in long runs. A run
+            that goes on keeps what it began with.
         data_workers: Processes that read samples of a map-style dataset; they change no record.
         device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
         deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
@@ -143,7 +146,9 @@ def train(
     if deterministic:
         ask_for_determinism()
     with distributed.joined(device) as own_device:
-        _train(run, out, own_device, threads, layout, figure, data_workers, json=json)
+        _train(
+            run, out, own_device, threads, layout, compile_step, figure, data_workers, json=json
+        )
 
 
 def _train(
@@ -152,6 +157,7 @@ def _train(
     device: str,
     threads: int | None,
     layout: Layout | None,
+    compile_step: bool,
     figure: Path | None,
     data_workers: int,
     *,
@@ -173,13 +179,19 @@ def _train(
             dataset=load(run.data.name),
             device=device,
             layout=layout,
+            compile_step=compile_step,
             data_workers=data_workers,
         )
     else:
         RunFolder(out).check_holds(run)
         _report_end(RunFolder(out))
         records = run_in_folder(
-            run, RunFolder(out), layout, device=device, data_workers=data_workers
+            run,
+            RunFolder(out),
+            layout,
+            compile_step,
+            device=device,
+            data_workers=data_workers,
         )
     if rank():  # one process of several speaks
         for _ in records:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from losslab.optimizers._block_step import BlockStep
+from losslab.optimizers._block_step import BlockStep, count
 from losslab.optimizers._blocks import Numbers, Slots, Tensors, lerp_
 
 
@@ -17,7 +17,7 @@ class NAdamStep(BlockStep):
 
     def numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> list[Numbers]:
         """Count the step and multiply its momentum onto the product of all; parameters of one age share numbers."""
-        torch._foreach_add_([state["step"] for state in states], 1)
+        count([state["step"] for state in states])
         steps = [state["step"].item() for state in states]
         # Parameters may differ in age: one that is frozen at first, or has no gradient in some steps, counts fewer.
         for step in set(steps):

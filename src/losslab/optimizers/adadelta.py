@@ -44,6 +44,7 @@ class AdaDelta(Method):
     )
     reference: ClassVar[str] = "Zeiler 2012, arXiv:1212.5701, Algorithm 1"
     default_lr: ClassVar[float] = 1.0
+    compiles: ClassVar[bool] = True
 
     name: Literal["adadelta"] = "adadelta"
     rho: Decay = Field(

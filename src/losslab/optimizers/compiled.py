@@ -1,41 +1,77 @@
 """Steps that torch compiles to one pass over memory: the same numbers to rounding, not the same bits."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 
+from losslab.errors import InvalidInput
 from losslab.optimizers._block_step import BlockStep
 from losslab.optimizers._blocks import Numbers, Operands, Rule, Tensors, update
 
 SMALL = 2**16
 """Elements below which tensors are updated together: a call of a compiled function costs about 20 microseconds."""
+TYPICAL = 2**20
+"""Elements for which code is compiled, whatever the network: the compiler shares out fewer among no threads."""
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, Tensors, torch.Tensor], None]
 """(weights, gradients, slots, numbers): one step of flat tensors, in place."""
 
 
 def compiled(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Have an optimizer update its parameters by a compiled function.
+    """Have an optimizer update its parameters by a compiled function, which takes some seconds to compile.
 
-    The first step compiles, for some seconds, once for each rule whatever the network. Steps agree with those that are
-    not compiled to about 1e-6 relative, since the compiler contracts and reorders operations. Optimizers that torch
-    updates in one fused pass already are left as they are.
+    A process compiles once for each rule, whatever the network. Steps agree with those that are not compiled to about
+    1e-6 relative, since the compiler contracts and reorders operations.
 
     Args:
-        optimizer: of a method of losslab.
+        optimizer: of a method whose ``compiles`` is true, with its parameters on the CPU.
     Returns:
         The same optimizer.
     Raises:
-        ValueError: for an optimizer of another kind.
+        InvalidInput: for another optimizer or device, or where there is no compiler.
     """
-    if isinstance(optimizer, BlockStep):
-        optimizer.update = CompiledUpdate(optimizer)
-    elif not optimizer.defaults.get("fused"):
-        raise ValueError(
-            f"`optimizer` ({type(optimizer).__name__}) is no method of losslab; only those are compiled"
+    if not isinstance(optimizer, BlockStep):
+        raise InvalidInput(
+            f"`compile_step`: {type(optimizer).__name__} has no step to compile; leave it out"
         )
+    _check_machine(optimizer)
+    optimizer.update = CompiledUpdate(optimizer)
+    _compile_now(optimizer)
     return optimizer
+
+
+def _check_machine(optimizer: torch.optim.Optimizer) -> None:
+    device = optimizer.param_groups[0]["params"][0].device
+    if device.type != "cpu":
+        raise InvalidInput(
+            f"`compile_step`: steps are compiled on a CPU alone, not on {device}; leave it out"
+        )
+    # The one that torch.compile calls.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise InvalidInput(
+            f"`compile_step` needs a C++ compiler, and there is no {compiler}; install it, name another by CXX, or "
+            "leave it out"
+        )
+
+
+def _compile_now(optimizer: BlockStep) -> None:
+    """Compile what the groups need by an update of other weights: now, as the clock of a run has not begun."""
+    groups = []
+    for group in optimizer.param_groups:
+        weights = torch.nn.Parameter(torch.zeros(TYPICAL))
+        weights.grad = torch.zeros(TYPICAL)
+        groups.append({**group, "params": [weights]})
+    twin = type(optimizer)(groups, **optimizer.defaults)
+    update = CompiledUpdate(twin)
+    # No `step`, which others may have hooked into.
+    with torch.no_grad():
+        for group in twin.param_groups:
+            update(twin.rule, twin.operands(group))
 
 
 class CompiledUpdate:
@@ -138,7 +174,8 @@ def _flat(tensors: Tensors) -> Tensors | None:
         or any(tensor.stride() != first.stride() for tensor in tensors)
     ):
         return None
-    return [tensor.detach().as_strided((tensor.numel(),), (1,)) for tensor in tensors]
+    # As data, which are a view of nothing: torch compiles anew for views of bases of other shapes.
+    return [tensor.as_strided((tensor.numel(),), (1,)).data for tensor in tensors]
 
 
 def _by_numbers(numbers: Sequence[Numbers]) -> list[tuple[Numbers, list[int]]]:

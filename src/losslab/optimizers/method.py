@@ -50,6 +50,8 @@ class Method(Frozen):
     """Learning rate that the source or torch proposes."""
     l2: ClassVar[str] = "coupled"
     """`coupled`: weight_decay * theta is added to the gradient; `decoupled`: weights shrink apart from the rule."""
+    compiles: ClassVar[bool] = False
+    """Whether its step can be compiled: torch has no fused one."""
 
     name: str
 

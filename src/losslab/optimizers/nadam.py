@@ -46,6 +46,7 @@ class NAdam(Method):
         "Dozat 2016, Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2"
     )
     default_lr: ClassVar[float] = 0.002
+    compiles: ClassVar[bool] = True
 
     name: Literal["nadam"] = "nadam"
     betas: tuple[Decay, Decay] = Field(

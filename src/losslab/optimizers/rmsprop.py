@@ -33,6 +33,7 @@ class RMSProp(Method):
         "Tieleman & Hinton 2012, Neural Networks for Machine Learning, lecture 6.5"
     )
     default_lr: ClassVar[float] = 0.01
+    compiles: ClassVar[bool] = True
 
     name: Literal["rmsprop"] = "rmsprop"
     rho: Decay = Field(

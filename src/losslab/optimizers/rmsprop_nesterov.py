@@ -49,6 +49,7 @@ class RMSPropNesterov(Method):
         "Goodfellow, Bengio & Courville 2016, Deep Learning, Algorithm 8.6"
     )
     default_lr: ClassVar[float] = 0.001
+    compiles: ClassVar[bool] = True
 
     name: Literal["rmsprop-nesterov"] = "rmsprop-nesterov"
     rho: Decay = Field(

@@ -37,7 +37,12 @@ VARIED_SIZES = 96
 
 
 def calibrate(
-    run: Run, layout: Layout | None, compare: bool, *, device: str = "cpu"
+    run: Run,
+    layout: Layout | None,
+    compare: bool,
+    compile_step: bool = False,
+    *,
+    device: str = "cpu",
 ) -> Iterator[dict[Layout, Cost]]:
     """Train a run for a moment and yield what it costs.
 
@@ -45,14 +50,16 @@ def calibrate(
         run: one of the kind whose cost is measured.
         layout: of images and weights; the usual one of the network when absent.
         compare: whether the other layout is measured, too, where there are convolutions.
+        compile_step: whether to compile the optimizer's step.
         device: where to train.
     """
     dataset = load(run.data.name)
     seconds = worker_age()
-    first, cost = _start(run, dataset, layout, device).finish()
+    start = partial(_start, run, dataset, compile_step=compile_step, device=device)
+    first, cost = start(layout).finish()
     costs = {first: cost}
     if compare and first == "channels_last":
-        other = _start(run, dataset, "contiguous", device)
+        other = start("contiguous")
         # A layout that will not be used needs no evaluation and no copies.
         if other.longest_step < (1 - MARGIN) * cost.of_step(other.most_images):
             costs |= [other.finish()]
@@ -117,12 +124,20 @@ class _Calibration:
 
 
 def _start(
-    run: Run, dataset: Dataset | TaskData, layout: Layout | None, device: str
+    run: Run,
+    dataset: Dataset | TaskData,
+    layout: Layout | None,
+    *,
+    compile_step: bool,
+    device: str,
 ) -> _Calibration:
     """Build a run and time its steps at its smallest and largest batch size."""
     reset_peak_memory(device)
+    if compile_step:
+        # Ahead of the clock: later workers find the compiled code in torch's cache, and pay for each rule once.
+        new_state(run, dataset, device, layout, compile_step)
     began = perf_counter()
-    state = new_state(run, dataset, device, layout)
+    state = new_state(run, dataset, device, layout, compile_step)
     parts = prepare(run, dataset, state.layout, device)
     start_seconds = perf_counter() - began
     start_bytes = peak_memory(device)

@@ -193,6 +193,7 @@ def measure_costs(
     threads: int,
     engine: Engine = LOCAL,
     layouts: Layouts = USUAL,
+    compile_step: bool = False,
 ) -> tuple[dict[str, Cost], dict[str, Layout]]:
     """Measure the cost of each kind of run among ``runs``, and the layout that it holds for.
 
@@ -202,10 +203,13 @@ def measure_costs(
         threads: torch threads of each.
         engine: where they are.
         layouts: of images and weights; a network that is not among them gets the faster one.
+        compile_step: whether to compile the steps of methods that can be.
     Raises:
         InvalidInput: when a kind of run cannot be trained at all, with its error.
     """
-    measure = partial(_measure, workers=workers, threads=threads, engine=engine)
+    measure = partial(
+        _measure, workers=workers, threads=threads, engine=engine, compile_step=compile_step
+    )
     measured = measure(runs, layouts)
     faster = fastest_layouts(runs, measured)
     layout_of_kind = {kind_of_run(run): faster[network_of(run)] for run in runs}
@@ -218,7 +222,13 @@ def measure_costs(
 
 
 def _measure(
-    runs: Sequence[Run], layouts: Layouts, *, workers: int, threads: int, engine: Engine
+    runs: Sequence[Run],
+    layouts: Layouts,
+    *,
+    workers: int,
+    threads: int,
+    engine: Engine,
+    compile_step: bool,
 ) -> dict[str, dict[Layout, Cost]]:
     """Measure the cost of each kind; the kind with the fewest copies in both layouts where its network has none yet."""
     # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
@@ -230,7 +240,8 @@ def _measure(
         # Convolutions in 16 bits want channels last, which is the usual layout.
         open_to_both = layout is None and run.precision == "fp32"
         compare = open_to_both and compared[network_of(run)] == kind
-        tasks.append(Task(kind, CALIBRATE, (run, layout, compare)))
+        compiles = compile_step and run.optimizer.compiles
+        tasks.append(Task(kind, CALIBRATE, (run, layout, compare, compiles)))
     # Those that take longest first, so that no worker waits long for another.
     tasks.sort(key=lambda task: -_images_of_step(kinds[task.key]))
     # In whole rounds of the workers: beside an idle one the last kinds would be measured too fast.

@@ -269,14 +269,12 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
     missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
-    tasks = [
-        Task(
-            run.id,
-            RUN_IN_FOLDER,
-            (run, folder.run_folder(run.id), plan.layouts.get(network_of(run))),
-        )
-        for run in ordered
-    ]
+    tasks = []
+    for run in ordered:
+        layout = plan.layouts.get(network_of(run))
+        compiles = plan.compile_step and run.optimizer.compiles
+        arguments = (run, folder.run_folder(run.id), layout, compiles)
+        tasks.append(Task(run.id, RUN_IN_FOLDER, arguments))
     for event in session.engine.run_tasks(tasks, workers=plan.workers, threads=plan.threads):
         run = by_id[event.key]
         if isinstance(event, Yielded):

@@ -65,6 +65,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
             planned,
             budget_seconds=facts.get("budget_seconds"),
             measuring_seconds=facts.get("measuring_seconds", 0.0),
+            compile_step=facts.get("compile_step", False),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
@@ -118,6 +119,7 @@ def study_facts(
         "workers": plan.workers,
         "threads": plan.threads,
         "layouts": plan.used_layouts,
+        "compile_step": plan.compile_step,
         "changes": [
             asdict(change) | {"text": describe_change(change)} for change in plan.changes
         ],

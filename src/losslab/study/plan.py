@@ -40,6 +40,8 @@ MEMORY_USE = 0.9
 """Part of the available memory that the workers may be predicted to hold."""
 # Each halves the range of shrink, 3: the scale is then exact to less than a thousandth of a unit.
 BISECTIONS = 14
+MeasureCosts = Callable[..., tuple[dict[str, Cost], dict[str, Layout]]]
+"""As :func:`losslab.study.costs.measure_costs`, with some of its arguments given."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Plan:
         budget_seconds: wall time for measuring and running together; None for any.
         measuring_seconds: of them, what planning took.
         changes: in the order in which they were made.
+        compile_step: whether the steps of methods that can be compiled are.
     """
 
     study: Study
@@ -95,6 +98,7 @@ class Plan:
     budget_seconds: float | None = None
     measuring_seconds: float = 0.0
     changes: tuple[Change, ...] = ()
+    compile_step: bool = False
 
     @property
     def seconds(self) -> float:
@@ -122,6 +126,7 @@ def plan(
     workers: int | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
+    compile_step: bool = False,
     engine: Engine = LOCAL,
 ) -> Plan:
     """Lay out a study for an engine: measure what runs fastest there, then take the largest scale that fits.
@@ -133,6 +138,8 @@ def plan(
         threads: torch threads of each worker; when absent, as many as make the study fastest, and one where `workers`
             is given, whose number changes no bit of a result.
         layout: of images and weights in memory; for each network the fastest when absent.
+        compile_step: whether to compile the optimizer's step, where its method can be: those that torch has no fused
+            step of.
         engine: where the steps are measured and the study is to run.
     Raises:
         TypeError: when it is no Study.
@@ -150,7 +157,9 @@ def plan(
     for run in _runs_of(study):
         check_batch(run)
     began = monotonic()
-    full = _fastest_plan(study, budget_seconds, workers, threads, layout, engine)
+    measure = partial(measure_costs, engine=engine, compile_step=compile_step)
+    crews = _crews(study, workers, threads, engine)
+    full = _fastest_plan(study, budget_seconds, layout, crews, measure)
     measuring_seconds = monotonic() - began
     seconds_left = None
     if budget_seconds is not None:
@@ -172,7 +181,12 @@ def plan(
         return fit_plan(version, workers=fit) if fit < full.workers else planned
 
     planned = largest_plan(study, full.costs, held_plan)
-    return replace(planned, budget_seconds=budget_seconds, measuring_seconds=measuring_seconds)
+    return replace(
+        planned,
+        budget_seconds=budget_seconds,
+        measuring_seconds=measuring_seconds,
+        compile_step=compile_step,
+    )
 
 
 def largest_plan(study: Study, costs: Costs, fit_plan: Callable[[Study], Plan]) -> Plan:
@@ -199,17 +213,21 @@ def _runs_of(study: Study) -> list[Run]:
 def _fastest_plan(
     study: Study,
     budget_seconds: float | None,
-    workers: int | None,
-    threads: int | None,
     layout: Layout | None,
-    engine: Engine,
+    crews: Sequence[tuple[int, int]],
+    measure_costs: MeasureCosts,
 ) -> Plan:
-    """Measure the ways to carry out a study and plan it at full scale in the fastest."""
+    """Measure the ways to carry out a study and plan it at full scale in the fastest.
+
+    Args:
+        crews: numbers of workers and of their threads to try, the usual one first.
+        measure_costs: of runs, carried out by a crew.
+    """
     layouts = {network_of(run): layout for run in _ladder_runs(study)} if layout else USUAL
     candidates = []
-    for crew, crew_threads in _crews(study, workers, threads, engine):
+    for crew, crew_threads in crews:
         fit_plan = partial(make_plan, workers=crew, threads=crew_threads)
-        measure = partial(measure_costs, workers=crew, threads=crew_threads, engine=engine)
+        measure = partial(measure_costs, workers=crew, threads=crew_threads)
         costs, crew_layouts = _measure_versions(
             study, budget_seconds, layouts, measure, fit_plan
         )
@@ -228,7 +246,7 @@ def _measure_versions(
     study: Study,
     budget_seconds: float | None,
     layouts: Layouts,
-    measure: Callable[..., tuple[dict[str, Cost], dict[str, Layout]]],
+    measure: MeasureCosts,
     fit_plan: Callable[..., Plan],
 ) -> tuple[dict[str, Cost], Layouts]:
     """Measure a study and, with a budget, the rungs of its ladder, from the smallest up to the first that is too large.

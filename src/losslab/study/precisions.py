@@ -61,6 +61,7 @@ def other_pace(planned: Plan, engine: Engine) -> Pace | None:
             workers=planned.workers,
             threads=planned.threads,
             engine=engine,
+            compile_step=planned.compile_step,
         )
     except InvalidInput:
         return None  # a network that cannot be trained in it is planned all the same

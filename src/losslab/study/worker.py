@@ -26,6 +26,7 @@ def run_in_folder(
     run: Run,
     folder: RunFolder,
     layout: Layout | None = None,
+    compile_step: bool = False,
     *,
     device: str = "cpu",
     data_workers: int = 0,
@@ -34,8 +35,9 @@ def run_in_folder(
 
     Args:
         run: what to train.
-        folder: its own; what is there already goes on in its own layout.
+        folder: its own; what is there already goes on in its own layout, its step compiled or not as it was.
         layout: of images and weights in memory; the usual one of the network when absent.
+        compile_step: whether to compile the optimizer's step.
         device: where to train.
         data_workers: processes that read samples of a map-style dataset; they change no record.
     Raises:
@@ -45,22 +47,24 @@ def run_in_folder(
     """
     folder.check_holds(run)
     if distributed.rank():
-        yield from _follow(run, folder, layout, device, data_workers)
+        yield from _follow(run, folder, layout, compile_step, device, data_workers)
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(run, folder, layout, device, data_workers)
+            yield from _run_leased(run, folder, layout, compile_step, device, data_workers)
 
 
 def _restored(
-    run: Run, folder: RunFolder, layout: Layout | None, device: str
+    run: Run, folder: RunFolder, layout: Layout | None, compile_step: bool, device: str
 ) -> tuple[TrainState, int, str]:
     """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
     if checkpoints(folder.path / "checkpoints"):
-        layout = folder.environment.get("layout")  # the usual one where the record knows none
+        before = folder.environment
+        # The usual one, and no compiled step, where the record knows none.
+        layout, compile_step = before.get("layout"), before.get("compiled_step", False)
     try:
-        state = new_state(run, dataset, device, layout)
+        state = new_state(run, dataset, device, layout, compile_step)
     except OutOfMemory as error:
         folder.create(run, environment() | device_facts(device))
         folder.set_status("out_of_memory", message=str(error))
@@ -71,17 +75,22 @@ def _restored(
         rejected.append(
             f"{folder.records_path}: fewer rows than its checkpoint knows; begun again"
         )
-        state, rows = new_state(run, dataset, device, layout), 0
+        state, rows = new_state(run, dataset, device, layout, compile_step), 0
     return state, rows, "; ".join(rejected)
 
 
 def _follow(
-    run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int
+    run: Run,
+    folder: RunFolder,
+    layout: Layout | None,
+    compile_step: bool,
+    device: str,
+    data_workers: int,
 ) -> Iterator[Record]:
     """Train along as a process of torchrun that is not the first, and write nothing."""
     if folder.status["status"] in ENDED:
         return
-    state, _, _ = _restored(run, folder, layout, device)
+    state, _, _ = _restored(run, folder, layout, compile_step, device)
     with _stop_signal() as stop:
         for record in _records(run, state, device, data_workers):
             if _goes_on(record):
@@ -90,11 +99,17 @@ def _follow(
 
 
 def _run_leased(
-    run: Run, folder: RunFolder, layout: Layout | None, device: str, data_workers: int
+    run: Run,
+    folder: RunFolder,
+    layout: Layout | None,
+    compile_step: bool,
+    device: str,
+    data_workers: int,
 ) -> Iterator[Record]:
     reset_peak_memory(device)
-    state, rows, note = _restored(run, folder, layout, device)
-    folder.create(run, environment() | {"layout": state.layout} | device_facts(device))
+    state, rows, note = _restored(run, folder, layout, compile_step, device)
+    choices = {"layout": state.layout, "compiled_step": state.compiled_step}
+    folder.create(run, environment() | choices | device_facts(device))
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:

@@ -50,6 +50,7 @@ def train(
     state: TrainState | None = None,
     device: torch.device | str = "cpu",
     layout: Layout | None = None,
+    compile_step: bool = False,
     data_workers: int = 0,
     flush_steps: int = 10,
 ) -> Iterator[Record]:
@@ -64,6 +65,7 @@ def train(
         state: where to go on from; it is updated in place, so that the caller can save it at any record.
         device: where the samples, the weights and the work are.
         layout: of images and weights where there is no state; the usual one of the network when absent.
+        compile_step: whether to compile the optimizer's step where there is no state.
         data_workers: processes that read samples of a map-style dataset; they change no record.
         flush_steps: most steps in one Steps record.
     Raises:
@@ -82,7 +84,8 @@ def train(
             f"`run` is a {type(run).__name__}; give a losslab.Run, which losslab.spec.make_run(fields) makes"
         )
     dataset = data.load(run.data.name) if dataset is None else dataset
-    state = new_state(run, dataset, device, layout) if state is None else state
+    if state is None:
+        state = new_state(run, dataset, device, layout, compile_step)
     parts = prepare(run, dataset, state.layout, device, data_workers)
     session = _Session(
         run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training))

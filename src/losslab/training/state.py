@@ -85,6 +85,8 @@ class TrainState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     layout: Layout
+    compiled_step: bool = False
+    """Whether the optimizer's step is compiled."""
     step: int = 0
     window: Window = field(default_factory=Window)
     train_seconds: float = 0.0
@@ -119,6 +121,7 @@ def new_state(
     dataset: Dataset | TaskData,
     device: torch.device | str = "cpu",
     layout: Layout | None = None,
+    compile_step: bool = False,
 ) -> TrainState:
     """The state before the first step: initial weights from the run's seed, an empty optimizer.
 
@@ -127,6 +130,9 @@ def new_state(
         dataset: its data.
         device: where the weights are to be.
         layout: of images and weights in memory; the usual one of the network when absent.
+        compile_step: whether to compile the optimizer's step.
+    Raises:
+        InvalidInput: when the run cannot be built, or its step not be compiled.
     """
     device = torch.device(device)
     check_precision(run.precision, device)
@@ -145,10 +151,16 @@ def new_state(
             weight_decay=run.weight_decay,
             parameter_groups=run.parameter_groups,
         )
+    if compile_step:
+        # Imported here, because the compiler takes a second to load.
+        from losslab.optimizers.compiled import compiled
+
+        compiled(optimizer)
     return TrainState(
         model,
         optimizer,
         layout,
+        compile_step,
         train_processor_seconds=0.0 if device.type == "cpu" else None,
         scaler=new_scaler(run.precision, device),
         average=new_average(run.average, model),
