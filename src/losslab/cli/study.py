@@ -111,7 +111,10 @@ def plan(
     budget_seconds = None if full else _parse_budget(budget)
     selected = choose_engine(engine, address, device=device, deterministic=deterministic)
     facts = []
-    for part, share in _shares(study, rung, seeds, budget_seconds):
+    parts = _parts(study, rung, seeds)
+    seconds_left = budget_seconds
+    for place, part in enumerate(parts):
+        share = _share(parts[place:], seconds_left)
         measuring = watched(selected, share)
         planned = plan_study(
             part,
@@ -139,6 +142,8 @@ def plan(
             _print_plan(planned)
             _print_full(whole, flops, device_tflops)
             _print_precisions(pace, emulated(planned, selected))
+        if seconds_left is not None and share is not None:
+            seconds_left -= share  # what it leaves of that is known when it has run
     if json:
         print_json(facts if study == ALL else facts[0])
 
@@ -190,7 +195,11 @@ def run(
     console = Console(quiet=quiet, highlight=False, markup=False)
     out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
-    for part, share in _shares(study, rung, seeds, budget_seconds):
+    parts = _parts(study, rung, seeds)
+    seconds_left = budget_seconds
+    for place, part in enumerate(parts):
+        # What the studies before left of their shares is for those that are still to run.
+        share = _share(parts[place:], seconds_left)
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
         part = _with_data(part, sample_if_offline)
@@ -213,6 +222,8 @@ def run(
             _print_plan(planned, console)
         facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
         code |= _carry_out(planned, folder, console, facts, selected)
+        if seconds_left is not None:
+            seconds_left -= _spent(folder)
     console.print(f"next: losslab report {out}", soft_wrap=True)
     return code
 
@@ -226,26 +237,32 @@ def _parse_budget(text: str) -> float:
     return seconds
 
 
-def _shares(
-    name: str, rung: str | None, seeds: int | None, budget_seconds: float | None
-) -> list[tuple[Study, float | None]]:
-    """List the studies of a name, each with its part of the budget: equal parts, and none for one that only counts."""
+def _parts(name: str, rung: str | None, seeds: int | None) -> list[Study]:
+    """List the studies of a name: one, or all that ship."""
     if name != ALL:
         study = load_study(name)
         if rung is not None:
             study = at_rung(study, rung)
-        return [(_with_seeds(study, seeds), budget_seconds)]
+        return [_with_seeds(study, seeds)]
     if rung is not None:
         raise InvalidInput(f"--rung (={rung}) belongs to one study; name it in place of all")
     studies = [load_study(shipped) for shipped in study_names()]
-    training = [study for study in studies if _trains(study)]
-    share = None if budget_seconds is None else budget_seconds / max(1, len(training))
-    shares: list[tuple[Study, float | None]] = []
-    for study in studies:
-        shares.append(
-            (_with_seeds(study, seeds), share) if study in training else (study, None)
-        )
-    return shares
+    return [_with_seeds(study, seeds) if _trains(study) else study for study in studies]
+
+
+def _share(parts: list[Study], seconds_left: float | None) -> float | None:
+    """The part of a budget that the first of these studies gets: as much as each other that is still to train."""
+    if seconds_left is None or not _trains(parts[0]):
+        return None
+    return max(0.0, seconds_left) / sum(map(_trains, parts))
+
+
+def _spent(folder: StudyFolder) -> float:
+    """What a study has taken in all, as its folder says, so that the same command, given again, shares out the same."""
+    facts = folder.plan
+    return float(
+        (facts.get("measuring_seconds") or 0.0) + (facts.get("measured_seconds") or 0.0)
+    )
 
 
 def _trains(study: Study) -> bool:

@@ -1,0 +1,60 @@
+"""``losslab study``: how a budget is shared out among all studies."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from losslab.cli import run_command, study
+from losslab.spec import Study
+from losslab.study.store import StudyFolder
+
+BASE = {"data": "samples:tiny_data", "model": "mlp", "optimizer": "sgd", "lr": 0.1}
+TRAINED = {"name": "only", "base": {**BASE, "batch": 9, "steps": 1}}
+COUNTED = {"name": "only", "count": [{"model": "lenet5", "input_shape": "1,28,28"}]}
+PARTS = {"one": TRAINED, "two": TRAINED, "counted": COUNTED, "three": TRAINED}
+
+
+def load(name: str) -> Study:
+    return Study.model_validate({"name": name, "title": name, "stages": [PARTS[name]]})
+
+
+@pytest.fixture
+def budgets(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The budgets with which studies were planned; none is run, and each says that it took 4 seconds."""
+    planned: list[float | None] = []
+
+    def plan(part: Study, *, budget_seconds: float | None, **_: Any) -> Study:
+        planned.append(budget_seconds)
+        return part
+
+    def carry_out(part: Study, folder: StudyFolder, *_: Any) -> int:
+        facts = {"study": {"name": part.name}, "measuring_seconds": 1.0}
+        folder.write_plan({**facts, "measured_seconds": 3.0})
+        return 0
+
+    monkeypatch.setattr(study, "study_names", lambda: list(PARTS))
+    monkeypatch.setattr(study, "load_study", load)
+    monkeypatch.setattr(study, "plan_study", plan)
+    monkeypatch.setattr(study, "_same_plan", lambda *_: None)
+    monkeypatch.setattr(study, "_print_plan", lambda *_: None)
+    monkeypatch.setattr(study, "_carry_out", carry_out)
+    return planned
+
+
+def test_what_a_study_leaves_of_its_share_is_for_those_that_are_still_to_run(
+    budgets: list[float | None], tmp_path: Path
+) -> None:
+    words = ["study", "run", "all", "--budget", "30s", "--out", str(tmp_path), "--quiet"]
+    assert run_command(words) == 0
+    # A third of 30, half of 26; what only counts needs no share, and its 4 seconds are of the rest.
+    assert budgets == [10.0, 13.0, None, 18.0]
+    budgets.clear()
+    assert run_command(words) == 0
+    assert budgets == [10.0, 13.0, None, 18.0]
+
+
+def test_one_study_has_the_whole_budget(budgets: list[float | None], tmp_path: Path) -> None:
+    words = ["study", "run", "two", "--budget", "30s", "--out", str(tmp_path), "--quiet"]
+    assert run_command(words) == 0
+    assert budgets == [30.0]
