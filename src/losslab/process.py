@@ -32,8 +32,6 @@ A batch size that varies uses hardly one twice, and what is kept lies between th
 four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.9 s with the usual 1,024, and take 1.3 GB and 24.2 s;
 ResNet-44 trains at the same pace (one thread of an AMD EPYC).
 """
-WAIT_POLICY = "OMP_WAIT_POLICY"
-"""How threads wait for each other; read when torch is loaded, and of no effect on one thread."""
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
 OPTIONAL = ("keras", "lightning", "pandas", "ray", "timm", "torchvision", "transformers")
 """Packages that losslab uses where they are installed."""
@@ -175,7 +173,7 @@ def share_cores(index: int, workers: int) -> None:
     """
     tune_memory()
     # A thread that waits must not keep a core from the one that it waits for.
-    os.environ.setdefault(WAIT_POLICY, "passive")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     torch.get_num_threads()  # counts the cores once, while it sees all of them

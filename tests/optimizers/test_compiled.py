@@ -10,6 +10,7 @@ from optimizer_samples import give_gradients, in_groups, needs_compiler, paramet
 
 from losslab.errors import InvalidInput
 from losslab.optimizers import OPTIMIZERS, choose
+from losslab.optimizers._block_step import BlockStep
 from losslab.optimizers.compiled import compiled
 
 pytestmark = pytest.mark.filterwarnings(
@@ -120,3 +121,9 @@ def test_another_device_than_the_processor_is_refused() -> None:
     optimizer = choose("rmsprop").build([{"params": [weights]}], 0.1)
     with pytest.raises(InvalidInput, match="compiled on a CPU alone, not on meta"):
         compiled(optimizer)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_method_says_whether_its_step_is_compiled(name: str) -> None:
+    optimizer = choose(name).build(in_groups([torch.nn.Parameter(torch.ones(2))]), 0.01)
+    assert isinstance(optimizer, BlockStep) == choose(name).compiles

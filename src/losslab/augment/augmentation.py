@@ -15,9 +15,11 @@ class Augmentation(ABC):
 
     Attributes:
         order: augmentations are applied by rising order; equal ones may change places.
+        alternate: whether its one number, 0 or 1, is an image's turn in a run and not drawn in each epoch.
     """
 
     order: int
+    alternate: bool = False
 
     def __call__(
         self, images: "torch.Tensor", generator: "torch.Generator | None" = None

@@ -7,7 +7,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from losslab.augment.augmentation import Augmentation, check_images, check_whole, in_format_of
-from losslab.augment.geometry import flip
 
 if TYPE_CHECKING:
     import torch
@@ -80,19 +79,19 @@ class Composition(Augmentation):
 
     @property
     def alternates(self) -> bool:
-        """Whether a flip is by turns."""
-        return any(isinstance(step, flip) and step.alternate for step in self.steps)
+        """Whether a step is by turns."""
+        return any(step.alternate for step in self.steps)
 
     def in_turn(
         self, drawn: "torch.Tensor", turns: "torch.Tensor", images: "torch.Tensor"
     ) -> "torch.Tensor":
-        """The numbers drawn for images such as these, but of a flip that alternates the images' turns, 0 or 1."""
+        """The numbers drawn for images such as these, with the images' turns, 0 or 1, for steps that alternate."""
         import torch
 
         columns = list(self._columns(drawn, images))
-        for place, step in enumerate(self.steps):
-            if isinstance(step, flip) and step.alternate:
-                columns[place] = turns[:, None]
+        for index, step in enumerate(self.steps):
+            if step.alternate:
+                columns[index] = turns[:, None]
         return torch.cat(columns, dim=1)
 
     def _columns(

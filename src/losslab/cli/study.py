@@ -113,8 +113,8 @@ def plan(
     facts = []
     parts = _parts(study, rung, seeds)
     seconds_left = budget_seconds
-    for place, part in enumerate(parts):
-        share = _share(parts[place:], seconds_left)
+    for index, part in enumerate(parts):
+        share = _share(parts[index:], seconds_left)
         measuring = watched(selected, share)
         planned = plan_study(
             part,
@@ -197,9 +197,9 @@ def run(
     code = 0
     parts = _parts(study, rung, seeds)
     seconds_left = budget_seconds
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         # What the studies before left of their shares is for those that are still to run.
-        share = _share(parts[place:], seconds_left)
+        share = _share(parts[index:], seconds_left)
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
         part = _with_data(part, sample_if_offline)

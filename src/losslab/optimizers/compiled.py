@@ -15,7 +15,7 @@ from losslab.optimizers._blocks import Numbers, Operands, Rule, Tensors, update
 SMALL = 2**16
 """Elements below which tensors are updated together: a call of a compiled function costs about 20 microseconds."""
 TYPICAL = 2**20
-"""Elements for which code is compiled, whatever the network: the compiler shares out fewer among no threads."""
+"""Elements for which code is compiled, whatever the network: for fewer the compiler uses one thread alone."""
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, Tensors, torch.Tensor], None]
 """(weights, gradients, slots, numbers): one step of flat tensors, in place."""

@@ -134,7 +134,7 @@ def run_seconds(run: Run, costs: Costs) -> float:
 
 
 def worker_seconds(costs: Costs) -> float:
-    """Predicted seconds until a new worker begins with its first run: importing torch, loading data."""
+    """Predicted seconds until a new worker begins with its first run: data loaded, and torch where it is not forked."""
     return min((cost.worker_seconds for cost in costs.values()), default=0.0)
 
 

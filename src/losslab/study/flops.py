@@ -31,8 +31,8 @@ def operations(runs: Iterable[Run]) -> float:
     return sum(map(_run_operations, runs))
 
 
-def yield_operations(runs: Iterable[Run]) -> Iterator[float]:
-    """As `operations`, in the form of a worker's task."""
+def yield_operations(runs: Iterable[Run], *, device: str = "cpu") -> Iterator[float]:  # noqa: ARG001 - counts anywhere
+    """Yield the FLOPs of these runs: the task of a worker, which every device may have."""
     yield operations(runs)
 
 

@@ -195,8 +195,8 @@ def largest_plan(study: Study, costs: Costs, fit_plan: Callable[[Study], Plan]) 
     Raises:
         InvalidInput: of the smallest, when that does not fit either.
     """
-    *larger, smallest = [version for version in rungs(study) if _is_measured(version, costs)]
-    for version in larger:
+    *larger, smallest = rungs(study)
+    for version in [version for version in larger if _is_measured(version, costs)]:
         with suppress(InvalidInput):
             return fit_plan(version)
     return fit_plan(smallest)

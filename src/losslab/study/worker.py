@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from losslab.devices import device_facts
-from losslab.errors import Diverged, Interrupted, OutOfMemory
+from losslab.errors import Diverged, Interrupted, InvalidInput, OutOfMemory
 from losslab.files import complete_lines
 from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
 from losslab.records import Evaluation, Final, Record, is_finite
@@ -59,12 +59,17 @@ def _restored(
 ) -> tuple[TrainState, int, str]:
     """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
-    if checkpoints(folder.path / "checkpoints"):
+    goes_on = bool(checkpoints(folder.path / "checkpoints"))
+    if goes_on:
         before = folder.environment
         # The usual one, and no compiled step, where the record knows none.
         layout, compile_step = before.get("layout"), before.get("compiled_step", False)
     try:
         state = new_state(run, dataset, device, layout, compile_step)
+    except InvalidInput as error:
+        if not (goes_on and compile_step):
+            raise
+        raise InvalidInput(f"{folder.path} was begun with a compiled step: {error}") from error
     except OutOfMemory as error:
         folder.create(run, environment() | device_facts(device))
         folder.set_status("out_of_memory", message=str(error))

@@ -1,6 +1,7 @@
 """The local engine: each task once, in workers whose end harms no other."""
 
 import platform
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -10,12 +11,13 @@ from typing import Any
 
 import psutil
 import pytest
+from processes import ENVIRONMENT
 
 from losslab.process import CACHED_OPERATIONS, CACHES, X86
 from losslab.spec import Study
-from losslab.study.costs import Cost, kind_of_run
+from losslab.study.costs import OPERATIONS, Cost, kind_of_run
 from losslab.study.engines import Engine
-from losslab.study.engines.local import Ended, Task, Yielded, run_tasks
+from losslab.study.engines.local import Ended, Task, Yielded, events_of, run_tasks
 from losslab.study.execute import execute
 from losslab.study.plan import plan_at
 from losslab.study.results import read_results
@@ -65,6 +67,49 @@ def test_workers_may_keep_the_threads_of_a_process_alone_on_their_share_of_the_c
     if len(cores) > 1:
         assert sorted(first[1] + second[1]) == cores
         assert abs(len(first[1]) - len(second[1])) < 2
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="workers are forked on Linux alone")
+def test_the_server_that_workers_are_forked_from_has_one_thread_and_knows_no_ctrl_c() -> None:
+    code = (
+        "import psutil\n"
+        "from losslab.study.engines.local import Task, run_tasks\n"
+        "list(run_tasks([Task('0', 'samples:counting', (1,))], workers=1, threads=1))\n"
+        "for child in psutil.Process().children():\n"
+        "    if 'forkserver' in ' '.join(child.cmdline()):\n"
+        "        print(open(f'/proc/{child.pid}/status').read())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    fields = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    assert fields["Threads"].strip() == "1", done.stderr
+    assert int(fields["SigBlk"], 16) & 1 << (signal.SIGINT - 1)
+
+
+def test_a_users_file_with_the_name_of_a_module_of_pythons_harms_no_worker(
+    tmp_path: Path,
+) -> None:
+    """A script is never looked for in the folder that it is called from."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "queue.py").write_text("raise RuntimeError('a file of the user')")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from losslab.study.engines.local import Task, run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    print(len(list(run_tasks([Task('0', 'samples:counting', (3,))], workers=1, threads=1))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.stdout == "4\n", done.stderr  # three values and the end
+
+
+def test_operations_are_counted_whatever_the_device() -> None:
+    *values, end = events_of(Task("operations", OPERATIONS, ([],)), "cuda")
+    assert [value.value for value in values if isinstance(value, Yielded)] == [0]
+    assert end == Ended("operations", None)
 
 
 def test_closing_ends_the_workers() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import cycle, islice
-from multiprocessing import current_process, forkserver, parent_process
+from multiprocessing import current_process, forkserver, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -21,12 +21,13 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
-from losslab.process import WAIT_POLICY, set_threads, share_cores
+from losslab.process import set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
+SAFE_PATH = "PYTHONSAFEPATH"
 # A process of its own loads these once, and workers are forked from it. It has called nothing of torch, so that they
-# inherit neither threads nor locks.
+# inherit neither threads nor locks. torch loads its compiler with the first optimizer, which takes as long as the rest.
 PRELOADED = ["losslab.study.worker", "losslab.study.calibrate", "torch._dynamo"]
 
 
@@ -108,8 +109,8 @@ def run_tasks(
         prepare = partial(share_cores, index, len(own_devices))
         if threads is not None:
             prepare = partial(set_threads, threads)
-        # How several threads wait for each other is settled while torch is loaded.
-        context = multiprocessing.get_context("spawn") if (threads or 1) > 1 else _fork_server()
+        # How many threads torch has by itself, and how they wait for each other, is settled while it is loaded.
+        context = _fork_server() if threads == 1 else multiprocessing.get_context("spawn")
         return _hire(context, prepare, deterministic, own_devices[index])
 
     crew = [hire(index) for index in range(len(own_devices))]
@@ -131,20 +132,23 @@ def run_tasks(
 
 
 def _fork_server() -> BaseContext:
-    """Where processes are forked from one that has loaded torch, which takes seconds; elsewhere each loads it anew."""
+    """Where processes are forked from one that has loaded torch; outside Linux every worker loads it, for seconds."""
     if platform.system() != "Linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    # Python's tracker of resources, which the server would start, unblocks signals.
+    resource_tracker.ensure_running()
     # Ctrl-C reaches the whole group. The server inherits what is blocked, and would show a traceback while it loads.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    before = os.environ.get(WAIT_POLICY)
-    os.environ.setdefault(WAIT_POLICY, "passive")  # as `share_cores` wants it
+    before = os.environ.get(SAFE_PATH)
+    # It would look for modules in the current folder first, where a user's file may have the name of one of Python's.
+    os.environ[SAFE_PATH] = "1"
     try:
         forkserver.ensure_running()
     finally:
         if before is None:
-            del os.environ[WAIT_POLICY]
+            del os.environ[SAFE_PATH]
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     return context
 
@@ -200,8 +204,12 @@ def _work(
     _began = perf_counter()
     # Ctrl-C reaches the whole group; the parent tells us when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, [signal.SIGINT]
+        )  # processes of its own are to know it
     Thread(target=_end_with_parent, daemon=True).start()
-    # The server's is of the moment when it was started.
+    # A fork server has that of the moment when it was started.
     os.environ.clear()
     os.environ.update(environment)
     # A daemon may have no children, but the workers of a DataLoader are such. This process stays one for its parent,
