@@ -130,7 +130,19 @@ def test_a_terminal_shows_the_trainings_and_the_time_left(
     monkeypatch.setenv("COLUMNS", "120")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", terminal)
-        done = find("lr", *TINY, "--steps", 40, "--seeds", 2, "--workers", workers, "--json")
+        done = find(
+            "lr",
+            *TINY,
+            "--steps",
+            40,
+            "--seeds",
+            2,
+            "--workers",
+            workers,
+            "--threads",
+            1,
+            "--json",
+        )
     shown = terminal.getvalue()
     assert "0 of 2 trainings" in shown
     percents = [int(part) for part in re.findall(r"(\d+)%", shown)]
@@ -144,7 +156,7 @@ def test_a_terminal_shows_the_trainings_and_the_time_left(
     "arguments",
     [
         ("lr", "--seeds", 3, "--steps", 60, "--optimizer", "adam"),
-        ("batch", "--lr", 0.03, "--sizes", "8,16", "--steps", 30, "--seeds", 2),
+        ("batch", "--lr", 0.03, "--sizes", "8,16", "--steps", 30, "--seeds", 2, "--threads", 1),
     ],
     ids=["lr", "batch"],
 )
@@ -176,7 +188,8 @@ def test_torch_is_asked_for_algorithms_that_repeat_their_bits(
     workers: int, find: Callable[..., Done]
 ) -> None:
     words = ("--data", "samples:tiny_data", "--model", "samples:repeatable", "--json")
-    words += ("--optimizer", "adam", "--steps", 20, "--seeds", 2, "--workers", workers)
+    words += ("--optimizer", "adam", "--steps", 20, "--seeds", 2)
+    words += ("--workers", workers, "--threads", 1)
     done = find("lr", *words, "--deterministic")
     assert done.returncode == 0, done.stderr
     assert (
@@ -191,7 +204,7 @@ def test_what_is_wrong_with_a_run_is_the_same_line_from_a_worker(
     find: Callable[..., Done],
 ) -> None:
     wrong = ("lr", "--data", "samples:tiny_data", "--model", "lenet5", "--seeds", 2)
-    alone, together = (find(*wrong, "--workers", workers) for workers in (1, 2))
+    alone, together = (find(*wrong, "--threads", 1, "--workers", workers) for workers in (1, 2))
     assert "model 'lenet5': `input_shape` (=(3, 6, 6)) must be at least 16x16" in alone.stderr
     assert (alone.returncode, alone.stderr) == (together.returncode, together.stderr)
     assert alone.returncode == 2

@@ -392,7 +392,8 @@ def test_all_parts_draw_in_one_page_at_any_width(
     )
     assert faults == []
     check_labels_are_apart(page)
-    keep_picture(page, f"all-parts-{width}")
+    if width != 400:  # little else than at 320
+        keep_picture(page, f"all-parts-{width}")
 
 
 @pytest.mark.network

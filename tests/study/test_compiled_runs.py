@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from optimizer_samples import needs_compiler
-from processes import losslab
 from samples import tiny_data
 
+from losslab.cli import run_command
 from losslab.errors import Interrupted, InvalidInput
 from losslab.files import read_json
 from losslab.records import Record, Steps, deterministic
@@ -135,15 +135,14 @@ def test_a_study_begun_by_an_earlier_version_compiles_nothing(tmp_path: Path) ->
 
 @needs_compiler
 def test_the_command_line_trains_with_a_compiled_step_where_it_is_told_to(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--model", "mlp", "--data", "samples:tiny_data", "--lr", "1e-4", "--steps", "3")
     command = ("train", *options, "--compile-step", "--optimizer")
-    done = losslab(*command, "rmsprop", "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert run_command([*command, "rmsprop", "--out", str(tmp_path / "run")]) == 0
     assert read_json(tmp_path / "run" / "run.json")["environment"]["compiled_step"] is True
-    refused = losslab(*command, "adam")
-    assert refused.returncode == 2
-    assert refused.stderr == (
+    capsys.readouterr()
+    assert run_command([*command, "adam"]) == 2
+    assert capsys.readouterr().err == (
         "losslab: `compile_step`: Adam has no step to compile; leave it out\n"
     )
