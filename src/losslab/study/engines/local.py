@@ -26,9 +26,9 @@ from losslab.process import set_threads, share_cores
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
 SAFE_PATH = "PYTHONSAFEPATH"
-# A process of its own loads these once, and workers are forked from it. It has called nothing of torch, so that they
-# inherit neither threads nor locks. torch loads its compiler with the first optimizer, which takes as long as the rest.
-PRELOADED = ["losslab.study.worker", "losslab.study.calibrate", "torch._dynamo"]
+# A process of its own loads it once, and workers are forked from it. It has called nothing of torch, so that they
+# inherit neither threads nor locks.
+PRELOADED = "losslab.study.engines.preload"
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ def _fork_server() -> BaseContext:
     if platform.system() != "Linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([PRELOADED])
     # Python's tracker of resources, which the server would start, unblocks signals.
     resource_tracker.ensure_running()
-    # Ctrl-C reaches the whole group. The server inherits what is blocked, and would show a traceback while it loads.
+    # Ctrl-C reaches the whole group. The server inherits that it is blocked, until it has loaded.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     before = os.environ.get(SAFE_PATH)
     # It would look for modules in the current folder first, where a user's file may have the name of one of Python's.
