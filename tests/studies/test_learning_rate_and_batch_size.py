@@ -342,6 +342,14 @@ def test_the_page_says_what_was_found(whole: StudyFolder) -> None:
     ] == []
 
 
+def test_some_of_the_sizes_decide_nothing(tmp_path: Path) -> None:
+    text = sections(part_two(tmp_path, skip=lambda run: of_sizes(run) and int(run.batch) > 256))
+    so_far = "sizes 3 have ended so far, and the others may change this."
+    assert so_far in text["sizes"]
+    assert so_far in text["range"]
+    assert "alike" not in text["sizes"].split("cannot be told")[0]
+
+
 @pytest.mark.parametrize(
     ("skip", "section", "reason"),
     [

@@ -10,6 +10,7 @@ from losslab.spec import Run
 from losslab.study import fields
 from losslab.study.findings import RANGES
 from losslab.study.results import RunResult, StudyResults, done, field_of
+from losslab.study.store import ENDED
 
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
@@ -105,6 +106,19 @@ def failed_runs(results: StudyResults) -> list[FailedRun]:
         found += _not_counted(stage, results)
         found += _failed_in(stage, results)
     return found
+
+
+def ended_of(results: StudyResults, name: str) -> tuple[int, int]:
+    """How many runs of a stage have ended, well or not, and how many are planned."""
+    begun = {result.run.id: result.status for result in results.stages.get(name, ())}
+    planned = [
+        run_id
+        for stage in results.plan.get("stages", ())
+        if stage["name"] == name
+        for run_id in stage.get("runs", ())
+    ]
+    ended = [run_id for run_id in planned if begun.get(run_id) in {*ENDED, "failed"}]
+    return len(ended), len(planned)
 
 
 def _not_counted(stage: dict[str, Any], results: StudyResults) -> Iterator[FailedRun]:

@@ -1,9 +1,10 @@
 """Question 4: how the loss depends on the batch size, and whether as on the learning rate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from losslab.analysis.clocks import Clock
+from losslab.analysis.runs import ended_of
 from losslab.analysis.sentences import why_absent
 from losslab.ranges import BatchRange, Evidence
 from losslab.studies.learning_rate_and_batch_size.batch_range import (
@@ -63,16 +64,25 @@ def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
     found = batch_range_of([by_clock(result, clock) for result in runs])
     absent = why_absent(results.plan, "batch-sizes")
     behaviour = f"Loss against batch size is not known. {absent}"
+    alike = _alike(found, lr, results)
+    read = range_findings(found, absent, clock)
+    ended, planned = ended_of(results, "batch-sizes")
     if found:
         behaviour = " ".join([_loss_by_size(found), *_diverged_sizes(found)])
+    if found and ended < planned:
+        so_far = (
+            f"Of {planned} sizes {ended} have ended so far, and the others may change this."
+        )
+        behaviour, alike = f"{so_far} {behaviour}", UNKNOWN_SHAPE
+        read = replace(read, limits=f"{so_far} {read.limits}", answer=f"{so_far} {read.answer}")
     return BatchFindings(
-        answer=f"{behaviour} {_alike(found, lr, results)}",
+        answer=f"{behaviour} {alike}",
         found=found,
         conditions=_conditions(found, runs) if found else "",
         table=_table(found) if found else None,
         note=_note(found, runs, clock) if found else "",
         lr_reading="ten separate runs" if lr.grid else "ramp",
-        range=range_findings(found, absent, clock),
+        range=read,
     )
 
 
