@@ -110,14 +110,12 @@ def failed_runs(results: StudyResults) -> list[FailedRun]:
 
 def ended_of(results: StudyResults, name: str) -> tuple[int, int]:
     """How many runs of a stage have ended, well or not, and how many are planned."""
-    begun = {result.run.id: result.status for result in results.stages.get(name, ())}
-    planned = [
-        run_id
-        for stage in results.plan.get("stages", ())
-        if stage["name"] == name
-        for run_id in stage.get("runs", ())
-    ]
-    ended = [run_id for run_id in planned if begun.get(run_id) in {*ENDED, "failed"}]
+    status = {result.run.id: result.status for result in results.stages.get(name, ())}
+    planned: list[str] = []
+    for stage in results.plan.get("stages", ()):
+        if stage["name"] == name:
+            planned += stage.get("runs", ())
+    ended = [run_id for run_id in planned if status.get(run_id) in {*ENDED, "failed"}]
     return len(ended), len(planned)
 
 

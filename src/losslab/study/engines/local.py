@@ -143,7 +143,7 @@ def _fork_server() -> BaseContext:
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     before = os.environ.get(SAFE_PATH)
     # It would look for modules in the current folder first, where a user's file may have the name of one of Python's.
-    os.environ[SAFE_PATH] = "1"
+    os.environ.setdefault(SAFE_PATH, "1")
     try:
         forkserver.ensure_running()
     finally:
