@@ -1,6 +1,7 @@
 """What the plan of a study knows of augmentation and copies."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from losslab.study.costs import Cost, kind_of_run, measure_costs, run_memory, ru
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.fields import labels
+from losslab.study.sizes import load
 from losslab.study.stages import expand
 from losslab.training.state import TrainState
 
@@ -95,7 +97,7 @@ def _noted(seen: list[int], steps: Iterator[Steps]) -> Iterator[Steps]:
 
 @pytest.mark.parametrize(
     ("repeats", "seconds", "images"),
-    [(1, 9.0, [23]), (2, 0.0, [23, 46]), (8, 0.0, [23, 46]), (8, 1e3, [23, 184])],
+    [(1, 9.0, [23]), (2, 1e3, [23, 46]), (8, 1e3, [23, 184]), (8, 0.0, [23])],
 )
 def test_as_many_copies_are_measured_as_take_little_time(
     repeats: int, seconds: float, images: list[int], monkeypatch: pytest.MonkeyPatch
@@ -106,6 +108,31 @@ def test_as_many_copies_are_measured_as_take_little_time(
         costs.values() for costs in calibrate.calibrate(run(repeats=repeats), None, False)
     )
     assert [size for size, _ in cost.step_seconds] == images
+
+
+def test_where_a_step_is_long_an_image_more_takes_the_memory_of_one_in_it() -> None:
+    spec = run(repeats=8)
+    timed = calibrate._start(spec, load(spec.data.name), None, compile_step=False, device="cpu")
+    slow = replace(timed, step_seconds=((23, 2.0),), start_bytes=1000, step_bytes=24000)
+    cost = slow._with_copies(Cost(slow.step_seconds, 0.0, 0.0, memory_bytes=24000))
+    assert cost.image_bytes == 1000
+    assert cost.of_step(8 * 23) == 8 * 2.0
+
+
+def test_a_slow_network_is_evaluated_on_part_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluated: list[int] = []
+    evaluate = calibrate.evaluate
+
+    def noting(model: Any, samples: Any, *rest: Any) -> Any:
+        evaluated.append(len(samples))
+        return evaluate(model, samples, *rest)
+
+    monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr(calibrate, "evaluate", noting)
+    next(calibrate.calibrate(run(), None, False))
+    assert evaluated == [1]
 
 
 def test_a_kind_of_run_is_measured_by_the_one_with_most_copies() -> None:
@@ -126,7 +153,7 @@ def test_a_layout_whose_steps_save_nothing_is_not_measured_to_the_end(
     evaluated: list[int] = []
     monkeypatch.setattr(calibrate, "_time_steps", time_steps)
     monkeypatch.setattr(
-        calibrate, "_time_evaluation", lambda *_: float(evaluated.append(1) or 0.0)
+        calibrate._Calibration, "_time_evaluation", lambda _: float(evaluated.append(1) or 0.0)
     )
     (costs,) = calibrate.calibrate(run(model="samples:conv_net"), None, True)
     assert list(costs) == ["channels_last", "contiguous"][:layouts]

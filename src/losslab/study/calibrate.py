@@ -28,8 +28,13 @@ from losslab.training.timeline import Timeline
 
 # Paid for every kind of run before a study starts, so no longer than a median of several steps needs.
 CALIBRATION_SECONDS = 0.5
-COPIES_SECONDS = 1.0
-"""How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest."""
+COPIES_SECONDS = 0.5
+"""How long a step with copies may take, measured: the more of its copies, the better the prediction of the rest.
+
+Where two copies take longer, none are measured: in so long a step every image costs the same.
+"""
+FORWARD_SHARE = 1 / 3
+"""What of a training step its forward pass is, about: how long an evaluation will take."""
 # A run must have a length; the clock ends the measurement long before this one.
 MOST_STEPS = 10**4
 VARIED_SIZES = 96
@@ -101,7 +106,7 @@ class _Calibration:
         """Measure the rest: evaluation, sizes in between and copies."""
         if len(set(self.course)) > 2:
             _take_sizes(self.course, self.run, self.dataset, self.state)
-        image_seconds = _time_evaluation(self.run, self.dataset, self.state, self.parts)
+        image_seconds = self._time_evaluation()
         memory = max(self.start_bytes, peak_memory(device_of(self.state.model)))
         cost = Cost(self.step_seconds, image_seconds, self.start_seconds, memory)
         if self.run.repeats > 1:
@@ -112,7 +117,10 @@ class _Calibration:
         """Add to a cost what copies of images take, measured at as many as are quick."""
         run, device = self.run, device_of(self.state.model)
         (smallest, seconds), *_ = cost.step_seconds
-        copies = min(run.repeats, max(2, int(COPIES_SECONDS / self.longest_step)))
+        copies = min(run.repeats, int(COPIES_SECONDS / self.longest_step))
+        if copies < 2:
+            added_bytes = max(0, self.step_bytes - self.start_bytes)
+            return replace(cost, image_bytes=added_bytes / at_a_time(run, self.most_images))
         images = self.most_images * copies
         reset_peak_memory(device)
         longest = _time_steps(run, self.dataset, self.state, self.most_images, copies)
@@ -121,6 +129,30 @@ class _Calibration:
         added_bytes = max(0, peak_memory(device) - self.step_bytes)
         line = ((smallest, seconds), (images, longest))
         return replace(cost, step_seconds=line, image_bytes=added_bytes / max(1, added_images))
+
+    def _time_evaluation(self) -> float:
+        """Time the evaluation of one sample, in seconds; by a part of a batch where images take long."""
+        run, state = self.run, self.state
+        samples = self.parts.fit
+        if isinstance(self.dataset, Dataset):
+            image_seconds = FORWARD_SHARE * self.longest_step / self.most_images
+            quick = max(1, int(CALIBRATION_SECONDS / image_seconds))
+            few = np.arange(min(len(self.dataset.train_labels), EVALUATION_IMAGES, quick))
+            samples = on_device(
+                self.dataset,
+                few,
+                device=device_of(state.model),
+                memory_format=memory_format(state.layout),
+            )
+        task = make_task(run)
+        measure = partial(
+            evaluate, state.model, samples, task.loss, task.metrics, run.precision
+        )
+        seconds = _seconds_of(measure)
+        # The first pass prepares the operations that every later evaluation reuses: a small part of a long one.
+        if seconds < CALIBRATION_SECONDS:
+            seconds = _seconds_of(measure)
+        return seconds / len(samples)
 
 
 def _start(
@@ -159,28 +191,6 @@ def _start(
         start_bytes,
         peak_memory(device),
     )
-
-
-def _time_evaluation(
-    run: Run, dataset: Dataset | TaskData, state: TrainState, parts: Parts
-) -> float:
-    """Time the evaluation of one sample, in seconds, by one full batch where samples are images."""
-    samples = parts.fit
-    if isinstance(dataset, Dataset):
-        few = np.arange(min(len(dataset.train_labels), EVALUATION_IMAGES))
-        samples = on_device(
-            dataset,
-            few,
-            device=device_of(state.model),
-            memory_format=memory_format(state.layout),
-        )
-    task = make_task(run)
-    measure = partial(evaluate, state.model, samples, task.loss, task.metrics, run.precision)
-    seconds = _seconds_of(measure)
-    # The first pass prepares the operations that every later evaluation of a run reuses: a small part of a long one.
-    if seconds < CALIBRATION_SECONDS:
-        seconds = _seconds_of(measure)
-    return seconds / len(samples)
 
 
 def _seconds_of(work: Callable[[], object]) -> float:
