@@ -49,8 +49,12 @@ check: setup  ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup  ## every benchmark, one after the other
-	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+# Those of docs/execution.md and of counting; the others in benchmarks/ compare frameworks or train for hours.
+SPEED := "step_profile.py 2" "optimizer_step.py" "precision.py --repeats 5" mlp_epoch.py resnet.py \
+	sweep.py scale.py range_test.py augment.py count.py
+
+bench: setup  ## the benchmarks of speed, one after the other, in under half an hour; they want a quiet machine
+	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python benchmarks/$$script || exit 1; done
 
 docs: setup  ## build the documentation into build/docs, a warning being an error, and run every block in it
 	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs

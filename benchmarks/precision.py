@@ -2,20 +2,23 @@
 
     python benchmarks/precision.py [--model resnet-44] [--batch 64] [--repeats 5] [--device cpu]
 
-Processor seconds, which other work on the machine hardly stretches; on a GPU wall seconds. A pass of fp32 and one of
-each other precision take turns, so that a change of the machine's pace meets all. Results are in docs/gpu.md.
+Processor seconds, which other work on the machine hardly stretches; on a GPU wall seconds. Each precision has a process
+of its own, as a run has. They take turns, so that a change of the machine's pace meets both. docs/gpu.md has results.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from statistics import median
 
 import torch
 
 from losslab import data
 from losslab.errors import InvalidInput
-from losslab.process import processor
+from losslab.process import processor, set_threads
 from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.training.loop import train
@@ -24,6 +27,7 @@ from losslab.training.state import new_state
 STEPS = 4
 
 
+@cache
 def seconds_of_steps(model: str, batch: int, precision: str, device: str) -> Iterator[float]:
     """Train for ever, and yield the seconds of a step at each of some."""
     spec = {"data": "cifar10", "model": model, "optimizer": "sgd(momentum=0.9)", "lr": 1e-3}
@@ -39,6 +43,11 @@ def seconds_of_steps(model: str, batch: int, precision: str, device: str) -> Ite
             before = in_all
 
 
+def turn(model: str, batch: int, precision: str, device: str) -> float:
+    """Seconds of a step in this process's next turn."""
+    return next(seconds_of_steps(model, batch, precision, device))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet-44")
@@ -47,22 +56,20 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    trainings = {}
+    seconds: dict[str, list[float]] = {}
+    turns = {}
     for precision in ("fp32", "bf16"):
-        training = seconds_of_steps(
-            arguments.model, arguments.batch, precision, arguments.device
-        )
+        process = ProcessPoolExecutor(1, get_context("spawn"), set_threads, (1,))
+        fields = (arguments.model, arguments.batch, precision, arguments.device)
+        turns[precision] = partial(process.submit, turn, *fields)
         try:
-            next(training)  # the first steps allocate what later ones reuse
+            turns[precision]().result()  # the first steps allocate what later ones reuse
         except InvalidInput as error:
             print(error)
-            continue
-        trainings[precision] = training
-    seconds: dict[str, list[float]] = {precision: [] for precision in trainings}
+            del turns[precision]
     for _ in range(arguments.repeats):
-        for precision, training in trainings.items():
-            seconds[precision].append(next(training))
+        for precision, next_turn in turns.items():
+            seconds.setdefault(precision, []).append(next_turn().result())
     rates = {name: arguments.batch / median(values) for name, values in seconds.items()}
     facts = {
         "model": arguments.model,

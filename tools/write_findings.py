@@ -1,0 +1,91 @@
+"""Write docs/findings.md: what the results that are kept have taught, each sentence computed from their records.
+
+Run: python tools/write_findings.py [file]
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from losslab.analysis.measures import estimates, final
+from losslab.studies.adaptive_optimizers.findings import findings as optimizers
+from losslab.studies.batch_augmentation.findings import findings as copies
+from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_LR, cyclical_runs
+from losslab.studies.learning_rate_and_batch_size.findings import findings as ranges
+from losslab.study.results import StudyResults, done, read_results
+from losslab.study.store import StudyFolder
+from losslab.text import count, number, percent
+
+ROOT = Path(__file__).parents[1]
+NOT_RUN = "Not run at its full scale yet."
+HEAD = """# What was learnt
+
+What the studies found at full scale, in the sentences of their pages, which state scale, seeds, machine and command
+([results](results.md)). They are computed from the records in `results/` by `tools/write_findings.py`; a test writes this
+page anew and compares.
+"""
+
+
+def kept(name: str) -> StudyResults | None:
+    """The results of a study, where they are kept."""
+    folder = ROOT / "results" / name
+    return read_results(StudyFolder(folder)) if folder.is_dir() else None
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """Yield each question and its answer."""
+    trained = kept("adaptive-optimizers")
+    found = trained and optimizers(trained)
+    yield (
+        "Which optimizer is best at 200 epochs?",
+        f"{found.plain.answer} {found.accuracy.answer}" if found else NOT_RUN,
+    )
+    yield (
+        "What does dropout do at 200 epochs?",
+        f"{found.dropout.rise} {found.dropout.time}" if found else NOT_RUN,
+    )
+    cycled = kept("learning-rate-and-batch-size")
+    if cycled:
+        answers = ranges(cycled)
+        yield "Did the range test's lr_max hold?", f"{answers.lr.answer} {held(cycled)}".strip()
+        yield (
+            "Does batch size behave like learning rate?",
+            f"{answers.batch.answer} {answers.batch.range.limits}",
+        )
+        yield (
+            "Which cycle won?",
+            f"{answers.winner.answer} {answers.winner.beside_constants} {answers.winner.certainty}",
+        )
+    augmented = kept("batch-augmentation")
+    gained = augmented and copies(augmented)
+    yield (
+        "What do M copies buy?",
+        f"{gained.race.answer} {gained.comparison.after_updates} {gained.comparison.after_time}"
+        if gained
+        else NOT_RUN,
+    )
+
+
+def held(results: StudyResults) -> str:
+    """Say whether the cycles up to lr_max trained without diverging, and to what; empty before one has ended."""
+    runs = cyclical_runs(results)[CYCLICAL_LR]
+    ended = done(runs)
+    if not ended:
+        return ""
+    run = ended[0].run
+    top = number(run.lr.model_dump()["max_lr"], 3)
+    found = estimates({"cycle": runs}, final("validation_accuracy"))["cycle"]
+    return (
+        f"Of {count(len(runs), 'run')} of {number(run.epochs)} epochs whose rate cycles up to {top}, {len(ended)} came "
+        f"to their end without diverging, with {percent(found.mean)} validation accuracy there."
+    )
+
+
+def main(path: Path) -> None:
+    """Write the page."""
+    parts = [f"## {question}\n\n{answer}\n" for question, answer in sections()]
+    path.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "findings.md")
