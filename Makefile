@@ -44,10 +44,14 @@ frameworks: $(FRAMEWORKS)/.ready  ## tests with Keras, Lightning, Transformers, 
 faults: setup  ## the table of faults: a row each, with its full count
 	$(BIN)/pytest -m row --full-faults -q tests
 
+# Scripts are checked for what a changed signature breaks, and not for the exactness of their types.
+LAX := arg-type index list-item misc no-any-return no-untyped-call operator union-attr
+
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --ignore-missing-imports --no-warn-unused-ignores $(LAX:%=--disable-error-code %) benchmarks tools
 
 # Those of docs/execution.md and of counting; the others in benchmarks/ compare frameworks or train for hours.
 SPEED := "step_profile.py 2" "optimizer_step.py" "precision.py --repeats 5" mlp_epoch.py resnet.py \

@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import cache
 from multiprocessing import get_context
 from statistics import median
 
@@ -61,15 +61,16 @@ def main() -> None:
     for precision in ("fp32", "bf16"):
         process = ProcessPoolExecutor(1, get_context("spawn"), set_threads, (1,))
         fields = (arguments.model, arguments.batch, precision, arguments.device)
-        turns[precision] = partial(process.submit, turn, *fields)
+        # The first steps allocate what later ones reuse.
         try:
-            turns[precision]().result()  # the first steps allocate what later ones reuse
+            process.submit(turn, *fields).result()
         except InvalidInput as error:
             print(error)
-            del turns[precision]
+            continue
+        turns[precision] = (process, fields)
     for _ in range(arguments.repeats):
-        for precision, next_turn in turns.items():
-            seconds.setdefault(precision, []).append(next_turn().result())
+        for precision, (process, fields) in turns.items():
+            seconds.setdefault(precision, []).append(process.submit(turn, *fields).result())
     rates = {name: arguments.batch / median(values) for name, values in seconds.items()}
     facts = {
         "model": arguments.model,

@@ -8,6 +8,7 @@ Usage: python benchmarks/resnet.py [steps] [model]
 
 import random
 import sys
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -101,10 +102,11 @@ def plain(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, int]], steps:
 def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
     """Seconds in which a step's images are gathered, augmented and normalised."""
     images, seconds = prepare(run, dataset, usual_layout(model)).training, []
+    turns = partial(torch.zeros, BATCH)
     for step in range(50):
         indices = torch.randperm(len(images))[:BATCH]
         began = perf_counter()
-        for _ in image_parts(run, images, indices, step):
+        for _ in image_parts(run, images, indices, turns, step):
             pass
         seconds.append(perf_counter() - began)
     return median(seconds)

@@ -88,7 +88,7 @@ def fill(store: StudyFolder, plan: Plan) -> None:
         with folder.appending() as writer:
             for record in records:
                 writer.append(record)
-        folder.set_status("done", step=records[-1].step)  # type: ignore[union-attr]
+        folder.set_status("done", step=records[-1].step)
 
 
 def large(runs: int) -> None:

@@ -102,7 +102,9 @@ def ray_tune(lrs: list[float], steps: int) -> list[Times]:
             param_space={"lr": tune.grid_search(lrs)},
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
-        return [(result.metrics["began"], result.metrics["ended"]) for result in tuner.fit()]
+        grid = tuner.fit()
+        ended = [grid[index].metrics for index in range(len(grid))]
+        return [(metrics["began"], metrics["ended"]) for metrics in ended]
 
 
 def optuna(lrs: list[float], steps: int) -> list[Times]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 from itertools import pairwise
@@ -45,6 +46,14 @@ def test_a_page_says_what_its_records_say(name: str, tmp_path: Path) -> None:
     figures = {path.name for path in (RESULTS / name / "figures").iterdir()}
     assert figures == set(re.findall(r"\(figures/([^)]+)\)", page))
     assert f"({name}/report.md)" in TEXT
+
+
+def test_the_findings_are_those_of_the_records(tmp_path: Path) -> None:
+    tools = runpy.run_path(str(RESULTS.parent / "tools" / "write_findings.py"))
+    tools["main"](tmp_path / "findings.md")
+    page = (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+    again = "python tools/write_findings.py writes it again"
+    assert (tmp_path / "findings.md").read_text(encoding="utf-8") == page, again
 
 
 def test_a_packed_study_is_small() -> None:

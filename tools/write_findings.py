@@ -21,8 +21,8 @@ NOT_RUN = "Not run at its full scale yet."
 HEAD = """# What was learnt
 
 What the studies found at full scale, in the sentences of their pages, which state scale, seeds, machine and command
-([results](results.md)). They are computed from the records in `results/` by `tools/write_findings.py`; a test writes this
-page anew and compares.
+([results](results.md)). They are computed from the records in `results/` by `tools/write_findings.py`; a test writes
+this page anew and compares.
 """
 
 
