@@ -15,8 +15,10 @@ import pytest
 import losslab
 from losslab.records import is_finite
 from losslab.spec import make_run
-from losslab.study.results import read_run
-from losslab.study.store import RunFolder
+from losslab.studies.learning_rate_and_batch_size.findings import findings
+from losslab.study.results import read_results, read_run
+from losslab.study.store import RunFolder, StudyFolder
+from losslab.text import number as written
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKED = sorted(path.parent.name for path in RESULTS.glob("*/pack.json"))
@@ -54,6 +56,23 @@ def test_the_findings_are_those_of_the_records(tmp_path: Path) -> None:
     page = (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
     again = "python tools/write_findings.py writes it again"
     assert (tmp_path / "findings.md").read_text(encoding="utf-8") == page, again
+
+
+def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:
+    results = read_results(StudyFolder(RESULTS / "learning-rate-and-batch-size"))
+    found = findings(results)
+    (ramp, *_), plan = results.stages["lr-ramp"], results.plan
+    assert ramp.start is not None
+    said = [
+        found.lr.answer.partition(". ")[0],
+        found.winner.answer.partition(". ")[0],
+        f"{written(ramp.run.epochs)} epochs of {ramp.start.training_images:,} images",
+        f"over {written(results.stages['cyclical-lr'][0].run.epochs)} epochs",
+    ]
+    text = " ".join((RESULTS.parent / "README.md").read_text(encoding="utf-8").split())
+    assert [part for part in said if " ".join(part.split()) not in text] == []
+    assert len(results.stages["lr-ramp"]) == 3
+    assert plan["ended"]
 
 
 def test_a_packed_study_is_small() -> None:

@@ -5,6 +5,8 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any, ClassVar
 
+REPEATED = ("lr", "batch_size")
+"""Lists of a row of steps that a packed study writes as one number where all entries are equal."""
 TIMES = frozenset({"train_seconds", "train_processor_seconds", "eval_seconds"})
 """Fields that measure time; all others are the same bits whenever the same run is repeated."""
 
@@ -131,7 +133,7 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def from_row(row: dict[str, Any]) -> Record:
-    """Read the record of a JSON object; a null loss is NaN.
+    """Read the record of a JSON object; a null loss is NaN, one number in the place of a list counts for all entries.
 
     Raises:
         ValueError: when the row is of no known kind or lacks a field.
@@ -147,6 +149,9 @@ def from_row(row: dict[str, Any]) -> Record:
     # Strict JSON has no NaN: a run that diverged ends with a loss of null.
     if kind is Steps:
         values["loss"] = [float("nan") if loss is None else loss for loss in values["loss"]]
+        for name in REPEATED:
+            if not isinstance(values[name], list):
+                values[name] = [values[name]] * len(values["loss"])
     return kind(**values)
 
 

@@ -1,17 +1,19 @@
 """Packed studies: what is kept, what is thinned and by what rule, what damage is named."""
 
 import json
+from dataclasses import replace
 from math import fsum, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_study import part_one
 
 from losslab.errors import InvalidInput
-from losslab.records import Evaluation, Record, Start, Steps, to_row
+from losslab.records import TIMES, Evaluation, Record, Start, Steps, from_row, to_row
 from losslab.reports.render import report
-from losslab.study.pack import damage, pack, thinned
-from losslab.study.results import read_results
+from losslab.study.pack import _short, damage, pack, thinned
+from losslab.study.results import RunResult, read_results
 from losslab.study.store import StudyFolder
 
 
@@ -81,12 +83,31 @@ def folder(tmp_path: Path) -> StudyFolder:
     return part_one(tmp_path / "study", epochs=3)
 
 
+def rows_of(result: RunResult) -> list[dict[str, Any]]:
+    return [to_row(record) for record in result.records]
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def times(rows: list[dict[str, Any]]) -> list[float]:
+    return [row[key] or 0.0 for row in rows for key in sorted(TIMES & row.keys())]
+
+
 def test_a_packed_study_reads_and_reports_as_the_study_does(
     folder: StudyFolder, tmp_path: Path
 ) -> None:
     assert pack(folder, tmp_path / "packed") == []
     packed = StudyFolder(tmp_path / "packed")
-    assert read_results(packed) == read_results(folder)
+    results, packed_results = read_results(folder), read_results(packed)
+    assert packed_results.plan == results.plan
+    for stage, runs in results.stages.items():
+        for run, packed_run in zip(runs, packed_results.stages[stage], strict=True):
+            assert (packed_run.run, packed_run.status) == (run.run, run.status)
+            rows, packed_rows = map(rows_of, (run, packed_run))
+            assert without_times(packed_rows) == without_times(rows)
+            assert times(packed_rows) == pytest.approx(times(rows), abs=1e-6)
     assert damage(packed.path) == {}
     report(packed.path)
     assert damage(packed.path) == {}
@@ -149,3 +170,12 @@ def test_a_manifest_that_cannot_be_read_is_named(folder: StudyFolder, tmp_path: 
 def test_a_thinned_row_survives_json() -> None:
     steps = next(record for record in thinned(course(6000)) if isinstance(record, Steps))
     assert "count" in to_row(steps)
+
+
+def test_one_number_stands_for_a_list_of_equal_ones() -> None:
+    steps = Steps(3, [0.1, 0.1], [8, 8], [1.5, 2.5], [4.0, 3.5], 1.23456789)
+    row = _short(to_row(steps))
+    assert (row["lr"], row["batch_size"], row["train_seconds"]) == (0.1, 8, 1.234568)
+    assert from_row(row) == replace(steps, train_seconds=1.234568)
+    varied = replace(steps, lr=[0.1, 0.2])
+    assert _short(to_row(varied))["lr"] == [0.1, 0.2]

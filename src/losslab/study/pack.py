@@ -11,7 +11,7 @@ from typing import Any
 
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json, write_json, write_text
-from losslab.records import Record, Steps, is_finite, to_row
+from losslab.records import REPEATED, TIMES, Record, Steps, is_finite, to_row
 from losslab.study.facts import study_of
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
@@ -161,10 +161,23 @@ def _pack_run(source: RunFolder, target: RunFolder) -> None:
     for name in ("run.json", "status.json"):
         _copy(source.path / name, target.path / name)
     rows = [
-        json.dumps(to_row(record), allow_nan=False, separators=(",", ":"))
+        json.dumps(_short(to_row(record)), allow_nan=False, separators=(",", ":"))
         for record in thinned(source.records())
     ]
     write_text(target.records_path, "".join(f"{row}\n" for row in rows))
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Write a row of as few characters as say the same, with times to the microsecond."""
+    # `from_row` makes a list of one value again.
+    equal = {name: row[name][0] for name in REPEATED if len(set(row.get(name, ()))) == 1}
+    times = {name: round(row[name], 6) for name in TIMES & row.keys() if row[name]}
+    correct = {"correct": list(map(_whole, row["correct"]))} if "correct" in row else {}
+    return row | equal | times | correct
+
+
+def _whole(number: float | None) -> float | None:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _copy(source: Path, target: Path) -> None:
