@@ -7,7 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 from losslab import count
-from losslab.plots.charts import batch_figure, by_layer, by_step, growth, lines, lr_figure
+from losslab.analysis.estimates import Estimate
+from losslab.plots.charts import (
+    batch_figure,
+    by_layer,
+    by_step,
+    compared,
+    growth,
+    lines,
+    lr_figure,
+)
 from losslab.plots.figures import Mark, Series
 from losslab.plots.files import write_files
 from losslab.plots.numbers import table
@@ -92,3 +101,11 @@ def test_points_that_are_no_numbers_are_left_out_of_lines() -> None:
 )
 def test_values_far_apart_go_on_a_logarithmic_axis(values: list[float], is_log: bool) -> None:
     assert lines("f", "t", {"a": ([0, 1], values)}, "loss").y_log == is_log
+
+
+def test_accuracies_are_never_on_a_logarithmic_axis() -> None:
+    wide = {"a": {"x": Estimate((0.01,), 100), "y": Estimate((0.9,), 100)}}
+    figure = compared("f", "t", wide, ("policy", "classified correctly"))
+    assert (figure.percent, figure.y_log) == (True, False)
+    losses = {"a": {"x": Estimate((0.01,)), "y": Estimate((0.9,))}}
+    assert compared("f", "t", losses, ("policy", "loss")).y_log

@@ -114,7 +114,7 @@ def compared(
         title,
         *axes,
         series,
-        y_log=_is_wide(ends),
+        y_log=_is_wide(ends) and not percent,
         x_names=names,
         marks=tuple(marks),
         percent=percent,
