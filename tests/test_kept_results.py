@@ -22,6 +22,7 @@ from losslab.text import number as written
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKED = sorted(path.parent.name for path in RESULTS.glob("*/pack.json"))
+PATCHNETS = sorted(RESULTS.glob("patchnet-*"))
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
@@ -115,26 +116,32 @@ def test_resnet_20_reaches_what_is_said() -> None:
 
 
 def test_patchnet_reaches_what_is_said() -> None:
-    result = read_run(RunFolder(RESULTS / "patchnet-cifar10"))
-    final, start = result.final, result.start
-    assert final is not None
-    assert start is not None
-    assert final.metrics is not None
-    averaged = final.metrics["averaged_test_accuracy"]
-    assert averaged is not None
-    low, high = wilson(averaged, start.test_images)
-    said = [
-        f"**{100 * averaged:.2f} %**",
-        f"{100 * low:.1f} % to\n{100 * high:.1f} %",
-        f"{100 * (final.test_accuracy or 0):.2f} % by the final ones",
-        f"{final.train_processor_seconds:,.0f} processor seconds",
-    ]
-    assert [part for part in said if part not in TEXT] == []
+    rows = []
+    for folder in PATCHNETS:
+        result = read_run(RunFolder(folder))
+        final, start = result.final, result.start
+        assert (result.status, final is not None, start is not None) == ("done", True, True)
+        assert final is not None
+        assert start is not None
+        assert final.metrics is not None
+        averaged = final.metrics["averaged_test_accuracy"]
+        assert averaged is not None
+        low, high = wilson(averaged, start.test_images)
+        cells = [
+            written(result.run.epochs),
+            f"{start.training_images:,}",
+            f"{100 * averaged:.2f} % ({100 * low:.1f} % to {100 * high:.1f} %)",
+            f"{100 * (final.test_accuracy or 0):.2f} %",
+            f"{final.train_processor_seconds:,.0f}",
+        ]
+        rows.append(" | ".join(cells))
+    assert len(rows) >= 2
+    assert [row for row in rows if row not in TEXT] == []
 
 
 def test_commands_make_the_runs_that_are_kept() -> None:
     lines = re.findall(r"^losslab train .*$", TEXT, re.MULTILINE)
-    assert len(lines) == 2
+    assert len(lines) == 1 + len(PATCHNETS)
     for line in lines:
         fields, folder = fields_of(line)
         assert make_run(fields) == read_run(RunFolder(RESULTS.parent / folder)).run
@@ -153,7 +160,7 @@ def fields_of(line: str) -> tuple[dict[str, Any], str]:
     fields["augment"] = given["augment"]
     folder = fields.pop("out")
     for name in ("threads", "figure"):
-        del fields[name]
+        fields.pop(name, None)
     numbers = {"batch": int, "epochs": float, "weight_decay": float}
     return fields | {name: number(fields[name]) for name, number in numbers.items()}, folder
 
