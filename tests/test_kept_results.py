@@ -76,6 +76,22 @@ def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:
     assert plan["ended"]
 
 
+def test_the_readme_says_what_reaches_94_percent() -> None:
+    result = read_run(RunFolder(RESULTS / "patchnet-20-epochs"))
+    final, text = result.final, (RESULTS.parent / "README.md").read_text(encoding="utf-8")
+    assert final is not None
+    assert final.metrics is not None
+    assert (final.metrics["averaged_test_accuracy"] or 0) > 0.94
+    said = [
+        f"{100 * (final.metrics['averaged_test_accuracy'] or 0):.2f} %",
+        f"{100 * (final.test_accuracy or 0):.2f} %",
+        f"{final.train_processor_seconds:,.0f} processor seconds",
+    ]
+    assert [part for part in said if part not in text] == []
+    (line,) = re.findall(r"^losslab train .*patchnet.*$", text, re.MULTILINE)
+    assert make_run(fields_of(line)[0]) == result.run
+
+
 def test_a_packed_study_is_small() -> None:
     assert len(PACKED) > 1
     for name in PACKED:
