@@ -73,7 +73,7 @@ def held(results: StudyResults) -> str:
     if not ended:
         return ""
     run = ended[0].run
-    top = number(run.lr.model_dump()["max_lr"], 3)
+    top = number(float(run.lr.options["max_lr"]), 3)
     found = estimates({"cycle": runs}, final("validation_accuracy"))["cycle"]
     return (
         f"Of {count(len(runs), 'run')} of {number(run.epochs)} epochs whose rate cycles up to {top}, {len(ended)} came "
