@@ -124,6 +124,15 @@ class Call:
         return kernel, stride, self.per_dim("padding", dims), self.per_dim("dilation", dims)
 
 
+FieldRule = Callable[[Call, Tensor], Axes]
+"""From a call and one of its results to the axes of that result."""
+
+
+def named(rule: FieldRule, names: str) -> dict[str, FieldRule]:
+    """One rule for each operation of a list of names."""
+    return dict.fromkeys(names.split(), rule)
+
+
 def bind(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an operation by the names in its schema."""
     given, bound = len(args), {}

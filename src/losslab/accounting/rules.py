@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from losslab.accounting.axes import Axes, lost
-from losslab.accounting.call import Call
+from losslab.accounting.call import Call, FieldRule
 from losslab.accounting.formulas import Formula, times
 from losslab.accounting.operations import WORK, Work, elements
 from losslab.accounting.propagate import AXES, pointwise
 
 Macs = int | Formula
-Field = Callable[[Call, Tensor], Axes]
 Counter = TypeVar("Counter", bound=Callable[..., Any])
 
 
@@ -23,7 +22,7 @@ class Rule:
     """What is known of an operation: ``work`` gives its work, ``field`` the axes of one of its results."""
 
     work: Callable[[Call], Work] | None = None
-    field: Field | None = None
+    field: FieldRule | None = None
 
 
 RULES: dict[str, Rule] = {name: Rule(WORK.get(name), AXES.get(name)) for name in WORK | AXES}
@@ -34,7 +33,7 @@ MODULES: dict[type[nn.Module], Callable[..., Macs]] = {}
 
 
 def rule(
-    target: Any, *, kind: str = "custom", field: Field | None = None
+    target: Any, *, kind: str = "custom", field: FieldRule | None = None
 ) -> Callable[[Counter], Counter]:
     """Register the MACs of an operator or a module; one that is known already is replaced.
 
