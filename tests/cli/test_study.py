@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from losslab.cli import run_command, study
+from losslab.cli import parts, run_command, study
 from losslab.spec import Study
 from losslab.study.store import StudyFolder
 
@@ -33,11 +33,11 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
         folder.write_plan({**facts, "measured_seconds": 3.0})
         return 0
 
-    monkeypatch.setattr(study, "study_names", lambda: list(PARTS))
-    monkeypatch.setattr(study, "load_study", load)
+    monkeypatch.setattr(parts, "study_names", lambda: list(PARTS))
+    monkeypatch.setattr(parts, "load_study", load)
     monkeypatch.setattr(study, "plan_study", plan)
     monkeypatch.setattr(study, "_same_plan", lambda *_: None)
-    monkeypatch.setattr(study, "_print_plan", lambda *_: None)
+    monkeypatch.setattr(study, "print_plan", lambda *_: None)
     monkeypatch.setattr(study, "_carry_out", carry_out)
     return planned
 

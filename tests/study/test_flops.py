@@ -66,9 +66,9 @@ def test_a_plan_prices_the_full_study_here_and_on_a_device(
 def test_all_studies_run_into_a_folder_each_and_go_on_there(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from losslab.cli import study as command
+    from losslab.cli import parts
 
-    monkeypatch.setattr(command, "study_names", lambda: ("architectures",))
+    monkeypatch.setattr(parts, "study_names", lambda: ("architectures",))
     for _ in range(2):
         with pytest.raises(SystemExit, match="0"):
             main(["study", "run", "all", "--budget", "1m", "--out", str(tmp_path), "--quiet"])

@@ -3,47 +3,45 @@
 import shlex
 import signal
 import sys
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclopts import App
 from rich.console import Console
-from rich.table import Table
 
-from losslab import data
 from losslab.analysis.runs import failed_runs
 from losslab.cli.measuring import watched
 from losslab.cli.options import Flag, parse_duration, print_json
+from losslab.cli.parts import ALL, seconds_spent, share_of, studies_of, with_data
+from losslab.cli.plan_text import (
+    plan_facts,
+    precision_facts,
+    print_full,
+    print_plan,
+    print_precisions,
+)
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
-from losslab.errors import DataUnavailable, Interrupted, InvalidInput
+from losslab.errors import Interrupted, InvalidInput
 from losslab.spec import Layout, Study
 from losslab.study.costs import measure_operations
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import execute
-from losslab.study.facts import describe_scale, planned_before, stage_scale, study_of
-from losslab.study.fields import labels
-from losslab.study.ladder import at_rung, rungs
+from losslab.study.facts import planned_before, study_of
+from losslab.study.ladder import rungs
 from losslab.study.load import load_study, study_names
 from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
 from losslab.study.plan import plan as plan_study
-from losslab.study.precisions import Pace, emulated, other_pace
+from losslab.study.precisions import emulated, other_pace
 from losslab.study.results import read_results, study_folders
-from losslab.study.stages import FULL, expand
+from losslab.study.stages import FULL
 from losslab.study.store import StudyFolder
-from losslab.text import count, duration, number, size
-
-if TYPE_CHECKING:
-    from losslab.training.precision import Precision
+from losslab.text import duration, size
 
 DEFAULT_BUDGET = "10m"
-ALL = "all"
-"""Every study that ships."""
 LEAST_SECONDS = 5.0
 """No budget below: to start a worker and measure one step takes about as long."""
-SAMPLE = "fashion-mnist-sample"
 FAILURES = frozenset({"failed", "out_of_memory", "unreadable", "not counted"})
 
 app = App(name="study", help="Plan, run and resume studies.")
@@ -111,10 +109,10 @@ def plan(
     budget_seconds = None if full else _parse_budget(budget)
     selected = choose_engine(engine, address, device=device, deterministic=deterministic)
     facts = []
-    parts = _parts(study, rung, seeds)
+    parts = studies_of(study, rung, seeds)
     seconds_left = budget_seconds
     for index, part in enumerate(parts):
-        share = _share(parts[index:], seconds_left)
+        share = share_of(parts[index:], seconds_left)
         measuring = watched(selected, share)
         planned = plan_study(
             part,
@@ -132,16 +130,16 @@ def plan(
         flops = measure_operations(whole.runs, selected)
         facts.append(
             {
-                **_plan_facts(planned),
+                **plan_facts(planned),
                 "full_seconds": whole.seconds,
                 "full_flops": flops,
-                "precisions": _precision_facts(pace),
+                "precisions": precision_facts(pace),
             }
         )
         if not json:
-            _print_plan(planned)
-            _print_full(whole, flops, device_tflops)
-            _print_precisions(pace, emulated(planned, selected))
+            print_plan(planned)
+            print_full(whole, flops, device_tflops)
+            print_precisions(pace, emulated(planned, selected))
         if seconds_left is not None and share is not None:
             seconds_left -= share  # what it leaves of that is known when it has run
     if json:
@@ -195,14 +193,14 @@ def run(
     console = Console(quiet=quiet, highlight=False, markup=False)
     out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
-    parts = _parts(study, rung, seeds)
+    parts = studies_of(study, rung, seeds)
     seconds_left = budget_seconds
     for index, part in enumerate(parts):
         # What the studies before left of their shares is for those that are still to run.
-        share = _share(parts[index:], seconds_left)
+        share = share_of(parts[index:], seconds_left)
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
-        part = _with_data(part, sample_if_offline)
+        part = with_data(part, sample_if_offline)
         planned = _same_plan(folder, part, share, selected)
         if planned:
             console.print(
@@ -219,11 +217,11 @@ def run(
                 compile_step=compile_step,
                 engine=measuring,
             )
-            _print_plan(planned, console)
+            print_plan(planned, console)
         facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
         code |= _carry_out(planned, folder, console, facts, selected)
         if seconds_left is not None:
-            seconds_left -= _spent(folder)
+            seconds_left -= seconds_spent(folder)
     console.print(f"next: losslab report {out}", soft_wrap=True)
     return code
 
@@ -235,38 +233,6 @@ def _parse_budget(text: str) -> float:
             f"--budget (={text}) must be at least {duration(LEAST_SECONDS)}, for measuring alone"
         )
     return seconds
-
-
-def _parts(name: str, rung: str | None, seeds: int | None) -> list[Study]:
-    """List the studies of a name: one, or all that ship."""
-    if name != ALL:
-        study = load_study(name)
-        if rung is not None:
-            study = at_rung(study, rung)
-        return [_with_seeds(study, seeds)]
-    if rung is not None:
-        raise InvalidInput(f"--rung (={rung}) belongs to one study; name it in place of all")
-    studies = [load_study(shipped) for shipped in study_names()]
-    return [_with_seeds(study, seeds) if _trains(study) else study for study in studies]
-
-
-def _share(parts: list[Study], seconds_left: float | None) -> float | None:
-    """The part of a budget that the first of these studies gets: as much as each other that is still to train."""
-    if seconds_left is None or not _trains(parts[0]):
-        return None
-    return max(0.0, seconds_left) / sum(map(_trains, parts))
-
-
-def _spent(folder: StudyFolder) -> float:
-    """What a study has taken in all, as its folder says, so that the same command, given again, shares out the same."""
-    facts = folder.plan
-    return float(
-        (facts.get("measuring_seconds") or 0.0) + (facts.get("measured_seconds") or 0.0)
-    )
-
-
-def _trains(study: Study) -> bool:
-    return any(not stage.count for stage in study.stages)
 
 
 @app.command
@@ -345,45 +311,6 @@ def pack_study(folder: Path, *, out: Path) -> None:
         print(f"left out, as they have not ended: {', '.join(left_out)}", file=sys.stderr)
 
 
-def _with_seeds(study: Study, seeds: int | None) -> Study:
-    if seeds is None:
-        return study
-    if seeds < 1:
-        raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
-    # The last stage is the one that answers; earlier ones find settings for it, once for all its seeds.
-    *before, last = study.stages
-    if last.count:
-        raise InvalidInput(
-            f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out"
-        )
-    floor = last.floor.model_copy(update={"seeds": seeds})
-    # The floor rises with it: seeds that were named on the command line are not shrunk away.
-    renewed = last.model_copy(update={"seeds": seeds, "floor": floor})
-    return study.model_copy(update={"stages": (*before, renewed)})
-
-
-def _with_data(study: Study, sample_if_offline: bool) -> Study:
-    """Fetch the study's data, or turn to the embedded sample where that is allowed and needed."""
-    try:
-        # Here and not in the workers, which would all fetch at once, with nobody to read what fails.
-        runs = chain.from_iterable(map(expand, study.stages))
-        for name in {run.data.name for run in runs}:
-            data.load(name)
-    except DataUnavailable as error:
-        if not sample_if_offline:
-            raise
-        print(
-            f"losslab: {error}; going on with the embedded sample of Fashion-MNIST",
-            file=sys.stderr,
-        )
-        stages = []
-        for stage in study.stages:
-            on_sample = {"base": {**stage.base, "data": SAMPLE}}
-            stages.append(stage if stage.count else stage.model_copy(update=on_sample))
-        return study.model_copy(update={"stages": tuple(stages)})
-    return study
-
-
 def _same_plan(
     folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine
 ) -> Plan | None:
@@ -401,74 +328,6 @@ def _same_plan(
         study_of(before) in rungs(study) and before.get("budget_seconds") == budget_seconds
     )
     return planned_before(folder, engine) if is_same else None
-
-
-def _plan_facts(planned: Plan) -> dict[str, Any]:
-    return {
-        "study": planned.study.name,
-        "scale": describe_scale(planned),
-        "predicted_seconds": planned.seconds,
-        "predicted_memory_bytes": planned.memory_bytes,
-        "workers": planned.workers,
-        "threads": planned.threads,
-        "layouts": planned.used_layouts,
-        "compile_step": planned.compile_step,
-        "stages": [
-            {
-                "name": stage.stage.name,
-                "predicted_seconds": stage.seconds,
-                "runs": labels(stage.runs),
-            }
-            for stage in planned.stages
-        ],
-    }
-
-
-def _print_plan(planned: Plan, console: Console | None = None) -> None:
-    console = console or Console(highlight=False, markup=False)
-    console.print(planned.study.title, style="bold")
-    table = Table("stage", "runs", "predicted", "scale", box=None)
-    for stage in planned.stages:
-        runs = len(stage.runs or stage.stage.count)
-        table.add_row(
-            stage.stage.name, f"{runs:,}", duration(stage.seconds), stage_scale(stage)
-        )
-    console.print(table)
-    workers = f"{count(planned.workers, 'worker')} of {count(planned.threads, 'thread')}"
-    step = ["compiled steps"] if planned.compile_step else []
-    crew = [workers, *sorted(set(planned.used_layouts.values())), *step]
-    console.print(
-        f"predicted in all {duration(planned.seconds)} and {size(planned.memory_bytes)} with {', '.join(crew)}",
-        soft_wrap=True,
-    )
-
-
-def _print_full(whole: Plan, flops: float, device_tflops: float) -> None:
-    if not flops:
-        return
-    machine_time = duration(whole.seconds)
-    device_time = duration(flops / (device_tflops * 1e12))
-    print(
-        f"the full study takes about {machine_time} here; by its {flops:.2g} operations, {device_time} on a device "
-        f"that sustains {number(device_tflops)} TFLOP/s (--device-tflops)"
-    )
-
-
-def _precision_facts(pace: Pace | None) -> dict[str, float]:
-    """Predicted seconds of the longest run in each precision that was measured."""
-    if pace is None:
-        return {}
-    return {pace.run.precision: pace.seconds, pace.precision: pace.other_seconds}
-
-
-def _print_precisions(pace: Pace | None, emulated: list["Precision"]) -> None:
-    if pace:
-        print(pace.text())
-    for precision in emulated:
-        print(
-            f"warning: this processor emulates {precision}, which takes longer than fp32",
-            file=sys.stderr,
-        )
 
 
 def _carry_out(
