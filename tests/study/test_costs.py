@@ -110,13 +110,17 @@ def test_as_many_copies_are_measured_as_take_little_time(
     assert [size for size, _ in cost.step_seconds] == images
 
 
-def test_where_a_step_is_long_an_image_more_takes_the_memory_of_one_in_it() -> None:
-    spec = run(repeats=8)
+@pytest.mark.parametrize(("images", "others"), [(23, 11), (3, 4), (1, 2)])
+def test_where_a_step_is_long_one_of_other_images_tells_the_memory_of_an_image(
+    images: int, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = run(repeats=8, batch=images)
     timed = calibrate._start(spec, load(spec.data.name), None, compile_step=False, device="cpu")
-    slow = replace(timed, step_seconds=((23, 2.0),), start_bytes=1000, step_bytes=24000)
+    slow = replace(timed, step_seconds=((images, 2.0),), step_bytes=9000 + 1000 * images)
+    monkeypatch.setattr(calibrate, "peak_memory", lambda _: 9000 + 1000 * others)
     cost = slow._with_copies(Cost(slow.step_seconds, 0.0, 0.0, memory_bytes=24000))
     assert cost.image_bytes == 1000
-    assert cost.of_step(8 * 23) == 8 * 2.0
+    assert cost.of_step(8 * images) == 8 * 2.0
 
 
 def test_a_slow_network_is_evaluated_on_part_of_a_batch(

@@ -119,8 +119,7 @@ class _Calibration:
         (smallest, seconds), *_ = cost.step_seconds
         copies = min(run.repeats, int(COPIES_SECONDS / self.longest_step))
         if copies < 2:
-            added_bytes = max(0, self.step_bytes - self.start_bytes)
-            return replace(cost, image_bytes=added_bytes / at_a_time(run, self.most_images))
+            return replace(cost, image_bytes=self._memory_of_image())
         images = self.most_images * copies
         reset_peak_memory(device)
         longest = _time_steps(run, self.dataset, self.state, self.most_images, copies)
@@ -129,6 +128,19 @@ class _Calibration:
         added_bytes = max(0, peak_memory(device) - self.step_bytes)
         line = ((smallest, seconds), (images, longest))
         return replace(cost, step_seconds=line, image_bytes=added_bytes / max(1, added_images))
+
+    def _memory_of_image(self) -> float:
+        """Measure what an image of a step holds, in bytes, by one step of about half as many."""
+        images = self.most_images
+        # Not of one alone, which batch norm may refuse.
+        others = images // 2 if images > 3 else images + 1
+        changes = {"batch": others, "repeats": 1}
+        device = device_of(self.state.model)
+        reset_peak_memory(device)
+        next(_steps(self.run.model_copy(update=changes), self.dataset, self.state, 1))
+        images_less = at_a_time(self.run, images) - at_a_time(self.run, others)
+        bytes_less = self.step_bytes - peak_memory(device)
+        return max(0.0, bytes_less / images_less) if images_less else 0.0
 
     def _time_evaluation(self) -> float:
         """Time the evaluation of one sample, in seconds; by a part of a batch where images take long."""
