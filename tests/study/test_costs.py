@@ -110,17 +110,38 @@ def test_as_many_copies_are_measured_as_take_little_time(
     assert [size for size, _ in cost.step_seconds] == images
 
 
-@pytest.mark.parametrize(("images", "others"), [(23, 11), (3, 4), (1, 2)])
-def test_where_a_step_is_long_one_of_other_images_tells_the_memory_of_an_image(
-    images: int, others: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("images", "few"), [(23, 5), (7, 0)])
+def test_where_a_step_is_long_a_small_one_tells_the_memory_of_an_image(
+    images: int, few: int
 ) -> None:
     spec = run(repeats=8, batch=images)
     timed = calibrate._start(spec, load(spec.data.name), None, compile_step=False, device="cpu")
-    slow = replace(timed, step_seconds=((images, 2.0),), step_bytes=9000 + 1000 * images)
-    monkeypatch.setattr(calibrate, "peak_memory", lambda _: 9000 + 1000 * others)
-    cost = slow._with_copies(Cost(slow.step_seconds, 0.0, 0.0, memory_bytes=24000))
-    assert cost.image_bytes == 1000
+    assert timed.few_images == few
+    slow = replace(timed, step_seconds=((images, 2.0),), few_bytes=9000, step_bytes=50000)
+    cost = slow._with_copies(Cost(slow.step_seconds, 0.0, 0.0, memory_bytes=50000))
+    assert cost.image_bytes == 41000 / (images - few)
     assert cost.of_step(8 * images) == 8 * 2.0
+
+
+@pytest.mark.parametrize(("long", "steps"), [(0.0, 1), (1e3, 2)])
+def test_a_long_step_is_timed_once(
+    long: float, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr(calibrate, "LONG_SECONDS", long)
+    counted = []
+
+    def count_steps(*arguments: Any) -> Iterator[Steps]:
+        for record in calibrate_steps(*arguments):
+            counted.append(record)
+            yield record
+
+    calibrate_steps = calibrate._steps
+    monkeypatch.setattr(calibrate, "_steps", count_steps)
+    spec = run(batch=7)
+    timed = calibrate._start(spec, load(spec.data.name), None, compile_step=False, device="cpu")
+    assert len(counted) == steps
+    assert timed.longest_step > 0
 
 
 def test_a_slow_network_is_evaluated_on_part_of_a_batch(

@@ -33,6 +33,10 @@ COPIES_SECONDS = 0.5
 
 Where two copies take longer, none are measured: in so long a step every image costs the same.
 """
+LONG_SECONDS = 1.0
+"""A step that takes longer is timed once: what a first step allocates is little beside it."""
+FEWEST_IMAGES = 8
+"""Of a batch that a small step goes before; a quarter of fewer is one image, which batch norm may refuse."""
 FORWARD_SHARE = 1 / 3
 """What of a training step its forward pass is, about: how long an evaluation will take."""
 # A run must have a length; the clock ends the measurement long before this one.
@@ -79,7 +83,9 @@ class _Calibration:
         course: the batch size of every step.
         step_seconds: (images, seconds) of a step at its smallest and its largest size.
         start_bytes: the most memory that building the network and bringing the data to the device took.
-        step_bytes: the most that the steps took.
+        few_images: of a first, small step; 0 where there was none.
+        few_bytes: the most memory that this step took.
+        step_bytes: the most that all steps took.
     """
 
     run: Run
@@ -90,6 +96,8 @@ class _Calibration:
     start_seconds: float
     step_seconds: tuple[tuple[int, float], ...]
     start_bytes: int
+    few_images: int
+    few_bytes: int
     step_bytes: int
 
     @property
@@ -119,7 +127,9 @@ class _Calibration:
         (smallest, seconds), *_ = cost.step_seconds
         copies = min(run.repeats, int(COPIES_SECONDS / self.longest_step))
         if copies < 2:
-            return replace(cost, image_bytes=self._memory_of_image())
+            images_more = at_a_time(run, self.most_images) - at_a_time(run, self.few_images)
+            bytes_more = max(0, self.step_bytes - self.few_bytes)
+            return replace(cost, image_bytes=bytes_more / max(1, images_more))
         images = self.most_images * copies
         reset_peak_memory(device)
         longest = _time_steps(run, self.dataset, self.state, self.most_images, copies)
@@ -128,19 +138,6 @@ class _Calibration:
         added_bytes = max(0, peak_memory(device) - self.step_bytes)
         line = ((smallest, seconds), (images, longest))
         return replace(cost, step_seconds=line, image_bytes=added_bytes / max(1, added_images))
-
-    def _memory_of_image(self) -> float:
-        """Measure what an image of a step holds, in bytes, by one step of about half as many."""
-        images = self.most_images
-        # Not of one alone, which batch norm may refuse.
-        others = images // 2 if images > 3 else images + 1
-        changes = {"batch": others, "repeats": 1}
-        device = device_of(self.state.model)
-        reset_peak_memory(device)
-        next(_steps(self.run.model_copy(update=changes), self.dataset, self.state, 1))
-        images_less = at_a_time(self.run, images) - at_a_time(self.run, others)
-        bytes_less = self.step_bytes - peak_memory(device)
-        return max(0.0, bytes_less / images_less) if images_less else 0.0
 
     def _time_evaluation(self) -> float:
         """Time the evaluation of one sample, in seconds; by a part of a batch where images take long."""
@@ -188,6 +185,11 @@ def _start(
     reset_peak_memory(device)
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
+    # Allocates what a long step reuses, which is then timed once; and shows what an image holds of memory.
+    few = sizes[-1] // 4 if sizes[-1] >= FEWEST_IMAGES else 0
+    if few:
+        next(_steps(run.model_copy(update={"batch": few, "repeats": 1}), dataset, state, 1))
+    few_bytes = peak_memory(device)
     # The cost of a step lies on the line through these two. Of a constant size the last step of an epoch alone is
     # shorter, which is not worth a measurement.
     extremes = [sizes[-1]] if isinstance(run.batch, int) else [sizes[0], sizes[-1]]
@@ -201,6 +203,8 @@ def _start(
         start_seconds,
         tuple(seconds.items()),
         start_bytes,
+        few,
+        few_bytes,
         peak_memory(device),
     )
 
@@ -229,12 +233,14 @@ def _take_sizes(
 def _time_steps(
     run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int
 ) -> float:
-    """Time a step: the median, in seconds, of those after the first."""
+    """Time a step, in seconds: the median of those after the first, or a long one alone."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
     for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):
         # The state adds up the seconds of all steps; what is new in it is the last one's.
         seconds.append(state.train_seconds - sum(seconds))
+        if seconds[0] > LONG_SECONDS:
+            return seconds[0]
         if len(seconds) >= 2 and state.train_seconds > CALIBRATION_SECONDS:
             break
     # The first step allocates what later ones reuse; a median ignores those that other work interrupts.
