@@ -1,6 +1,6 @@
 """Study folders of `batch-augmentation` made of synthetic records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from fake_study import Change, stage_facts, unchanged, write_run
 
 from losslab.records import Evaluation, Final, Record, Start
-from losslab.spec import Run
+from losslab.spec import Run, Stage
 from losslab.study.ladder import at_rung
 from losslab.study.load import load_study
 from losslab.study.stages import Scale, expand
@@ -61,17 +61,18 @@ def synthetic(run: Run) -> list[Record]:
 def part_four(
     path: Path,
     *,
+    asked: Sequence[Stage] = (),
     scale: Scale = SMALL,
     seeds: int = 1,
     change: Change = unchanged,
     skip: Callable[[Run], bool] = lambda run: False,
     **plan: Any,
 ) -> StudyFolder:
-    """A folder of the study at a scale: records changed by ``change``, runs left out where ``skip`` says so."""
+    """A folder of the study or of other stages: records changed by ``change``, none of runs that ``skip`` says."""
     folder = StudyFolder(path)
     folder.prepare()
     stages = []
-    for stage in STUDY.stages if scale == Scale() else [SMALL_COPIES]:
+    for stage in asked or (STUDY.stages if scale == Scale() else [SMALL_COPIES]):
         runs = expand(stage.model_copy(update={"seeds": seeds}), scale=scale)
         stages.append(stage_facts(stage, runs, int(runs[0].epochs or 0)))
         stages[-1]["planned"]["train_images"] = runs[0].data.train_images or 45_000

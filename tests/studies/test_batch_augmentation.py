@@ -27,6 +27,7 @@ from losslab.study.costs import Cost
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.facts import describe_scale
+from losslab.study.ladder import at_rung
 from losslab.study.load import load_study, study_home
 from losslab.study.plan import Plan, plan
 from losslab.study.results import read_results
@@ -110,8 +111,8 @@ def test_at_full_scale_both_stages_train_the_network_of_the_question() -> None:
     [
         (30.0, "resnet-44", [16, 8, 4, 2, 1], 100),
         (10.0, "resnet-44", [2, 1], 40),
-        (0.6, "patchnet", [16, 8, 4, 2, 1], 20),
-        (0.1, "patchnet", [2, 1], 10),
+        (0.6, "patchnet", [8, 4, 2, 1], 5),
+        (0.015, "patchnet", [2, 1], 2),
         (0.007, "resnet-8", [2, 1], 4),
     ],
 )
@@ -387,6 +388,30 @@ def test_what_may_be_concluded_depends_on_the_scale(tmp_path: Path, small: Study
         False
     ] * 4
     assert "Means over 2 seeds" in full.comparison.certainty
+
+
+def test_the_page_tells_how_another_network_was_trained(tmp_path: Path) -> None:
+    (copies,) = at_rung(STUDY, "patchnet").stages
+    folder = part_four(tmp_path, asked=[copies], scale=Scale(), change=with_errors({4: 0.09}))
+    text, found = sections(folder), found_in(folder)
+    setting = found.single.setting
+    assert "2 pixels of the image's own reflection" in setting
+    assert "a flip in every other epoch and copy" in setting
+    assert (
+        "Nesterov's momentum 0.85, batches of 512, weight decay 0.00133 and rates by group"
+        in setting
+    )
+    assert (
+        "The loss is cross_entropy(label_smoothing=0.2). Products and convolutions are in bf16."
+        in setting
+    )
+    assert "one_cycle(max_lr=0.75" in setting
+    assert "Each step takes 512 images M times" in text["copies"]
+    assert "falls over the whole run in place of dropping" in text["copies"]
+    assert "He et al.'s augmentation" not in setting
+    assert any(
+        "no run came that far in 5 epochs" in caution for caution in found.scope.not_concluded
+    )
 
 
 def test_literal_drops_are_shown_at_full_scale_and_their_trap_is_told(

@@ -139,8 +139,9 @@ def _caution(numbers: _Numbers, clock: Clock) -> str:
     ]
     if len(numbers.errors_in_time) > 1:
         sentences.append(
-            "The runs with more copies are then early in their schedule, before its drops: runs planned for that time "
-            "alone, with their drops within it, would do better, so this comparison favours M = 1."
+            "The runs with more copies are then early in their schedule, before the learning rate has come down: runs "
+            "planned for that time alone, whose rate falls within it, would do better, so this comparison favours "
+            "M = 1."
         )
     return " ".join(sentences)
 

@@ -13,6 +13,8 @@ from losslab.studies.batch_augmentation.runs import (
     ERROR,
     Material,
     Setting,
+    course,
+    has_he_drops,
     material_of,
     setting_of,
     workers_of,
@@ -65,6 +67,7 @@ class Findings:
         race: question 3: to 94 %.
         common_race: to the highest accuracy that all reached; None where that is no other one.
         literal_race: to 94 % with the drops at He et al.'s epochs; None before such a run has ended.
+        beside_literal: how the rate of the compared runs falls in place of these drops.
         literal_errors: validation error of those runs by epoch.
         comparison: after equal updates and after equal training time.
         scope: what may be concluded.
@@ -83,6 +86,7 @@ class Findings:
     race: Race
     common_race: Race | None
     literal_race: Race | None
+    beside_literal: str
     literal_errors: Mapping[str, Curve]
     comparison: Comparison
     scope: Scope
@@ -116,7 +120,7 @@ def findings(results: StudyResults) -> Findings:
         pictures=pictures(),
         against_dropout=AGAINST_DROPOUT,
         single=single,
-        batch=_batch(setting),
+        batch=_batch(results),
         updates=_updates(setting),
         time=clock.name,
         errors=curves(material.copies, ERROR),
@@ -125,17 +129,18 @@ def findings(results: StudyResults) -> Findings:
         race=race,
         common_race=_common_race(material.copies, clock),
         literal_race=_literal_race(material, images),
+        beside_literal=_beside_literal(setting),
         literal_errors=curves(material.literal, ERROR),
         comparison=comparison,
         scope=scope,
     )
 
 
-def _batch(setting: Setting | None) -> int:
-    # Before a run has ended: the size in the spec.
-    if setting is None or not isinstance(setting.run.batch, int):
-        return 64
-    return setting.run.batch
+def _batch(results: StudyResults) -> int:
+    for result in results.stages.get("copies", ()):
+        if isinstance(result.run.batch, int):
+            return result.run.batch
+    return 64  # before a run has begun: that of the question
 
 
 def _updates(setting: Setting | None) -> str:
@@ -157,6 +162,12 @@ def _common_race(copies: Groups, clock: Clock) -> Race | None:
         reached(copies, accuracy, clock),
         common_table(copies, accuracy, clock),
     )
+
+
+def _beside_literal(setting: Setting | None) -> str:
+    if setting is None or has_he_drops(setting):
+        return "The comparison above has the same drops at the same parts of its own length."
+    return f"In the comparison above the rate falls over the whole run in place of dropping. {course(setting)}"
 
 
 def _literal_race(material: Material, images: int | None) -> Race | None:

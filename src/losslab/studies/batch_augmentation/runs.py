@@ -143,16 +143,24 @@ def setting_of(material: Material) -> Setting | None:
     return None
 
 
-def drops(setting: Setting) -> str:
-    """Say when the learning rate drops, in a policy laid out by fractions of the run; nothing of another."""
+def course(setting: Setting) -> str:
+    """Say how the learning rate goes: when it drops, in a policy laid out by fractions of the run."""
     lr = setting.run.lr
-    if isinstance(lr, float) or not lr.options.get("fractions"):
-        return ""
+    if isinstance(lr, float):
+        return f"The learning rate is {number(lr)} throughout."
+    if not has_he_drops(setting):
+        return f"The learning rate follows {lr}."
     epochs = [number(fraction * setting.end.epoch, 3) for fraction in lr.options["fractions"]]
     return (
         f"The learning rate is {names(list(map(str, lr.options['values'])))} in turn, with its drops at epochs "
         f"{names(epochs)}: where He et al.'s epochs 81 and 122 of 164 lie in a run of this length."
     )
+
+
+def has_he_drops(setting: Setting) -> bool:
+    """Whether the learning rate drops where He et al.'s epochs lie in a run of this length."""
+    lr = setting.run.lr
+    return not isinstance(lr, float) and bool(lr.options.get("fractions"))
 
 
 def interval(estimate: Estimate) -> str:

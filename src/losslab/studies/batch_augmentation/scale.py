@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from losslab.analysis.measures import estimates, reading
 from losslab.studies.batch_augmentation.runs import COPIES, Material, Setting
+from losslab.studies.batch_augmentation.targets import TARGET
 from losslab.text import count, names, number
 
 PARAMETERS = 661_338
@@ -77,6 +79,11 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
             "that more copies help or do not help a network trained to the end: Hoffer et al. speak of trained "
             f"networks, and after {number(setting.end.epoch)} of {number(setting.full_epochs)} epochs what is compared "
             "is how fast learning starts;"
+        )
+    elif not estimates(material.copies, reading("epoch", accuracy=TARGET)):
+        yield (
+            f"which M is ahead where training goes on to {number(100 * TARGET)} %: no run came that far in "
+            f"{setting.length}, and Hoffer et al. speak of networks trained to the end;"
         )
     if setting.is_other_network:
         yield _of_resnet_44(setting)

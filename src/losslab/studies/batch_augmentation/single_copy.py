@@ -9,14 +9,14 @@ from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import run_ids
 from losslab.analysis.sentences import certainty
-from losslab.spec import Run
+from losslab.spec import CROSS_ENTROPY, Run
 from losslab.studies.batch_augmentation.runs import (
     ERROR,
     WITH,
     WITHOUT,
     Material,
     Setting,
-    drops,
+    course,
     interval,
 )
 from losslab.tables import Table
@@ -92,24 +92,40 @@ def _cutout(errors: Mapping[str, Estimate]) -> str:
 
 def _setting(setting: Setting) -> str:
     run = setting.run
-    momentum = number(run.optimizer.model_dump()["momentum"])
     sentences = [
         f"{setting.network}, {count(setting.start.parameters, 'parameter')}.",
         _augmentation(run),
-        f"SGD with momentum {momentum}, batches of {run.batch}, weight decay {number(run.weight_decay)} on the weights "
-        "of convolutions and of the last layer.",
-        drops(setting),
+        _optimizer(run),
+        "" if run.loss == CROSS_ENTROPY else f"The loss is {run.loss}.",
+        "" if run.precision == "fp32" else f"Products and convolutions are in {run.precision}.",
+        course(setting),
         "Validation and test images are never augmented.",
     ]
     return " ".join(filter(None, sentences))
 
 
 def _augmentation(run: Run) -> str:
-    pixels = run.augment[0].options.get("padding", HE_PADDING)
-    whose = "He et al.'s augmentation" if pixels == HE_PADDING else "Augmentation"
+    options = {step.name: step.options for step in run.augment}
+    crop = options.get("pad_crop", {})
+    pixels = crop.get("padding", HE_PADDING)
+    mirrors = crop.get("padding_mode") == "reflect"
+    alternates = bool(options.get("flip", {}).get("alternate"))
+    is_he = pixels == HE_PADDING and not (mirrors or alternates)
+    whose = "He et al.'s augmentation" if is_he else "Augmentation"
+    border = "of the image's own reflection" if mirrors else "of zeros"
+    flips = "in every other epoch and copy" if alternates else "in half of the cases"
+    return f"{whose}: {pixels} pixels {border} around the image, a random 32 by 32 crop of that, and a flip {flips}."
+
+
+def _optimizer(run: Run) -> str:
+    options = run.optimizer.model_dump()
+    nesterov = "Nesterov's " if options["nesterov"] else ""
+    decayed = "on the weights of convolutions and of the last layer"
+    if run.parameter_groups:
+        decayed = f"and rates by group, as {run.parameter_groups} has them"
     return (
-        f"{whose}: {pixels} pixels of zeros around the image, a random 32 by 32 crop of that, and a flip in half "
-        "of the cases."
+        f"SGD with {nesterov}momentum {number(options['momentum'])}, batches of {run.batch}, weight decay "
+        f"{number(run.weight_decay)} {decayed}."
     )
 
 
