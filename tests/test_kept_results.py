@@ -5,16 +5,19 @@ import re
 import runpy
 import shlex
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from math import log10, sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_study import part_one
 
 import losslab
-from losslab.records import is_finite
-from losslab.spec import make_run
+from losslab.records import Evaluation, Record, is_finite
+from losslab.spec import Run, make_run
+from losslab.studies.adaptive_optimizers.findings import findings as found_in
 from losslab.studies.learning_rate_and_batch_size.findings import findings
 from losslab.study.results import read_results, read_run
 from losslab.study.store import RunFolder, StudyFolder
@@ -57,6 +60,26 @@ def test_the_findings_are_those_of_the_records(tmp_path: Path) -> None:
     page = (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
     again = "python tools/write_findings.py writes it again"
     assert (tmp_path / "findings.md").read_text(encoding="utf-8") == page, again
+
+
+def test_an_early_ranking_is_compared_with_the_last(tmp_path: Path) -> None:
+    tools = runpy.run_path(str(RESULTS.parent / "tools" / "write_findings.py"))
+
+    def change(run: Run, records: list[Record]) -> list[Record]:
+        # Adam is ahead at first and last in the end.
+        late = {"adam": 5.0}.get(run.optimizer.name, 0.0)
+        return [
+            replace(record, train_loss=(record.train_loss or 0) + late * (record.epoch > 6))
+            if isinstance(record, Evaluation)
+            else record
+            for record in records
+        ]
+
+    found = found_in(read_results(part_one(tmp_path, epochs=12, change=change)))
+    text = tools["foretold"](found.plain, 6.0)
+    assert "ended at 6, the order was Adam, " in text
+    assert text.endswith("Adam, first at 6 epochs, was number 5 in the end.")
+    assert tools["foretold"](found.plain, 12.0) == ""
 
 
 def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:

@@ -4,11 +4,13 @@ Run: python tools/write_findings.py [file]
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from losslab.analysis.curves import Curve
 from losslab.analysis.measures import estimates, final
 from losslab.studies.adaptive_optimizers.findings import findings as optimizers
+from losslab.studies.adaptive_optimizers.losses import TRAIN, Losses
 from losslab.studies.batch_augmentation.findings import findings as copies
 from losslab.studies.learning_rate_and_batch_size.cycles import CYCLICAL_LR, cyclical_runs
 from losslab.studies.learning_rate_and_batch_size.findings import findings as ranges
@@ -17,6 +19,8 @@ from losslab.study.store import StudyFolder
 from losslab.text import count, number, percent
 
 ROOT = Path(__file__).parents[1]
+EARLY = 6.0
+"""Epochs of the demonstration, whose ranking is compared with that at the end."""
 NOT_RUN = "Not run at its full scale yet."
 HEAD = """# What was learnt
 
@@ -39,6 +43,10 @@ def sections() -> Iterator[tuple[str, str]]:
     yield (
         "Which optimizer is best at 200 epochs?",
         f"{found.plain.answer} {found.accuracy.answer}" if found else NOT_RUN,
+    )
+    yield (
+        "Did the ranking at 6 epochs foretell it?",
+        foretold(found.plain, EARLY) if found else NOT_RUN,
     )
     yield (
         "What does dropout do at 200 epochs?",
@@ -64,6 +72,32 @@ def sections() -> Iterator[tuple[str, str]]:
         if gained
         else NOT_RUN,
     )
+
+
+def foretold(found: Losses, epoch: float) -> str:
+    """Compare the order of methods by training loss at an epoch with that at the end; empty where one is shorter."""
+    curves = found.courses[TRAIN]
+    early = order_at(curves, epoch)
+    last = min((curve.epochs[-1] for curve in curves.values()), default=0.0)
+    late = order_at(curves, last)
+    if len(early) < 2 or last <= epoch:
+        return ""
+    same = sum(first == then for first, then in zip(early, late, strict=True))
+    return (
+        f"By mean training loss in the epoch that ended at {number(epoch)}, the order was {', '.join(early)}; at "
+        f"{number(last)} it was {', '.join(late)}. {same} of {len(early)} methods had the same rank, and "
+        f"{early[0]}, first at {number(epoch)} epochs, was number {late.index(early[0]) + 1} in the end."
+    )
+
+
+def order_at(curves: Mapping[str, Curve], epoch: float) -> list[str]:
+    """The methods by their loss at an epoch, the lowest first; those without an evaluation there are left out."""
+    losses = {
+        label: curve.mean[curve.epochs.index(epoch)]
+        for label, curve in curves.items()
+        if epoch in curve.epochs
+    }
+    return sorted(losses, key=lambda label: losses[label])
 
 
 def held(results: StudyResults) -> str:
