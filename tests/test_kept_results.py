@@ -90,6 +90,7 @@ def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:
     said = [
         found.lr.answer.partition(". ")[0],
         found.winner.answer.partition(". ")[0],
+        found.winner.beside_constants.rstrip("."),
         f"{written(ramp.run.epochs)} epochs of {ramp.start.training_images:,} images",
         f"over {written(results.stages['cyclical-lr'][0].run.epochs)} epochs",
     ]
