@@ -12,10 +12,10 @@ import pytest
 import torch
 from samples import tiny_data
 
-from losslab.errors import CheckpointCorrupt
+from losslab.errors import CheckpointCorrupt, InvalidInput
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
-from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.training.checkpoint import check, checkpoints, load_newest, save_checkpoint
 from losslab.training.evaluation import weights_sha256
 from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
@@ -240,3 +240,42 @@ def test_optimizer_state_keeps_the_layout_of_its_weights(tmp_path: Path) -> None
         for p in state.model.parameters()
         if p.ndim == 4
     )
+
+
+def test_the_newest_stays_where_the_run_went_on_from_before_others(tmp_path: Path) -> None:
+    for records in (3, 5):
+        path = save_checkpoint(tmp_path, trained(run(), records), rows=records)
+        (path / "state.safetensors").write_bytes(b"damaged")
+    saved = save_checkpoint(tmp_path, trained(run(), 2), rows=2)
+    assert checkpoints(tmp_path) == [saved]
+    assert load_newest(tmp_path, new_state(run(), DATA)) == (2, [])
+
+
+class WithExtraState(torch.nn.Linear):
+    """A layer with a value beside its tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 1}
+
+    def set_extra_state(self, _state: dict[str, int]) -> None:
+        pass
+
+
+def test_a_model_with_values_that_are_no_tensors_is_refused_before_they_are_lost(
+    tmp_path: Path,
+) -> None:
+    state = trained(run(), 2)
+    state.model.extra = WithExtraState(1, 1)
+    with pytest.raises(InvalidInput, match=r"`extra._extra_state` is a dict"):
+        check(state)
+    with pytest.raises(InvalidInput, match="register it as a buffer"):
+        save_checkpoint(tmp_path, state, rows=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_without_processor_time_has_none_after_resuming(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, trained(run(), 3), rows=3)
+    state = new_state(run(), DATA)
+    state.train_processor_seconds = None
+    load_newest(tmp_path, state)
+    assert state.train_processor_seconds is None

@@ -16,8 +16,10 @@ from processes import ENVIRONMENT
 
 from losslab.files import complete_lines
 from losslab.records import deterministic
+from losslab.spec import make_run
 from losslab.study.store import RunFolder
-from losslab.training import distributed
+from losslab.training import distributed, feed
+from losslab.training.timeline import Timeline
 
 pytestmark = pytest.mark.cluster
 
@@ -164,3 +166,15 @@ def test_the_shares_of_a_batch_are_all_of_it_in_order(
             shares.append(list(distributed.share(count)))
         assert list(chain(*shares)) == list(range(count))
         assert len(shares[0]) == max(map(len, shares)) <= min(map(len, shares)) + 1
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_a_process_without_samples_has_one_part_of_none(
+    micro_batch: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    fields = {"data": "fashion-mnist-sample", "model": "mlp", "optimizer": "sgd", "lr": 0.1}
+    run = make_run({**fields, "batch": 1, "epochs": 1, "max_micro_batch": micro_batch})
+    step = next(Timeline(run, 3).steps())
+    assert feed._counts(run, step) == [0]

@@ -251,6 +251,33 @@ def test_going_on_from_any_record_gives_the_same_bits(stop_at: int) -> None:
     )
 
 
+def test_a_resumed_run_diverges_where_the_unbroken_one_does() -> None:
+    # The loss of the last step is a number; the update after it makes the weights none.
+    spec = run(epochs=1, optimizer="sgd", lr=3e38, model="mlp(hidden=[20])", batch=207)
+    seen: list[Record] = []
+    with pytest.raises(Diverged) as whole:
+        seen.extend(train(spec, dataset=DATA))
+    state = new_state(spec, DATA)
+    records = train(spec, dataset=DATA, state=state)
+    assert [next(records).kind for _ in range(2)] == ["start", "steps"]
+    records.close()
+    rest: list[Record] = []
+    with pytest.raises(Diverged) as resumed:
+        rest.extend(train(spec, dataset=DATA, state=state))
+    assert [record.kind for record in rest] == ["evaluation"]
+    assert resumed.value.step == whole.value.step == 0
+
+
+def test_every_metric_of_images_is_told_of_training_as_well() -> None:
+    spec = run(epochs=1, metrics=["accuracy", "top_k(k=2)"])
+    (evaluation,) = of(Evaluation, go(spec))
+    steps = of(Steps, go(spec))
+    correct = sum(sum(record.correct) for record in steps)
+    assert evaluation.train_accuracy == correct / 207
+    assert set(evaluation.metrics) == {"train_top_2", "fit_top_2", "validation_top_2"}
+    assert evaluation.train_accuracy <= evaluation.metrics["train_top_2"] <= 1
+
+
 @pytest.mark.parametrize("batch", [1, 207, 1000])
 def test_any_batch_size_trains(batch: int) -> None:
     records = go(run(batch=batch, epochs=1))

@@ -13,8 +13,8 @@ from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
 from losslab.study.sizes import load
 from losslab.study.store import ENDED, RunFolder
-from losslab.training import distributed, optimizer_state
-from losslab.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from losslab.training import distributed
+from losslab.training.checkpoint import check, checkpoints, load_newest, save_checkpoint
 from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
 
@@ -157,7 +157,7 @@ def _train_and_save(
             writer.append(record)
             if state.step and not checked:
                 # After the first steps, not after the first minutes.
-                optimizer_state.check(state.optimizer)
+                check(state)
                 checked = True
             if isinstance(record, Evaluation):
                 release_memory()  # what steps and evaluations of other sizes left in pieces

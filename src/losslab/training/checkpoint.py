@@ -16,7 +16,7 @@ import safetensors
 import torch
 from safetensors.torch import load, save
 
-from losslab.errors import CheckpointCorrupt
+from losslab.errors import CheckpointCorrupt, InvalidInput
 from losslab.files import sync_folder, write_bytes, write_json
 from losslab.training import optimizer_state
 from losslab.training.state import TrainState, Window
@@ -34,8 +34,9 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         rows: how many records had been written when the state was taken.
     Raises:
         OSError: when the folder cannot be written; earlier checkpoints are then as they were.
-        InvalidInput: when the optimizer keeps what a checkpoint cannot hold.
+        InvalidInput: when the model or the optimizer keeps what a checkpoint cannot hold.
     """
+    check(state)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "step": state.step,
@@ -75,9 +76,23 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     sync_folder(folder.parent)
     # Older ones are the only way back while this one may be damaged, so it is read before they go.
     _verified(checkpoint)
-    for old in checkpoints(folder)[KEPT:]:
+    found = checkpoints(folder)
+    newest = found.index(checkpoint)
+    # Newer ones were passed over when the run went on from before them; counted here, they would push this one out.
+    for old in found[:newest] + found[newest + KEPT :]:
         shutil.rmtree(old)
     return checkpoint
+
+
+def check(state: TrainState) -> None:
+    """Raise InvalidInput when a model or an optimizer, once it has stepped, keeps what a checkpoint would lose."""
+    for key, value in state.model.state_dict().items():
+        if not torch.is_tensor(value):
+            raise InvalidInput(
+                f"the model's `{key}` is a {type(value).__name__}, and a checkpoint holds tensors alone; register "
+                "it as a buffer"
+            )
+    optimizer_state.check(state.optimizer)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -119,7 +134,9 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     state.step, state.window = facts["step"], Window(**facts["window"])
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
     # A run begun by a version that did not measure it knows only a part: no processor time is better than a wrong one.
-    state.train_processor_seconds = facts.get("train_processor_seconds")
+    # On a device that is not the processor there is none, whatever device the run was begun on.
+    if state.train_processor_seconds is not None:
+        state.train_processor_seconds = facts.get("train_processor_seconds")
     if state.scaler is not None:
         state.scaler.load_state_dict(facts["scaler"])
     if state.plateau is not None:

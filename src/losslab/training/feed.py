@@ -129,5 +129,5 @@ def _selections(run: Run, steps: Iterator[Step], orders: Orders) -> Iterator[Sel
 def _counts(run: Run, step: Step) -> list[int]:
     """How many samples count in each part of a step; one part of none in a process that has none."""
     samples = len(distributed.share(step.batch_size * run.repeats))
-    size = run.max_micro_batch or samples
+    size = run.max_micro_batch or max(1, samples)
     return [min(size, samples - first) for first in range(0, samples, size)] or [0]

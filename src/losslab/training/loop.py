@@ -93,7 +93,7 @@ def train(
     if state.step == 0:
         yield session.start()
     elif state.window.loss and session.timeline.is_evaluated(state.step):
-        yield session.evaluation()  # stopped between the last step and its evaluation
+        yield from session.evaluated()  # stopped between the last step and its evaluation
     distributed.check_same("the step to go on from", state.step, device)
     with single_sample.refused(run, state.model, len(parts.training), state.step):
         yield from session.steps(torch.device(device), flush_steps)
@@ -154,10 +154,7 @@ class _Session:
                 yield steps
                 _stop_if_diverged(steps)
                 if due:
-                    evaluation = self.evaluation()
-                    yield evaluation
-                    if not is_finite(evaluation):
-                        raise Diverged(step.index, float("nan"))
+                    yield from self.evaluated()
                 # The caller has had the record since, and its time is not the run's.
                 clock = _Clock()
 
@@ -175,6 +172,13 @@ class _Session:
             scaler=self.state.scaler,
         )
 
+    def evaluated(self) -> Iterator[Evaluation]:
+        """Yield the evaluation that is due; one that is not finite ends the run."""
+        evaluation = self.evaluation()
+        yield evaluation
+        if not is_finite(evaluation):
+            raise Diverged(self.state.step - 1, float("nan"))
+
     def evaluation(self) -> Evaluation:
         """Measure the state, and end the window of steps that its training loss is over."""
         began = perf_counter()
@@ -190,12 +194,12 @@ class _Session:
         if state.plateau is not None:
             judged = train_loss if validation is None else self._of_first(validation.loss)
             state.plateau.update(judged)
-        trained: dict[str, float | None] = {}
-        # The accuracy of images is kept by step, as their records have it; other tasks have sums of metrics.
-        if window.correct:
-            trained = {"accuracy": window.accuracy()}
-        elif window.sums or metrics:
-            trained = dict(metric_values(metrics, window.sums, train_loss))
+        # The accuracy of images is kept by step, as their records have it; other metrics have sums.
+        by_step = {"accuracy"} if window.correct else set()
+        summed = {name: metric for name, metric in metrics.items() if name not in by_step}
+        trained: dict[str, float | None] = dict(metric_values(summed, window.sums, train_loss))
+        if by_step:
+            trained["accuracy"] = window.accuracy()
         samples = self.timeline.seen[state.step]
         return Evaluation(
             step=state.step,

@@ -112,7 +112,7 @@ class Stepper:
         remaining = _samples_here(samples)
         first, parts = _peek(parts)
         if self.loss.weight(first.batch) is None:
-            # The number of samples is known beforehand: parts are built, used and freed one at a time.
+            # The number of samples is known beforehand: parts are built and used one at a time.
             for part in parts:
                 remaining -= part.samples
                 yield part, processes * part.samples / samples, remaining <= 0, None
