@@ -210,3 +210,30 @@ def test_labels_show_augmentations_as_they_are_written() -> None:
         "augment=pad_crop(padding=2)+flip repeats=1",
         "augment=flip repeats=4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("images", "part", "few"),
+    [(64, None, 16), (20, 4, 4), (64, 6, 12), (64, 48, 16), (7, None, 0)],
+)
+def test_a_small_step_leaves_no_part_that_the_run_has_not(
+    images: int, part: int | None, few: int
+) -> None:
+    assert calibrate._few_images(run(max_micro_batch=part), images) == few
+
+
+def test_a_run_that_never_comes_to_a_single_image_is_measured() -> None:
+    # 207 images are two batches of 103 and one image over, which batch norm refuses and two steps never see.
+    spec = run(model="norm_samples:vector_norm", batch=103, epochs=None, steps=2, augment=[])
+    ((cost,),) = (costs.values() for costs in calibrate.calibrate(spec, None, False))
+    assert cost.of_step(103) > 0
+
+
+def test_a_run_whose_momentum_is_cycled_is_measured() -> None:
+    spec = run(
+        optimizer="sgd(momentum=0.9)",
+        lr="triangular(0.01, 0.1)",
+        momentum="cycled(base_momentum=0.8, max_momentum=0.95)",
+    )
+    ((cost,),) = (costs.values() for costs in calibrate.calibrate(spec, None, False))
+    assert cost.of_step(23) > 0

@@ -14,13 +14,13 @@ import pytest
 import torch
 from samples import tiny_data
 
-from losslab.errors import Interrupted
+from losslab.errors import Interrupted, InvalidInput
 from losslab.records import Final, Start, Steps
 from losslab.spec import Layout, Run, Study, make_run
 from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
 from losslab.study.engines import Engine
-from losslab.study.engines.local import Event, Task, Yielded
-from losslab.study.plan import plan
+from losslab.study.engines.local import Ended, Event, Task, Yielded
+from losslab.study.plan import Plan, plan
 from losslab.study.store import RunFolder
 from losslab.study.worker import run_in_folder
 from losslab.training.loop import train
@@ -209,6 +209,27 @@ def test_a_cluster_without_cores_for_so_many_threads_is_asked_all_the_same() -> 
     plan(study(4), engine=none)
     plan(study(4), threads=2, engine=none)
     assert asked == [(1, 1, 1), (1, 1, 2)]  # which the engine refuses in its own words
+
+
+def test_where_another_crew_cannot_be_measured_the_usual_one_does() -> None:
+    assert plan_of_gpu(1).workers == 1
+    with pytest.raises(InvalidInput, match="out of memory"):
+        plan_of_gpu(0)
+
+
+def plan_of_gpu(most_workers: int) -> Plan:
+    """A plan on a GPU that holds so many workers; two are tried."""
+
+    def run_tasks(tasks: Iterable[Task], *, workers: int, threads: int) -> Iterator[Event]:
+        for task in tasks:
+            if workers > most_workers:
+                yield Ended(task.key, "out of memory")
+            else:
+                yield Yielded(task.key, {"contiguous": cost(1.0)})
+
+    return plan(
+        study(4), engine=Engine("local", run_tasks, lambda threads: 1 // threads, device="cuda")
+    )
 
 
 @pytest.mark.parametrize(

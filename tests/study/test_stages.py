@@ -79,6 +79,16 @@ def test_a_reference_takes_the_finding_of_its_own_group() -> None:
     assert [run.lr for run in expand(later)] == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("field", ["weight_decay", "augment", "loss", "data", "model.name"])
+def test_a_group_may_be_any_field_of_a_run_however_a_stage_writes_it(field: str) -> None:
+    base = {**BASE, "augment": ["flip"]}
+    search = stage(name="search", base=base, finding="best", group=[field])
+    (run,) = expand(search)
+    found = {"search": [run.model_copy(update={"lr": 0.25}).model_dump(mode="json")]}
+    later = stage(base={**base, "lr": "@search.lr~0.5"})
+    assert [run.lr for run in expand(later, found, earlier=[search])] == [0.25]
+
+
 def test_a_missing_finding_is_named() -> None:
     search = stage(name="search", finding="best", group=["optimizer.name"])
     later = stage(base={**BASE, "lr": "@search.lr~0.5"})
@@ -105,6 +115,15 @@ def test_a_floor_never_enlarges() -> None:
         stage(base={**BASE, "epochs": 0.5}, floor={"epochs": 2}), scale=Scale(length=0.1)
     )
     assert run.epochs == 0.5
+
+
+@pytest.mark.parametrize("epochs", [2.5, 0.004])
+@pytest.mark.parametrize("scale", [Scale(grid=0.5), Scale(length=0.5), Scale(length=0.001)])
+def test_rounding_never_goes_below_the_floor(epochs: float, scale: Scale) -> None:
+    own = stage(base={**BASE, "epochs": epochs}, floor={"epochs": epochs})
+    (run,) = expand(own, scale=scale)
+    assert run.epochs == epochs
+    assert make_run(run.model_dump(mode="json")) == run
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -159,6 +178,44 @@ def test_a_fault_is_named_with_its_path(
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         load_study(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+TWO = f"""{GOOD}
+[[stages]]
+name = "two"
+[stages.base]
+data = "fashion-mnist-sample"
+model = "mlp"
+optimizer = "adam"
+lr = "@one.lr~1e-3"
+batch = 64
+epochs = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("finding", "field", "fault"),
+    [
+        ("best", "lr", None),
+        ("best", "optimizer", None),
+        ("best", "optimizer.name", None),
+        ("best", "learning_rate", "unknown field that 'one' finds"),
+        ("best", "lr_min", "unknown field that 'one' finds"),
+        ("lr_range", "lr_min", None),
+        ("lr_range", "lr_mim", "did you mean 'lr_min'"),
+        ("lr_range", "b_min", "unknown field that 'one' finds"),
+    ],
+)
+def test_a_reference_names_a_field_that_its_stage_finds(
+    tmp_path: Path, finding: str, field: str, fault: str | None
+) -> None:
+    text = TWO.replace('name = "one"', f'name = "one"\nfinding = "{finding}"', 1)
+    path = write(tmp_path, text.replace("@one.lr~", f"@one.{field}~"))
+    if fault is None:
+        assert load_study(path).stages[1].base["lr"] == f"@one.{field}~1e-3"
+    else:
+        with pytest.raises(InvalidInput, match=fault):
+            load_study(path)
 
 
 def test_all_faults_come_together() -> None:

@@ -18,7 +18,7 @@ from losslab.records import Steps
 from losslab.spec import Layout, Run
 from losslab.study.costs import MARGIN, Cost, at_a_time
 from losslab.study.engines.local import worker_age
-from losslab.study.sizes import load
+from losslab.study.sizes import load, training_images
 from losslab.tasks.samples import Parts
 from losslab.training.evaluation import EVALUATION_IMAGES, evaluate
 from losslab.training.loop import train
@@ -186,7 +186,7 @@ def _start(
     course = Timeline(run, len(parts.training)).batch_sizes
     sizes = sorted(set(course))
     # Allocates what a long step reuses, which is then timed once; and shows what an image holds of memory.
-    few = sizes[-1] // 4 if sizes[-1] >= FEWEST_IMAGES else 0
+    few = _few_images(run, sizes[-1])
     if few:
         next(_steps(run.model_copy(update={"batch": few, "repeats": 1}), dataset, state, 1))
     few_bytes = peak_memory(device)
@@ -230,13 +230,24 @@ def _take_sizes(
         pass
 
 
+def _few_images(run: Run, images: int) -> int:
+    """A quarter of a batch, in whole parts of it; 0 where that is hardly a step."""
+    few = images // 4 if images >= FEWEST_IMAGES else 0
+    part = run.max_micro_batch or few
+    return few - few % part if few > part else few
+
+
 def _time_steps(
     run: Run, dataset: Dataset | TaskData, state: TrainState, size: int, copies: int
 ) -> float:
     """Time a step, in seconds: the median of those after the first, or a long one alone."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
-    for _ in _steps(run.model_copy(update=changes), dataset, state, MOST_STEPS):
+    # One image left over at the end of an epoch, which the run may never come to, could refuse all of them.
+    whole, left = divmod(training_images(run), size)
+    most = max(1, whole) if left == 1 else MOST_STEPS
+    steps = _steps(run.model_copy(update=changes), dataset, state, most)
+    for _ in islice(steps, most):
         # The state adds up the seconds of all steps; what is new in it is the last one's.
         seconds.append(state.train_seconds - sum(seconds))
         if seconds[0] > LONG_SECONDS:
@@ -244,7 +255,7 @@ def _time_steps(
         if len(seconds) >= 2 and state.train_seconds > CALIBRATION_SECONDS:
             break
     # The first step allocates what later ones reuse; a median ignores those that other work interrupts.
-    return median(seconds[1:])
+    return median(seconds[1:] or seconds)
 
 
 def _steps(
@@ -253,7 +264,8 @@ def _steps(
     """The first steps of a run that is ``count`` steps long, one by one."""
     state.step, state.train_seconds = 0, 0.0
     # A tiny rate takes as long as the run's own and cannot diverge, which would end the measurement.
-    changes = {"steps": count, "epochs": None, "evaluate": "end", "lr": 1e-6}
+    changes: dict[str, object] = {"steps": count, "epochs": None, "evaluate": "end"}
+    changes |= {"lr": 1e-6, "momentum": None}
     records = train(
         run.model_copy(update=changes),
         dataset=dataset,

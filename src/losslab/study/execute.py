@@ -11,7 +11,7 @@ from losslab.records import Record
 from losslab.spec import Count, Run, Stage
 from losslab.study.costs import longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
-from losslab.study.engines.local import Ended, Task, Yielded
+from losslab.study.engines.local import Task, Yielded
 from losslab.study.facts import describe_stages, study_facts, study_of
 from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
@@ -234,10 +234,11 @@ def _do_stage(session: _Session, index: int) -> Iterator[Progress]:
         session.skipped[stage.name] = "; ".join(reasons)
         missing = len(stage_plan.runs) - len(runs)
         yield StageSkipped(stage.name, missing, session.skipped[stage.name])
+    session.stages[index] = (stage, runs)
     if not runs and not stage.count:
         session.findings[stage.name] = []
+        session.write()
         return
-    session.stages[index] = (stage, runs)
     # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
     session.write()
     is_counted = bool(stage.count)
@@ -279,7 +280,7 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
         run = by_id[event.key]
         if isinstance(event, Yielded):
             yield RunRecorded(stage, run, event.value)
-        elif isinstance(event, Ended):
+        else:
             run_folder = folder.run_folder(run.id)
             # A worker writes its run's status; one that was killed, or is on a machine without this folder, has not.
             if run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:

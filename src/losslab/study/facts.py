@@ -56,7 +56,7 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
         goes_on_there = before == (engine.name, engine.device)
-        workers = facts["workers"] if goes_on_there else engine.slots(facts["threads"])
+        workers = facts["workers"] if goes_on_there else max(1, engine.slots(facts["threads"]))
         layouts = facts.get("layouts") or {}
         planned = plan_at(study, scale, costs, workers, facts["threads"], layouts)
         for change in facts.get("changes", ()):

@@ -14,6 +14,8 @@ from losslab.study.fields import flat_fields
 from losslab.study.ladder import rungs
 from losslab.study.stages import FULL, expand, merge, points_of, resolve
 
+LIMITS = {"lr_range": ("lr_min", "lr_max", "suggestion"), "batch_range": ("b_min", "b_max")}
+"""Finding of a range -> what it adds to the spec of its runs."""
 STUDIES = Path(losslab.__file__).parent / "studies"
 """A folder for each study that ships, importable: its name with `_` in place of `-`."""
 
@@ -78,6 +80,14 @@ def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
             raise ValueError(unknown_name("field in `group`", key, known))
 
 
+def _found_by(stage: Stage) -> list[str]:
+    """The dotted fields that a stage's finding has."""
+    fields: dict[str, None] = dict.fromkeys(LIMITS.get(stage.finding or "", ()))
+    for run in expand(stage):
+        fields |= dict.fromkeys(flat_fields(run.model_dump(mode="json")))
+    return list(fields)
+
+
 def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
     # A stage for full scale alone is missing at any other, and what refers to it would have nothing to start from.
     finders = [before.name for before in earlier if before.finding and not before.full_only]
@@ -87,6 +97,10 @@ def _check_references(stage: Stage, earlier: Sequence[Stage]) -> None:
             raise ValueError(
                 unknown_name("earlier stage with a finding", reference["stage"], finders)
             )
+        finder = next(before for before in earlier if before.name == reference["stage"])
+        field, found = reference["field"], _found_by(finder)
+        if not any(name == field or name.startswith(f"{field}.") for name in found):
+            raise ValueError(unknown_name(f"field that '{finder.name}' finds", field, found))
 
     for point in points_of(stage, FULL):
         resolve(merge(stage.base, point), check)

@@ -224,13 +224,19 @@ def _fastest_plan(
         measure_costs: of runs, carried out by a crew.
     """
     layouts = {network_of(run): layout for run in _ladder_runs(study)} if layout else USUAL
-    candidates = []
+    candidates: list[Plan] = []
     for crew, crew_threads in crews:
         fit_plan = partial(make_plan, workers=crew, threads=crew_threads)
         measure = partial(measure_costs, workers=crew, threads=crew_threads)
-        costs, crew_layouts = _measure_versions(
-            study, budget_seconds, layouts, measure, fit_plan
-        )
+        try:
+            costs, crew_layouts = _measure_versions(
+                study, budget_seconds, layouts, measure, fit_plan
+            )
+        except InvalidInput:
+            # The usual crew must do; two workers on a GPU may be more than its memory holds.
+            if not candidates:
+                raise
+            continue
         candidates.append(plan_at(study, FULL, costs, crew, crew_threads, crew_layouts))
     best = min(candidates, key=lambda candidate: candidate.seconds)
     # One thread a worker comes first, and stays unless another number saves more than measuring errs by.

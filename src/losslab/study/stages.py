@@ -73,9 +73,11 @@ def expand_found(
     reasons: dict[str, None] = {}
     for point in points_of(stage, scale):
         fields = merge(stage.base, point)
-        look_up = partial(
-            _assume if findings is None else _look_up, fields, findings or {}, groups
-        )
+        look_up = _assume
+        if findings is not None:
+            # As findings have it: with defaults, and tables where a text may stand.
+            spec = make_run(resolve(fields, _assume)).model_dump(mode="json")
+            look_up = partial(_look_up, spec, findings, groups)
         try:
             fields = resolve(fields, look_up)
         except StoreError as error:
@@ -174,9 +176,7 @@ def resolve(value: Any, look_up: Callable[[re.Match[str]], Any]) -> Any:
     return value
 
 
-def _assume(
-    _fields: Fields, _findings: Findings, _groups: Mapping[str, Any], reference: re.Match[str]
-) -> Any:
+def _assume(reference: re.Match[str]) -> Any:
     if reference["assumed"] is None:
         raise ValueError(
             f"'{reference[0]}' assumes no value; write {reference[0]}~VALUE for the prediction"
@@ -187,7 +187,7 @@ def _assume(
 def _look_up(
     fields: Fields, findings: Findings, groups: Mapping[str, Any], reference: re.Match[str]
 ) -> Any:
-    """Look up the value that a stage found for the group of this run."""
+    """Look up the value that a stage found for the group of a run, given as its spec has it."""
     group = groups[reference["stage"]]
     for found in findings[reference["stage"]]:
         if all(get_field(found, key) == get_field(fields, key) for key in group):
@@ -202,10 +202,12 @@ def _shrink(run: Run, stage: Stage, scale: Scale) -> Run:
     """Shrink a run: fewer epochs or steps, fewer images, never below the stage's floor."""
     floor = stage.floor
     changes: Fields = {}
-    if run.epochs is not None:
-        epochs = max(min(floor.epochs, run.epochs), run.epochs * scale.length)
+    if run.epochs is not None and scale.length < 1:
+        least = min(floor.epochs, run.epochs)
+        epochs = max(least, run.epochs * scale.length)
         # Whole epochs where there are several, since runs are evaluated at their ends.
-        changes["epochs"] = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
+        rounded = float(int(epochs)) if epochs >= 2 else round(epochs, 2)
+        changes["epochs"] = max(least, rounded)
     if run.steps is not None:
         changes["steps"] = max(min(floor.steps, run.steps), round(run.steps * scale.length))
     if scale.images is not None:

@@ -125,7 +125,7 @@ def run_tasks(
                 if worker.connection in ready:
                     yield from _receive(worker)
                     # Killed, for memory perhaps: its run is ended, and the runs that wait go to a new worker.
-                    if worker.task is None and not worker.process.is_alive():
+                    if waiting and worker.task is None and not worker.process.is_alive():
                         crew[index] = hire(index)
     finally:
         _dismiss(crew)
@@ -202,7 +202,7 @@ def _work(
     """Receive tasks and send events, until the other side is gone."""
     global _began
     _began = perf_counter()
-    # Ctrl-C reaches the whole group; the parent tells us when to stop.
+    # Ctrl-C reaches the whole group: a run takes it as its sign to save, and between runs the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(
