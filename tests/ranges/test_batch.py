@@ -95,6 +95,33 @@ def test_a_size_that_diverges_has_no_loss_and_does_not_hide_the_others() -> None
     assert found.to_dict()["curve"]["seconds_to_target"][-1] is None
 
 
+def one_seed(loss: list[float], size: int = 64) -> Trace:
+    steps = len(loss)
+    return Trace([0.01] * steps, loss, [], [size] * steps, 1.0, 0, "weights0")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_training_that_was_stopped_as_it_diverged_is_no_end(seeds: int) -> None:
+    # Stopped by a fast average; one over a tenth of 490 steps has hardly moved by then.
+    stopped = one_seed([1.0] * 482 + [8.0] * 8)
+    assert stopped.closing_loss() == (float("inf"), 0.0)
+    whole = one_seed([1.0] * 500)
+    traces = {16: [whole] * seeds, 32: [stopped, whole][:seeds], 64: [whole] * seeds}
+    assert find_batch_range(list(traces), traces.__getitem__).curve.loss[1] is None
+
+
+def test_sizes_that_diverge_do_not_make_noise_a_range() -> None:
+    random = np.random.default_rng(0)
+    courses = [one_seed((1 + random.normal(0, 0.1, 200)).tolist()) for _ in range(2)]
+    # The second happens to end lower.
+    first, second = sorted(courses, key=lambda trace: -trace.closing_loss()[0])
+    noise = {16: [first], 32: [second]}
+    found = find_batch_range(list(noise), noise.__getitem__)
+    diverged = {size: [one_seed([1.0] * 5 + [nan], size)] for size in (64, 128, 256)}
+    together = noise | diverged
+    assert find_batch_range(list(together), together.__getitem__).found is found.found is False
+
+
 def test_costs_refer_to_a_loss_that_every_size_reached() -> None:
     found = find_batch_range(SIZES, trainer(lambda size: 0.5 + exp(-size / 300)))
     rows = found.to_dict()["curve"]

@@ -11,8 +11,12 @@ from own_network import loader, network
 from torch import nn
 
 import losslab
+from losslab.optimizers import at_iterate
+from losslab.optimizers.rmsprop_nesterov import RMSPropNesterov
 from losslab.ranges import CriticalBatch, batch_warmup
 from losslab.ranges.branch import critical_batch, scaled_rates
+from losslab.ranges.losses import cross_entropy
+from losslab.ranges.subject import subject_of
 from losslab.spec import make_run
 
 SIZES = [4, 8, 16, 32, 64, 128, 256]
@@ -183,6 +187,28 @@ def test_the_rate_grows_by_the_rule_of_the_optimizer(
     assert found.setting
     assert found.setting.lrs == found.curve.lr
     assert found.to_dict()["curve"]["batch_size"] == [16, 64]
+
+
+def test_branches_are_judged_at_the_weights_that_the_optimizer_says_to_evaluate() -> None:
+    model, data = network(), list(loader())
+    optimizer = RMSPropNesterov().build([{"params": list(model.parameters())}], lr=1e-3)
+    train(model, optimizer, data[:2])
+    subject = subject_of(model, data, optimizer, cross_entropy, None)
+    with at_iterate(optimizer):
+        expected = mean_loss(model, data)
+    assert subject.judged(data) == pytest.approx(expected, rel=1e-6)
+    assert mean_loss(model, data) != pytest.approx(expected, rel=1e-6)
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, data: Any) -> float:
+    """In evaluation mode, over all samples."""
+    model.eval()
+    total = sum(
+        float(nn.functional.cross_entropy(model(images), labels, reduction="sum"))
+        for images, labels in data
+    )
+    return total / sum(len(labels) for _, labels in data)
 
 
 def test_several_checkpoints_make_a_policy_that_a_run_takes_and_that_never_shrinks() -> None:

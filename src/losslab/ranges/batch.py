@@ -18,10 +18,17 @@ from losslab.ranges.curves import (
     NoRange,
     beta_for,
     find_fall,
+    finite_or_none,
     smooth,
     without_spikes,
 )
-from losslab.ranges.trace import CLOSING_FRACTION, GradientSquares, Setting, Trace
+from losslab.ranges.trace import (
+    CLOSING_FRACTION,
+    GradientSquares,
+    Setting,
+    Trace,
+    closing_losses,
+)
 from losslab.text import cell
 
 TRY_MORE = "more steps, more seeds or sizes farther apart may show a range"
@@ -180,7 +187,7 @@ def find_batch_range(
     # 1. Train at every size, from the same weights.
     traces = [train(size) for size in sizes]
     weights_sha256 = _same_weights(traces)
-    losses = np.array([_closing_losses(of_size) for of_size in traces])
+    losses = np.array([closing_losses(of_size) for of_size in traces])
     b_min = b_max = None
     reason = ""
     try:
@@ -208,9 +215,9 @@ def find_batch_range(
         weights_sha256=weights_sha256,
         curve=BatchCurve(
             batch_size=list(sizes),
-            loss=_finite(medians),
-            loss_low=_finite(losses.min(axis=1)),
-            loss_high=_finite(losses.max(axis=1)),
+            loss=finite_or_none(medians),
+            loss_low=finite_or_none(losses.min(axis=1)),
+            loss_high=finite_or_none(losses.max(axis=1)),
             evidence=evidence,
         ),
         setting=setting,
@@ -275,10 +282,6 @@ def _same_weights(traces: Sequence[Sequence[Trace]]) -> list[str]:
     return hashes
 
 
-def _closing_losses(traces: Sequence[Trace]) -> list[float]:
-    return [trace.closing_loss()[0] for trace in traces]
-
-
 def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
     """Losses (size, seed) without the part that is the seed's own: equal seeds share their initial weights."""
     finite = np.asarray(np.isfinite(losses).all(axis=1))
@@ -295,8 +298,9 @@ def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
     finite = losses[np.isfinite(losses).all(axis=1)]
     sizes, seeds = finite.shape
     if seeds == 1 or sizes == 1:
-        errors = [trace.closing_loss()[1] for trace in chain.from_iterable(traces)]
-        return float(np.median(errors))
+        endings = [trace.closing_loss() for trace in chain.from_iterable(traces)]
+        # One that diverged has no error, and zeros among these would make noise pass for a fall.
+        return float(np.median([error for loss, error in endings if np.isfinite(loss)]))
     # What a two-way table leaves when the means of its rows and columns are taken out; their mean went out twice.
     rest = finite - finite.mean(axis=1, keepdims=True) - finite.mean(axis=0) + finite.mean()
     degrees_of_freedom = (sizes - 1) * (seeds - 1)
@@ -309,14 +313,9 @@ def _open_end(fall: Fall, sizes: Sequence[int]) -> str:
     return "the loss is lowest at the largest size: larger ones may buy more"
 
 
-def _finite(values: Array) -> list[float | None]:
-    """As numbers of JSON; None for a training that diverged."""
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
 def _course(traces: Sequence[Trace]) -> Array | None:
     """The averaged loss by step, mean over seeds; None when one of them diverged."""
-    if not np.isfinite(_closing_losses(traces)).all():
+    if not np.isfinite(closing_losses(traces)).all():
         return None
     losses = np.mean([without_spikes(trace.loss) for trace in traces], axis=0)
     return smooth(losses, beta_for(len(losses), CLOSING_FRACTION))

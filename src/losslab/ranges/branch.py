@@ -12,7 +12,7 @@ from losslab.errors import unknown_name
 from losslab.plots.charts import branch_figure
 from losslab.plots.figures import Figure
 from losslab.ranges.answer import Answer
-from losslab.ranges.curves import Array
+from losslab.ranges.curves import Array, finite_or_none
 from losslab.ranges.trace import Setting
 from losslab.text import cell
 
@@ -153,10 +153,10 @@ def critical_batch(
             batch_size=list(sizes),
             lr=list(lrs),
             samples=list(samples),
-            loss=_finite(np.median(table, axis=1)),
-            loss_low=_finite(table.min(axis=1)),
-            loss_high=_finite(table.max(axis=1)),
-            excess=_finite(np.median(excess, axis=1)),
+            loss=finite_or_none(np.median(table, axis=1)),
+            loss_low=finite_or_none(table.min(axis=1)),
+            loss_high=finite_or_none(table.max(axis=1)),
+            excess=finite_or_none(np.median(excess, axis=1)),
         ),
         setting=setting,
     )
@@ -200,7 +200,3 @@ def _open_end(last: int, sizes: Sequence[int]) -> str:
     if last == 0:
         return "the second size is above the tolerance already: the critical size may be smaller, try smaller sizes"
     return ""
-
-
-def _finite(values: Array) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]

@@ -68,7 +68,7 @@ def branch_run(
             "--mode branch is for images; in Python, find_batch takes any batches"
         )
     if after:
-        before = run.model_copy(update={"steps": after})
+        before = run.model_copy(update={"steps": after, "epochs": None})
         with watched() as progress:
             progress.total, progress.label = after, "training before the sizes branch"
             for record in train(before, dataset=dataset, state=state, device=device):

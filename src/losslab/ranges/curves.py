@@ -18,6 +18,10 @@ NOISE_FACTOR = 5.0
 """A fall counts when it is so many standard errors deep."""
 
 
+STOP_BETA = 0.9
+"""Of the average by which a running test is stopped."""
+
+
 class NoRange(Exception):  # noqa: N818 - ends an analysis; becomes a finding with this reason, never an error
     """There is no range to be found, and why."""
 
@@ -102,6 +106,11 @@ def steps_before_divergence(losses: Sequence[float], beta: float) -> int:
     scale = np.maximum.reduce([abs(best), fall, np.full_like(best, noise)])
     diverged = average - best > 3 * scale
     return int(np.argmax(diverged)) if diverged.any() else len(values)
+
+
+def finite_or_none(values: Array) -> list[float | None]:
+    """As numbers of JSON; None for a training that diverged."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def standard_error(losses: Array, smoothed: Array, beta: float) -> float:

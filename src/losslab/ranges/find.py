@@ -16,14 +16,14 @@ from losslab.ranges.arguments import increasing, name_of, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range, noise_scale
 from losslab.ranges.batches import CannotCount, Count, Counter, check_data, length
 from losslab.ranges.branch import CriticalBatch, critical_batch, scaled_rates
-from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.curves import STOP_BETA, steps_before_divergence
 from losslab.ranges.held_out import HeldOut
 from losslab.ranges.losses import LossFn, cross_entropy
 from losslab.ranges.lr import LrRange, check_ramp, check_rule, confirmed, find_lr_range
 from losslab.ranges.race import STEPS_PER_SEED, Race, race
 from losslab.ranges.subject import Subject, subject_of
 from losslab.ranges.trace import GradientSquares, Setting, Trace
-from losslab.ranges.trial import STOP_BETA, Measured, base_rates
+from losslab.ranges.trial import Measured, base_rates
 from losslab.schedules import exponential_ramp
 from losslab.training.evaluation import weights_sha256
 

@@ -44,13 +44,13 @@ class HeldOut:
         modes = [(module, module.training) for module in model.modules()]
         device = next(model.parameters()).device
         losses, accuracies, counts = [], [], []
-        # The same draws at every step, such as a loader's order, and none of those that training draws.
+        # torch's own draws are the same at every step, such as a loader's order, and none of those that training draws.
         with seeded(0, "range test validation", device=device), at_iterate(optimizer):
             model.eval()
             for batch in self.batches:
                 judged = self.loss(model, batch)
                 losses.append(judged.loss.double())
-                counts.append(self._items(batch, device))
+                counts.append(items_of(batch, self.loss, self.counter, device))
                 if judged.outputs is not None:
                     accuracies.append(torch.as_tensor(judged.outputs, device=device).double())
         for module, training in modes:
@@ -63,16 +63,19 @@ class HeldOut:
             sums["accuracy"] = samples * _mean(accuracies, weights)
         return StepResult(_mean(losses, weights), None, sums, None)
 
-    def _items(self, batch: Any, device: torch.device) -> torch.Tensor:
-        """What the mean over a batch counts for among the others."""
-        items = self.loss.weight(batch)
-        if items is not None:
-            return items.double()
-        try:
-            samples = self.counter(batch)
-        except CannotCount:
-            samples = 1  # batches whose samples cannot be told count alike, as in training
-        return torch.tensor(samples, dtype=torch.float64, device=device)
+
+def items_of(
+    batch: Any, loss: UserLoss, counter: Counter, device: torch.device
+) -> torch.Tensor:
+    """What the mean over a batch counts for among others: its items, its samples, or 1 where neither can be told."""
+    items = loss.weight(batch)
+    if items is not None:
+        return items.double()
+    try:
+        samples = counter(batch)
+    except CannotCount:
+        samples = 1  # batches whose samples cannot be told count alike, as in training
+    return torch.tensor(samples, dtype=torch.float64, device=device)
 
 
 def _mean(values: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from math import inf, log10
 
 import numpy as np
 
-from losslab.ranges.trace import Trace
+from losslab.ranges.trace import Trace, closing_losses
 
 STEPS = 300
 """Of the last heat. It does not depend on the length of the ramp, so that the answer does not either."""
@@ -84,13 +84,13 @@ def race(lr_max: float, train: Train) -> Race | None:
         Jamieson & Talwalkar 2016, arXiv:1502.07943: successive halving, here with two heats.
     """
     rates = candidates(lr_max)
-    first = [_closing(traces) for traces in train(rates, FIRST_STEPS)]
+    first = [closing_losses(traces) for traces in train(rates, FIRST_STEPS)]
     order = np.argsort([np.mean(losses) for losses in first], kind="stable")
     finalists = sorted(int(index) for index in order[:FINALISTS])
     # A rate that diverges early may not be trained on; one that diverges late loses.
     finalists = [index for index in finalists if np.isfinite(first[index]).all()]
     of_finalists = train([rates[index] for index in finalists], STEPS)
-    last = dict(zip(finalists, map(_closing, of_finalists), strict=True))
+    last = dict(zip(finalists, map(closing_losses, of_finalists), strict=True))
     means = {index: float(np.mean(losses)) for index, losses in last.items()}
     best = min(means, key=means.__getitem__, default=None)
     if best is None or means[best] == inf:
@@ -108,10 +108,6 @@ def race(lr_max: float, train: Train) -> Race | None:
 def _lowest(losses: dict[int, list[float]], seed: int) -> int:
     """The finalist of the lowest loss of one seed."""
     return min(losses, key=lambda index: losses[index][seed])
-
-
-def _closing(traces: Sequence[Trace]) -> list[float]:
-    return [trace.closing_loss()[0] for trace in traces]
 
 
 def _number(loss: float) -> float | None:

@@ -9,10 +9,10 @@ from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import OutOfMemory
 from losslab.randomness import generator
-from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.curves import STOP_BETA, steps_before_divergence
 from losslab.ranges.losses import cross_entropy
 from losslab.ranges.trace import GradientSquares, Trace, trace_of
-from losslab.ranges.trial import NOISE_BATCHES, STOP_BETA, measure_gradients
+from losslab.ranges.trial import NOISE_BATCHES, measure_gradients
 from losslab.records import Record, Start, Steps
 from losslab.spec import Run
 from losslab.training.loop import train
@@ -40,6 +40,7 @@ def train_trace(
         OutOfMemory: when a single image does not fit.
     """
     state = new_state(run, dataset, device)
+    halved: Run | None = None
     records: list[Record] = []
     samples = 0
     try:
@@ -49,9 +50,13 @@ def train_trace(
                 samples += sum(record.batch_size)
                 yield samples
     except OutOfMemory:
-        halved = _in_halves(run, len(prepare(run, dataset, state.layout, device).training))
+        start = next((record for record in records if isinstance(record, Start)), None)
+        halved = _in_halves(run, start.training_images) if start else None
         if halved is None:
             raise
+    if halved:
+        # Out of the handler, whose error holds what the failed attempt had in memory.
+        del state
         yield from train_trace(halved, dataset, device=device, noise_batch=noise_batch)
         return
     squares = _gradients(run, dataset, state, noise_batch, device) if noise_batch else None

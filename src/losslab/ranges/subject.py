@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from losslab.optimizers import Method
+from losslab.optimizers import Method, at_iterate
 from losslab.randomness import seeded
 from losslab.ranges.arguments import bound, check_model, positive
 from losslab.ranges.batches import Count, Counter, check_data, steps_of, up_to
-from losslab.ranges.held_out import HeldOut
+from losslab.ranges.held_out import HeldOut, items_of
 from losslab.ranges.losses import LossFn, UserLoss
 from losslab.ranges.progress import Progress, watched
 from losslab.ranges.restored import restored, with_draws_of
@@ -115,10 +115,11 @@ class Subject:
 
     def judged(self, batches: Sequence[Any]) -> float:
         """The mean loss over batches, in evaluation mode."""
-        self.model.eval()
-        with torch.no_grad():
+        device = self.device()
+        with torch.no_grad(), at_iterate(self.optimizer):
+            self.model.eval()
             losses = [float(self.loss(self.model, batch).loss) for batch in batches]
-        weights = [self.counter(batch) for batch in batches]
+        weights = [float(items_of(batch, self.loss, self.counter, device)) for batch in batches]
         return float(np.average(losses, weights=weights))
 
     def gradient_squares(self, micro_batch: int) -> GradientSquares | None:

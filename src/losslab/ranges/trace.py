@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from losslab.ranges.curves import (
+    STOP_BETA,
     beta_for,
     smooth,
     standard_error,
@@ -92,10 +93,20 @@ class Trace:
     def closing_loss(self) -> tuple[float, float]:
         """The loss that the training came to, averaged over its last tenth, and its standard error; inf: diverged."""
         beta = beta_for(len(self.loss), CLOSING_FRACTION)
-        if not self.loss or steps_before_divergence(self.loss, beta) < len(self.loss):
+        # By the average that stops a training, too: in a long one the other is slower and would let the end pass.
+        diverged = any(
+            steps_before_divergence(self.loss, average) < len(self.loss)
+            for average in (beta, STOP_BETA)
+        )
+        if not self.loss or diverged:
             return float("inf"), 0.0
         smoothed = smooth(without_spikes(self.loss), beta)
         return float(smoothed[-1]), standard_error(np.asarray(self.loss), smoothed, beta)
+
+
+def closing_losses(traces: Iterable[Trace]) -> list[float]:
+    """The loss that each training came to; inf where it diverged."""
+    return [trace.closing_loss()[0] for trace in traces]
 
 
 def trace_of(

@@ -10,15 +10,14 @@ from torch import nn
 
 from losslab.optimizers.modes import switch
 from losslab.ranges.batches import Counter
-from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.curves import STOP_BETA, steps_before_divergence
 from losslab.ranges.losses import LossFn, UserLoss
 from losslab.ranges.progress import Progress
 from losslab.ranges.trace import GradientSquares, Trace
+from losslab.training import distributed
 from losslab.training.step import Part, Stepper, StepResult
 
 FLUSH_STEPS = 10
-STOP_BETA = 0.9
-"""Of the average by which a running test is stopped."""
 NOISE_BATCHES = 16
 """Batches of a measurement of the gradient's noise."""
 
@@ -94,7 +93,7 @@ def train_briefly(
         samples = sum(part.samples for part in parts)
         # Every process has batches of its own; the step's mean is over all of them.
         judged = None if judge is None else judge(samples)
-        result = stepper.step(parts, samples * _processes())
+        result = stepper.step(parts, samples * distributed.processes())
         pending.append(result if judged is None else judged)
         measured.samples.append(samples)
         if progress is not None:
@@ -156,7 +155,7 @@ def measure_gradients(
     A weight that a batch does not use has a gradient of zeros there.
 
     Args:
-        model: its weights stay as they are; gradients that it has are lost.
+        model: its weights stay as they are; in training mode the averages of batch norm move; gradients are lost.
         batches: of equal size, two or more.
         loss_fn: as :data:`LossFn`.
         samples: of a batch; counted when None.
@@ -197,11 +196,6 @@ def _wide(weights: torch.Tensor) -> torch.dtype:
     return torch.float32 if weights.device.type == "mps" else torch.float64
 
 
-def _processes() -> int:
-    is_started = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if is_started else 1
-
-
 def _flush(pending: list[StepResult], measured: Measured) -> None:
     """Read the pending values from the device; under DistributedDataParallel their means over all ranks."""
     if not pending:
@@ -212,9 +206,9 @@ def _flush(pending: list[StepResult], measured: Measured) -> None:
         columns.append(sums.to(columns[0].dtype))
     # One tensor, so that the device is waited for once.
     values = torch.stack(columns)
-    if _processes() > 1:
+    if distributed.processes() > 1:
         torch.distributed.all_reduce(values)
-        values = values / _processes()
+        values = values / distributed.processes()
     losses, *correct = values.tolist()
     measured.loss += losses
     if correct:

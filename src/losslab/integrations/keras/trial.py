@@ -11,12 +11,12 @@ import numpy as np
 from losslab.integrations.keras.arrays import Batches
 from losslab.integrations.keras.callbacks import lr_of, set_lr
 from losslab.randomness import derive_seed
-from losslab.ranges.curves import steps_before_divergence
+from losslab.ranges.curves import STOP_BETA, steps_before_divergence
 from losslab.ranges.progress import Progress
 from losslab.ranges.restored import put_back_after, with_draws_of
 from losslab.ranges.snapshot import Snapshot, Undo
 from losslab.ranges.trace import Trace
-from losslab.ranges.trial import FLUSH_STEPS, STOP_BETA
+from losslab.ranges.trial import FLUSH_STEPS
 
 SEED_STATE = "seed_generator_state"
 """The variable from which a layer of Keras draws."""
