@@ -414,6 +414,15 @@ def test_the_page_tells_how_another_network_was_trained(tmp_path: Path) -> None:
     )
 
 
+def test_other_images_are_named_and_are_no_full_scale(tmp_path: Path) -> None:
+    copies = COPIES.model_copy(update={"base": {**COPIES.base, "data": "fashion-mnist-sample"}})
+    scope = found_in(part_four(tmp_path, asked=[copies], scale=Scale())).scope
+    assert scope.limited
+    assert "small version of the study: ResNet-44, 100 of 100 epochs" in scope.answer
+    assert "training images of fashion-mnist-sample" in scope.answer
+    assert "anything about CIFAR-10" in " ".join(scope.not_concluded)
+
+
 def test_literal_drops_are_shown_at_full_scale_and_their_trap_is_told(
     tmp_path: Path, small: StudyFolder
 ) -> None:

@@ -12,7 +12,7 @@ from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults, done
 from losslab.text import NONE, count, duration, names, number, percent
 
-EPOCHS, MODEL = 100, "resnet-44"
+EPOCHS, MODEL, DATA = 100, "resnet-44", "cifar10"
 """Of the study at full scale."""
 NETWORKS = {"resnet-44": "ResNet-44", "resnet-8": "ResNet-8", "patchnet": "PatchNet"}
 """Name of a model -> what a page calls it."""
@@ -94,6 +94,17 @@ class Setting:
     def is_other_network(self) -> bool:
         """Whether the network is another than the question's."""
         return self.run.model.name != MODEL
+
+    @property
+    def is_other_data(self) -> bool:
+        """Whether the images are others than the question's."""
+        return self.run.data.name != DATA
+
+    @property
+    def images(self) -> str:
+        """The training images in words, with their data set where it is not the question's."""
+        images = count(self.start.training_images, "training image")
+        return f"{images} of {self.run.data.name}" if self.is_other_data else images
 
     @property
     def shorter(self) -> bool:

@@ -42,13 +42,17 @@ def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Sc
     if setting is None:
         return Scope("", False, "", "", ())
     factors = f" ({cost_range} as long as M = 1)" if cost_range else ""
-    images = count(setting.start.training_images, "training image")
     return Scope(
         answer=_answer(setting),
-        limited=setting.is_other_network or setting.shorter or setting.fewer,
+        limited=(
+            setting.is_other_network
+            or setting.is_other_data
+            or setting.shorter
+            or setting.fewer
+        ),
         ranking=(
             f"which M had the lower validation error after {count(setting.end.step, 'update')} of {setting.run.batch} "
-            f"images on these {images} with {setting.network}"
+            f"images on these {setting.images} with {setting.network}"
         ),
         cost=f"what M copies cost in {material.clock.name} on this machine{factors}, as far as its pace was steady.",
         not_concluded=tuple(_not_concluded(material, setting)),
@@ -56,8 +60,8 @@ def scope_of(material: Material, setting: Setting | None, cost_range: str) -> Sc
 
 
 def _answer(setting: Setting) -> str:
-    images = count(setting.start.training_images, "training image")
-    if setting.shorter or setting.fewer:
+    images = setting.images
+    if setting.shorter or setting.fewer or setting.is_other_data:
         epochs = f"{number(setting.end.epoch)} of {number(setting.full_epochs)} epochs"
         return f"This is a small version of the study: {setting.network}, {epochs}, {images}."
     if setting.is_other_network:
@@ -87,7 +91,9 @@ def _not_concluded(material: Material, setting: Setting) -> Iterator[str]:
         )
     if setting.is_other_network:
         yield _of_resnet_44(setting)
-    if setting.fewer:
+    if setting.is_other_data:
+        yield f"anything about CIFAR-10: these are images of {setting.run.data.name};"
+    elif setting.fewer:
         yield (
             f"anything about all of CIFAR-10: {count(setting.start.training_images, 'image')} are fitted sooner than "
             "45,000, which changes what augmentation is worth;"

@@ -106,15 +106,16 @@ def _setting(setting: Setting) -> str:
 
 def _augmentation(run: Run) -> str:
     options = {step.name: step.options for step in run.augment}
-    crop = options.get("pad_crop", {})
-    pixels = crop.get("padding", HE_PADDING)
-    mirrors = crop.get("padding_mode") == "reflect"
+    padding = options.get("pad_crop", {})
+    pixels = padding.get("padding", HE_PADDING)
+    mirrors = padding.get("padding_mode") == "reflect"
     alternates = bool(options.get("flip", {}).get("alternate"))
     is_he = pixels == HE_PADDING and not (mirrors or alternates)
     whose = "He et al.'s augmentation" if is_he else "Augmentation"
     border = "of the image's own reflection" if mirrors else "of zeros"
     flips = "in every other epoch and copy" if alternates else "in half of the cases"
-    return f"{whose}: {pixels} pixels {border} around the image, a random 32 by 32 crop of that, and a flip {flips}."
+    crop = f"{pixels} pixels {border} around the image and a random crop of that, as large as the image"
+    return f"{whose}: {crop}; a flip {flips}."
 
 
 def _optimizer(run: Run) -> str:
