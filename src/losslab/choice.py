@@ -47,9 +47,11 @@ def parse_choice(
     try:
         # Python's own grammar of calls, under a name of no meaning; literal_eval below runs no code.
         call = ast.parse(f"_({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or any(
-            k.arg in (None, "name") for k in call.keywords
-        ):
+        # A name alone is called: of a second bracket the first would be lost.
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError
+        names = [k.arg for k in call.keywords]
+        if len(set(names)) < len(names) or {None, "name"} & set(names):
             raise ValueError
         values = [ast.literal_eval(value) for value in call.args]
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}

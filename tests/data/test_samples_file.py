@@ -76,8 +76,21 @@ def test_a_run_trains_on_a_file(tmp_path: Path) -> None:
             r"one entry for each sample; they have \[4, 6\]",
         ),
         ({"train_inputs": ROWS, "test_targets": TRUTH}, "test_targets without test_inputs"),
+        (
+            {"train_inputs": ROWS, "train_inputs_mask": ROWS},
+            "it holds train_inputs and train_inputs_mask; name one input, or every one",
+        ),
     ],
 )
 def test_what_has_no_place_is_one_line(tmp_path: Path, arrays: dict, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         data.load(saved(tmp_path, **arrays))
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path, train_inputs=np.zeros((40, 50)), train_targets=np.zeros(40)))
+    content = bytearray(path.read_bytes())
+    content[300] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"it cannot be read as \.npz"):
+        data.load(str(path))

@@ -102,3 +102,11 @@ def test_real_networks_of_timm_fit_grey_data_of_ten_classes(name: str) -> None:
     pytest.importorskip("timm")
     network = build(name, input_shape=(1, 32, 32), classes=10).eval()
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["math:pi", "math:hypot", "patchnet(widths=[])"])
+def test_what_makes_no_network_is_one_line(name: str) -> None:
+    with pytest.raises(InvalidInput, match="model '"):
+        build_model(
+            Choice.model_validate(parse_choice(name)), input_shape=(3, 32, 32), classes=10
+        )

@@ -150,6 +150,28 @@ def test_so_does_a_batch_size(text: str, other: object) -> None:
             "of a chain of batch sizes depend on them; give `fractions`",
         ),
         ("batch", "chain([8, 'constant(0.2)'], fractions=[0.5])", "its values go down to 0.2"),
+        (
+            "lr",
+            "piecewise([0.1, -0.5], epochs=[15])",
+            "`values` (=[0.1, -0.5]) must be at least 0",
+        ),
+        (
+            "lr",
+            "chain([0.1, -0.5], epochs=[15])",
+            "`parts` holds -0.5; a number must be at least 0",
+        ),
+        ("lr", "one_cycle(0.1, start_divisor=0)", "`start_divisor` (=0) must be"),
+        ("lr", "one_cycle(0.1, end_divisor=0)", "`end_divisor` (=0) must be"),
+        ("lr", "warm_restarts(0.1, cycles=4, growth=1e200)", "beyond what numbers hold"),
+        ("lr", 10**400, "must be a number, or a policy"),
+        ("lr", "cosine(high=0.1, high=0.2)", "is not of the form"),
+        ("optimizer", "sgd(momentum=0.9)(nesterov=True)", "is not of the form"),
+        ("optimizer", "adam(eps=1e-8, eps=1)", "is not of the form"),
+        (
+            "batch",
+            "piecewise([50, 100], epochs=[5], multiple=32)",
+            "must be multiples of `multiple` (=32) where `epochs` says when",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_that_says_what_to_write(
@@ -159,6 +181,29 @@ def test_what_cannot_be_meant_is_one_line_that_says_what_to_write(
         run(**{field: value})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("batch", "images", "last"),
+    [
+        ("one_cycle(b_start=64, b_min=32, b_max=512, down_fraction=0.1)", 4500, 512),
+        ("one_cycle(b_start=64, b_min=32, b_max=512, down_fraction=0.1)", 2000, 512),
+        ("chain(['linear_ramp(start=16, end=64)', 128], fractions=[0.05])", 4500, 128),
+        (
+            "chain(['linear_ramp(start=32, end=64, multiple=8)', 128], fractions=[0.5])",
+            2000,
+            128,
+        ),
+    ],
+)
+def test_a_policy_of_several_phases_is_laid_out_over_a_length_that_holds_them(
+    batch: str, images: int, last: int
+) -> None:
+    sizes = Timeline(run(batch=batch), images).batch_sizes
+    assert sum(sizes) == images
+    assert max(sizes) <= last
+    if "multiple" in batch:
+        assert {size % 8 for size in sizes[:-1]} == {0}
 
 
 @pytest.mark.parametrize(

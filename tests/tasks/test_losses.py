@@ -94,6 +94,52 @@ def test_a_language_model_predicts_the_next_token_where_the_mask_is_one() -> Non
     assert loss("causal_lm").weight(batch) == 2
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_mean_over_counted_targets_is_torchs_to_the_bit_and_0_over_none(
+    smoothing: float,
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 5, 7, generator=random).requires_grad_()
+    targets = torch.randint(5, (3, 7), generator=random)
+    targets[0, 2:] = -100
+    judged = loss("cross_entropy", label_smoothing=smoothing)(Given(logits), (None, targets))
+    expected = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    gradients = [torch.autograd.grad(of, logits)[0] for of in (judged.loss, expected)]
+    torch.testing.assert_close(judged.loss, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
+    nothing = loss("cross_entropy")(Given(logits), (None, torch.full_like(targets, -100)))
+    nothing.loss.backward()
+    assert (float(nothing.loss.detach()), float(logits.grad.abs().sum())) == (0.0, 0.0)
+
+
+def test_a_sequence_that_is_masked_whole_counts_for_nothing() -> None:
+    ids = torch.tensor([[5, 1, 2, 0]])
+    total, items = loss("causal_lm").total(
+        Given(torch.randn(1, 4, 6)), {"input_ids": ids, "labels": torch.full_like(ids, -100)}
+    )
+    assert (float(total.loss), items) == (0.0, 0.0)
+
+
+def test_every_position_of_probabilities_counts_in_an_evaluation() -> None:
+    logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    model, batch = Given(logits).eval(), (torch.zeros(2), logits.softmax(1).flip(0))
+    total, items = loss("cross_entropy").total(model, batch)
+    assert items == 8
+    torch.testing.assert_close(total.loss / items, loss("cross_entropy")(model, batch).loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_targets_are_not_rounded_to_16_bits(dtype: torch.dtype) -> None:
+    outputs, targets = torch.tensor([1000.0], dtype=dtype), torch.tensor([1003.0])
+    assert float(loss("mse")(Given(outputs), (None, targets)).loss) == 9
+    far = loss("mse")(Given(outputs), (None, torch.tensor([1e5])))
+    assert torch.isfinite(far.loss)
+    label = torch.tensor([0.3])
+    judged = loss("bce")(Given(torch.zeros(1, dtype=dtype)), (None, label))
+    expected = nn.functional.binary_cross_entropy_with_logits(torch.zeros(1), label)
+    torch.testing.assert_close(judged.loss, expected)
+
+
 def test_a_tuple_of_inputs_is_given_by_position_and_a_mapping_by_name() -> None:
     class Sum(nn.Module):
         def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -125,3 +125,29 @@ def test_a_metric_of_ones_own_says_its_direction() -> None:
 def test_two_metrics_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidInput, match="two of one name"):
         by_name([metric("mae"), metric("mae")])
+
+
+def test_f1_of_one_label_a_sample_needs_no_axis_for_it() -> None:
+    outputs, labels = torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([1.0, 0.0, 0.0, 0.0])
+    assert value(metric("f1"), outputs, labels) == pytest.approx(2 / 3)
+    assert value(metric("f1"), outputs[:, None], labels[:, None]) == pytest.approx(2 / 3)
+
+
+def test_what_is_ignored_counts_in_no_f1() -> None:
+    outputs = torch.eye(3)[[0, 1, 2, 0, 1]]
+    assert value(metric("f1"), outputs, torch.tensor([0, 1, 2, -100, -100])) == 1
+
+
+def test_of_probabilities_the_likeliest_class_is_the_target() -> None:
+    outputs = torch.eye(3)
+    for name in ("accuracy", "top_k"):
+        options = {"k": 1} if name == "top_k" else {}
+        right = value(metric(name, **options), outputs, outputs * 0.6 + 0.1)
+        wrong = value(metric(name, **options), outputs, outputs.roll(1, 0) * 0.6 + 0.1)
+        assert (right, wrong) == (1, 0)
+
+
+def test_targets_that_do_not_vary_leave_nothing_to_explain() -> None:
+    targets = torch.full((1000,), 0.1)
+    assert value(metric("r2"), targets + 1, targets) == 0
+    assert value(metric("r2"), targets, targets) == 1

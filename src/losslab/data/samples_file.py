@@ -1,6 +1,7 @@
 """Samples of any kind in an .npz file: inputs and targets, one array each or an array for each named input."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,13 @@ def read_samples(path: Path) -> TaskData:
     language model.
 
     Raises:
-        ValueError: when an array has no known name, or parts of one kind have different lengths.
+        ValueError: when the file or an array's name cannot be read, or parts of one kind have different lengths.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays: Arrays = {name: file[name] for name in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: Arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(f"it cannot be read as .npz ({error})") from error
     known: set[str] = set()
     parts: dict[str, Any] = {}
     for part in PARTS:
@@ -60,6 +64,10 @@ def _part(arrays: Mapping[str, NDArray[Any]], part: str, known: set[str]) -> Any
     for name, array in arrays.items():
         if name.startswith(f"{prefix}_"):
             named[name.removeprefix(f"{prefix}_")] = array
+    if prefix in arrays and named:
+        raise ValueError(
+            f"it holds {prefix} and {prefix}_{next(iter(named))}; name one input, or every one"
+        )
     inputs = arrays.get(prefix, named or None)
     targets = arrays.get(f"{part}_{TARGETS}")
     known |= {prefix, f"{part}_{TARGETS}", *(f"{prefix}_{name}" for name in named)}

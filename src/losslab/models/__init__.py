@@ -114,15 +114,17 @@ def build_model(
     # timm has one factory for all its networks, which takes the name.
     if choice.name.startswith("timm/"):
         options = {"model_name": choice.name.partition("/")[2], **options}
-    # A user's option wins over what follows from the data.
-    fitting = _fitting(choice.name, factory, input_shape, classes)
-    inferred = {
-        key: value for key, value in fitting.items() if value is not None and key not in options
-    }
     try:
+        # A user's option wins over what follows from the data.
+        fitting = _fitting(choice.name, factory, input_shape, classes)
+        inferred = {
+            key: value
+            for key, value in fitting.items()
+            if value is not None and key not in options
+        }
         check_options("model", choice.name, factory, options)
         model = factory(**inferred, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise InvalidInput(f"model '{choice.name}': {error}") from error
     if not isinstance(model, nn.Module):
         raise InvalidInput(

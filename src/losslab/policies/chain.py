@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from losslab import schedules
 from losslab.choice import Choice
-from losslab.policies.choices import as_policy
+from losslab.policies.choices import LEAST, as_policy
 from losslab.policies.horizon import Horizon, Policy
 from losslab.schedules import Schedule
 
@@ -57,13 +58,18 @@ class Chain:
         return schedules.chain(laid_out, begins[1:])
 
     def _laid_out(self, part: float | Choice, horizon: Horizon) -> Schedule:
-        if isinstance(part, Choice):
-            return self.policies[part.name](horizon, **part.options)
-        return schedules.constant(part)
+        if not isinstance(part, Choice):
+            return schedules.constant(part)
+        options = part.options
+        multiple = options.pop("multiple", None)
+        schedule = self.policies[part.name](horizon, **options)
+        return schedule if multiple is None else schedules.whole(schedule, multiple)
 
 
 def part_of_chain(part: Part, kind: str, policies: Mapping[str, Policy]) -> float | Choice:
     """A part as a number or a checked policy."""
     if isinstance(part, int | float) and not isinstance(part, bool):
+        if not LEAST[kind] <= part < inf:
+            raise ValueError(f"`parts` holds {part:g}; a number must be at least {LEAST[kind]}")
         return part
     return as_policy(kind, policies, part)

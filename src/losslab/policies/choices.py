@@ -20,7 +20,7 @@ _SPECIMEN = {
 }
 """The run over which a policy is tried before the real one's length is known."""
 # A rate of 0 trains nothing and harms nothing, at the end of a cosine for instance; a batch of 0 has no mean.
-_LEAST = {"lr": 0, "batch": 1}
+LEAST = {"lr": 0, "batch": 1}
 
 
 def number_or_policy(
@@ -72,7 +72,9 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     """
     options = choice.options
     if kind == "batch":
-        _check_multiple(options.pop("multiple", 1))
+        multiple = options.pop("multiple", 1)
+        _check_multiple(multiple)
+        _check_sizes_by_epoch(choice.name, options, multiple)
     policy = policies[choice.name]
     parameters = _options_of(policy)
     for name in options:
@@ -85,11 +87,14 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
         _check_value(name, value, parameters[name].annotation)
     # Only a schedule knows which options fit together: it is built, over a run that is long enough for any.
     specimen = _SPECIMEN[kind]
-    schedule = policy(specimen, **options)
-    least = min(schedule(step) for step in range(specimen.total_steps))
-    if least < _LEAST[kind]:
+    try:
+        schedule = policy(specimen, **options)
+        least = min(schedule(step) for step in range(specimen.total_steps))
+    except ArithmeticError as error:
+        raise ValueError(f"its options lead beyond what numbers hold ({error})") from None
+    if least < LEAST[kind]:
         raise ValueError(
-            f"its values go down to {least:g}; they must be at least {_LEAST[kind]}"
+            f"its values go down to {least:g}; they must be at least {LEAST[kind]}"
         )
     return choice
 
@@ -135,7 +140,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -165,6 +170,20 @@ def _check_complete(
 def _check_multiple(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`multiple` (={value!r}) must be a whole number of at least 1")
+
+
+def _check_sizes_by_epoch(name: str, options: Mapping[str, Any], multiple: int) -> None:
+    """Raise ValueError where rounding would move the epochs at which sizes change."""
+    values = options.get("values", ())
+    if (
+        name == "piecewise"
+        and options.get("epochs")
+        and any(value % multiple for value in values)
+    ):
+        raise ValueError(
+            f"`values` (={list(values)}) must be multiples of `multiple` (={multiple}) where `epochs` says when they "
+            "change, since epochs follow from the sizes"
+        )
 
 
 def _check_value(name: str, value: object, kind: object) -> None:

@@ -18,6 +18,8 @@ def piecewise(
     fractions: Sequence[float] = (),
 ) -> Schedule:
     """The next value at each of the epochs, or at each fraction of the run."""
+    if min(values, default=0) < 0:
+        raise ValueError(f"`values` (={list(values)}) must be at least 0")
     return schedules.piecewise(values, horizon.boundaries(epochs, fractions))
 
 

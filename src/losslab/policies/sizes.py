@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
+from losslab.errors import InvalidInput
+
 Size = Callable[[int], int]
 """Optimizer step -> the scheduled size of its batch."""
 
@@ -95,7 +97,12 @@ def steps_to_see(wanted: int, sizes_over: Callable[[int], Sequence[int]]) -> int
         wanted: samples.
         sizes_over: number of steps that a policy is laid out over -> the batch sizes by which it sees enough.
     """
-    # From 2, because a ramp needs two steps. Where some number of steps is enough a larger one is, too, so bisect.
-    return 2 + bisect_left(
-        range(2, wanted), True, key=lambda steps: len(sizes_over(steps)) <= steps
-    )
+
+    def are_enough(steps: int) -> bool:
+        try:
+            return len(sizes_over(steps)) <= steps
+        except InvalidInput:
+            return False  # too few for the phases of the policy; over more they may fit
+
+    # From 2, the least for a ramp. Where some number of steps is enough a larger one is, too, so bisect.
+    return 2 + bisect_left(range(2, wanted), True, key=are_enough)

@@ -38,6 +38,7 @@ def one_cycle(
     Reference:
         Smith & Topin 2017, arXiv:1708.07120; torch's OneCycleLR has the same values.
     """
+    check_positive(start_divisor=start_divisor, end_divisor=end_divisor)
     start = max_lr / start_divisor
     end = start / end_divisor
     if three_phase:

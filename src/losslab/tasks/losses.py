@@ -114,8 +114,8 @@ def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
 class CrossEntropy(Loss):
     """Cross-entropy of classes.
 
-    The model gives logits (sample, class, ...); targets are class indices (sample, ...), of which -100 is ignored, or
-    probabilities of the shape of the logits.
+    The model gives logits (sample, class, ...); targets are class indices (sample, ...), or probabilities of the shape
+    of the logits. Where a sample has several class indices, -100 is ignored.
 
     Args:
         label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of
@@ -139,9 +139,8 @@ class CrossEntropy(Loss):
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
-        return Judged(
-            F.cross_entropy(logits, targets, label_smoothing=smoothing), logits, targets
-        )
+        mean = F.cross_entropy if self.weight(batch) is None else _mean_of_counted
+        return Judged(mean(logits, targets, label_smoothing=smoothing), logits, targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
@@ -157,8 +156,27 @@ class CrossEntropy(Loss):
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
         weight = self.weight(batch)
-        items = len(targets) if weight is None else float(weight)
+        # Of probabilities every position has its own.
+        positions = (
+            logits.numel() // logits.shape[1] if targets.is_floating_point() else len(targets)
+        )
+        items = positions if weight is None else float(weight)
         return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
+
+
+def _mean_of_counted(
+    logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """The mean over the targets that are not -100; 0 where all are, which torch's own mean makes no number."""
+    counted = (targets != IGNORED).sum().clamp(min=1)
+    total = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
+    return total / counted
+
+
+def _widest(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in the precision of the outputs, at least float32: 16 bits would round the targets, too."""
+    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    return outputs.to(dtype), targets.to(dtype)
 
 
 @dataclass(frozen=True)
@@ -169,7 +187,7 @@ class MeanSquaredError(Loss):
         """As :class:`Loss` has it."""
         inputs, targets = inputs_and_targets(batch)
         outputs = like_targets(predict(model, inputs), targets)
-        return Judged(F.mse_loss(outputs, targets.to(outputs.dtype)), outputs, targets)
+        return Judged(F.mse_loss(*_widest(outputs, targets)), outputs, targets)
 
 
 @dataclass(frozen=True)
@@ -181,7 +199,7 @@ class BinaryCrossEntropy(Loss):
         inputs, targets = inputs_and_targets(batch)
         logits = like_targets(predict(model, inputs), targets)
         return Judged(
-            F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype)),
+            F.binary_cross_entropy_with_logits(*_widest(logits, targets)),
             logits,
             targets,
         )
@@ -204,9 +222,7 @@ class CausalLanguageModel(Loss):
             inputs = {key: value for key, value in batch.items() if key != "labels"}
         targets = _next_tokens(batch)
         logits = predict(model, inputs)[:, :-1]
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED
-        )
+        loss = _mean_of_counted(logits.flatten(0, 1).float(), targets.flatten())
         # Metrics take outputs as torch's losses do, with the class (here the token) as the second axis.
         return Judged(loss, logits.transpose(1, 2), targets)
 

@@ -14,8 +14,10 @@ import torch
 from losslab.choice import Choice, check_options, import_attribute
 from losslab.errors import InvalidInput
 from losslab.tasks import METRICS
-from losslab.tasks.losses import IGNORED, like_targets
+from losslab.tasks.losses import IGNORED, like_targets, samples_in
 
+ROUNDING = 1e-12
+"""Of the sum of squares: less is no variance but the rounding of one."""
 Sums = Sequence[float]
 
 
@@ -61,6 +63,7 @@ def accuracy() -> Metric:
     """Fraction of targets whose class has the highest output; outputs are (sample, class, ...)."""
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        targets = _classes_of(outputs, targets)
         counted = targets != IGNORED
         correct = (outputs.argmax(1) == targets) & counted
         return _float64(correct.sum(), counted.sum())
@@ -74,6 +77,7 @@ def top_k(k: int = 5) -> Metric:
         raise ValueError(f"`k` (={k}) must be at least 1")
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        targets = _classes_of(outputs, targets)
         counted = targets != IGNORED
         best = outputs.topk(min(k, outputs.shape[1]), dim=1).indices
         correct = (best == targets.unsqueeze(1)).any(1) & counted
@@ -125,10 +129,15 @@ def f1() -> Metric:
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if targets.shape == outputs.shape:
+            # One label a sample may come without an axis for it.
+            outputs, targets = (
+                values.reshape(len(values), -1) for values in (outputs, targets)
+            )
             named, true = outputs > 0, targets > 0.5
         else:
             classes = torch.arange(outputs.shape[1], device=outputs.device)
-            named = outputs.argmax(1).unsqueeze(1) == classes
+            counted = (targets != IGNORED).unsqueeze(1)
+            named = (outputs.argmax(1).unsqueeze(1) == classes) & counted
             true = targets.unsqueeze(1) == classes
         return torch.cat([(named & true).sum(0), named.sum(0), true.sum(0)]).double()
 
@@ -156,12 +165,18 @@ def _own_metric(choice: Choice) -> Metric:
 
     def sums(outputs: Any, targets: Any) -> torch.Tensor:
         # The function gives a mean; times its samples it is a sum, which adds up over batches of unequal size.
-        samples = len(targets)
+        samples = samples_in(targets)
         mean = torch.as_tensor(function(outputs, targets, **options)).double()
         return torch.stack([mean * samples, torch.full_like(mean, samples)])
 
     name = choice.name.rpartition(":")[2]
     return Metric(name, direction == "higher", sums, _ratio)
+
+
+def _classes_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Targets as class indices; of probabilities the likeliest."""
+    is_probability = targets.is_floating_point() and targets.shape == outputs.shape
+    return targets.argmax(1) if is_probability else targets
 
 
 def _ratio(sums: Sums) -> float:
@@ -175,7 +190,8 @@ def _r2(sums: Sums) -> float:
         rows, total, squares, errors = sums[column::columns]
         variance = squares - total * total / rows
         # Targets that do not vary leave nothing to explain: right is 1, wrong is 0, as scikit-learn has it.
-        values.append(1 - errors / variance if variance > 0 else float(errors == 0))
+        varies = variance > ROUNDING * squares
+        values.append(1 - errors / variance if varies else float(errors == 0))
     return sum(values) / columns
 
 
