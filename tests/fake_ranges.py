@@ -101,6 +101,7 @@ def part_two(
     skip: Callable[[Run], bool] = lambda run: False,
     skipped: dict[str, str] | None = None,
     data: str = "fashion-mnist",
+    ended: str | None = "2026-01-02T03:18:05+00:00",
 ) -> StudyFolder:
     """A folder of the study: records changed by ``change``, runs left out by ``skip``, stages by ``skipped``."""
     folder = StudyFolder(path)
@@ -122,7 +123,7 @@ def part_two(
             "scale": {"length": 0.1, "images": None, "grid": 1.0, "text": "a tenth"},
             "command": "losslab study run learning-rate-and-batch-size --budget 15m",
             "started": "2026-01-02T03:04:05+00:00",
-            "ended": "2026-01-02T03:18:05+00:00",
+            "ended": ended,
         }
     )
     return folder

@@ -61,3 +61,5 @@ def test_a_stage_without_a_result_says_why() -> None:
     plan = {"stages": [{"name": "a", "skipped": "no range was found"}, {"name": "b"}]}
     assert why_absent(plan, "a") == "It was skipped, because no range was found."
     assert why_absent(plan, "b") == why_absent(plan, "c") == "None of its runs has ended yet."
+    over = {**plan, "ended": "2026-01-02T03:11:40+00:00"}
+    assert why_absent(over, "b").startswith("Too few of its runs have ended well")

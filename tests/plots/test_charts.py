@@ -21,6 +21,7 @@ from losslab.plots.figures import Mark, Series
 from losslab.plots.files import write_files
 from losslab.plots.numbers import table
 from losslab.plots.web import to_plotly
+from losslab.records import Steps
 
 
 def test_bars_and_growth_draw_both_ways(tmp_path: Path) -> None:
@@ -81,13 +82,22 @@ def test_a_batch_range_without_any_size_is_an_empty_figure() -> None:
 
 
 def test_long_runs_are_drawn_by_medians_of_neighbours() -> None:
-    run = SimpleNamespace(
-        steps=[SimpleNamespace(lr=[1.0, 9.0, 2.0] * 200), SimpleNamespace(lr=[5.0] * 300)]
-    )
+    run = SimpleNamespace(steps=[steps(0, [1.0, 9.0, 2.0] * 200), steps(600, [5.0] * 300)])
     (series,) = by_step("f", "t", {"a": run}, "lr", "learning rate").series
     assert len(series.y) == 300
     assert series.y[0] == 2.0
     assert series.y[-1] == 5.0
+
+
+def test_an_entry_of_several_steps_is_drawn_at_its_first_one() -> None:
+    packed = steps(40, [0.3, 0.2, 0.1], count=[20, 20, 5])
+    figure = by_step("f", "t", {"a": SimpleNamespace(steps=[packed])}, "lr", "learning rate")
+    assert figure.series[0].x == (40, 60, 80)
+
+
+def steps(first: int, lr: list[float], count: list[int] | None = None) -> Steps:
+    """A record of these rates."""
+    return Steps(first, lr, [8] * len(lr), [1.0] * len(lr), [], 1.0, count=count)
 
 
 def test_points_that_are_no_numbers_are_left_out_of_lines() -> None:

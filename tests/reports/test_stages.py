@@ -8,10 +8,11 @@ import pytest
 from fake_study import part_one, write_run
 
 from losslab.accounting import count
+from losslab.analysis.runs import failed_runs
 from losslab.files import write_json
 from losslab.plots.figures import Figure
 from losslab.records import Evaluation, Final, Record, Start
-from losslab.reports.render import render
+from losslab.reports.render import render, report
 from losslab.reports.stages import StageView, stage_views
 from losslab.spec import Count, make_run
 from losslab.study.results import read_results
@@ -232,3 +233,30 @@ def test_networks_are_counted_and_linked(tmp_path: Path) -> None:
     assert after.table.rows[0][:2] == (ids[0], "lenet5")
     assert after.table.rows[0][5] == "61,706"
     assert after.table.links == {ids[0]: f"counts/{ids[0]}.json"}
+
+
+def test_a_stage_of_which_a_part_was_skipped_states_its_scale(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    stages = [
+        {**stage, "skipped": "nothing was found for one"} for stage in folder.plan["stages"]
+    ]
+    folder.write_plan({**folder.plan, "stages": stages})
+    assert "2 of 200 epochs" in views(folder)["compare"].scale
+    assert failed_runs(read_results(folder)) == []
+
+
+def test_a_run_without_a_readable_spec_costs_no_other(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    damaged = next(folder.path.glob("runs/*/run.json"))
+    damaged.write_text("{", encoding="utf-8")
+    results = read_results(folder)
+    assert sum(map(len, results.stages.values())) == len(list(folder.path.glob("runs/*"))) - 1
+    assert list(results.damaged) == [f"runs/{damaged.parent.name}/run.json"]
+    report(folder.path)
+
+
+def test_any_name_of_a_folder_is_reported(tmp_path: Path) -> None:
+    for name in ("Exp_1", "2024 runs", "one"):
+        part_one(tmp_path / name, epochs=2)
+    page = report(tmp_path).read_text(encoding="utf-8")
+    assert page.count('id="study-') > 0

@@ -225,7 +225,7 @@ def test_a_cycle_still_falling_does_not_show_convergence(
     before, after = found_in(whole), found_in(part_two(tmp_path, change=ends_high))
     assert "this length does not show convergence" in before.cyclical_lr.answer
     assert "lowest at epoch 1 of 2, 0.3000, and 0.5000 at the end" in after.cyclical_lr.answer
-    assert "longer training would not have lowered it" in after.cyclical_batch.answer
+    assert "it rose after that" in after.cyclical_batch.answer
 
 
 def test_how_the_batch_size_grew_follows_from_the_steps(whole: StudyFolder) -> None:
@@ -283,7 +283,7 @@ def test_a_stage_without_its_range_says_why(tmp_path: Path) -> None:
 
 
 def test_before_a_run_has_begun_every_question_says_so(tmp_path: Path) -> None:
-    found = found_in(part_two(tmp_path, skip=lambda run: True))
+    found = found_in(part_two(tmp_path, skip=lambda run: True, ended=None))
     assert (
         found.data.answer
         == "No run has begun and no data set is on this machine, so there is nothing to summarise."
@@ -362,4 +362,4 @@ def test_some_of_the_sizes_decide_nothing(tmp_path: Path) -> None:
 def test_a_study_in_which_little_ran_renders(
     tmp_path: Path, skip: Callable[[Run], bool], section: str, reason: str
 ) -> None:
-    assert reason in sections(part_two(tmp_path, skip=skip))[section]
+    assert reason in sections(part_two(tmp_path, skip=skip, ended=None))[section]

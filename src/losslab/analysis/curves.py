@@ -9,7 +9,8 @@ from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates, final, known, value_of
 from losslab.analysis.runs import Groups, where
 from losslab.spec import Run
-from losslab.study.findings import final_validation_loss
+from losslab.study.fields import get_field
+from losslab.study.findings import best_runs
 from losslab.study.results import RunResult, done, field_of
 
 
@@ -73,7 +74,7 @@ class Search:
 
     Attributes:
         tried: value -> final validation loss over seeds, None where no run with it is done.
-        best: the value of the run with the lowest final validation loss.
+        best: the value of the lowest final validation loss, a mean over seeds.
         budgets: what each trial was given: (epochs, steps, batch, training images).
     """
 
@@ -104,11 +105,11 @@ def _search(runs: Sequence[RunResult], field: str) -> Search:
     values = sorted({field_of(result, field) for result in runs})
     by_value = {str(value): where(runs, field, value) for value in values}
     losses = estimates(by_value, final("validation_loss"))
-    # The single best run, as the stage's finding picks it: the page names the value that later stages trained with.
-    best = min(done(runs), key=final_validation_loss, default=None)
+    # As the stage's finding picks it: the page names the value that later stages trained with.
+    best = next(iter(best_runs(runs, ())), None)
     return Search(
         tried={value: losses.get(str(value)) for value in values},
-        best=None if best is None else field_of(best, field),
+        best=None if best is None else get_field(best, field),
         budgets=tuple(sorted((_budget_of(result.run) for result in runs), key=repr)),
     )
 

@@ -128,7 +128,8 @@ def _not_counted(stage: dict[str, Any], results: StudyResults) -> Iterator[Faile
 
 def _failed_in(stage: dict[str, Any], results: StudyResults) -> Iterator[FailedRun]:
     begun = {result.run.id: result for result in results.stages.get(stage["name"], ())}
-    reason = stage.get("skipped") or ""
+    # What was skipped of a stage is not among its runs, unless all of it was.
+    reason = "" if begun else stage.get("skipped") or ""
     for run_id in stage.get("runs", ()):
         result = begun.get(run_id)
         if result is None:

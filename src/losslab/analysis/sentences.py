@@ -71,7 +71,7 @@ def certainty(found: Mapping[str, Estimate]) -> str:
 
 
 def why_absent(plan: Mapping[str, Any], name: str) -> str:
-    """Say why a stage has no result: it was skipped, or none of its runs has ended.
+    """Say why a stage has no result: it was skipped, or none of its runs has ended well.
 
     Args:
         plan: what `study.json` holds.
@@ -80,4 +80,6 @@ def why_absent(plan: Mapping[str, Any], name: str) -> str:
     for stage in plan["stages"]:
         if stage["name"] == name and stage.get("skipped"):
             return f"It was skipped, because {stage['skipped']}."
+    if plan.get("ended"):
+        return "Too few of its runs have ended well: the list of failed runs says why."
     return "None of its runs has ended yet."

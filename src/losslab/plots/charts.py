@@ -230,8 +230,10 @@ def by_step(
     series = []
     for slot, (key, run) in enumerate(found.items()):
         values = list(chain.from_iterable(getattr(record, column) for record in run.steps))
+        # An entry of a packed study stands for several steps.
+        indices = list(chain.from_iterable(record.indices() for record in run.steps))
         if values:
-            series.append(Series(key, _thin(range(len(values))), _thin(values), slot=slot))
+            series.append(Series(key, _thin(indices), _thin(values), slot=slot))
     return Figure(name, title, "optimizer step", label, tuple(series))
 
 

@@ -52,12 +52,19 @@ class Search(Protocol):
         """The best of these values."""
 
 
+class RecordedSteps(Protocol):
+    """A record with a list for each quantity."""
+
+    def indices(self) -> list[int]:
+        """The index of each entry's first step."""
+
+
 class Recorded(Protocol):
     """A run with the records of its steps."""
 
     @property
-    def steps(self) -> Sequence[object]:
-        """Records with a list for each quantity, one number a step."""
+    def steps(self) -> Sequence[RecordedSteps]:
+        """One after the other."""
 
 
 class LrCurve(Protocol):

@@ -1,5 +1,6 @@
 """Figures as PNG, SVG and PDF files and in notebooks, drawn by matplotlib."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def check_picture(option: str, path: Path) -> None:
         option: what the user named it by, such as ``--figure``.
         path: of the file.
     Raises:
-        InvalidInput: another kind of file, or no such folder.
+        InvalidInput: another kind of file, no such folder, or one that cannot be written.
     """
     check_file(option, path, SUFFIXES)
 
@@ -76,6 +77,8 @@ def check_file(option: str, path: Path, suffixes: Sequence[str]) -> None:
         raise InvalidInput(f"{option} {path}: must end in one of {', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise InvalidInput(f"{option} {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InvalidInput(f"{option} {path}: cannot be written; choose another")
 
 
 def draw(figures: Sequence[Figure], *, columns: int = 1) -> "Canvas":

@@ -18,7 +18,7 @@ from losslab import __version__
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
 from losslab.plots import charts
-from losslab.plots.figures import DARK, LIGHT, Figure, Mark
+from losslab.plots.figures import DARK, LIGHT, NAME, Figure, Mark
 from losslab.plots.files import write_files
 from losslab.plots.numbers import describe, numbers, table
 from losslab.plots.web import to_plotly
@@ -144,16 +144,19 @@ def render_several(
         form: what it is written as.
     """
     parts = []
-    for name, results in studies.items():
+    for index, (name, results) in enumerate(studies.items(), start=1):
+        # Ids and names of figures take fewer signs than folders may have.
+        prefix = f"{name}-" if NAME.match(name) else f"study-{index}-"
         overview = overview_of(results)
         # The summary is text alone, so that there is no figure of it to keep.
-        summary = _render(results, {}, "summary.html.jinja", figures, form, name)
-        body = _render(results, shown, "part.html.jinja", figures, form, name)
+        section = (name, prefix)
+        summary = _render(results, {}, "summary.html.jinja", figures, form, section)
+        body = _render(results, shown, "part.html.jinja", figures, form, section)
         parts.append(
             {
                 "title": overview.title,
                 "basis": overview.basis,
-                "prefix": f"{name}-",
+                "prefix": prefix,
                 "summary": Markup(summary),
                 "body": Markup(body),
             }
@@ -168,12 +171,12 @@ def _render(
     frame: str,
     figures: str,
     form: Form,
-    folder: str = "",
+    section: tuple[str, str] = ("", ""),
     **page: Any,
 ) -> str:
-    """A study in a frame; ``folder`` prefixes ids and links where it is a section of a larger page."""
+    """A study in a frame; where it is a section of a larger page, its folder and what its ids begin with."""
     jinja = page_environment()
-    prefix = f"{folder}-" if folder else ""
+    folder, prefix = section
     facts = _context(results, _shower(jinja, shown, figures, prefix, form), form)
     links = {"frame": frame, "prefix": prefix, "folder": f"{folder}/" if folder else ""}
     return jinja.get_template(_template(results)).render(**facts, **page, **links)

@@ -162,7 +162,7 @@ def _skipped(stage: dict[str, Any]) -> str:
 
 
 def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
-    if stage.get("skipped"):
+    if stage.get("skipped") and not runs:
         return _skipped(stage)
     # A budget shortens what the study asks for; what it asks for may be unknown in plans of earlier versions.
     full, planned = stage.get("asked") or {}, stage.get("planned") or {}

@@ -132,14 +132,22 @@ def read_results(folder: StudyFolder) -> StudyResults:
     """Read all runs of a study folder that have begun and all counts that are done, by stage, in planned order."""
     plan = folder.plan
     stages, counts = {}, {}
+    damaged = damage(folder.path)
     for stage in plan["stages"]:
-        folders = [folder.run_folder(run_id) for run_id in stage["runs"]]
-        stages[stage["name"]] = tuple(
-            read_run(run) for run in folders if (run.path / "run.json").exists()
-        )
+        found = []
+        for run_id in stage["runs"]:
+            run = folder.run_folder(run_id)
+            if not (run.path / "run.json").exists():
+                continue
+            try:
+                found.append(read_run(run))
+            except (StoreError, InvalidInput) as error:
+                # Without its spec it is no run; the others are shown, and the page names the file.
+                damaged[f"runs/{run_id}/run.json"] = str(error)
+        stages[stage["name"]] = tuple(found)
         paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
         counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
-    return StudyResults(plan, stages, counts, damage(folder.path))
+    return StudyResults(plan, stages, counts, damaged)
 
 
 def done(results: Sequence[RunResult]) -> list[RunResult]:

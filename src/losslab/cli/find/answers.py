@@ -51,12 +51,14 @@ class Output:
 
     def write(self, facts: dict[str, Any], text: str, figures: Sequence[Figure]) -> None:
         """Print an answer and write its files."""
-        # Files first: a reader that has closed the pipe costs no answer.
-        if self.out:
-            write_json(self.out, facts)
-        if self.figure:
-            draw(figures).savefig(self.figure)
-        print_json(facts) if self.json else print(text)
+        # Files first: a reader that has closed the pipe costs no answer, and neither does a disk that is full.
+        try:
+            if self.out:
+                write_json(self.out, facts)
+            if self.figure:
+                draw(figures).savefig(self.figure)
+        finally:
+            print_json(facts) if self.json else print(text)
 
 
 def setting_of(run: Run, lrs: list[float], seeds: int, sizes: list[int]) -> Setting:

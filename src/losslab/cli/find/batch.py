@@ -1,15 +1,15 @@
 """``losslab find batch``: the range of batch sizes, or the critical one."""
 
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
 from losslab.cli.find.answers import Output, batch_text, branch_text, setting_of
 from losslab.cli.find.crew import Crew, by_seeds, samples_of
 from losslab.cli.options import Flag, check_machine, check_mode, fields_of
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, unknown_name
 from losslab.ranges import find_batch_range
-from losslab.ranges.branch import CriticalBatch, batch_warmup
+from losslab.ranges.branch import SCALINGS, CriticalBatch, batch_warmup
 from losslab.ranges.progress import watched
 from losslab.ranges.runs import batch_runs
 from losslab.spec import Run
@@ -111,6 +111,7 @@ def batch(
     fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
 
     if mode == "branch":
+        _check_branch(sizes, listed, scaling, tolerance)
         start = batch_runs(fields, size=listed[0], seeds=1)[0]
         options = {"sizes": listed, "seeds": seeds, "scaling": scaling, "tolerance": tolerance}
         found = {
@@ -120,6 +121,20 @@ def batch(
         _write_branches(found, output)
         return
     _find_range(fields, listed, seeds, crew, output)
+
+
+def _check_branch(
+    sizes: str, listed: list[int], scaling: str | None, tolerance: float | None
+) -> None:
+    """Raise InvalidInput for what would be refused only when the training before the branches is done."""
+    if scaling is not None and scaling not in SCALINGS:
+        raise InvalidInput(unknown_name("scaling", scaling, SCALINGS))
+    if tolerance is not None and not 0 < tolerance < inf:
+        raise InvalidInput(f"--tolerance (={tolerance}) must be above 0")
+    if any(size % listed[0] for size in listed):
+        raise InvalidInput(
+            f"--sizes (={sizes}) must be multiples of the first for --mode branch"
+        )
 
 
 def _find_range(

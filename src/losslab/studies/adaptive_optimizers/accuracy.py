@@ -107,7 +107,9 @@ def _note(found: Mapping[str, Estimate], images: int) -> str:
     or_seeds = ", or Student's t over seeds where that is wider" if several else ""
     sentences = [
         f"Intervals are Wilson's for {count(images, 'test image')}{or_seeds}: how much another draw of test images "
-        "would change the number.",
+        "would change the number."
+        if images
+        else "",
         certainty(found),
         "The final weights are tested, once; no epoch was picked by its test accuracy.",
     ]

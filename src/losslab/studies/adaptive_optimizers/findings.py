@@ -58,8 +58,8 @@ def findings(results: StudyResults) -> Findings:
     )
     return Findings(
         summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
-        # Of all methods, so that one keeps its colour where another has no run.
-        order=tuple(TITLES.values()),
+        # Of all methods, so that one keeps its colour where another has no run; then those that a copy has added.
+        order=tuple(dict.fromkeys([*TITLES.values(), *search.tried, *plain, *dropped])),
         rules=rules(),
         search=search,
         plain=plain_losses,

@@ -50,7 +50,7 @@ def _answer(tried: Mapping[str, Search]) -> str:
 
 def _budget(tried: Mapping[str, Search]) -> str:
     # A method that had more candidates or longer trials would win by its search; so this is computed, not promised.
-    if not equal_budget(tried):
+    if set(TITLES.values()) - tried.keys() or not equal_budget(tried):
         return "with budgets that are not equal, because runs are missing"
     candidates = max((len(search.tried) for search in tried.values()), default=0)
     return f"with the same budget for each ({count(candidates, 'candidate')} a method, equal epochs and images)"

@@ -121,7 +121,13 @@ def _alike(found: BatchRange | None, lr: LrFindings, results: StudyResults) -> s
         return UNKNOWN_SHAPE
     # Separate runs, where there are any: a point of theirs is a training, as a batch size is; a ramp's is a moment.
     if lr.grid:
-        rates = {result.run.lr for result in results.stages["lr-grid"]}
+        # As the range has it: a run that failed tells nothing of its rate.
+        ended = [
+            result
+            for result in results.stages["lr-grid"]
+            if result.start and result.status in ("done", "diverged")
+        ]
+        rates = {result.run.lr for result in ended}
         over_lr = lr_shape(lr.grid, len(rates))
     elif lr.ramp:
         over_lr = lr_shape(lr.ramp, max(map(_steps, results.stages["lr-ramp"])))

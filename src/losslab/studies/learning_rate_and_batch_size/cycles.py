@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import repeat
 
 from losslab.analysis import measures
 from losslab.analysis.curves import Curve, curves
@@ -89,14 +89,16 @@ def _course_answer(runs: Sequence[RunResult], name: str, images: int | None) -> 
     if not (best and lowest and epoch and final and length):
         return ""
     reached = f"The {name} reached {percent(best.mean)} validation accuracy."
-    if epoch.mean > STILL_FALLING * length.mean:
+    at_end = [value > STILL_FALLING * length.mean for value in epoch.values]
+    if any(at_end):
+        where = "" if all(at_end) else " in at least one seed"
         return (
-            f"{reached} Its validation loss was lowest at the end, {measured(lowest.mean)}: it may still have been "
-            "falling, so this length does not show convergence."
+            f"{reached} Its validation loss was lowest at the end{where}, {measured(lowest.mean)}: it may still have "
+            "been falling, so this length does not show convergence."
         )
     return (
         f"{reached} Its validation loss was lowest at epoch {number(epoch.mean, 3)} of {number(length.mean, 3)}, "
-        f"{measured(lowest.mean)}, and {measured(final.mean)} at the end: longer training would not have lowered it."
+        f"{measured(lowest.mean)}, and {measured(final.mean)} at the end: it rose after that."
     )
 
 
@@ -120,7 +122,15 @@ def _setting(runs: Sequence[RunResult], name: str) -> str:
     run = runs[0].run
     if name == CYCLICAL_LR:
         return f"at batch size {run.batch}"
-    sizes = list(chain.from_iterable(part.batch_size for part in runs[0].steps))
+    # An entry of a packed study stands for several steps.
+    sizes = [
+        size
+        for part in runs[0].steps
+        for size, steps in zip(
+            part.batch_size, part.count or repeat(1, len(part.loss)), strict=True
+        )
+        for _ in range(steps)
+    ]
     if not sizes:
         return ""
     # A growing mean is to noise what a falling learning rate is (Smith et al. 2018, arXiv:1711.00489); thirds of the
