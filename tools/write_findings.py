@@ -109,8 +109,8 @@ def reached() -> str:
     if final is None or final.test_accuracy is None or final.train_processor_seconds is None:
         return NOT_RUN
     return (
-        f"{result.run.model} in {number(result.run.epochs)} epochs of one copy of each image, in {result.run.precision}: "
-        f"its final weights classify {percent(final.test_accuracy)} of the test images correctly, after "
+        f"PatchNet in {number(result.run.epochs)} epochs of one copy of each image, in {result.run.precision}: its "
+        f"final weights classify {percent(final.test_accuracy)} of the test images correctly, after "
         f"{duration(final.train_processor_seconds)} of one thread (one seed; the command is in the README)."
     )
 
