@@ -233,3 +233,66 @@ def test_momentum_is_a_hyperparameter_as_everywhere():
     assert (
         training_memory("mlp", optimizer="nadam").optimizer_bytes == 2 * named.parameter_bytes
     )
+
+
+class Discards(nn.Module):
+    """Three small branches that nothing uses, and a large one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.big = nn.Linear(4, 4), nn.Linear(4096, 4096)
+
+    def forward(self, x):
+        for _ in range(3):
+            self.small(x[:, :4]).relu().sigmoid().tanh()
+        return self.big(x).relu().sigmoid()
+
+
+def test_a_storage_at_the_address_of_one_that_is_gone_counts():
+    model, inputs = Discards(), torch.zeros(8, 4096)
+    known = {tensor.data_ptr() for tensor in model.parameters()}
+    kept = []
+
+    def pack(tensor):
+        if tensor.data_ptr() not in known | {other.data_ptr() for other in kept}:
+            kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(inputs).sum()
+    expected = sum(tensor.untyped_storage().nbytes() for tensor in kept)
+    assert training_memory(model, (4096,), batch_size=8).saved_bytes == expected
+
+
+class Einsum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(64, 64))
+
+    def forward(self, x):
+        return torch.einsum("btc,cd->btd", x, self.weight).relu()
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "saved"),
+    [
+        (Einsum(), (16, 64), 32_768),
+        (nn.Sequential(nn.Conv1d(4, 8, 3), nn.PReLU()), (4, 30), 5_698),
+    ],
+    ids=["einsum", "prelu"],
+)
+def test_bf16_keeps_what_autocast_makes_of_these(model, shape, saved):
+    assert training_memory(model, shape, batch_size=8, precision="bf16").saved_bytes == saved
+
+
+def test_an_optimizer_of_matrices_is_counted_and_one_that_reads_values_is_refused():
+    layer = nn.Linear(8, 4, bias=False)
+    assert training_memory(layer, (8,), optimizer="torch.optim:Muon").optimizer_bytes == 128
+    for name in ("Adafactor", "ASGD"):
+        with pytest.raises(InvalidInput, match="its step reads values"):
+            training_memory(layer, (8,), optimizer=f"torch.optim:{name}")
+
+
+def test_an_example_tensor_takes_the_dtype_of_the_model():
+    counted = training_memory(nn.Linear(8, 4), torch.zeros(2, 8), dtype=torch.bfloat16)
+    assert counted.dtype == "bfloat16"

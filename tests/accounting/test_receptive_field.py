@@ -86,3 +86,55 @@ def test_stride_padding_and_centre_of_a_strided_layer():
         1 + 2 * 2,
         0.0,
     )
+
+
+class Applied(nn.Module):
+    """A function of its module and the input."""
+
+    def __init__(self, function, **modules):
+        super().__init__()
+        self.function = function
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def size_of(model, shape):
+    """The size of the field of the output's last axis; None where it is unbounded."""
+    span = count(model, shape).output_fields[0][0][-1]
+    return None if span is None else span.size
+
+
+@pytest.mark.parametrize("layer", [nn.Hardswish, nn.PReLU, nn.LogSigmoid, nn.RReLU])
+def test_a_pointwise_layer_leaves_the_field_as_it_is(layer):
+    assert size_of(nn.Sequential(nn.Conv1d(1, 1, 3), layer()), (1, 9)) == 3
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [(3.2, None), (2.5, None), (3, 1), (3.0, 1), (None, 1)]
+)
+def test_a_scale_that_is_not_whole_claims_no_field(scale, size):
+    options = {"size": 12} if scale is None else {"scale_factor": scale}
+    model = Applied(lambda _, x: nn.functional.interpolate(x, **options))
+    assert size_of(model, (1, 4)) == size
+
+
+def test_what_is_computed_from_all_of_the_input_reaches_all_results():
+    weight = nn.Parameter(torch.ones(1, 1, 3))
+    biased = Applied(
+        lambda self, x: nn.functional.conv1d(x, self.weight, x.mean((0, 1, 2)).reshape(1)),
+        weight=weight,
+    )
+    filled = Applied(
+        lambda self, x: self.conv(x) + torch.zeros_like(x[:, :, :6]).fill_(x.sum()),
+        conv=nn.Conv1d(1, 1, 3),
+    )
+    assert (size_of(biased, (1, 8)), size_of(filled, (1, 8))) == (None, None)
+
+
+@pytest.mark.parametrize("pad", [nn.ReflectionPad1d, nn.ReplicationPad1d])
+def test_a_long_mirrored_edge_is_not_taken_for_zeros(pad):
+    assert size_of(pad(2), (1, 500)) == 1
+    assert size_of(pad(2), (1, 5000)) is None

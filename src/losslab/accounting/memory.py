@@ -19,7 +19,7 @@ from losslab.accounting.running import Running, first_line, run
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.trace import as_fits, fed, materialise
 from losslab.accounting.twin import meta_copy
-from losslab.accounting.values import Values
+from losslab.accounting.values import DependsOnData, Values
 from losslab.errors import InvalidInput
 from losslab.optimizers import Method
 from losslab.tables import Table
@@ -96,6 +96,20 @@ class TrainingMemory:
         mixed = f", products in {self.precision}" if self.precision != "fp32" else ""
         title = f"training step, {self.optimizer}, batch {self.batch_size}, {self.dtype}{mixed}, {self.device}"
         return Table(title, ("part", "bytes or number", "size"), tuple(rows))
+
+
+def _first_step(rule: torch.optim.Optimizer) -> None:
+    """Make the optimizer's state.
+
+    Raises:
+        InvalidInput: where its step depends on values, which nothing has here.
+    """
+    try:
+        rule.step()
+    except DependsOnData as error:
+        raise InvalidInput(
+            f"optimizer {type(rule).__name__}: its step reads values, and no data are here to have any ({error})"
+        ) from error
 
 
 def _size(size: float) -> str:
@@ -177,6 +191,11 @@ class _Step:
             raise InvalidInput("`model` has no parameter with a gradient; nothing to train")
         rule = build_optimizer(self.optimizer, trained)
         tensors = fed(twin, inputs, self.batch_size, with_values=with_values)
+        if self.dtype is not None:
+            tensors = [
+                tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+                for tensor in tensors
+            ]
         held = (*twin.parameters(), *twin.buffers())
         call = _Call(twin, running, *inputs.arguments(twin, tensors))
         with torch.inference_mode(False), torch.enable_grad(), Values():
@@ -194,14 +213,14 @@ class _Step:
                 ):
                     loss = self._loss(call)
                 self._backward(loss)
-                rule.step()
+                _first_step(rule)
                 rule.zero_grad()
                 del loss
                 # The first step makes the optimizer's state; all others are as the second.
                 live.peak_bytes = live.bytes
                 self._backward(self._loss(call))
                 # A fused step makes no tensors; on the meta device torch has none.
-                if not is_fused(self.optimizer):
+                if not is_fused(self.optimizer, trained):
                     rule.step()
         state = [
             tensor

@@ -37,10 +37,13 @@ def build_optimizer(
     return method.build([{"params": list(parameters)}], method.default_lr)
 
 
-def is_fused(optimizer: str | Method | OptimizerFactory) -> bool:
-    """Whether the optimizer updates parameters on a CPU in one pass, without tensors of its own."""
-    parameter = nn.Parameter(torch.zeros(1, device="cpu"))
-    rule = build_optimizer(optimizer, [parameter])
+def is_fused(
+    optimizer: str | Method | OptimizerFactory, parameters: Iterable[nn.Parameter]
+) -> bool:
+    """Whether the optimizer updates parameters such as these on a CPU in one pass, without tensors of its own."""
+    # As many axes, since some methods take matrices alone.
+    twins = [nn.Parameter(torch.zeros((1,) * each.ndim, device="cpu")) for each in parameters]
+    rule = build_optimizer(optimizer, twins)
     return any(group.get("fused") for group in rule.param_groups)
 
 

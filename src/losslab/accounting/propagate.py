@@ -31,6 +31,11 @@ def _copy(call: Call, output: Tensor) -> Axes:
     return combined([call.axes(source)], output.shape)
 
 
+def _fill(call: Call, output: Tensor) -> Axes:
+    # A value that is a tensor reaches every element.
+    return combined([call.axes(tensor) for tensor in call.tensors[1:]], output.shape)
+
+
 def _dims(call: Call, name: str = "dim") -> list[int]:
     value = call.arguments.get(name)
     if value is None or value == []:
@@ -77,9 +82,11 @@ AXES: dict[str, FieldRule] = {
         "_native_batch_norm_legit_no_training native_dropout detach expand clone _to_copy alias",
     ),
     "copy": _copy,
+    "fill": _fill,
+    **named(pointwise, "_prelu_kernel hardswish log_sigmoid_forward rrelu_with_noise"),
     **named(
         _fresh,
-        "bernoulli fill zero uniform normal random empty_like zeros_like ones_like full_like rand_like "
+        "bernoulli zero uniform normal random empty_like zeros_like ones_like full_like rand_like "
         "randn_like new_empty new_zeros new_ones",
     ),
     **named(

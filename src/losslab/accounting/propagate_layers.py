@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from losslab.accounting.axes import Axes, Factor, combined, running_along, tidy
+from losslab.accounting.axes import Axes, Factor, combined, lost, running_along, tidy
 from losslab.accounting.call import Call, FieldRule, named
 from losslab.accounting.moving import Step, ended, stepped
 from losslab.accounting.receptive_field import Field
@@ -41,7 +41,12 @@ def _convolution(call: Call, output: Tensor) -> Axes:
         # A unit at the edge reads nothing but padding where that is wider than the kernel.
         wide = [padding > (taps - 1) * dilation for taps, _, padding, dilation in values]
         axes = ended(axes, options[1], wide)
-    axes = tidy(axes.dims, axes.unbounded | call.axes(call["weight"]).reaching)
+    # Weights that are computed from the input let all of it reach every result.
+    computed = [
+        call[name] for name in ("weight", "bias") if call.arguments.get(name) is not None
+    ]
+    reaching = {number for tensor in computed for number in call.axes(tensor).reaching}
+    axes = tidy(axes.dims, axes.unbounded | reaching)
     return stepped(
         axes, list(zip(output.shape[2:], moves, strict=True)), channels=output.shape[1]
     )
@@ -84,6 +89,12 @@ def _resample(call: Call, output: Tensor) -> Axes:
 
     sizes = list(zip(call["self"].shape[2:], output.shape[2:], strict=True))
     axes = call.axes(call["self"])
+    scales = [value for name, value in call.arguments.items() if name.startswith("scales")]
+    given = scales[0] if scales and isinstance(scales[0], list | tuple) else scales
+    # Where a scale is given and is no whole one, torch reads by it, and not by the sizes.
+    for (size, result), scale in zip(sizes, given[::-1], strict=False):
+        if scale is not None and size * scale != result:
+            return lost([axes], output.shape)
     # At an edge the nearer two units are one, and the other is none.
     if "nearest" not in call.name:
         axes = ended(axes, [1] * len(sizes))

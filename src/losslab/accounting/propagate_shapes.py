@@ -7,7 +7,6 @@ from math import prod
 from torch import Tensor
 
 from losslab.accounting.axes import (
-    MOST_LISTED,
     Axes,
     Dimension,
     Factor,
@@ -43,7 +42,7 @@ def _pad(call: Call, output: Tensor) -> Axes:
     amounts = call.arguments.get("pad") or call["padding"]
     sides = list(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
     before = [left for left, _ in sides]
-    if not call.name.startswith("constant") and max(output.shape[-len(sides) :]) <= MOST_LISTED:
+    if not call.name.startswith("constant"):
         return _continued(call, before, output)
     axes = call.axes(call["self"])
     for dim, (left, right) in enumerate(sides, start=output.dim() - len(sides)):

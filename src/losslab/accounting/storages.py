@@ -20,6 +20,7 @@ class SavedStorages:
 
     def __init__(self, known: Iterable[Tensor]) -> None:
         self._seen = {tensor.untyped_storage()._cdata for tensor in known}
+        self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self.bytes = 0
 
     def pack(self, tensor: Tensor) -> Tensor:
@@ -27,8 +28,16 @@ class SavedStorages:
         if tensor.is_sparse:
             return tensor
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._seen:
-            self._seen.add(storage._cdata)
+        key = storage._cdata
+        if key not in self._seen:
+
+            def freed(_: Any) -> None:
+                # Its address is free for another, as where a branch is discarded.
+                self._seen.discard(key)
+                self._alive.pop(key, None)
+
+            self._seen.add(key)
+            self._alive[key] = weakref.ref(storage, freed)
             self.bytes += storage.nbytes()
         return tensor.detach()
 
