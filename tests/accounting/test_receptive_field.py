@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from losslab.accounting import Field, count, stack_receptive_field
+from losslab.accounting import Field, count, gradient_support, stack_receptive_field
+from losslab.errors import InvalidInput
 
 windows = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
 steps = st.lists(
@@ -138,3 +139,25 @@ def test_what_is_computed_from_all_of_the_input_reaches_all_results():
 def test_a_long_mirrored_edge_is_not_taken_for_zeros(pad):
     assert size_of(pad(2), (1, 500)) == 1
     assert size_of(pad(2), (1, 5000)) is None
+
+
+def test_a_running_sum_in_place_reaches_views_that_were_there_before():
+    def summed(self, x):
+        y = self.conv(x)
+        view = y.view(1, 1, -1)
+        y.cumsum_(2)
+        return view
+
+    assert size_of(Applied(summed, conv=nn.Conv1d(1, 1, 3)), (1, 8)) is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ([nn.Conv2d(1, 1, 3), nn.MaxPool2d(2)], "max pooling"),
+        ([nn.Conv2d(1, 1, 3), nn.Tanh(), nn.Conv2d(1, 1, 3)], "no gradient arrives"),
+    ],
+)
+def test_gradient_support_says_where_it_shows_nothing(layers, says):
+    with pytest.raises(InvalidInput, match=says):
+        gradient_support(lambda: nn.Sequential(*layers), (1, 10, 10))

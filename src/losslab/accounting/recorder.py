@@ -137,7 +137,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 Step(running.module, running.visit, work, call.shape, parameters, axes[0])
             )
         # Once for all outputs: an operation such as `unbind` has one for each time step.
-        written = call.in_place and len(call.tensors) > 1
+        # One tensor alone, and element by element, leaves the field as it is, whoever looks at the memory.
+        written = call.in_place and (len(call.tensors) > 1 or work.kind == "reduce")
         for output, output_axes in zip(call.outputs, axes, strict=True):
             known = Known(output_axes, frozenset() if active else weights, active)
             if written:
