@@ -28,7 +28,7 @@ MUTATIONS = {
         'if sha256(content).hexdigest() != manifest["sha256"]',
         "if False",
     ),
-    "not read back": (CHECKPOINT, "    _verified(checkpoint)\n    for", "    for"),
+    "not read back": (CHECKPOINT, "    _verified(checkpoint)\n    found", "    found"),
     "old removed first": (
         CHECKPOINT,
         "    temporary.mkdir()\n",

@@ -22,6 +22,7 @@ from losslab.study.sizes import load, training_images
 from losslab.tasks.samples import Parts
 from losslab.training.evaluation import EVALUATION_IMAGES, evaluate
 from losslab.training.loop import train
+from losslab.training.single_sample import has_single_sample
 from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
 from losslab.training.step import device_of
 from losslab.training.timeline import Timeline
@@ -243,9 +244,12 @@ def _time_steps(
     """Time a step, in seconds: the median of those after the first, or a long one alone."""
     seconds: list[float] = []
     changes = {"batch": size, "repeats": copies}
-    # One image left over at the end of an epoch, which the run may never come to, could refuse all of them.
-    whole, left = divmod(training_images(run), size)
-    most = max(1, whole) if left == 1 else MOST_STEPS
+    images = training_images(run)
+    whole, left = divmod(images, size)
+    own_sizes = set(Timeline(run, images).batch_sizes)
+    # A single image at the end of an epoch refuses all steps before it, even where the run itself never comes to it.
+    stops_before = left == 1 and not any(has_single_sample(run, each) for each in own_sizes)
+    most = max(1, whole) if stops_before else MOST_STEPS
     steps = _steps(run.model_copy(update=changes), dataset, state, most)
     for _ in islice(steps, most):
         # The state adds up the seconds of all steps; what is new in it is the last one's.
