@@ -96,7 +96,8 @@ def differ(first: Estimate, second: Estimate) -> bool:
 
     They must differ in the digits that are shown. With two seeds or more on each side, Student's t of the difference
     (Welch's error, the degrees of freedom of the smaller side) must exclude 0; for fractions of images Newcombe's
-    interval must too. With one seed the seeds' part is unknown and not judged.
+    interval must too. Where one side has one seed, the seeds' part is unknown and not judged: the other
+    side's spread is not used either.
 
     Example:
         >>> differ(Estimate((0.50, 0.52)), Estimate((0.51, 0.53)))
@@ -105,7 +106,7 @@ def differ(first: Estimate, second: Estimate) -> bool:
     Reference:
         Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
     """
-    # One seed gives no noise of seeds and a loss none of images; what is known of both must be exceeded.
+    # One seed gives no noise of seeds, and a loss none of images; what is known must be exceeded.
     gap = abs(first.mean - second.mean)
     noise = max(_seed_noise(first, second), _image_noise(first, second))
     return f"{first.mean:.{DIGITS}g}" != f"{second.mean:.{DIGITS}g}" and gap > noise
