@@ -60,3 +60,12 @@ def test_formulas_stand_between_dollars_and_panels_below_each_other() -> None:
         '<fieldset>choose</fieldset><div class="panel" aria-label="epochs"><p>one</p></div>'
     )
     assert to_markdown(page) == "As $a_b$.\n\n$$\nx^2\n$$\n\n#### epochs\n\none\n"
+
+
+def test_panels_and_details_stand_one_level_below_their_section() -> None:
+    panels = "".join(f'<div class="panel" aria-label="{name}"><p>x</p></div>' for name in "ab")
+    details = "<details><summary>c</summary><p>x</p></details>"
+    for heading, level in (("h2", "###"), ("h3", "####")):
+        text = to_markdown(f"<{heading}>top</{heading}>{panels}{details}{details}")
+        found = re.findall(r"^(#+) ([abc])$", text, re.MULTILINE)
+        assert found == [(level, "a"), (level, "b"), (level, "c"), (level, "c")]

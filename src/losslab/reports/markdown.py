@@ -39,10 +39,13 @@ def to_markdown(page: str) -> str:
         words = _new(soup, "p", "")
         words.append(_new(soup, "em", f"{drawing.get('aria-label')}: a drawing of the page."))
         drawing.replace_with(words)
-    for summary in soup.find_all("summary"):
-        summary.name = "h4"
-    for panel in soup.select(".panel"):
-        panel.insert(0, _new(soup, "h4", str(panel["aria-label"])))
+    # All levels first: a heading that is put in would stand above the next one.
+    summaries = [(summary, _below(summary)) for summary in soup.find_all("summary")]
+    panels = [(panel, _below(panel)) for panel in soup.select(".panel")]
+    for summary, level in summaries:
+        summary.name = level
+    for panel, level in panels:
+        panel.insert(0, _new(soup, level, str(panel["aria-label"])))
     for caption in soup.select("table > caption"):
         _before_its_table(caption, soup)
     for facts in soup.find_all("dl"):
@@ -51,6 +54,12 @@ def to_markdown(page: str) -> str:
     text = _INLINE.sub(r"$\1$", _DISPLAY.sub(r"$$\n\1\n$$", text))
     lines = [line.rstrip() for line in text.strip().splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _below(tag: Tag) -> str:
+    """The heading one level below the one that a tag stands under, no deeper than the fourth."""
+    above = tag.find_previous(["h1", "h2", "h3"])
+    return f"h{int(above.name[1]) + 1}" if isinstance(above, Tag) else "h4"
 
 
 def _before_its_table(caption: Tag, soup: BeautifulSoup) -> None:
