@@ -3,6 +3,7 @@
 In a process that torchrun did not start, all of this does nothing: it is the only one.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,6 +28,8 @@ def joined(device: str) -> Iterator[str]:
     try:
         yield mine
     finally:
+        # What torch wraps around the network holds the threads of the group; freed at exit alone, it aborts the process.
+        gc.collect()
         distributed.destroy_process_group()
 
 
