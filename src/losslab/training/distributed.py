@@ -28,7 +28,7 @@ def joined(device: str) -> Iterator[str]:
     try:
         yield mine
     finally:
-        # What torch wraps around the network holds the threads of the group; freed at exit alone, it aborts the process.
+        # What torch wraps around the network holds the threads of the group; freed at exit, it aborts the process.
         gc.collect()
         distributed.destroy_process_group()
 
