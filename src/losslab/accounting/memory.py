@@ -13,13 +13,18 @@ from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import Inputs, InputShape
 from losslab.accounting.kernels import Device, FusedKernels
-from losslab.accounting.optimizers import OptimizerFactory, build_optimizer, is_fused
+from losslab.accounting.optimizers import (
+    OptimizerFactory,
+    build_optimizer,
+    first_step,
+    is_fused,
+)
 from losslab.accounting.products import Products
 from losslab.accounting.running import Running, first_line, run
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.trace import as_fits, fed, materialise
 from losslab.accounting.twin import meta_copy
-from losslab.accounting.values import DependsOnData, Values
+from losslab.accounting.values import Values
 from losslab.errors import InvalidInput
 from losslab.optimizers import Method
 from losslab.tables import Table
@@ -96,20 +101,6 @@ class TrainingMemory:
         mixed = f", products in {self.precision}" if self.precision != "fp32" else ""
         title = f"training step, {self.optimizer}, batch {self.batch_size}, {self.dtype}{mixed}, {self.device}"
         return Table(title, ("part", "bytes or number", "size"), tuple(rows))
-
-
-def _first_step(rule: torch.optim.Optimizer) -> None:
-    """Make the optimizer's state.
-
-    Raises:
-        InvalidInput: where its step depends on values, which nothing has here.
-    """
-    try:
-        rule.step()
-    except DependsOnData as error:
-        raise InvalidInput(
-            f"optimizer {type(rule).__name__}: its step reads values, and no data are here to have any ({error})"
-        ) from error
 
 
 def _size(size: float) -> str:
@@ -213,7 +204,7 @@ class _Step:
                 ):
                     loss = self._loss(call)
                 self._backward(loss)
-                _first_step(rule)
+                first_step(rule)
                 rule.zero_grad()
                 del loss
                 # The first step makes the optimizer's state; all others are as the second.

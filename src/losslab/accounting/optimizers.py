@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from losslab.accounting.values import DependsOnData
 from losslab.errors import InvalidInput, unknown_name
 from losslab.optimizers import OPTIMIZERS, Method, choose
 from losslab.optimizers.foreign import is_foreign
@@ -45,6 +46,20 @@ def is_fused(
     twins = [nn.Parameter(torch.zeros((1,) * each.ndim, device="cpu")) for each in parameters]
     rule = build_optimizer(optimizer, twins)
     return any(group.get("fused") for group in rule.param_groups)
+
+
+def first_step(rule: torch.optim.Optimizer) -> None:
+    """Make the optimizer's state.
+
+    Raises:
+        InvalidInput: where its step depends on values, which nothing has here.
+    """
+    try:
+        rule.step()
+    except DependsOnData as error:
+        raise InvalidInput(
+            f"optimizer {type(rule).__name__}: its step reads values, and no data are here to have any ({error})"
+        ) from error
 
 
 def _method(optimizer: str | Method) -> Method:

@@ -59,11 +59,11 @@ def _continued(call: Call, before: Sequence[int], output: Tensor) -> Axes:
     axes = call.axes(call["self"])
     for dim, left in enumerate(before, start=output.dim() - len(before)):
         last = axes.shape[dim] - 1
-        places = range(-left, output.shape[dim] - left)
+        positions = range(-left, output.shape[dim] - left)
         if "reflection" in call.name:
-            order = [last - abs(last - abs(place)) for place in places]
+            order = [last - abs(last - abs(position)) for position in positions]
         else:
-            order = [min(max(place, 0), last) for place in places]
+            order = [min(max(position, 0), last) for position in positions]
         axes = in_order(axes, dim, order)
     return axes
 

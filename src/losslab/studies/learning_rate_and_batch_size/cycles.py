@@ -123,14 +123,10 @@ def _setting(runs: Sequence[RunResult], name: str) -> str:
     if name == CYCLICAL_LR:
         return f"at batch size {run.batch}"
     # An entry of a packed study stands for several steps.
-    sizes = [
-        size
-        for part in runs[0].steps
-        for size, steps in zip(
-            part.batch_size, part.count or repeat(1, len(part.loss)), strict=True
-        )
-        for _ in range(steps)
-    ]
+    sizes: list[int] = []
+    for part in runs[0].steps:
+        for size, steps in zip(part.batch_size, part.count or repeat(1), strict=False):
+            sizes += [size] * steps
     if not sizes:
         return ""
     # A growing mean is to noise what a falling learning rate is (Smith et al. 2018, arXiv:1711.00489); thirds of the
