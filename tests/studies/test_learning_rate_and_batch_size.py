@@ -12,6 +12,7 @@ from page_text import sections
 from losslab.choice import Choice
 from losslab.records import Evaluation, Record, Steps
 from losslab.spec import Run
+from losslab.studies.learning_rate_and_batch_size.data_set import data_findings
 from losslab.studies.learning_rate_and_batch_size.findings import Findings, findings
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
@@ -278,7 +279,8 @@ def test_a_stage_without_its_range_says_why(tmp_path: Path) -> None:
         found.cyclical_batch.answer
         == f"There is no cyclical batch size to tell of. It was skipped, because {why}."
     )
-    assert found.winner.answer.startswith("Only cyclical lr has ended")
+    assert found.winner.answer.startswith("Cyclical lr has a validation accuracy")
+    assert "nothing else has ended to compare it with" in found.winner.answer
     assert (found.cyclical_batch.policy, found.cyclical_batch.first) == ("", {})
 
 
@@ -311,6 +313,16 @@ def test_a_data_set_that_is_here_is_counted(whole: StudyFolder) -> None:
     assert data.table is not None
     assert data.table.rows[-1] == ("all", "4,500", "500", "1,000")
     assert data.table.rows[0][1:] == ("450", "50", "100")
+
+
+def test_validation_images_are_told_as_the_runs_hold_them_out(whole: StudyFolder) -> None:
+    results = read_results(whole).stages
+    result = next(result for stage in results.values() for result in stage if result.start)
+    fifth = result.run.data.model_copy(update={"validation_fraction": 0.2})
+    run = result.run.model_copy(update={"data": fifth})
+    found = data_findings([replace(result, run=run)])
+    assert "of which 1,000 are held out" in found.answer
+    assert "20 % of each class" in found.note
 
 
 def test_a_data_set_that_is_not_here_is_told_by_its_runs(

@@ -123,6 +123,8 @@ def training_memory(
 ) -> TrainingMemory:
     """What a training step takes, from two steps of a weightless copy in training mode.
 
+    A rule that `rule` registered for a module is not used, since it says nothing of the backward pass.
+
     Args:
         model: a module, a factory without arguments, or a model's name.
         input_shape: as in `count`.

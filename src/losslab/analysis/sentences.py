@@ -27,10 +27,10 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
     if not found:
         return NO_ANSWER
     ranking = rank(found, highest=highest)
-    best = "highest" if highest else "lowest"
     values = [form(found[label].mean) for label in ranking.order]
     if len(found) == 1:
-        return f"Only {ranking.order[0]} has ended; its {best} {what} is {values[0]}."
+        return f"{ranking.order[0]} has a {what} of {values[0]}; nothing else has ended to compare it with."
+    best = "highest" if highest else "lowest"
     if len(ranking.leaders) == 1:
         first, second = ranking.order[:2]
         return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."

@@ -161,17 +161,19 @@ def with_valid_labels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def summary(dataset: Dataset) -> dict[str, Any]:
+def summary(
+    dataset: Dataset, validation_fraction: float = VALIDATION_FRACTION
+) -> dict[str, Any]:
     """Summarise sizes, classes and images per class of a data set, as plain JSON values.
 
-    Its validation part is its own, or the one that is held out by default: 10 % of the training images, stratified.
+    Its validation part is its own, or what is held out of the training images: this fraction of each class.
 
     Example:
         >>> from losslab.data import load
         >>> summary(load("fashion-mnist-sample"))["sizes"]
         {'train': 5000, 'training': 4500, 'validation': 500, 'test': 1000}
     """
-    training, validation = dataset.split()
+    training, validation = dataset.split(validation_fraction=validation_fraction)
     parts = {
         "train": dataset.train_labels,
         "training": dataset.at(training)[1],
@@ -193,7 +195,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "shape": list(dataset.train_images.shape[1:]),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
-        "validation_fraction": None if dataset.own_validation else VALIDATION_FRACTION,
+        "validation_fraction": None if dataset.own_validation else validation_fraction,
         "sizes": sizes,
         "classes": list(dataset.classes),
         "images_per_class": per_class,

@@ -40,10 +40,12 @@ def data_findings(runs: Sequence[RunResult]) -> DataFindings:
     dataset = load_stored(name) if runs else None
     if dataset is None:
         return DataFindings(name, _by_runs(starts), None, "")
-    facts = summary(dataset)
+    fraction = runs[0].run.data.validation_fraction
+    facts = summary(dataset, fraction)
     note = (
-        "The validation images are a tenth of each class of the training set, the same for every run; the test set is "
-        f"read once, by final weights. These numbers are counted in the files, from {facts['source']}; they are exact."
+        f"The validation images are {100 * fraction:g} % of each class of the training set, the same for every run; "
+        f"the test set is read once, by final weights. These numbers are counted in the files, from {facts['source']}; "
+        "they are exact."
     )
     if starts:
         note += (
