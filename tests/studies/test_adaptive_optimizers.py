@@ -230,11 +230,11 @@ def test_a_learning_rate_at_the_edge_is_warned_of(tmp_path: Path, found: Finding
     ).search
     assert found.search.edges == ""
     assert (
-        "Adam's learning rate, 0.003, is the highest of those tried, so a better one may lie beyond."
+        "Adam's learning rate, 0.001, is the highest of those tried, so a better one may lie beyond."
         in after.edges
     )
     assert after.table is not None
-    assert after.table.rows[-1][2] == "0.003 (highest tried)"
+    assert after.table.rows[-1][2] == "0.001 (highest tried)"
 
 
 def test_the_chosen_learning_rate_is_bold_among_those_tried(found: Findings) -> None:
