@@ -99,7 +99,7 @@ def test_a_study_without_a_template_gets_a_plain_report(tmp_path: Path) -> None:
     folder = part_one(tmp_path, epochs=2, study={"name": "my-own", "title": "My own"})
     text = sections(folder)
     assert "reached the lowest final validation loss" in text["compare"]
-    assert "Search. Adam, lr 0.0003 reached the lowest final validation loss" in text["summary"]
+    assert "Search. Adam, lr 0.0001 reached the lowest final validation loss" in text["summary"]
 
 
 def test_users_text_is_escaped_everywhere(tmp_path: Path) -> None:

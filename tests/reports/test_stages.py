@@ -106,7 +106,7 @@ def test_one_run_without_validation_leaves_the_training_loss_for_all(tmp_path: P
         return validated_with(None, records) if run.optimizer.name == "adam" else records
 
     view = views(part_one(tmp_path, epochs=3, change=unvalidated))["compare"]
-    assert "Adam, lr 0.0003 reached the lowest final training loss" in view.answer
+    assert "Adam, lr 0.0001 reached the lowest final training loss" in view.answer
     assert view.quantity == "training loss"
 
 
