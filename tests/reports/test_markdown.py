@@ -62,6 +62,11 @@ def test_formulas_stand_between_dollars_and_panels_below_each_other() -> None:
     assert to_markdown(page) == "As $a_b$.\n\n$$\nx^2\n$$\n\n#### epochs\n\none\n"
 
 
+def test_formulas_of_one_paragraph_stand_apart() -> None:
+    page = "<p><code>$$x^2$$</code><code>$$y^2$$</code> and so on</p>"
+    assert to_markdown(page) == "$$\nx^2\n$$\n\n$$\ny^2\n$$\n\n and so on\n"
+
+
 def test_panels_and_details_stand_one_level_below_their_section() -> None:
     panels = "".join(f'<div class="panel" aria-label="{name}"><p>x</p></div>' for name in "ab")
     details = "<details><summary>c</summary><p>x</p></details>"

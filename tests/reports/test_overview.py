@@ -37,8 +37,24 @@ def test_what_is_not_known_is_unknown(tmp_path: Path) -> None:
         facts["Machine"]
         == "unknown; unknown cores, unknown workers of unknown threads; unknown"
     )
-    assert facts["Time"] == "unknown predicted, unknown measured; begun unknown"
+    assert facts["Time"] == "unknown predicted, not measured yet; begun unknown"
     assert "Seeds" not in facts
+
+
+@pytest.mark.parametrize(
+    ("ended", "seconds", "text"),
+    [
+        ("2026-01-02T04:00:00", 30.0, "30.0 s measured"),
+        (None, 30.0, "30.0 s measured so far"),
+        (None, 0.0, "not measured yet"),
+    ],
+)
+def test_time_is_measured_where_a_session_has_ended(
+    tmp_path: Path, ended: str | None, seconds: float, text: str
+) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    folder.write_plan(folder.plan | {"ended": ended, "measured_seconds": seconds})
+    assert f" predicted, {text}, 8 min 00 s allowed;" in dict(overview(folder).facts)["Time"]
 
 
 def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(

@@ -51,7 +51,8 @@ def to_markdown(page: str) -> str:
     for facts in soup.find_all("dl"):
         _as_list(facts, soup)
     text = markdownify(str(soup), heading_style=ATX, bullets="-")
-    text = _INLINE.sub(r"$\1$", _DISPLAY.sub(r"$$\n\1\n$$", text))
+    # Blank lines around each: hosts take two formulas that touch for none.
+    text = _INLINE.sub(r"$\1$", _DISPLAY.sub(r"\n\n$$\n\1\n$$\n\n", text))
     lines = [line.rstrip() for line in text.strip().splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 

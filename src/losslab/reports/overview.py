@@ -169,26 +169,28 @@ def _versions(results: StudyResults) -> str:
 
 
 def _time(plan: dict[str, Any]) -> str:
-    predicted, measured = (
-        duration(plan.get("predicted_seconds")),
-        duration(plan.get("measured_seconds")),
-    )
     budget = plan.get("budget_seconds")
     allowed = f", {duration(budget)} allowed" if budget else ""
     begun = (plan.get("started") or "unknown").replace("T", " ")
-    return f"{predicted} predicted, {measured} measured{allowed}; begun {begun}"
+    return f"{_seconds(plan)}{allowed}; begun {begun}"
+
+
+def _seconds(plan: dict[str, Any]) -> str:
+    """Predicted and measured; of a study that goes on, or was killed, what is known by now."""
+    predicted, seconds = duration(plan.get("predicted_seconds")), plan.get("measured_seconds")
+    if plan.get("ended"):
+        measured = f"{duration(seconds)} measured"
+    else:
+        measured = f"{duration(seconds)} measured so far" if seconds else "not measured yet"
+    return f"{predicted} predicted, {measured}"
 
 
 def _basis(results: StudyResults) -> str:
     plan = results.plan
     # Plans of earlier versions lack some of these keys; their reports are still written.
     scale = (plan.get("scale") or {}).get("text") or "unknown scale"
-    predicted, measured = (
-        duration(plan.get("predicted_seconds")),
-        duration(plan.get("measured_seconds")),
-    )
     end = "" if plan.get("ended") else ", not at its end"
-    return f"{scale}. {predicted} predicted, {measured} measured{end}; {environment(results, 'processor')}."
+    return f"{scale}. {_seconds(plan)}{end}; {environment(results, 'processor')}."
 
 
 def environment(results: StudyResults, key: str) -> str:
