@@ -69,7 +69,7 @@ def test_failed_runs_are_named_with_what_they_were_and_the_first_ones_shown(
     assert failures is not None
     assert len(failures.shown) == SHOWN
     assert failures.more == len(search) - SHOWN == 13
-    assert (failures.amount, failures.verb) == ("25 planned runs", "count")
+    assert (failures.amount, failures.verb) == ("25 planned runs", "have")
     assert failures.waiting == ()
     lr = f"{first.run.lr:g}"
     assert (
@@ -92,7 +92,7 @@ def test_one_failed_run_is_one(tmp_path: Path) -> None:
     write_run(folder, read_results(folder).stages["compare"][0].run, [], "failed", "")
     failures = overview(folder).failures
     assert failures is not None
-    assert (failures.amount, failures.verb, failures.more) == ("1 planned run", "counts", 0)
+    assert (failures.amount, failures.verb, failures.more) == ("1 planned run", "has", 0)
     assert failures.shown[0][1].endswith("): failed")
 
 

@@ -323,7 +323,7 @@ def test_a_half_done_study_says_what_is_missing(tmp_path: Path) -> None:
         measured_seconds=None,
     )
     text = sections(folder)
-    assert "planned runs did not end well" in text[""]
+    assert "planned runs have no result" in text[""]
     assert "not come to its end" in text[""]
     assert "Adam has no finished run here and is not ranked" in text["loss"]
     assert "RMSProp + Nesterov reached the lowest training loss" in text["loss"]

@@ -98,7 +98,7 @@ def times(rows: list[dict[str, Any]]) -> list[float]:
 def test_a_packed_study_reads_and_reports_as_the_study_does(
     folder: StudyFolder, tmp_path: Path
 ) -> None:
-    assert pack(folder, tmp_path / "packed") == []
+    assert pack(folder, tmp_path / "packed") == {}
     packed = StudyFolder(tmp_path / "packed")
     results, packed_results = read_results(folder), read_results(packed)
     assert packed_results.plan == results.plan
@@ -118,7 +118,7 @@ def test_runs_that_have_not_ended_are_left_out_and_named(
 ) -> None:
     run_id = folder.plan["stages"][0]["runs"][0]
     folder.run_folder(run_id).set_status("interrupted")
-    assert pack(folder, tmp_path / "packed") == [f"search: {run_id}"]
+    assert pack(folder, tmp_path / "packed") == {"search": [run_id]}
     assert not StudyFolder(tmp_path / "packed").run_folder(run_id).path.exists()
 
 
@@ -127,7 +127,7 @@ def test_what_has_ended_since_is_added_to_a_pack(folder: StudyFolder, tmp_path: 
     folder.run_folder(run_id).set_status("interrupted")
     pack(folder, tmp_path / "packed")
     folder.run_folder(run_id).set_status("done")
-    assert pack(folder, tmp_path / "packed") == []
+    assert pack(folder, tmp_path / "packed") == {}
     assert damage(tmp_path / "packed") == {}
 
 

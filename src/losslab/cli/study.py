@@ -37,7 +37,7 @@ from losslab.study.precisions import emulated, other_pace
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL
 from losslab.study.store import StudyFolder
-from losslab.text import duration, size
+from losslab.text import count, duration, size
 
 DEFAULT_BUDGET = "10m"
 LEAST_SECONDS = 5.0
@@ -308,7 +308,8 @@ def pack_study(folder: Path, *, out: Path) -> None:
     total = sum(path.stat().st_size for path in out.rglob("*.json*"))
     print(f"{out}: {size(total)}")
     if left_out:
-        print(f"left out, as they have not ended: {', '.join(left_out)}", file=sys.stderr)
+        amounts = [f"{count(len(runs), 'run')} of {stage}" for stage, runs in left_out.items()]
+        print(f"left out, as they have not ended: {', '.join(amounts)}", file=sys.stderr)
 
 
 def _same_plan(

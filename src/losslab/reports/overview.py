@@ -20,11 +20,11 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Failures:
-    """The planned runs that did not end well.
+    """The planned runs that have no result: not begun, stopped, failed or diverged.
 
     Attributes:
         amount: how many, in words.
-        verb: "counts" or "count".
+        verb: "has" or "have".
         waiting: a line for each stage of which runs have not begun.
         shown: (identity, what is known of it) of the first others.
         more: how many others there are.
@@ -98,7 +98,7 @@ def _failures(failed: list[FailedRun]) -> Failures | None:
     others = [run for run in failed if run.status != NOT_BEGUN]
     return Failures(
         amount=count(len(failed), "planned run"),
-        verb="counts" if len(failed) == 1 else "count",
+        verb="has" if len(failed) == 1 else "have",
         waiting=tuple(
             f"{stage}: {count(runs, 'run')} not begun" for stage, runs in waiting.items()
         ),

@@ -22,7 +22,7 @@ THINNED_ENTRIES = 2000
 MANIFEST = "pack.json"
 
 
-def pack(folder: StudyFolder, target: Path) -> list[str]:
+def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
     """Copy a study, finished or not, into a folder that is small enough for a repository.
 
     Runs that have not ended are left out: ``study run --out`` does them again. A packed study reads like any other.
@@ -31,7 +31,7 @@ def pack(folder: StudyFolder, target: Path) -> list[str]:
         folder: of the study.
         target: a folder that does not exist yet, or that holds an earlier pack of the same study.
     Returns:
-        The runs that were left out.
+        The runs that were left out, by stage.
     Raises:
         InvalidInput: when the target holds something else.
     """
@@ -39,14 +39,14 @@ def pack(folder: StudyFolder, target: Path) -> list[str]:
     _check_target(target, plan)
     packed = StudyFolder(target)
     packed.prepare()
-    left_out = []
+    left_out: dict[str, list[str]] = {}
     for stage in plan["stages"]:
         for run_id in stage["runs"]:
             run_folder = folder.run_folder(run_id)
             if run_folder.status["status"] in ENDED:
                 _pack_run(run_folder, packed.run_folder(run_id))
             else:
-                left_out.append(f"{stage['name']}: {run_id}")
+                left_out.setdefault(stage["name"], []).append(run_id)
         for count_id in stage.get("counts", ()):
             if folder.count_path(count_id).exists():
                 _copy(folder.count_path(count_id), packed.count_path(count_id))
