@@ -132,12 +132,14 @@ def to_row(record: Record) -> dict[str, Any]:
     }
 
 
-def from_row(row: dict[str, Any]) -> Record:
+def from_row(row: Any) -> Record:
     """Read the record of a JSON object; a null loss is NaN, one number in the place of a list counts for all entries.
 
     Raises:
         ValueError: when the row is of no known kind or lacks a field.
     """
+    if not isinstance(row, dict):
+        raise ValueError(f"not a record: {str(row)[:80]}")
     kind = _KINDS.get(row.get("kind", ""))
     # Rows of versions before a field lack it; one of a later version has a field that this one would lose.
     if (

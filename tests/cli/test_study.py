@@ -30,7 +30,7 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
 
     def carry_out(part: Study, folder: StudyFolder, *_: Any) -> int:
         facts = {"study": {"name": part.name}, "measuring_seconds": 1.0}
-        folder.write_plan({**facts, "measured_seconds": 3.0})
+        folder.write_plan({**facts, "measured_seconds": 3.0, "stages": []})
         return 0
 
     monkeypatch.setattr(parts, "study_names", lambda: list(PARTS))

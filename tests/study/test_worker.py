@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from losslab.errors import InvalidInput
-from losslab.records import Final, Start
+from losslab.records import Evaluation, Final, Start
 from losslab.spec import Run, make_run
+from losslab.study import sizes, worker
 from losslab.study.store import RunFolder
 from losslab.study.worker import run_in_folder
 
@@ -83,3 +86,31 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
     records = list(run_in_folder(run(), RunFolder(tmp_path)))
     assert isinstance(records[0], Start)
     assert isinstance(records[-1], Final)
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    parts = {"train_images": images, "test_images": images[:10]}
+
+    def save(labels: NDArray[np.int64]) -> None:
+        np.savez(tmp_path / "own.npz", **parts, train_labels=labels, test_labels=labels[:10])
+        sizes.load.cache_clear()
+
+    labels = np.arange(60) % 2
+    save(labels)
+    spec = {"data": str(tmp_path / "own.npz"), "model": "mlp(hidden=[4])", "optimizer": "adam"}
+    run = make_run({**spec, "lr": 1e-3, "batch": 8, "epochs": 3, "evaluate": "epoch"})
+    folder = RunFolder(tmp_path / "run")
+    records = run_in_folder(run, folder)
+    for record in records:
+        if isinstance(record, Evaluation) and record.step:
+            break
+    records.close()  # type: ignore[attr-defined]
+    save(1 - labels)
+    with pytest.raises(InvalidInput, match=r"own\.npz has changed since"):
+        list(run_in_folder(run, folder))
+    save(labels)
+    assert isinstance(list(run_in_folder(run, folder))[-1], Final)

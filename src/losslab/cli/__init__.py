@@ -4,15 +4,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from platform import python_version
 from sysconfig import get_path
-from traceback import extract_tb
+from traceback import FrameSummary, extract_tb
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from losslab import __version__
-from losslab.cli.parsing import explained
+from losslab.cli.parsing import explained, value_of
 from losslab.errors import DataUnavailable, Interrupted, InvalidInput, LosslabError
 
 
@@ -22,12 +23,16 @@ def _versions() -> str:
 
 _HOME = str(Path(__file__).parents[1])
 _LIBRARY = get_path("stdlib")
+_TRACEBACK = "`python -X dev -m losslab ...` prints the traceback"
 
 
 app = App(
     name="losslab",
     help="Measure how a neural network trains and what it costs, before the budget is spent.",
     version=_versions,
+    default_parameter=Parameter(converter=value_of),
+    # The parser would end the process without a word.
+    suppress_keyboard_interrupt=False,
 )
 
 _COMMANDS = {
@@ -60,7 +65,7 @@ _COMMANDS = {
     ),
     "export": (
         "losslab.cli.export:export",
-        "Write the records of a study or a run for TensorBoard or MLflow.",
+        "Write the records of a study or a run for TensorBoard, MLflow or Weights & Biases.",
         "losslab export runs/adaptive-optimizers --to tensorboard",
     ),
 }
@@ -77,6 +82,10 @@ app.register_install_completion_command(help="Make the shell complete commands a
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without the characters of a plot or a name shows a question mark in their place.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run_command(arguments))
 
 
@@ -98,8 +107,13 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal_number)
     except LosslabError as error:
+        # One whose cause is in the user's own code, such as a `forward` that fails at the first step.
+        own = _own_frames(error.__cause__) if error.__cause__ else []
+        if own and sys.flags.dev_mode:
+            raise
+        where = f" ({own[-1].filename}, line {own[-1].lineno}); {_TRACEBACK}" if own else ""
         return _complain(
-            str(error), 2 if isinstance(error, InvalidInput | DataUnavailable) else 1
+            f"{error}{where}", 2 if isinstance(error, InvalidInput | DataUnavailable) else 1
         )
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
@@ -112,10 +126,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         # Mostly of the user's own network, data or loss. A developer wants all of it.
         if sys.flags.dev_mode:
             raise
-        return _complain(
-            f"{_cause(error)}; `python -X dev -m losslab ...` prints the traceback",
-            1,
-        )
+        return _complain(f"{_cause(error)}; {_TRACEBACK}", 1)
     return status if isinstance(status, int) else 0
 
 
@@ -125,10 +136,14 @@ def _cause(error: Exception) -> str:
     if "Traceback" in text:
         # Of another process, whose last line has the kind and the text.
         return text.strip().splitlines()[-1]
-    frames = extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_installed(frame.filename)]
-    frame = (own or frames)[-1]
+    frame = (_own_frames(error) or extract_tb(error.__traceback__))[-1]
     return f"{type(error).__name__}: {text} ({frame.filename}, line {frame.lineno})"
+
+
+def _own_frames(error: BaseException) -> list[FrameSummary]:
+    """Where an error went through code that is neither losslab's nor a library's."""
+    frames = extract_tb(error.__traceback__)
+    return [frame for frame in frames if not _is_installed(frame.filename)]
 
 
 def _is_installed(file: str) -> bool:

@@ -1,13 +1,11 @@
 """``losslab count``: what a network costs, with the arithmetic shown."""
 
 import json as json_text
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from losslab.cli.options import Flag
+from losslab.cli.options import Flag, console
 from losslab.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -122,7 +120,5 @@ def _print(table: "Table", form: Format) -> None:
         text = {"markdown": table.markdown, "latex": table.latex, "csv": table.csv}[form]()
         print(text, end="\n\n")
         return
-    # A pipe has no width; lines are not to be cut.
-    width = None if sys.stdout.isatty() else 1000
-    console = Console(width=width)
-    console.print(table.terminal(console.width))
+    screen = console()
+    screen.print(table.terminal(screen.width))

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App
-from rich.console import Console
 from rich.table import Table
 
 from losslab import data
-from losslab.cli.options import Flag, print_json
+from losslab.cli.options import Flag, console, print_json
 from losslab.data.catalog import Entry
 from losslab.data.loading import stored_path
+from losslab.errors import InvalidInput
 from losslab.plots.files import check_picture
 
 app = App(name="data", help="List, fetch and show data sets.")
@@ -42,7 +42,7 @@ def list_datasets(*, json: Flag = False) -> None:
             here,
             row["licence"],
         )
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
@@ -105,7 +105,10 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
     if picture is not None:  # before the data is loaded, which may take minutes
         check_picture("--picture", picture)
     dataset = data.load_images(name)
-    facts = data.summary(dataset)
+    try:
+        facts = data.summary(dataset)
+    except InvalidInput:  # too few images to hold some out
+        facts = data.summary(dataset, validation_fraction=0.0)
     if picture is not None:
         data.write_samples(dataset, picture)
     if json:
@@ -116,9 +119,9 @@ def show(name: str, *, picture: Path | None = None, json: Flag = False) -> None:
 
 
 def _print_summary(facts: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    console.print(f"[bold]{facts['title']}[/bold] ({facts['source']})")
-    console.print(f"images of {'x'.join(map(str, facts['shape']))} (channels, height, width)")
+    screen = console()
+    screen.print(f"{facts['title']} ({facts['source']})", style="bold")
+    screen.print(f"images of {'x'.join(map(str, facts['shape']))} (channels, height, width)")
     fraction = facts["validation_fraction"]
     held_out = "validation (its own)" if fraction is None else f"validation ({fraction:.0%})"
     table = Table("class", "train", "of these training", held_out, "test", box=None)
@@ -127,7 +130,7 @@ def _print_summary(facts: dict[str, Any]) -> None:
     for name, counts in facts["images_per_class"].items():
         table.add_row(name, *_counts_row(counts))
     table.add_row("all", *_counts_row(facts["sizes"]), style="bold")
-    console.print(table)
+    screen.print(table)
 
 
 def _counts_row(counts: dict[str, int]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from losslab.choice import Choice
 from losslab.cli.text_plot import text_plot
 from losslab.study.sizes import sample_noun
-from losslab.text import number
+from losslab.text import count, number
 from losslab.training.timeline import Step, Timeline
 
 ROWS = 16
@@ -36,9 +36,9 @@ def as_lines(timeline: Timeline) -> list[str]:
     shown = sorted({round(last * row / ROWS) for row in range(ROWS + 1)})
     lrs = [step.lr for step in steps]
     return [
-        f"{totals['training_images']:,} training {samples}; {totals['total_steps']:,} steps, "
+        f"{totals['training_images']:,} training {samples}; {count(totals['total_steps'], 'step')}, "
         f"{number(totals['epochs'])} epochs, {totals['samples']:,} {samples} seen, "
-        f"{totals['evaluations']:,} evaluations",
+        f"{count(totals['evaluations'], 'evaluation')}",
         f"batch size {_span(timeline.batch_sizes)}, learning rate {_span(lrs)}",
         f"{'step':>9}{'epoch':>10}{'batch size':>13}{'lr':>14}",
         *(_line(timeline, steps[index]) for index in shown),

@@ -1,5 +1,6 @@
 """``losslab export``: records to other people's trackers."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ TRACKERS: dict[Tracker, Callable[[str, dict[str, RunResult], Path], None]] = {
 }
 
 
-def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
+def export(folder: Path, *, to: Tracker, out: Path | None = None) -> int:
     """Write what the runs of a folder recorded for TensorBoard, MLflow or Weights & Biases.
 
     Example: losslab export runs/adaptive-optimizers --to tensorboard
@@ -40,12 +41,16 @@ def export(folder: Path, *, to: Tracker, out: Path | None = None) -> None:
             f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'"
         ) from error
     print(f"{count(len(runs), 'run')} in {out}")
+    unreadable = [name for name, result in runs.items() if result.status == "unreadable"]
+    if unreadable:
+        message = f"of these, without records that could be read: {', '.join(unreadable)}"
+        print(f"losslab: {message}", file=sys.stderr)
+    return int(bool(unreadable))
 
 
 def _runs(folder: Path) -> tuple[str, dict[str, RunResult]]:
     """Read the name of a study and its runs by name, each with its identity: two runs may have one name."""
-    # A study's folder has its records in runs/, so that these are of a single run.
-    if (folder / "records.jsonl").exists():
+    if not StudyFolder(folder).has_plan and (folder / "records.jsonl").exists():
         return folder.resolve().name, {"run": read_run(RunFolder(folder))}
     results = read_results(StudyFolder(folder))
     runs: dict[str, RunResult] = {}

@@ -1,11 +1,14 @@
 """What several commands share: flags, durations, choices, devices, JSON output."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from losslab.choice import parse_choice
 from losslab.devices import read_device
@@ -98,6 +101,26 @@ def fields_of(
         "optimizer": {**choice_of("optimizer", optimizer), **options},
         "weight_decay": weight_decay,
     }
+
+
+class Screen(Console):
+    """A console whose reader may go: what is still to be done is done without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Print no more; rich's own ends the process."""
+        self.quiet = True
+        redirect_stdout_to_nothing()
+
+
+def console(*, quiet: bool = False) -> Console:
+    """What tables and lines are printed to: as wide as the terminal; a pipe has no width, and no line is cut for it."""
+    width = None if sys.stdout.isatty() else 1000
+    return Screen(width=width, quiet=quiet, highlight=False, markup=False)
+
+
+def redirect_stdout_to_nothing() -> None:
+    """Drop what is printed from now on, as the reader of a pipe has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:

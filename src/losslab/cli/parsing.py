@@ -1,13 +1,20 @@
-"""What the command line could not parse, in losslab's words: the option, its value, the rule, what to write."""
+"""Words of the command line as values, and, where they are none, the option, its value, the rule, what to write."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from cyclopts import (
     CoercionError,
     CycloptsError,
     MissingArgumentError,
+    Token,
     UnusedCliTokensError,
+    convert,
 )
+
+from losslab.errors import InvalidInput
 
 _LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
 _SAME = {
@@ -25,6 +32,24 @@ _OTHER_NAMES = {
     | dict.fromkeys(("--batch", "--batch-size", "--batch-sizes"), "--sizes"),
 }
 """Command -> what its options are called elsewhere -> what they are called here."""
+
+
+def value_of(kind: Any, tokens: Sequence[Token]) -> Any:
+    """The value that words stand for, as the parser has it, but for whole numbers and paths.
+
+    Raises:
+        InvalidInput: a decimal where a whole number is asked for, which the parser would round; an empty path, which it
+            would take for the current folder, where a variable was mostly not set.
+    """
+    option, text = tokens[0].keyword or "a value", tokens[0].value
+    if kind is int and not re.fullmatch(r"[+-]?\d+(_\d+)*", text):
+        raise InvalidInput(_no_number(option, text, int))
+    if kind is Path:
+        if not text:
+            raise InvalidInput(f"{option} is empty; give a file or a folder")
+        # The shell leaves the ~ of --out=~/runs as it is.
+        return Path(text).expanduser()
+    return convert(kind, tokens)
 
 
 def explained(error: CycloptsError, words: Sequence[str]) -> str:

@@ -38,21 +38,20 @@ def plan_facts(planned: Plan) -> dict[str, Any]:
     }
 
 
-def print_plan(planned: Plan, console: Console | None = None) -> None:
+def print_plan(planned: Plan, screen: Console) -> None:
     """Print a plan: a row for each stage, then its time, memory and workers."""
-    console = console or Console(highlight=False, markup=False)
-    console.print(planned.study.title, style="bold")
+    screen.print(planned.study.title, style="bold")
     table = Table("stage", "runs", "predicted", "scale", box=None)
     for stage in planned.stages:
         runs = len(stage.runs or stage.stage.count)
         table.add_row(
             stage.stage.name, f"{runs:,}", duration(stage.seconds), stage_scale(stage)
         )
-    console.print(table)
+    screen.print(table)
     workers = f"{count(planned.workers, 'worker')} of {count(planned.threads, 'thread')}"
     step = ["compiled steps"] if planned.compile_step else []
     crew = [workers, *sorted(set(planned.used_layouts.values())), *step]
-    console.print(
+    screen.print(
         f"predicted in all {duration(planned.seconds)} and {size(planned.memory_bytes)} with {', '.join(crew)}",
         soft_wrap=True,
     )

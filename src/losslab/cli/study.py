@@ -11,7 +11,7 @@ from rich.console import Console
 
 from losslab.analysis.runs import failed_runs
 from losslab.cli.measuring import watched
-from losslab.cli.options import Flag, parse_duration, print_json
+from losslab.cli.options import Flag, console, parse_duration, print_json
 from losslab.cli.parts import ALL, seconds_spent, share_of, studies_of, with_data
 from losslab.cli.plan_text import (
     plan_facts,
@@ -68,7 +68,7 @@ def list_studies(*, json: Flag = False) -> None:
 def plan(
     study: str,
     *,
-    budget: str = DEFAULT_BUDGET,
+    budget: str | None = None,
     full: Flag = False,
     rung: str | None = None,
     seeds: int | None = None,
@@ -89,7 +89,7 @@ def plan(
 
     Args:
         study: A study's name, a study.toml of your own, or all.
-        budget: Wall time that the study may take, such as 90s, 10m, 2h.
+        budget: Wall time that the study may take, such as 90s, 10m, 2h; 10m when absent.
         full: Plan the study as it is written, whatever it takes.
         rung: Ask the question of this rung of the study's ladder; the largest that the budget holds when absent.
         seeds: Seeds of the last stage, in place of the study's own number.
@@ -106,7 +106,7 @@ def plan(
     """
     if not device_tflops > 0:
         raise InvalidInput(f"--device-tflops (={device_tflops}) must be above 0, such as 10")
-    budget_seconds = None if full else _parse_budget(budget)
+    budget_seconds = _budget_seconds(budget, full=full)
     selected = choose_engine(engine, address, device=device, deterministic=deterministic)
     facts = []
     parts = studies_of(study, rung, seeds)
@@ -137,7 +137,7 @@ def plan(
             }
         )
         if not json:
-            print_plan(planned)
+            print_plan(planned, console())
             print_full(whole, flops, device_tflops)
             print_precisions(pace, emulated(planned, selected))
         if seconds_left is not None and share is not None:
@@ -150,7 +150,7 @@ def plan(
 def run(
     study: str,
     *,
-    budget: str = DEFAULT_BUDGET,
+    budget: str | None = None,
     full: Flag = False,
     rung: str | None = None,
     seeds: int | None = None,
@@ -172,7 +172,7 @@ def run(
 
     Args:
         study: A study's name, a study.toml of your own, or all: every study that ships, a folder each.
-        budget: Wall time that the study may take, such as 90s, 10m, 2h.
+        budget: Wall time that the study may take, such as 90s, 10m, 2h; 10m when absent.
         full: Run the study as it is written, whatever it takes.
         rung: Ask the question of this rung of the study's ladder; the largest that the budget holds when absent.
         seeds: Seeds of the last stage, in place of the study's own number.
@@ -188,9 +188,9 @@ def run(
         sample_if_offline: Where the data cannot be had, run on the embedded sample of Fashion-MNIST and say so.
         quiet: Print nothing but errors.
     """
-    budget_seconds = None if full else _parse_budget(budget)
+    budget_seconds = _budget_seconds(budget, full=full)
     selected = choose_engine(engine, address, device=device, deterministic=deterministic)
-    console = Console(quiet=quiet, highlight=False, markup=False)
+    screen = console(quiet=quiet)
     out = out or Path("runs") / (ALL if study == ALL else load_study(study).name)
     code = 0
     parts = studies_of(study, rung, seeds)
@@ -203,7 +203,7 @@ def run(
         part = with_data(part, sample_if_offline)
         planned = _same_plan(folder, part, share, selected)
         if planned:
-            console.print(
+            screen.print(
                 f"{folder.path} holds this study already: what is missing is run as it was planned"
             )
         else:
@@ -217,17 +217,23 @@ def run(
                 compile_step=compile_step,
                 engine=measuring,
             )
-            print_plan(planned, console)
+            print_plan(planned, screen)
         facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
-        code |= _carry_out(planned, folder, console, facts, selected)
+        code |= _carry_out(planned, folder, screen, facts, selected)
         if seconds_left is not None:
             seconds_left -= seconds_spent(folder)
-    console.print(f"next: losslab report {out}", soft_wrap=True)
+    screen.print(f"next: losslab report {shlex.quote(str(out))}", soft_wrap=True)
     return code
 
 
-def _parse_budget(text: str) -> float:
-    seconds = parse_duration(text)
+def _budget_seconds(text: str | None, *, full: bool) -> float | None:
+    if full:
+        if text is not None:
+            raise InvalidInput(
+                f"--budget (={text}) is what --full does without; give one of them"
+            )
+        return None
+    seconds = parse_duration(DEFAULT_BUDGET if text is None else text)
     if seconds < LEAST_SECONDS:
         raise InvalidInput(
             f"--budget (={text}) must be at least {duration(LEAST_SECONDS)}, for measuring alone"
@@ -257,7 +263,7 @@ def resume(
         deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
         quiet: Print nothing but errors.
     """
-    console = Console(quiet=quiet, highlight=False, markup=False)
+    screen = console(quiet=quiet)
     code = 0
     for part in study_folders(folder):
         # As it was begun, where nothing is said: a GPU has not a CPU's bits.
@@ -267,8 +273,8 @@ def resume(
             engine, address, device=own_device, deterministic=is_repeatable
         )
         facts = {"command": part.plan.get("command")}
-        code |= _carry_out(planned_before(part, selected), part, console, facts, selected)
-    console.print(f"next: losslab report {folder}", soft_wrap=True)
+        code |= _carry_out(planned_before(part, selected), part, screen, facts, selected)
+    screen.print(f"next: losslab report {shlex.quote(str(folder))}", soft_wrap=True)
     return code
 
 
@@ -279,15 +285,23 @@ def status(folder: Path, *, json: Flag = False) -> None:
     Example: losslab study status runs/optimizers
 
     Args:
-        folder: The study's folder.
+        folder: The study's folder, or one that holds several.
         json: Print JSON.
     """
-    results = read_results(StudyFolder(folder))
-    rows = status_rows(results)
+    parts = study_folders(folder)
+    rows = {}
+    for part in parts:
+        results = read_results(part)
+        rows[part.path.name] = status_rows(results)
+        for file, fault in results.damaged.items():
+            print(f"losslab: {file}: {fault}", file=sys.stderr)
     if json:
-        print_json(rows)
-    else:
-        Console(highlight=False, markup=False).print(status_table(rows))
+        print_json(rows if len(parts) > 1 else next(iter(rows.values())))
+        return
+    for name, own in rows.items():
+        if len(parts) > 1:
+            print(name)
+        console().print(status_table(own))
 
 
 @app.command(name="pack")
@@ -328,21 +342,35 @@ def _same_plan(
     is_same = (
         study_of(before) in rungs(study) and before.get("budget_seconds") == budget_seconds
     )
-    return planned_before(folder, engine) if is_same else None
+    if is_same:
+        return planned_before(folder, engine)
+    if any((folder.path / "runs").iterdir()):
+        raise InvalidInput(
+            f"--out {folder.path}: holds '{name}' {_difference(before, study)}; choose another folder, "
+            f"or go on with it: losslab study resume {shlex.quote(str(folder.path))}"
+        )
+    return None
+
+
+def _difference(before: dict[str, Any], study: Study) -> str:
+    """What the study that a folder holds has in the place of what is asked for now."""
+    if study_of(before) not in rungs(study):
+        return "with another rung, number of seeds or text"
+    seconds = before.get("budget_seconds")
+    return "at its full scale" if seconds is None else f"with a budget of {duration(seconds)}"
 
 
 def _carry_out(
-    planned: Plan, folder: StudyFolder, console: Console, facts: dict[str, Any], engine: Engine
+    planned: Plan, folder: StudyFolder, screen: Console, facts: dict[str, Any], engine: Engine
 ) -> int:
     """Run what is missing; return the exit code, 1 where something failed, which diverging is not."""
     try:
-        show_progress(execute(planned, folder, facts, engine), console)
+        show_progress(execute(planned, folder, facts, engine), screen)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
-        again = (
-            f"interrupted; go on with the same command, or: losslab study resume {folder.path}"
-        )
+        resume_it = f"losslab study resume {shlex.quote(str(folder.path))}"
+        again = f"interrupted; go on with the same command, or: {resume_it}"
         raise Interrupted(again, number) from None
     bad = failed_runs(read_results(folder))
-    console.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
+    screen.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
     return int(any(result.status in FAILURES for result in bad))

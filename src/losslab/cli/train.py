@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
-from losslab.cli.options import Flag, check_machine, choice_of
+from losslab.cli.options import Flag, check_machine, choice_of, redirect_stdout_to_nothing
 from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.devices import ask_for_determinism
@@ -21,7 +21,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
-from losslab.text import loss, number
+from losslab.text import count, loss, number
 from losslab.training.timeline import Timeline
 
 DIVERGING = 4.0
@@ -103,6 +103,11 @@ def train(
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
+    if momentum is not None and _is_number(momentum):
+        raise InvalidInput(
+            f"--momentum (={momentum}) must be a policy, such as cycled; a constant is an option of the optimizer, "
+            f"such as --optimizer 'sgd(momentum={momentum})'"
+        )
     subset = {"train_images": train_images, "validation_fraction": validation_fraction}
     given = {key: value for key, value in subset.items() if value is not None}
     run = make_run(
@@ -193,6 +198,8 @@ def _train(
             device=device,
             data_workers=data_workers,
         )
+        if RunFolder(out).status["status"] == "done":
+            records = iter(RunFolder(out).records())
     if rank():  # one process of several speaks
         for _ in records:
             pass
@@ -201,7 +208,13 @@ def _train(
     try:
         for record in records:
             seen.append(record)
-            _print(record, json=json)
+            try:
+                _print(record, json=json)
+            except BrokenPipeError:
+                if out is None:
+                    raise
+                # The reader has gone, and the records are in the folder.
+                redirect_stdout_to_nothing()
     finally:  # a run that diverged is worth a picture too
         course = RunFolder(out).records() if out else seen
         if figure:
@@ -209,6 +222,14 @@ def _train(
         if not json:
             _print_plot(seen)
     _check_course(course)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _print_plot(records: Sequence[Record]) -> None:
@@ -235,7 +256,7 @@ def _report_end(folder: RunFolder) -> None:
     """Say that a run is done already; raise LosslabError where it ended badly."""
     status = folder.status
     if status["status"] == "done":
-        print(f"{folder.path}: this run is done already", file=sys.stderr)
+        print(f"losslab: {folder.path}: this run is done already", file=sys.stderr)
     elif status["status"] in ENDED:
         raise LosslabError(f"{folder.path}: {status['message']}")
 
@@ -259,7 +280,7 @@ def _line(record: Record) -> str:
     if isinstance(record, Start):
         return (
             f"{record.parameters:,} parameters; {record.training_images:,} training, "
-            f"{record.validation_images:,} validation samples; {record.total_steps:,} steps"
+            f"{record.validation_images:,} validation samples; {count(record.total_steps, 'step')}"
         )
     if isinstance(record, Evaluation):
         trained = " ".join(

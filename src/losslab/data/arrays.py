@@ -52,7 +52,7 @@ def _read(file: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Part], tuple[str,
         if pair:
             parts[part] = _part(file, *pair)
         elif part == "train":
-            held = ", ".join(file)
+            held = ", ".join(file) or "nothing"
             raise ValueError(
                 f"it must hold train_images and train_labels (or x_train and y_train); it holds {held}"
             )

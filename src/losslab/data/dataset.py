@@ -1,6 +1,7 @@
 """A labelled image data set in memory, and its summary."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,15 @@ class Dataset:
         elif self.validation_images is not None or self.validation_labels is not None:
             raise ValueError("validation_images and validation_labels must be given together")
         return parts
+
+    @property
+    def sha256(self) -> str:
+        """A hash of all images and labels: 16 hexadecimal digits."""
+        digest = sha256()
+        for images, labels in self.parts.values():
+            digest.update(np.ascontiguousarray(images).data)
+            digest.update(np.ascontiguousarray(labels).data)
+        return digest.hexdigest()[:16]
 
     @property
     def own_validation(self) -> int:

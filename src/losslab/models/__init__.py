@@ -22,7 +22,7 @@ MODELS: dict[str, str] = {
     "inception-naive": "losslab.models.inception:inception_naive",
     "inception-reduced": "losslab.models.inception:inception_reduced",
     "minigooglenet": "losslab.models.minigooglenet:minigooglenet",
-    "patchnet": "losslab.models.patchnet:patchnet",
+    "patchnet": "losslab.models.patchnet:PatchNet",
     "resnet-20": "losslab.models.resnet:resnet",
     "resnet-32": "losslab.models.resnet:resnet",
     "resnet-44": "losslab.models.resnet:resnet",

@@ -32,6 +32,10 @@ def mlp(
     Reference:
         Dropout: Srivastava et al. 2014, JMLR 15; torch's is inverted (scales by 1/(1 - p) in training).
     """
+    if isinstance(hidden, int) or any(units < 1 for units in hidden):
+        raise ValueError(
+            f"`hidden` (={hidden}) must be a list of numbers of units, such as [64, 32]"
+        )
     sizes = [prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     if input_dropout:

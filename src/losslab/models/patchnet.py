@@ -107,11 +107,6 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def patchnet(**options: Any) -> PatchNet:
-    """The network; its options are those of :class:`PatchNet`."""
-    return PatchNet(**options)
-
-
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Groups for a run's `parameter_groups`: biases of batch norms learn 64 times as fast."""
     # By identity, since comparing tensors compares their numbers.

@@ -19,7 +19,7 @@ TORCH = "torch.optim/"
 OF_THE_RUN = {
     "lr": "the run's `lr` is",
     "weight_decay": "the run's `weight_decay`, or that of its `parameter_groups`, is",
-    "params": "the parameters come from the model; `parameter_groups` divides them",
+    "params": "the parameters come from the model; `parameter_groups`, which divides them, is",
 }
 """Option -> what counts instead."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -232,14 +233,14 @@ def confirmed(found: LrRange, race: Race) -> LrRange:
 
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:
     """Raise ValueError when no range test can be laid out so."""
-    if not 0 < start < end < float("inf"):
-        raise ValueError(
-            f"`end` (={end}) must exceed `start` (={start}), which must be positive; swap them?"
-        )
-    if steps < 2 or candidates < 2:
-        raise ValueError(
-            f"`steps` (={steps}) and `candidates` (={candidates}) must be at least 2; 300 and 10 are usual"
-        )
+    for name, rate in (("start", start), ("end", end)):
+        if not 0 < rate < inf:
+            raise ValueError(f"`{name}` (={rate}) must be a number above 0, such as 1e-3")
+    if start >= end:
+        raise ValueError(f"`end` (={end}) must exceed `start` (={start}); swap them?")
+    for name, number, usual in (("steps", steps, 300), ("candidates", candidates, 10)):
+        if number < 2:
+            raise ValueError(f"`{name}` (={number}) must be at least 2; {usual} is usual")
     if seeds < 1:
         raise ValueError(f"`seeds` (={seeds}) must be at least 1")
 

@@ -149,10 +149,9 @@ def plan(
         raise TypeError(
             f"`study` is a {type(study).__name__}; give a Study: losslab.load_study(name or file)"
         )
-    if any(number is not None and number < 1 for number in (workers, threads)):
-        raise InvalidInput(
-            f"`workers` (={workers}) and `threads` (={threads}) must be at least 1"
-        )
+    for name, number in (("workers", workers), ("threads", threads)):
+        if number is not None and number < 1:
+            raise InvalidInput(f"`{name}` (={number}) must be at least 1")
     # At full scale: where a budget leaves fewer images than a batch wants, the report states that scale.
     for run in _runs_of(study):
         check_batch(run)

@@ -35,13 +35,19 @@ class RunFolder:
     @property
     def run(self) -> Run:
         """The spec of the run whose folder this is."""
-        return make_run(read_json(self.path / "run.json")["run"])
+        return make_run(self._stated("run"))
 
     @property
     def environment(self) -> dict[str, Any]:
         """Versions and machine that the run was started with."""
-        environment: dict[str, Any] = read_json(self.path / "run.json")["environment"]
+        environment: dict[str, Any] = self._stated("environment")
         return environment
+
+    def _stated(self, key: str) -> Any:
+        facts = read_json(self.path / "run.json")
+        if not isinstance(facts, dict) or key not in facts:
+            raise StoreError(f"{self.path / 'run.json'}: not what losslab writes")
+        return facts[key]
 
     @property
     def status(self) -> dict[str, Any]:
@@ -103,9 +109,16 @@ class RunFolder:
         """Keep every other process out of the run, after waiting a while for one that is about to end.
 
         Raises:
+            InvalidInput: when it cannot be created or written.
             StoreError: when another process goes on working in it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "lease").touch()
+        except OSError as error:
+            raise InvalidInput(
+                f"{self.path}: cannot be written ({error.strerror}); choose another folder"
+            ) from error
         with locked(self.path / "lease", LEASE_SECONDS):
             yield
 
@@ -175,10 +188,13 @@ class StudyFolder:
     def plan(self) -> dict[str, Any]:
         """The content of study.json: the spec, the scale and the stages, which list the identities of their runs."""
         if not self.has_plan:
-            raise InvalidInput(
-                f"{self.path}: holds no study (no study.json); give the --out folder of a study"
-            )
+            inside = sorted(path.parent.name for path in self.path.glob("*/study.json"))
+            several = f"; give one of those in it: {', '.join(inside)}" if inside else ""
+            remedy = several or "; give the --out folder of a study"
+            raise InvalidInput(f"{self.path}: holds no study (no study.json){remedy}")
         plan: dict[str, Any] = read_json(self.path / "study.json")
+        if not isinstance(plan, dict) or not isinstance(plan.get("stages"), list):
+            raise StoreError(f"{self.path / 'study.json'}: not what losslab writes")
         return plan
 
     def write_plan(self, plan: dict[str, Any]) -> None:
@@ -189,8 +205,10 @@ class StudyFolder:
         """Make the folder.
 
         Raises:
-            InvalidInput: when it cannot be created or written.
+            InvalidInput: when it cannot be created or written, or is a run's.
         """
+        if RunFolder(self.path).records_path.exists():
+            raise InvalidInput(f"--out {self.path}: holds a run; choose another folder")
         try:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
             # Tried now: measuring costs takes minutes, after which a refusal would be late.

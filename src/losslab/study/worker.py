@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from losslab.data.catalog import CATALOG
+from losslab.data.dataset import Dataset
 from losslab.devices import device_facts
 from losslab.errors import Diverged, Interrupted, InvalidInput, OutOfMemory
 from losslab.files import complete_lines
@@ -62,6 +64,12 @@ def _restored(
     goes_on = bool(checkpoints(folder.path / "checkpoints"))
     if goes_on:
         before = folder.environment
+        # Records of earlier versions do not say it.
+        if before.get("data_sha256", _data_sha256(run)) != _data_sha256(run):
+            raise InvalidInput(
+                f"{folder.path} was begun on other data: {run.data.name} has changed since; put it back, or choose "
+                "another folder"
+            )
         # The usual one, and no compiled step, where the record knows none.
         layout, compile_step = before.get("layout"), before.get("compiled_step", False)
     try:
@@ -82,6 +90,14 @@ def _restored(
         )
         state, rows = new_state(run, dataset, device, layout, compile_step), 0
     return state, rows, "; ".join(rejected)
+
+
+def _data_sha256(run: Run) -> str | None:
+    """A hash of images that are a user's own and may change; None of those of the catalog, which have checksums."""
+    dataset = load(run.data.name)
+    if run.data.name in CATALOG or not isinstance(dataset, Dataset):
+        return None
+    return dataset.sha256
 
 
 def _follow(
@@ -114,7 +130,9 @@ def _run_leased(
     reset_peak_memory(device)
     state, rows, note = _restored(run, folder, layout, compile_step, device)
     choices = {"layout": state.layout, "compiled_step": state.compiled_step}
-    folder.create(run, environment() | choices | device_facts(device))
+    folder.create(
+        run, environment() | choices | device_facts(device) | {"data_sha256": _data_sha256(run)}
+    )
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:

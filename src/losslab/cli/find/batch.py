@@ -18,6 +18,9 @@ from losslab.study.sizes import load, training_images
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
 
+SIZES = tuple(2**power for power in range(6, 14))
+"""Batch sizes that are tried where none are given: 64 to 8192."""
+
 
 def batch(
     *,
@@ -26,7 +29,7 @@ def batch(
     lr: float,
     optimizer: str = "sgd(momentum=0.9)",
     momentum: float | None = None,
-    sizes: str = "64,128,256,512,1024,2048,4096,8192",
+    sizes: str | None = None,
     steps: int | None = None,
     seeds: int = 3,
     max_micro_batch: int | None = None,
@@ -55,7 +58,8 @@ def batch(
         lr: Learning rate at every size.
         optimizer: Method by name, `torch.optim/NAME` or `package.module:factory`; options: "adam(betas=(0.9, 0.95))".
         momentum: Option of the optimizer, in short.
-        sizes: Increasing batch sizes, separated by commas.
+        sizes: Increasing batch sizes, separated by commas; 64, 128, 256 and so on to 8192, or to the number of images,
+            when absent.
         steps: Optimizer steps at every size; five epochs at the smallest size when absent.
         seeds: How often the test is repeated.
         max_micro_batch: Accumulate larger batches from parts of at most so many images; halved where memory ends.
@@ -75,7 +79,7 @@ def batch(
         out: JSON file to write, which `losslab.read_range` reads.
         json: Print the finding as JSON.
     """
-    listed = _parse_sizes(sizes)
+    listed = list(SIZES) if sizes is None else _parse_sizes(sizes)
     if seeds < 1:
         raise InvalidInput(f"--seeds (={seeds}) must be at least 1")
     check_mode(
@@ -104,14 +108,17 @@ def batch(
         {**fields, "steps": 1 if steps is None else steps}, size=listed[0], seeds=1
     )[0]
     images = training_images(first)
-    if listed[-1] > images:
+    if sizes is None:
+        listed = [size for size in listed if size <= images]
+    if len(listed) < 2 or listed[-1] > images:
         raise InvalidInput(
-            f"--sizes (={sizes}): {listed[-1]} exceeds the {images:,} training images of {data}"
+            f"--sizes (={','.join(map(str, listed))}): {data} has {images:,} training images; give two "
+            "sizes or more up to that number"
         )
     fields["steps"] = ceil(EPOCHS * images / listed[0]) if steps is None else steps
 
     if mode == "branch":
-        _check_branch(sizes, listed, scaling, tolerance)
+        _check_branch(listed, scaling, tolerance)
         start = batch_runs(fields, size=listed[0], seeds=1)[0]
         options = {"sizes": listed, "seeds": seeds, "scaling": scaling, "tolerance": tolerance}
         found = {
@@ -123,17 +130,15 @@ def batch(
     _find_range(fields, listed, seeds, crew, output)
 
 
-def _check_branch(
-    sizes: str, listed: list[int], scaling: str | None, tolerance: float | None
-) -> None:
+def _check_branch(sizes: list[int], scaling: str | None, tolerance: float | None) -> None:
     """Raise InvalidInput for what would be refused only when the training before the branches is done."""
     if scaling is not None and scaling not in SCALINGS:
         raise InvalidInput(unknown_name("scaling", scaling, SCALINGS))
     if tolerance is not None and not 0 < tolerance < inf:
         raise InvalidInput(f"--tolerance (={tolerance}) must be above 0")
-    if any(size % listed[0] for size in listed):
+    if any(size % sizes[0] for size in sizes):
         raise InvalidInput(
-            f"--sizes (={sizes}) must be multiples of the first for --mode branch"
+            f"--sizes (={','.join(map(str, sizes))}) must be multiples of the first for --mode branch"
         )
 
 
