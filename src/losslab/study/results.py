@@ -129,8 +129,14 @@ def study_folders(folder: Path) -> list[StudyFolder]:
 
 
 def read_results(folder: StudyFolder) -> StudyResults:
-    """Read all runs of a study folder that have begun and all counts that are done, by stage, in planned order."""
+    """Read all runs of a study folder that have begun and all counts that are done, by stage, in planned order.
+
+    Raises:
+        StoreError: when its study.json is not what losslab writes.
+    """
     plan = folder.plan
+    if not isinstance(plan.get("stages"), list):
+        raise StoreError(f"{folder.path / 'study.json'}: not what losslab writes")
     stages, counts = {}, {}
     damaged = damage(folder.path)
     for stage in plan["stages"]:

@@ -193,7 +193,7 @@ class StudyFolder:
             remedy = several or "; give the --out folder of a study"
             raise InvalidInput(f"{self.path}: holds no study (no study.json){remedy}")
         plan: dict[str, Any] = read_json(self.path / "study.json")
-        if not isinstance(plan, dict) or not isinstance(plan.get("stages"), list):
+        if not isinstance(plan, dict):
             raise StoreError(f"{self.path / 'study.json'}: not what losslab writes")
         return plan
 
