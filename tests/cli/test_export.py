@@ -11,13 +11,14 @@ import pytest
 from fake_study import part_one, write_run
 
 from losslab.cli import run_command
+from losslab.integrations.mlflow import export
 from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.spec import make_run
-from losslab.study.results import read_results
+from losslab.study.results import read_results, read_run
 from losslab.study.store import RunFolder
 
 STEPS = [
-    Steps(0, [0.1, 0.2], [4, 2], [2.0, 1.5], [1.0, 2.0], 0.5),
+    Steps(0, [0.1, 0.2], [4, 2], [2.0, 1.5], [1.0, 2.0], 0.5, gradient_norm=2.5),
     Steps(2, [0.3], [4], [float("nan")], [3.0], 0.75),
 ]
 RECORDS: list[Record] = [
@@ -31,6 +32,7 @@ EXPECTED = {
     "step/batch_size": [(0, 0.5, 4), (1, 0.5, 2), (2, 0.75, 4)],
     "step/loss": [(0, 0.5, 2.0), (1, 0.5, 1.5), (2, 0.75, float("nan"))],
     "step/accuracy": [(0, 0.5, 0.25), (1, 0.5, 1.0), (2, 0.75, 0.75)],
+    "step/gradient_norm": [(1, 0.5, 2.5)],
     **{
         f"evaluation/{name}": [(3, 0.75, value)]
         for name, value in [
@@ -108,6 +110,29 @@ def test_mlflow_reads_what_was_recorded(
             for m in client.get_metric_history(run.info.run_id, name)
         ]
         assert found == [pytest.approx(point, nan_ok=True) for point in points]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("new", "SCHEDULED"),
+        ("running", "RUNNING"),
+        ("done", "FINISHED"),
+        ("interrupted", "KILLED"),
+        ("diverged", "FAILED"),
+    ],
+)
+def test_mlflow_says_how_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Any, expected: str
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    a_run(tmp_path / "mine").set_status(status)
+    out = tmp_path / "out"
+    export("mine", {"run": read_run(RunFolder(tmp_path / "mine"))}, out)
+    client = mlflow.MlflowClient(tracking_uri=out.as_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert run.info.status == expected
 
 
 def test_every_run_of_a_study_is_exported_under_a_name_of_its_own(tmp_path: Path) -> None:

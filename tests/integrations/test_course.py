@@ -184,3 +184,9 @@ def test_what_is_laid_out_prints_no_address() -> None:
     assert "PolicyBatchSampler(1000, " in repr(course)
     assert "linear_ramp(start=400, end=600" in repr(course)
     assert " at 0x" not in repr(course)
+
+
+def test_a_loader_is_not_taken_for_its_dataset() -> None:
+    loader = DataLoader(TensorDataset(torch.zeros(100, 1)), 10)
+    with pytest.raises(TypeError, match=r"give its dataset: loader\.dataset"):
+        losslab.lay_out(lr=0.1, batch=8, dataset_size=loader, epochs=1)

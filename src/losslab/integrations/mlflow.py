@@ -8,6 +8,13 @@ from losslab.integrations.scalars import scalars
 from losslab.study.fields import flat_fields
 from losslab.study.results import RunResult
 
+STATUSES = {
+    "new": "SCHEDULED",
+    "running": "RUNNING",
+    "done": "FINISHED",
+    "interrupted": "KILLED",
+}
+"""What MLflow calls how a run is; all others failed."""
 MOST_AT_ONCE = 1000
 """Metrics that MLflow takes in one request."""
 
@@ -47,4 +54,8 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path | str) -> None:
         ]
         for start in range(0, len(metrics), MOST_AT_ONCE):
             client.log_batch(run_id, metrics[start : start + MOST_AT_ONCE])
-        client.set_terminated(run_id, "FINISHED" if result.status == "done" else "FAILED")
+        status = STATUSES.get(result.status, "FAILED")
+        if status in {"SCHEDULED", "RUNNING"}:
+            client.update_run(run_id, status)
+        else:
+            client.set_terminated(run_id, status)

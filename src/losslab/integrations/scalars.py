@@ -20,9 +20,10 @@ class Scalar(NamedTuple):
 def scalars(result: RunResult) -> Iterator[Scalar]:
     """Yield the numbers of a run's records in order.
 
-    Those of single steps are named ``step/lr``, ``step/batch_size``, ``step/loss`` and ``step/accuracy``; those of an
-    evaluation and of the end by their record and field, such as ``evaluation/validation_loss``; what was not measured
-    is left out. A step's seconds are those of the record that it came with.
+    Those of single steps are named ``step/lr``, ``step/batch_size``, ``step/loss``, ``step/accuracy`` and
+    ``step/gradient_norm``, which is of the last step of a record; those of an evaluation and of the end by their record
+    and field, such as ``evaluation/validation_loss``; what was not measured is left out. A step's seconds are those of
+    the record that it came with.
     """
     for record in result.records:
         if isinstance(record, Steps):
@@ -51,3 +52,6 @@ def _of_steps(record: Steps) -> Iterator[Scalar]:
             values["accuracy"] = record.correct[index] / record.batch_size[index]
         for name, value in values.items():
             yield Scalar(f"step/{name}", step, record.train_seconds, float(value))
+    if record.gradient_norm is not None:
+        last = record.end - 1
+        yield Scalar("step/gradient_norm", last, record.train_seconds, record.gradient_norm)

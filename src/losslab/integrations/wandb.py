@@ -11,6 +11,9 @@ from losslab.integrations.scalars import scalars
 from losslab.study.fields import flat_fields
 from losslab.study.results import RunResult
 
+NOT_FAILED = frozenset({"new", "running", "done"})
+"""Status of runs that nothing went wrong in, so far; an offline run itself can only be finished or failed."""
+
 
 def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
     """Write each run's numbers and spec as an offline run of the project STUDY.
@@ -49,7 +52,7 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
         )
         for step, values in _by_step(result):
             run.log(values, step=step)
-        run.finish(exit_code=0 if result.status == "done" else 1)
+        run.finish(exit_code=0 if result.status in NOT_FAILED else 1)
     # `finish` may return before the last bytes are in the file; this waits for the process that writes them.
     wandb.teardown()
 

@@ -100,8 +100,50 @@ def test_data_of_unknown_length_needs_a_schedule_that_has_its_own() -> None:
     assert cycle.lr == [schedule(0), schedule(1), schedule(2)]
 
 
-def test_an_optimizer_with_a_schedule_of_keras_is_refused() -> None:
-    schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
-    model = network(keras.optimizers.SGD(schedule))
+def test_steps_of_one_execution_have_the_rate_of_the_first() -> None:
+    cycle = CyclicalLearningRate(linear_ramp(0.0, 1.0, 100))
+    # Without fit, because on torch Keras refuses such a model there.
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse", steps_per_execution=10)
+    cycle.set_model(model)
+    cycle.set_params({"epochs": 2, "steps": 50})
+    cycle.on_train_begin()
+    for epoch in range(2):
+        cycle.on_epoch_begin(epoch)
+        for batch in range(0, 50, 10):
+            cycle.on_train_batch_begin(batch)
+    schedule: Schedule = linear_ramp(0.0, 1.0, 100)
+    assert cycle.lr == [schedule(step) for step in range(0, 100, 10)]
+    history = StepHistory()
+    history.set_model(model)
+    with pytest.raises(ValueError, match=r"`steps_per_execution` \(=10\) must be 1"):
+        history.on_train_begin()
+
+
+@pytest.mark.parametrize("metric", [keras.metrics.Mean, keras.metrics.AUC])
+def test_sizes_are_right_where_a_model_has_a_list_of_metrics_of_its_own(metric: Any) -> None:
+    class Own(keras.Sequential):  # type: ignore[misc]
+        @property
+        def metrics(self) -> list[Any]:
+            return [only]
+
+    only = metric()
+    model = Own([keras.Input((8,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    batches = CyclicalBatchSize(*arrays(160), batch="triangular(8, 32, cycles=1)", epochs=2)
+    history = StepHistory(batches)
+    model.fit(batches, epochs=2, shuffle=False, callbacks=[history], verbose=0)
+    assert history.batch_size == list(batches.batch_sizes)
+    with pytest.raises(ValueError, match=r"\(Own\) has metrics or a train_step of its own"):
+        model.fit(*arrays(), callbacks=[StepHistory()], verbose=0)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [keras.optimizers.schedules.CosineDecay(0.1, 100), lambda: 0.1],
+    ids=["schedule", "function"],
+)
+def test_an_optimizer_that_sets_its_own_rate_is_refused(rate: Any) -> None:
+    model = network(keras.optimizers.SGD(rate))
     with pytest.raises(ValueError, match="compile it with a number"):
         model.fit(*arrays(), callbacks=[CyclicalLearningRate("0.1")], verbose=0)

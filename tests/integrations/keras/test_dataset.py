@@ -119,6 +119,26 @@ def test_an_epoch_that_no_callback_tells_of_is_refused() -> None:
         network().fit(batches, epochs=3, shuffle=False, verbose=0)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_dataset_can_be_evaluated_and_predicted_as_often_as_one_likes(workers: int) -> None:
+    options: dict[str, Any] = {"batch": "triangular(8, 40)", "epochs": 2, "workers": workers}
+    batches = CyclicalBatchSize(*arrays(150), **options)
+    model = network()
+    model.test_on_batch(*batches[0])
+    for method in (model.predict, model.predict, model.evaluate, model.evaluate, model.predict):
+        method(batches, verbose=0)
+    history = StepHistory(batches)
+    fit_options: dict[str, Any] = {"epochs": 2, "shuffle": False, "verbose": 0}
+    validated = CyclicalBatchSize(*arrays(150), **options)
+    model.fit(batches, callbacks=[history], validation_data=validated, **fit_options)
+    for method in (model.predict, model.evaluate, model.predict):
+        method(batches, verbose=0)
+    model.fit(batches, callbacks=[history], validation_data=batches, **fit_options)
+    assert history.batch_size == list(batches.batch_sizes)
+    with pytest.raises(ValueError, match=r"give StepHistory\(batches\) to the callbacks"):
+        model.fit(batches, **fit_options)
+
+
 def test_other_epochs_than_it_is_laid_out_for_are_refused() -> None:
     batches = CyclicalBatchSize(*arrays(150), batch="triangular(8, 40)", epochs=3)
     with pytest.raises(ValueError, match="give both the same epochs"):
@@ -128,3 +148,25 @@ def test_other_epochs_than_it_is_laid_out_for_are_refused() -> None:
 def test_arrays_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="the arrays have 5 and 6 samples"):
         CyclicalBatchSize(np.zeros(5), np.zeros(6), batch=2, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([0, 1, 2], r"give numpy.asarray\(...\)"),
+        (3, "single values"),
+        ("table", r"\.to_numpy\(\)"),
+    ],
+    ids=["list", "number", "pandas"],
+)
+def test_what_is_no_array_is_refused_by_name(targets: Any, message: str) -> None:
+    if targets == "table":
+        targets = pytest.importorskip("pandas").DataFrame({"a": [0, 1, 2]})
+    with pytest.raises(TypeError, match=message):
+        CyclicalBatchSize(np.zeros((3, 2)), targets, batch=2, epochs=1)
+
+
+def test_weights_without_targets_are_refused() -> None:
+    weights = np.ones(5)
+    with pytest.raises(ValueError, match="give targets to samples that have weights"):
+        CyclicalBatchSize(np.zeros(5), None, sample_weight=weights, batch=2, epochs=1)

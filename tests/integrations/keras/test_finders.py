@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,69 @@ def test_finders_show_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
     BatchFinder(model, data, sizes=[8, 32], steps=10, seeds=1, lr=1e-3, progress=False)
     assert seen == []
+
+
+def test_torch_modules_within_a_model_are_put_back() -> None:
+    module = torch.nn.BatchNorm1d(8)
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.TorchModuleWrapper(module), keras.layers.Dense(3)]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(*arrays(), verbose=0)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    parts = [model, *model.layers, module]
+    modes = [part.training for part in parts]
+    LearningRateFinder(model, arrays(), **QUICK)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert [part.training for part in parts] == modes
+
+
+class OwnStep(keras.Model):  # type: ignore[misc]
+    """Trains without a compiled loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        inputs, labels, _weights = keras.utils.unpack_x_y_sample_weight(data)
+        self.zero_grad()
+        losses = keras.losses.sparse_categorical_crossentropy(
+            labels, self(inputs), from_logits=True
+        )
+        loss = keras.ops.mean(losses)
+        loss.backward()
+        weights = self.trainable_weights
+        with torch.no_grad():
+            self.optimizer.apply([weight.value.grad for weight in weights], weights)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("is_built", [False, True], ids=["unbuilt", "built"])
+def test_a_model_with_a_train_step_of_its_own_needs_no_loss(is_built: bool) -> None:
+    inputs, labels = arrays()
+    model = OwnStep()
+    if is_built:
+        model(inputs[:2])
+    model.compile("sgd")
+    assert LearningRateFinder(model, (inputs, labels), **QUICK).mode == "ramp"
+    assert model.built
+    assert not model.dense.bias.numpy().any()
+
+
+def test_metrics_of_a_loaded_model_are_empty_afterwards(tmp_path: Path) -> None:
+    trained = network()
+    trained.fit(*arrays(), verbose=0)
+    trained.save(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    LearningRateFinder(model, arrays(), **QUICK)
+    for metric in model.metrics:
+        for variable in metric.variables:
+            assert not keras.ops.convert_to_numpy(variable.value).any(), variable.path
 
 
 def test_training_goes_on_as_without_the_test() -> None:

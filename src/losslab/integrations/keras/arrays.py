@@ -19,12 +19,21 @@ class Arrays:
     Args:
         parts: arrays, or structures of arrays, with the samples along the first axis.
     Raises:
-        ValueError: when they disagree on the number of samples, or there is none.
+        TypeError: when a part is no array, such as a table of pandas or a list of numbers.
+        ValueError: when weights come without targets; when they disagree on the number of samples, or there is
+            none.
     """
 
     def __init__(self, *parts: Any) -> None:
         self.parts = tuple(part for part in parts if part is not None)
-        lengths = {len(array) for array in keras.tree.flatten(self.parts)}
+        # By its position alone is a part known: weights would become targets.
+        if any(part is not None for part in parts[len(self.parts) :]):
+            raise ValueError(
+                "a part of the data is None, but not those after it; give targets to samples that have weights"
+            )
+        arrays = keras.tree.flatten(self.parts)
+        _check_arrays(arrays)
+        lengths = {len(array) for array in arrays}
         if len(lengths) != 1 or not min(lengths):
             raise ValueError(
                 f"the arrays have {' and '.join(map(str, sorted(lengths))) or 'no'} samples; "
@@ -38,6 +47,19 @@ class Arrays:
             lambda array: array[positions], self.parts
         )
         return batch
+
+
+def _check_arrays(values: list[Any]) -> None:
+    """Raise TypeError for what has no positions along a first axis."""
+    for value in values:
+        kind = type(value).__name__
+        if hasattr(value, "iloc"):
+            raise TypeError(f"the data holds a {kind}; give its array: .to_numpy()")
+        # A list is taken as a structure, whose numbers would each be a part.
+        if not getattr(value, "shape", ()):
+            raise TypeError(
+                f"the data holds single values ({kind}) and no array; of a list, give numpy.asarray(...)"
+            )
 
 
 class Order:

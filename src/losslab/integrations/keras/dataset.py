@@ -74,8 +74,15 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
         self._is_running = False
         self._is_told = False
         self._has_begun_untold = False
-        self._delivered_all = False
+        self._delivered_all = self._has_passed = False
         self._last: dict[tuple[int, int], int] = {}
+
+    @keras.utils.PyDataset.workers.getter  # type: ignore[untyped-decorator]  # keras has no types
+    def workers(self) -> int:
+        """Threads or processes that fetch batches."""
+        # Keras asks once, as a fit, an evaluation or a prediction begins: its first epoch needs no telling.
+        self._has_passed = self._has_begun_untold = False
+        return int(super().workers)
 
     @property
     def num_batches(self) -> int:
@@ -98,8 +105,9 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
 
     def on_epoch_begin(self) -> None:
         """Raise ValueError when no callback has told of the epoch that begins."""
-        # Workers may have fetched all of an epoch before it begins; the batch that builds a model is no epoch.
-        if self._delivered_all and not self._is_told and self._epochs > 1:
+        # Workers may have fetched all of this epoch already, so that the one before counts by its end; the batch that
+        # builds a model is no epoch.
+        if self._has_passed and not self._is_told and self._epochs > 1:
             raise ValueError(
                 "an epoch begins that this dataset was not told of; give StepHistory(batches) to the callbacks of fit"
             )
@@ -108,6 +116,9 @@ class CyclicalBatchSize(keras.utils.PyDataset):  # type: ignore[misc]  # keras h
 
     def on_epoch_end(self) -> None:
         """Note that batches may be taken in any order again."""
+        # An end without a beginning is how Keras begins to validate again within a fit: no epoch has passed then.
+        self._has_passed = self._is_running and self._delivered_all
+        self._delivered_all = False
         self._is_running = False
         self._last.clear()
 

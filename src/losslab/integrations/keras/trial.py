@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
+import torch
 
 from losslab.integrations.keras.arrays import Batches
 from losslab.integrations.keras.callbacks import lr_of, set_lr
@@ -17,6 +18,8 @@ from losslab.ranges.restored import put_back_after, with_draws_of
 from losslab.ranges.snapshot import Snapshot, Undo
 from losslab.ranges.trace import Trace
 from losslab.ranges.trial import FLUSH_STEPS
+
+Result = TypeVar("Result")
 
 SEED_STATE = "seed_generator_state"
 """The variable from which a layer of Keras draws."""
@@ -39,22 +42,23 @@ class Subject:
         self.progress = Progress()
 
     def build(self, batches: Iterable[Any]) -> None:
-        """Make weights, metrics and the optimizer's state where there are none yet; nothing is trained.
+        """Make weights and the optimizer's state where there are none yet; nothing is trained.
 
         Raises:
             ValueError: when there is no batch.
         """
 
-        def evaluate(_snapshot: Snapshot) -> None:
+        def call(_snapshot: Snapshot) -> None:
             batch = next(iter(batches), None)
             if batch is None:
                 raise ValueError("`data` has no batch")
-            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-            self.model.test_on_batch(x, y, weights)
-            self.model.reset_metrics()
+            inputs, _targets, _weights = keras.utils.unpack_x_y_sample_weight(batch)
+            # Called, and not evaluated: a model with a train_step of its own may have no loss to evaluate.
+            if not self.model.built:
+                self.model(inputs)
 
         if not (self.model.built and self.model.optimizer.built):
-            put_back_after(evaluate, batches)
+            self._call_and_put_back(call, batches)
             self.model.optimizer.build(self.model.trainable_variables)
 
     def lr(self) -> float:
@@ -74,12 +78,53 @@ class Subject:
             work: of a step, beside those of other trainings.
         """
 
-        def train_and_put_back(snapshot: Snapshot) -> Trace:
-            snapshot.undos.append(_remembered(self._variables()))
+        def train_and_seed(snapshot: Snapshot) -> Trace:
             return with_draws_of(seed, snapshot, lambda: self._train(batches, lrs, seed, work))
 
         with self.progress.part(label, len(lrs) * work):
-            return put_back_after(train_and_put_back, batches)
+            return self._call_and_put_back(train_and_seed, batches)
+
+    def _call_and_put_back(
+        self, body: Callable[[Snapshot], Result], batches: Iterable[Any]
+    ) -> Result:
+        """Call a function; put back the data, random state and all that the model and its optimizer hold."""
+        modules = self._modules()
+
+        def call(snapshot: Snapshot) -> Result:
+            snapshot.undos += [
+                self._metrics_reset(),
+                _remembered(self._variables()),
+                _modes_of(modules),
+            ]
+            return body(snapshot)
+
+        # Buffers of torch modules are no variables of Keras; a ParameterDict holds what is one.
+        of_torch = [
+            module
+            for module in modules
+            if not isinstance(module, keras.Layer | torch.nn.ParameterDict)
+        ]
+        return put_back_after(call, batches, *of_torch)
+
+    def _modules(self) -> list[torch.nn.Module]:
+        """All modules of torch within the model, its layers among them; none on other backends."""
+        if not isinstance(self.model, torch.nn.Module):
+            return []
+        # From every layer on: those in a list, as of a Sequential, are no modules of their owner.
+        layers: list[torch.nn.Module] = keras.Layer._flatten_layers(self.model)
+        modules = {id(module): module for layer in layers for module in layer.modules()}
+        return list(modules.values())
+
+    def _metrics_reset(self) -> Undo:
+        """What resets the metrics whose variables the first batch makes, as after `load_model`."""
+        known = {id(variable) for metric in self.model.metrics for variable in metric.variables}
+
+        def reset() -> None:
+            for metric in self.model.metrics:
+                if any(id(variable) not in known for variable in metric.variables):
+                    metric.reset_state()
+
+        return reset
 
     def _train(
         self, batches: Iterable[Any], lrs: Sequence[float], seed: int, work: int
@@ -139,6 +184,17 @@ def _remembered(variables: Sequence[Any]) -> Undo:
     def put_back() -> None:
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
+
+    return put_back
+
+
+def _modes_of(modules: Sequence[torch.nn.Module]) -> Undo:
+    """What puts back whether modules train."""
+    modes = [module.training for module in modules]
+
+    def put_back() -> None:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
 
     return put_back
 

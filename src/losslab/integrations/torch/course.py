@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from losslab.choice import Choice
 from losslab.integrations.torch.sampler import PolicyBatchSampler
@@ -81,6 +82,7 @@ def lay_out(
     Returns:
         The learning rate by step, the sizes of all batches and a batch sampler.
     Raises:
+        TypeError: a DataLoader in place of its dataset.
         ValueError: a policy that is not known, or whose options do not fit; a length that is not positive.
         InvalidInput: a policy that does not fit into so many steps.
     Example:
@@ -88,6 +90,9 @@ def lay_out(
         >>> course.total_steps, course.lr(0), round(course.lr(course.total_steps), 6)
         (91, 0.001, 0.001)
     """
+    if isinstance(dataset_size, DataLoader):
+        # Its length is of batches, whose sizes are laid out here.
+        raise TypeError("`dataset_size` is a DataLoader; give its dataset: loader.dataset")
     samples = len(dataset_size) if isinstance(dataset_size, Sized) else dataset_size
     if not epochs > 0 or samples < 1:
         raise ValueError(
