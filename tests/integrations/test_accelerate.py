@@ -11,7 +11,7 @@ import torch
 import losslab
 
 pytest.importorskip("accelerate")
-from accelerate import Accelerator
+from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState, GradientState
 from accelerate_samples import SAMPLES, parts, train, train_one_of_two
 from torch.utils.data import DataLoader, WeightedRandomSampler
@@ -48,6 +48,17 @@ def test_a_finder_leaves_what_is_prepared_as_it_was(finder: str) -> None:
     assert loader.iteration == iteration
     assert not accelerator.gradient_state.in_dataloader
     assert accelerator._dataloaders == [loader]
+
+
+def test_seeds_of_a_test_have_orders_of_their_own_and_accuracies() -> None:
+    accelerator = Accelerator(
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True), cpu=True
+    )
+    network, optimizer, loader = parts(accelerator)
+    network[1].p = 0.0
+    curve = find_lr(accelerator, network, loader, optimizer, steps=20, seeds=2).curve
+    assert curve.loss_low != curve.loss_high
+    assert len(curve.accuracy) == len(curve.loss)
 
 
 def test_accumulation_and_precision_are_the_accelerators() -> None:

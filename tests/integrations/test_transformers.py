@@ -4,6 +4,8 @@ import copy
 import multiprocessing
 import random
 import socket
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import losslab
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 from transformers import Trainer
-from transformers_samples import SAMPLES, Collator, Seen, train_one_of_two, trainer
+from transformers_samples import SAMPLES, Collator, Seen, model, train_one_of_two, trainer
 
 from losslab.integrations.transformers import LrPolicy, batch_policy, find_batch, find_lr
 
@@ -83,6 +85,36 @@ def test_a_step_of_the_test_has_the_loss_and_the_gradient_of_a_step_of_the_train
     found = find_lr(own, steps=10, start=1e-12, end=1e-11, seeds=1, mode="ramp")
     assert found.setting.batch_sizes == [32]
     assert found.curve.loss[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_seeds_of_a_test_differ_in_their_order_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers_samples.model", partial(model, 0.0))
+    curve = find_lr(trainer(tmp_path), steps=20, seeds=2, progress=False).curve
+    assert curve.loss_low != curve.loss_high
+
+
+def test_several_gpus_are_one_to_a_test(tmp_path: Path) -> None:
+    tested = trainer(tmp_path)
+    vars(tested.args)["_n_gpu"] = 2
+    assert len(find_lr(tested, steps=5, seeds=1, progress=False).curve.loss)
+    assert tested.args.n_gpu == 2
+
+
+def test_a_batch_in_which_no_label_counts_weighs_nothing(tmp_path: Path) -> None:
+    class EverySecond(Collator):
+        def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+            batch = super().__call__(rows)
+            odd = torch.tensor([row["index"] % 2 == 1 for row in rows])
+            batch["labels"][odd] = -100
+            return batch
+
+    tested = trainer(tmp_path, per_device_train_batch_size=1, gradient_accumulation_steps=2)
+    tested.data_collator = EverySecond()
+    losses = find_lr(tested, steps=10, seeds=1, progress=False).curve.loss
+    assert len(losses) >= 9
+    assert all(map(isfinite, losses))
 
 
 def test_bf16_is_the_trainers(tmp_path: Path) -> None:

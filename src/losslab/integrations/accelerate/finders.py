@@ -13,7 +13,7 @@ import losslab
 from losslab.integrations.torch.loader import with_batches
 from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
-from losslab.tasks.losses import Judged, Loss
+from losslab.tasks.losses import Loss
 
 
 def find_lr(
@@ -94,12 +94,13 @@ class OnDevice(Loss):
         self.loss = UserLoss(loss_fn)
         self.__name__ = self.loss.name
 
-    def __call__(self, model: nn.Module, batch: Any) -> Judged:
-        """As :class:`Loss` has it."""
+    def __call__(self, model: nn.Module, batch: Any) -> Any:
+        """The loss and the accuracy, as a function of a user returns them."""
         accelerator = self.accelerator()
         batch = send_to_device(batch, accelerator.device)
         with accelerator.autocast():
-            return self.loss(model, batch)
+            judged = self.loss(model, batch)
+        return judged.loss, judged.outputs
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
@@ -107,13 +108,21 @@ class OnDevice(Loss):
 
 
 def unprepared(data: Any) -> Any:
-    """A plain loader of the same batches.
+    """A plain loader of the same batches, whose order differs from seed to seed where it is drawn.
 
     An iteration of one of Accelerate's that is left midway would leave its trace in the accelerator.
     """
     if not isinstance(data, DataLoader) or not hasattr(data, "rng_types"):
         return data
-    return with_batches(data, data.batch_sampler)  # type: ignore[arg-type]
+    batches: Any = data.batch_sampler
+    # Accelerate's sampler draws the same order for every seed of a test; torch's follows the test's seeds. One of
+    # several processes has another sampler around it, and keeps the order on which all agree.
+    if type(getattr(batches, "sampler", None)).__name__ == "SeedableRandomSampler":
+        shuffled = DataLoader(
+            data.dataset, batches.batch_size, shuffle=True, drop_last=batches.drop_last
+        )
+        batches = shuffled.batch_sampler
+    return with_batches(data, batches)
 
 
 def check_unscaled(accelerator: Accelerator) -> None:

@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from transformers import Trainer
 
 import losslab
 from losslab.integrations.accelerate.finders import check_unscaled, unprepared
-from losslab.integrations.torch.loader import own_batches, with_batches
 from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.restored import process_state
 from losslab.tasks.losses import Judged, Loss
@@ -88,8 +86,10 @@ class TrainerLoss(Loss):
         inputs = trainer._prepare_inputs(batch)
         items = self.weight(inputs)
         with trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
-            # With its own count the loss is the mean of this batch, which the step weighs by the same count.
-            loss = trainer.compute_loss(model, inputs, num_items_in_batch=items)
+            # With its own count the loss is the mean of this batch, which the step weighs by the same count. Of a
+            # batch without an item it is 0, and no 0 / 0.
+            counted = None if items is None else items.clamp(min=1)
+            loss = trainer.compute_loss(model, inputs, num_items_in_batch=counted)
         return Judged(loss.mean())
 
     def weight(self, batch: Any) -> torch.Tensor | None:
@@ -109,36 +109,24 @@ def _ready(trainer: Trainer) -> Iterator[tuple[nn.Module, Any, torch.optim.Optim
     put_back = process_state()
     kept = vars(trainer).copy()
     prepared = list(trainer.accelerator._dataloaders)
-    counted_over_all = trainer.args.average_tokens_across_devices
+    arguments = vars(trainer.args).copy()
     try:
         # Steps of a test add the tokens of all processes up themselves.
         vars(trainer.args)["average_tokens_across_devices"] = False
         model = replicated(trainer.model)
-        loader = _loader(trainer)
+        loader = unprepared(trainer.get_train_dataloader())
+        # A test trains on one GPU; the Trainer would spread each batch, and count its items once for each.
+        vars(trainer.args)["_n_gpu"] = min(1, trainer.args.n_gpu)
         # A user's own optimizer is returned as it is; one that the Trainer builds is built for the test alone.
         optimizer = trainer.optimizer if trainer.optimizer else trainer.create_optimizer()
         yield model, loader, getattr(optimizer, "optimizer", optimizer)
     finally:
-        vars(trainer.args)["average_tokens_across_devices"] = counted_over_all
+        vars(trainer.args).clear()
+        vars(trainer.args).update(arguments)
         trainer.accelerator._dataloaders[:] = prepared
         vars(trainer).clear()
         vars(trainer).update(kept)
         put_back()
-
-
-def _loader(trainer: Trainer) -> Any:
-    """The Trainer's batches as a plain loader, whose order differs from seed to seed."""
-    own = trainer.get_train_dataloader()
-    loader = unprepared(own)
-    is_alone = trainer.args.world_size == 1
-    if is_alone and type(getattr(own, "sampler", None)).__name__ == "SeedableRandomSampler":
-        batches = own_batches(own)
-        # Accelerate's sampler draws the same order for every seed of a test; torch's follows the test's seeds.
-        shuffled = DataLoader(
-            own.dataset, batches.batch_size, shuffle=True, drop_last=batches.drop_last
-        )
-        loader = with_batches(own, shuffled.batch_sampler)  # type: ignore[arg-type]
-    return loader
 
 
 def _samples(batch: Any) -> int:
