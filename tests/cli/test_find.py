@@ -259,7 +259,10 @@ def test_a_range_that_was_not_found_is_drawn_too(
         (("lr", "--mode", "walk"), "unknown mode"),
         (("lr", "--optimizer", "adm"), "did you mean 'adam'"),
         (("lr", "--optimizer", "adam", "--momentum", 0.9), "momentum"),
-        (("batch", "--lr", 0.1, "--sizes", "64,4096"), "has 207 training images; give two sizes or more"),
+        (
+            ("batch", "--lr", 0.1, "--sizes", "64,4096"),
+            "has 207 training images; give two sizes or more",
+        ),
         (
             ("lr", "--optimizer", "adam", "--batch", 4096),
             "`batch` (=4096) exceeds the 207 training samples",

@@ -14,8 +14,10 @@ import losslab
 
 pytest.importorskip("lightning")
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from torch.utils.data import DataLoader, WeightedRandomSampler, random_split
 
 from losslab.integrations.lightning import BatchPolicy, LrPolicy, find_batch, find_lr
 
@@ -54,6 +56,41 @@ def test_a_finder_leaves_module_data_and_random_state_as_they_were(
     assert set(vars(module)) == attributes
     assert module._trainer is None
     assert random_state() == drawn
+
+
+def test_module_and_data_see_a_trainer_that_trains_and_are_put_back() -> None:
+    class Asking(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            assert self.trainer.training
+            self.logger.log_metrics({"x": 1.0})
+            self.logger.experiment.add_scalar("x", 1.0)
+            return super().training_step(batch, batch_idx)
+
+    class Splitting(Data):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = torch.Generator().manual_seed(3)
+
+        def setup(self, stage: str) -> None:
+            lengths = [SAMPLES - 40, 40]
+            self.dataset, self.held_out = random_split(
+                dataset(), lengths, generator=self.generator
+            )
+
+        def train_dataloader(self) -> DataLoader[Any]:
+            assert self.trainer.world_size == 1
+            assert self.trainer.training
+            return super().train_dataloader()
+
+    module, data, own = Asking(), Splitting(), trainer()
+    own.loggers = [DummyLogger()]
+    before, drawn = set(vars(data)), data.generator.get_state()
+    assert len(find_lr(module, data, own, steps=10, seeds=1).curve.loss) > 5
+    assert set(vars(data)) == before
+    assert torch.equal(data.generator.get_state(), drawn)
+    assert data.trainer is None
+    assert own.state.stage is None
+    assert len(own.loggers) == 1
 
 
 def test_the_answer_is_that_of_the_core_on_the_same_loss() -> None:
@@ -183,6 +220,8 @@ def test_without_a_batch_policy_the_rate_ends_where_the_trainer_does() -> None:
         ({"accumulate_grad_batches": 2}, "accumulates 2 batches a step"),
         ({"limit_train_batches": 3}, "limit_train_batches=3"),
         ({"max_epochs": None, "max_steps": 5}, "has max_epochs=-1"),
+        ({"max_steps": 5}, "leave max_steps out"),
+        ({"val_check_interval": 4}, "give a part of an epoch"),
     ],
 )
 def test_a_batch_policy_refuses_what_it_cannot_lay_out(
@@ -190,6 +229,20 @@ def test_a_batch_policy_refuses_what_it_cannot_lay_out(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         trainer(callbacks=[BatchPolicy("exp_range(8, 64)")], **options).fit(Module(), Data())
+
+
+def test_an_accumulation_that_changes_is_refused_by_a_batch_policy() -> None:
+    callbacks = [BatchPolicy("exp_range(8, 64)"), GradientAccumulationScheduler({1: 2})]
+    with pytest.raises(ValueError, match="GradientAccumulationScheduler"):
+        trainer(callbacks=callbacks).fit(Module(), Data())
+
+
+def test_lengths_in_epochs_are_those_of_whole_ones_where_fewer_steps_are_trained() -> None:
+    policy = LrPolicy("piecewise(values=[0.1, 0.01], epochs=[0.5])")
+    fit = trainer(callbacks=[policy], max_steps=8, max_epochs=1)
+    fit.fit(Module(), datamodule=Data())  # of 13 steps
+    rates = [policy.schedule(step) for step in range(8)]
+    assert rates == [0.1] * 6 + [0.01] * 2
 
 
 def test_an_order_of_ones_own_is_not_lost_in_silence() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.utils.data import DataLoader, DistributedSampler
 
 from losslab.integrations.torch.course import Course, PolicyLike, lay_out
@@ -111,6 +112,11 @@ class _Source:
 
 
 def _check(trainer: Trainer) -> None:
+    if any(isinstance(own, GradientAccumulationScheduler) for own in trainer.callbacks):
+        raise ValueError(
+            "the Trainer has a GradientAccumulationScheduler, whose steps a policy of batch sizes does not know; "
+            "leave it out"
+        )
     if trainer.accumulate_grad_batches != 1:
         raise ValueError(
             f"the Trainer accumulates {trainer.accumulate_grad_batches} batches a step, which a policy of batch sizes "
@@ -122,8 +128,18 @@ def _check(trainer: Trainer) -> None:
             f"the Trainer limits the batches of an epoch (limit_train_batches={limits[0]}, "
             f"overfit_batches={limits[1]}), over which a policy cannot be laid out; limit the dataset"
         )
+    if isinstance(trainer.val_check_interval, int):
+        raise ValueError(
+            f"the Trainer validates after val_check_interval={trainer.val_check_interval} batches, of which an epoch of "
+            "a batch policy may have fewer; give a part of an epoch, such as 0.5"
+        )
     if trainer.max_epochs is None or trainer.max_epochs < 1:
         raise ValueError(
             f"the Trainer has max_epochs={trainer.max_epochs}; a batch policy is laid out over epochs: "
             "give their number"
+        )
+    if trainer.max_steps not in (-1, None):
+        raise ValueError(
+            f"the Trainer ends after max_steps={trainer.max_steps}, and a batch policy is laid out over all of its "
+            "epochs; leave max_steps out"
         )

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.parsing import lightning_hasattr, lightning_setattr
 
 import losslab
 from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.restored import process_state
+from losslab.ranges.snapshot import Snapshot
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 """Hooks through which a batch goes to the device, in order."""
@@ -122,25 +124,35 @@ def _ready(
         )
     # A datamodule that draws its splits is to draw the same ones in the training that follows.
     put_back = process_state()
+    snapshot = Snapshot()
+    if isinstance(data, LightningDataModule):
+        snapshot.add(data)
     try:
-        with _attached(module, trainer):
+        with _attached(module, data, trainer):
             loader = _loader(module, data)
             yield loader, _optimizer(module), _loss(module, data, trainer)
     finally:
+        for undo in reversed(snapshot.undos):
+            undo()
         put_back()
 
 
 @contextmanager
-def _attached(module: LightningModule, trainer: Trainer | None) -> Iterator[None]:
-    """Let a module see its Trainer and the Trainer's device; what it logs goes nowhere."""
+def _attached(module: LightningModule, data: Any, trainer: Trainer | None) -> Iterator[None]:
+    """Let a module and its data see a Trainer that trains, and its device; what they log goes nowhere."""
     before = module._trainer
     device = module.device
     loggers = trainer.loggers if trainer is not None else []
+    stage = trainer.state.stage if trainer is not None else None
     vars(module)["log"] = _nothing
     try:
         if trainer is not None:
-            trainer.loggers = []
+            # One that takes everything, as a module may ask its logger for more than to log.
+            trainer.loggers = [DummyLogger()] if loggers else []
+            trainer.training = True
             module.trainer = trainer
+            if isinstance(data, LightningDataModule):
+                data.trainer = trainer
             module.to(trainer.strategy.root_device)
         yield
     finally:
@@ -149,6 +161,7 @@ def _attached(module: LightningModule, trainer: Trainer | None) -> Iterator[None
         module.to(device)
         if trainer is not None:
             trainer.loggers = loggers
+            trainer.state.stage = stage
 
 
 def _nothing(*_arguments: Any, **_options: Any) -> None:

@@ -1,5 +1,6 @@
 """A learning-rate policy as a callback of Lightning's Trainer."""
 
+from math import inf
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -58,7 +59,8 @@ class LrPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is no
         self.total_steps = int(steps)
         # The last step of an epoch takes what is left of the batches that a step accumulates.
         epoch_steps = -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
-        epoch_steps = int(min(epoch_steps, self.total_steps))
+        # Of a loader without a length, whose epochs are not known, the training is one.
+        epoch_steps = self.total_steps if epoch_steps == inf else int(epoch_steps)
         self.schedule = laid_out_lr(self.policy, equal_steps(self.total_steps, epoch_steps))
 
 
