@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
-from torch.utils.data import DataLoader, WeightedRandomSampler, random_split
+from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler, random_split
 
 from losslab.integrations.lightning import BatchPolicy, LrPolicy, find_batch, find_lr
 
@@ -235,6 +235,22 @@ def test_an_accumulation_that_changes_is_refused_by_a_batch_policy() -> None:
     callbacks = [BatchPolicy("exp_range(8, 64)"), GradientAccumulationScheduler({1: 2})]
     with pytest.raises(ValueError, match="GradientAccumulationScheduler"):
         trainer(callbacks=callbacks).fit(Module(), Data())
+
+
+def test_a_short_trial_run_and_data_without_a_length_are_trained() -> None:
+    trial = trainer(callbacks=[BatchPolicy("exp_range(8, 64)")], fast_dev_run=True)
+    trial.fit(Module(), datamodule=Data())
+    assert trial.global_step == 1
+
+    class Endless(IterableDataset[Any]):
+        def __iter__(self) -> Any:
+            while True:
+                yield torch.ones(8), torch.tensor(1)
+
+    policy = LrPolicy(POLICY)
+    fit = trainer(callbacks=[policy], max_steps=4, max_epochs=-1)
+    fit.fit(Module(), DataLoader(Endless(), batch_size=4))
+    assert policy.total_steps == fit.global_step == 4
 
 
 def test_lengths_in_epochs_are_those_of_whole_ones_where_fewer_steps_are_trained() -> None:

@@ -128,17 +128,18 @@ def _check(trainer: Trainer) -> None:
             f"the Trainer limits the batches of an epoch (limit_train_batches={limits[0]}, "
             f"overfit_batches={limits[1]}), over which a policy cannot be laid out; limit the dataset"
         )
-    if isinstance(trainer.val_check_interval, int):
+    in_epochs = trainer.check_val_every_n_epoch is not None
+    if in_epochs and isinstance(trainer.val_check_interval, int):
         raise ValueError(
-            f"the Trainer validates after val_check_interval={trainer.val_check_interval} batches, of which an epoch of "
-            "a batch policy may have fewer; give a part of an epoch, such as 0.5"
+            f"the Trainer validates after val_check_interval={trainer.val_check_interval} batches, of which an epoch "
+            "of a batch policy may have fewer; give a part of an epoch, such as 0.5"
         )
     if trainer.max_epochs is None or trainer.max_epochs < 1:
         raise ValueError(
             f"the Trainer has max_epochs={trainer.max_epochs}; a batch policy is laid out over epochs: "
             "give their number"
         )
-    if trainer.max_steps not in (-1, None):
+    if trainer.max_steps not in (-1, None) and not trainer.fast_dev_run:
         raise ValueError(
             f"the Trainer ends after max_steps={trainer.max_steps}, and a batch policy is laid out over all of its "
             "epochs; leave max_steps out"

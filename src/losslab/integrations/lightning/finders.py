@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
 
@@ -132,9 +132,10 @@ def _ready(
             loader = _loader(module, data)
             yield loader, _optimizer(module), _loss(module, data, trainer)
     finally:
-        for undo in reversed(snapshot.undos):
-            undo()
-        put_back()
+        with ExitStack() as stack:  # which calls all, though one may raise
+            stack.callback(put_back)
+            for undo in snapshot.undos:
+                stack.callback(undo)
 
 
 @contextmanager

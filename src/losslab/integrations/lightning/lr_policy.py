@@ -57,10 +57,12 @@ class LrPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is no
                 f"the training has {steps} steps; give the Trainer `max_epochs` or `max_steps`"
             )
         self.total_steps = int(steps)
-        # The last step of an epoch takes what is left of the batches that a step accumulates.
-        epoch_steps = -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
         # Of a loader without a length, whose epochs are not known, the training is one.
-        epoch_steps = self.total_steps if epoch_steps == inf else int(epoch_steps)
+        epoch_steps = self.total_steps
+        if trainer.num_training_batches < inf:
+            # The last step of an epoch takes what is left of the batches that a step accumulates.
+            batches = int(trainer.num_training_batches)
+            epoch_steps = -(-batches // trainer.accumulate_grad_batches)
         self.schedule = laid_out_lr(self.policy, equal_steps(self.total_steps, epoch_steps))
 
 
