@@ -172,6 +172,15 @@ def test_afterwards_the_trainer_trains_as_before(tmp_path: Path) -> None:
     assert own.model.sizes == [8] * 30
 
 
+def test_a_method_that_the_user_put_in_is_there_afterwards(tmp_path: Path) -> None:
+    own = trainer(tmp_path)
+    method = own.get_train_dataloader
+    own.get_train_dataloader = method
+    with batch_policy(own, "exp_range(8, 64)"):
+        assert own.get_train_dataloader is not method
+    assert own.get_train_dataloader is method
+
+
 def test_a_training_is_resumed_amid_an_epoch(tmp_path: Path) -> None:
     whole, second = Seen(), Seen()
     options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 25}

@@ -56,6 +56,8 @@ def batch_policy(trainer: Trainer, policy: PolicyLike, *, seed: int = 0) -> Iter
     }
     course = lay_out(lr=1.0, batch=policy, **shape)
     led = _Led(trainer, own, course, partial(lay_out, batch=policy, **shape))
+    # Of this Trainer alone, such as a method that a user has put in the place of its class's.
+    own_methods = {name: vars(trainer)[name] for name in PATCHED if name in vars(trainer)}
     for name in PATCHED:
         vars(trainer)[name] = getattr(led, name)
     try:
@@ -63,6 +65,7 @@ def batch_policy(trainer: Trainer, policy: PolicyLike, *, seed: int = 0) -> Iter
     finally:
         for name in PATCHED:
             vars(trainer).pop(name, None)
+        vars(trainer).update(own_methods)
 
 
 class _Led:
