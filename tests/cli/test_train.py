@@ -106,14 +106,17 @@ def test_records_come_as_json_lines(losslab: Callable[..., Done]) -> None:
 def test_a_run_in_a_folder_is_kept_and_not_repeated(
     losslab: Callable[..., Done], tmp_path: Path
 ) -> None:
-    assert "test loss" in losslab(*TRAIN, "--out", tmp_path).stdout
+    first = losslab(*TRAIN, "--out", tmp_path).stdout
+    assert "test loss" in first
     assert {path.name for path in tmp_path.iterdir()} == {
         "run.json",
         "records.jsonl",
         "status.json",
         "lease",
     }
-    assert losslab(*TRAIN, "--out", tmp_path).stdout == ""
+    again = losslab(*TRAIN, "--out", tmp_path)
+    assert again.stdout == first
+    assert "this run is done already" in again.stderr
     other = losslab(*TRAIN, "--seed", 5, "--out", tmp_path)
     assert (other.returncode, "holds another run" in other.stderr) == (2, True)
 

@@ -368,8 +368,8 @@ def _carry_out(
         show_progress(execute(planned, folder, facts, engine), screen)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
-        resume_it = f"losslab study resume {shlex.quote(str(folder.path))}"
-        again = f"interrupted; go on with the same command, or: {resume_it}"
+        path = shlex.quote(str(folder.path))
+        again = f"interrupted; go on with the same command, or: losslab study resume {path}"
         raise Interrupted(again, number) from None
     bad = failed_runs(read_results(folder))
     screen.print(f"{len(bad)} did not end well; the report says why" if bad else "all is done")
