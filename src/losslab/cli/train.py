@@ -187,19 +187,12 @@ def _train(
             compile_step=compile_step,
             data_workers=data_workers,
         )
+    elif _is_done(folder := RunFolder(out), run):
+        records = iter(folder.records())
     else:
-        RunFolder(out).check_holds(run)
-        _report_end(RunFolder(out))
         records = run_in_folder(
-            run,
-            RunFolder(out),
-            layout,
-            compile_step,
-            device=device,
-            data_workers=data_workers,
+            run, folder, layout, compile_step, device=device, data_workers=data_workers
         )
-        if RunFolder(out).status["status"] == "done":
-            records = iter(RunFolder(out).records())
     if rank():  # one process of several speaks
         for _ in records:
             pass
@@ -252,13 +245,16 @@ def _print(record: Record, *, json: bool) -> None:
         print(line, flush=True)
 
 
-def _report_end(folder: RunFolder) -> None:
-    """Say that a run is done already; raise LosslabError where it ended badly."""
+def _is_done(folder: RunFolder, run: Run) -> bool:
+    """Whether a folder holds this run, and it is done, which is said; raise LosslabError where it ended badly."""
+    folder.check_holds(run)
     status = folder.status
-    if status["status"] == "done":
-        print(f"losslab: {folder.path}: this run is done already", file=sys.stderr)
-    elif status["status"] in ENDED:
+    if status["status"] not in ENDED:
+        return False
+    if status["status"] != "done":
         raise LosslabError(f"{folder.path}: {status['message']}")
+    print(f"losslab: {folder.path}: this run is done already", file=sys.stderr)
+    return True
 
 
 def _check_course(records: Sequence[Record]) -> None:

@@ -1,6 +1,7 @@
 """A labelled image data set in memory, and its summary."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -80,7 +81,7 @@ class Dataset:
             raise ValueError("validation_images and validation_labels must be given together")
         return parts
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """A hash of all images and labels: 16 hexadecimal digits."""
         digest = sha256()

@@ -17,7 +17,6 @@ from losslab.study.sizes import load, training_images
 
 EPOCHS = 5
 """Of the smallest batch size, when no number of steps is given."""
-
 SIZES = tuple(2**power for power in range(6, 14))
 """Batch sizes that are tried where none are given: 64 to 8192."""
 
