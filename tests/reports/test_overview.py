@@ -42,17 +42,19 @@ def test_what_is_not_known_is_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "seconds", "text"),
+    ("ended", "seconds", "has_runs", "text"),
     [
-        ("2026-01-02T04:00:00", 30.0, "30.0 s measured"),
-        (None, 30.0, "30.0 s measured so far"),
-        (None, 0.0, "not measured yet"),
+        ("2026-01-02T04:00:00", 3000.0, True, "50 min 00 s measured"),
+        ("2026-01-02T04:00:00", 30.0, True, "at least 6 min 41 s measured"),
+        (None, 3000.0, True, "50 min 00 s measured so far"),
+        (None, 0.0, True, "at least 6 min 41 s measured so far"),
+        (None, 0.0, False, "not measured yet"),
     ],
 )
-def test_time_is_measured_where_a_session_has_ended(
-    tmp_path: Path, ended: str | None, seconds: float, text: str
+def test_time_is_what_sessions_wrote_and_no_less_than_what_runs_took(
+    tmp_path: Path, ended: str | None, seconds: float, has_runs: bool, text: str
 ) -> None:
-    folder = part_one(tmp_path, epochs=2)
+    folder = part_one(tmp_path, epochs=2, skip=lambda run: not has_runs)
     folder.write_plan(folder.plan | {"ended": ended, "measured_seconds": seconds})
     assert f" predicted, {text}, 8 min 00 s allowed;" in dict(overview(folder).facts)["Time"]
 

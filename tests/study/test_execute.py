@@ -1,6 +1,7 @@
 """Studies end to end on tiny data, through the command line where that is what a person uses."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,17 @@ def test_running_again_trains_nothing(unbroken: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("records.jsonl")}
     run_study(unbroken.parent)
     assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("records.jsonl")} == before
+
+
+def test_what_a_killed_session_took_is_read_from_its_runs(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "out")
+    folder = StudyFolder(tmp_path / "out")
+    folder.write_plan(folder.plan | {"ended": None, "measured_seconds": 0.0})
+    least = read_results(folder).least_seconds
+    run_study(tmp_path)
+    assert 0 < least <= folder.plan["measured_seconds"]
 
 
 @pytest.fixture(scope="module")

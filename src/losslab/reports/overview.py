@@ -134,7 +134,7 @@ def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
     if plan.get("layouts"):
         yield "Layout", ", ".join(dict.fromkeys(plan["layouts"].values()))
     yield "Versions", _versions(results)
-    yield "Time", _time(plan)
+    yield "Time", _time(results)
     if results.memory_bytes:
         predicted = size(plan.get("predicted_memory_bytes"))
         yield (
@@ -168,20 +168,25 @@ def _versions(results: StudyResults) -> str:
     return f"losslab {version} (source {source}), torch {torch}, Python {python}"
 
 
-def _time(plan: dict[str, Any]) -> str:
+def _time(results: StudyResults) -> str:
+    plan = results.plan
     budget = plan.get("budget_seconds")
     allowed = f", {duration(budget)} allowed" if budget else ""
     begun = (plan.get("started") or "unknown").replace("T", " ")
-    return f"{_seconds(plan)}{allowed}; begun {begun}"
+    return f"{_seconds(results)}{allowed}; begun {begun}"
 
 
-def _seconds(plan: dict[str, Any]) -> str:
+def _seconds(results: StudyResults) -> str:
     """Predicted and measured; of a study that goes on, or was killed, what is known by now."""
-    predicted, seconds = duration(plan.get("predicted_seconds")), plan.get("measured_seconds")
+    plan, least = results.plan, results.least_seconds
+    predicted = duration(plan.get("predicted_seconds"))
+    seconds = plan.get("measured_seconds") or 0.0
+    # A session that was killed could not write what it took; the records of its runs tell the least.
+    amount = duration(seconds) if seconds >= least else f"at least {duration(least)}"
     if plan.get("ended"):
-        measured = f"{duration(seconds)} measured"
+        measured = f"{amount} measured"
     else:
-        measured = f"{duration(seconds)} measured so far" if seconds else "not measured yet"
+        measured = f"{amount} measured so far" if seconds or least else "not measured yet"
     return f"{predicted} predicted, {measured}"
 
 
@@ -190,7 +195,7 @@ def _basis(results: StudyResults) -> str:
     # Plans of earlier versions lack some of these keys; their reports are still written.
     scale = (plan.get("scale") or {}).get("text") or "unknown scale"
     end = "" if plan.get("ended") else ", not at its end"
-    return f"{scale}. {_seconds(plan)}{end}; {environment(results, 'processor')}."
+    return f"{scale}. {_seconds(results)}{end}; {environment(results, 'processor')}."
 
 
 def environment(results: StudyResults, key: str) -> str:

@@ -17,7 +17,7 @@ from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
 from losslab.study.plan import Change, Plan
 from losslab.study.replan import pace_of, replan
-from losslab.study.results import RunResult, read_run
+from losslab.study.results import RunResult, read_results, read_run
 from losslab.study.stages import expand_found
 from losslab.study.store import ENDED, StudyFolder
 
@@ -168,6 +168,10 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
     has_same_budget = before.get("budget_seconds") == plan.budget_seconds
     if not has_same_budget or study_of(before) != plan.study:
         before = {}
+    if before and not before.get("ended"):
+        # A session that was killed could not write what it took; its runs did.
+        least = read_results(folder).least_seconds
+        before |= {"measured_seconds": max(before.get("measured_seconds") or 0.0, least)}
     times = {"started": before.get("started") or _now(), "ended": None}
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
     facts = times | _engine_facts(engine) | facts
@@ -258,8 +262,7 @@ def _learn(session: _Session, stage: Stage, runs: tuple[Run, ...]) -> None:
     results = [read_run(session.folder.run_folder(run.id)) for run in runs]
     for result in results:
         if result.final:
-            seconds = result.final.train_seconds + result.final.eval_seconds
-            session.times.append((result.run, seconds))
+            session.times.append((result.run, result.seconds))
     if stage.finding:
         session.findings[stage.name] = FINDINGS[stage.finding](results, stage.group)
 

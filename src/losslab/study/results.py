@@ -48,6 +48,16 @@ class RunResult:
         """The last record; None when the run did not reach its end."""
         return next((record for record in self.records if isinstance(record, Final)), None)
 
+    @property
+    def seconds(self) -> float:
+        """What training and evaluation have taken by the last record that says so, killed sessions included."""
+        times = (
+            record.train_seconds + record.eval_seconds
+            for record in reversed(self.records)
+            if isinstance(record, Evaluation | Final)
+        )
+        return next(times, 0.0)
+
 
 @dataclass(frozen=True)
 class CountResult:
@@ -67,6 +77,12 @@ class StudyResults:
     counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     """Files of a packed study that are not as they were packed: path -> what is wrong."""
+
+    @property
+    def least_seconds(self) -> float:
+        """The least that the study can have taken: the time of its runs, shared among its workers."""
+        results = chain.from_iterable(self.stages.values())
+        return sum(result.seconds for result in results) / int(self.plan.get("workers") or 1)
 
     @property
     def memory_bytes(self) -> int:
