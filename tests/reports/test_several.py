@@ -1,8 +1,10 @@
 """One report of all four studies: each of their questions has answer, evidence, command and records in it."""
 
 import re
+import shutil
 from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from fake_all_studies import FOUR, ONE, STUDIES, THREE, TWO, all_parts
@@ -10,7 +12,7 @@ from fake_ranges import part_two
 from fake_study import part_one
 
 from losslab.errors import InvalidInput
-from losslab.reports.render import render_several, report
+from losslab.reports.render import MARKDOWN, render_several, report
 from losslab.study.results import read_results, study_folders
 from losslab.study.store import StudyFolder
 
@@ -114,6 +116,21 @@ def test_ids_are_unique_and_all_links_lead_somewhere(whole: Path, page: str) -> 
         if not target.startswith("#") and not (whole / target).exists()
     } == set()
     assert len(whole.joinpath("report.html").read_bytes()) < 12e6
+
+
+@pytest.mark.parametrize("study", ["", ONE])
+def test_a_page_elsewhere_leads_to_the_records_and_writes_nothing_beside_them(
+    whole: Path, tmp_path: Path, study: str
+) -> None:
+    folder, out = tmp_path / "all of them", tmp_path / "pages" / "mine"
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("report.html", "figures"))
+    before = sorted(folder.rglob("*"))
+    page = report(folder / study, out=out, form=MARKDOWN)
+    assert page == out / "report.md"
+    assert sorted(folder.rglob("*")) == before
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    assert len([link for link in links if link.endswith("records.jsonl")]) > 30
+    assert [link for link in links if not (out / unquote(link)).exists()] == []
 
 
 def test_choices_of_different_parts_are_apart(page: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -76,38 +77,49 @@ MARKDOWN = Form(
 )
 
 
-def report(folder: Path | str, *, figures: Path | None = None, form: Form = HTML) -> Path:
+def report(
+    folder: Path | str,
+    *,
+    out: Path | None = None,
+    figures: Path | None = None,
+    form: Form = HTML,
+) -> Path:
     """Write the report and the figures of a study, or of all studies in a folder, from their records alone.
 
     Args:
         folder: the folder a study was run in, finished or not, or one that holds several of those.
-        figures: where the figures' files go; the folder's ``figures`` where None.
+        out: where the report goes, created when absent; ``folder`` where None.
+        figures: where the figures' files go; ``figures`` beside the report where None.
         form: `HTML`, one file that works offline with figures as PNG and SVG beside it, or `MARKDOWN`, with SVG.
     Returns:
         Path of the report.
     Raises:
-        InvalidInput: when the folder holds no study, or cannot be written.
+        InvalidInput: when the folder holds no study, or nothing can be written where the report goes.
         StoreError: when its files cannot be understood.
     """
     folder = Path(folder)
-    figures = figures or folder / "figures"
+    out = Path(out or folder)
+    figures = figures or out / "figures"
     shown: dict[str, Figure] = {}
-    links = os.path.relpath(figures, folder)
+    # A folder may be reached through a link, whose parent is another than it seems.
+    links = quote(os.path.relpath(figures.resolve(), out.resolve()))
+    records = os.path.relpath(folder.resolve(), out.resolve())
     studies = study_folders(folder)
     if studies == [StudyFolder(folder)]:
-        page = render(_read(studies[0]), shown, links, form)
+        page = render(_read(studies[0]), shown, links, form, records)
     else:
         several = {study.path.name: _read(study) for study in studies}
-        page = render_several(several, shown, links, form)
-    path = folder / form.file
+        page = render_several(several, shown, links, form, records)
+    path = out / form.file
     try:
+        out.mkdir(parents=True, exist_ok=True)
         figures.mkdir(parents=True, exist_ok=True)
         for figure in shown.values():
             write_files(figure, figures, form.suffixes)
         write_text(path, page)
     except OSError as error:
         raise InvalidInput(
-            f"{error.filename or path}: cannot be written ({error.strerror})"
+            f"{error.filename or path}: cannot be written ({error.strerror}); `out` may be another folder"
         ) from error
     return path
 
@@ -117,6 +129,7 @@ def render(
     shown: dict[str, Figure],
     figures: str = "figures",
     form: Form = HTML,
+    records: str = ".",
 ) -> str:
     """Render the page of a study.
 
@@ -125,8 +138,10 @@ def render(
         shown: takes every figure of the page by name.
         figures: the folder of the figures' files, as seen from the page.
         form: what it is written as.
+        records: the folder of the study, as seen from the page.
     """
-    return form.finish(_render(results, shown, form.frame, figures, form, **_page()))
+    section = (_prefix(records), "")
+    return form.finish(_render(results, shown, form.frame, figures, form, section, **_page()))
 
 
 def render_several(
@@ -134,14 +149,16 @@ def render_several(
     shown: dict[str, Figure],
     figures: str = "figures",
     form: Form = HTML,
+    records: str = ".",
 ) -> str:
     """Render the page of several studies.
 
     Args:
-        studies: plan and runs of each, by the name of its folder beside the page.
+        studies: plan and runs of each, by the name of its folder.
         shown: takes every figure of the page by name.
         figures: the folder of the figures' files, as seen from the page.
         form: what it is written as.
+        records: the folder of those folders, as seen from the page.
     """
     parts = []
     for index, (name, results) in enumerate(studies.items(), start=1):
@@ -149,7 +166,7 @@ def render_several(
         prefix = f"{name}-" if NAME.match(name) else f"study-{index}-"
         overview = overview_of(results)
         # The summary is text alone, so that there is no figure of it to keep.
-        section = (name, prefix)
+        section = (_prefix(str(Path(records, name))), prefix)
         summary = _render(results, {}, "summary.html.jinja", figures, form, section)
         body = _render(results, shown, "part.html.jinja", figures, form, section)
         parts.append(
@@ -165,6 +182,11 @@ def render_several(
     return form.finish(template.render(title=TITLE, studies=parts, frame=form.frame, **_page()))
 
 
+def _prefix(folder: str) -> str:
+    """What a link into a folder begins with."""
+    return "" if folder == "." else f"{quote(folder)}/"
+
+
 def _render(
     results: StudyResults,
     shown: dict[str, Figure],
@@ -174,11 +196,11 @@ def _render(
     section: tuple[str, str] = ("", ""),
     **page: Any,
 ) -> str:
-    """A study in a frame; where it is a section of a larger page, its folder and what its ids begin with."""
+    """A study in a frame; `section` is what links to its files and, in a larger page, its ids begin with."""
     jinja = page_environment()
     folder, prefix = section
     facts = _context(results, _shower(jinja, shown, figures, prefix, form), form)
-    links = {"frame": frame, "prefix": prefix, "folder": f"{folder}/" if folder else ""}
+    links = {"frame": frame, "prefix": prefix, "folder": folder}
     return jinja.get_template(_template(results)).render(**facts, **page, **links)
 
 
