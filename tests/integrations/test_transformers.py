@@ -211,6 +211,17 @@ def test_without_a_batch_policy_the_rate_ends_where_the_trainer_does(tmp_path: P
     )
 
 
+@pytest.mark.parametrize("length", [{"max_steps": 12}, {"num_train_epochs": 1.5}])
+def test_an_epoch_of_a_rate_is_one_of_the_data_whatever_the_length(
+    tmp_path: Path, length: dict[str, Any]
+) -> None:
+    seen = Seen()
+    policy = LrPolicy("piecewise([1e-3, 1e-4], epochs=[1])")
+    own = trainer(tmp_path, [policy, seen], gradient_accumulation_steps=4, **length)
+    own.train()
+    assert [rates[0] for rates in seen.rates] == pytest.approx([1e-3] * 8 + [1e-4] * 4)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -1,6 +1,7 @@
 """A learning-rate policy as a callback of Transformers' Trainer."""
 
 from functools import partial
+from math import ceil
 from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR
@@ -30,7 +31,7 @@ class LrPolicy(TrainerCallback):  # type: ignore[misc]  # untyped where Transfor
         self.schedule: Schedule | None = None
 
     def on_train_begin(
-        self, _args: TrainingArguments, state: TrainerState, _control: Any, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, _control: Any, **kwargs: Any
     ) -> None:
         """Lay the policy out and hand it to the scheduler."""
         scheduler = kwargs["lr_scheduler"]
@@ -39,7 +40,7 @@ class LrPolicy(TrainerCallback):  # type: ignore[misc]  # untyped where Transfor
                 f"the Trainer's scheduler is a {type(scheduler).__name__}, which LrPolicy cannot lead; set "
                 "lr_scheduler_type='linear', whose values are then replaced"
             )
-        self.schedule = self._laid_out(state, kwargs.get("train_dataloader"))
+        self.schedule = self._laid_out(args, state, kwargs.get("train_dataloader"))
         base = float(scheduler.base_lrs[0])
         scheduler.lr_lambdas = [partial(_ratio, self.schedule, base)] * len(scheduler.base_lrs)
         # The rate of the step at hand was set by the values before.
@@ -51,12 +52,16 @@ class LrPolicy(TrainerCallback):  # type: ignore[misc]  # untyped where Transfor
             group["lr"] = rate
         scheduler._last_lr = rates
 
-    def _laid_out(self, state: TrainerState, loader: Any) -> Schedule:
+    def _laid_out(self, args: TrainingArguments, state: TrainerState, loader: Any) -> Schedule:
         course_of = getattr(loader, "course_of", None)
         if course_of is not None:
             schedule: Schedule = course_of(self.policy).lr
             return schedule
-        epoch_steps = max(1, round(state.max_steps / state.num_train_epochs))
+        try:
+            epoch_steps = ceil(len(loader) / args.gradient_accumulation_steps)
+        except TypeError:
+            # Of a loader without a length the Trainer, too, takes the whole training for one epoch.
+            epoch_steps = state.max_steps
         return laid_out_lr(self.policy, equal_steps(state.max_steps, epoch_steps))
 
 
