@@ -43,7 +43,7 @@ WRONG = [
     (TRAIN, ("--seed", "x"), "--seed"),
     (TRAIN, ("--seed", "2.7"), "--seed (=2.7) must be a whole number"),
     (TRAIN, ("--out=",), "--out is empty"),
-    (TRAIN, ("--momentum", "0.9"), "--optimizer 'sgd(momentum=0.9)'"),
+    (TRAIN, ("--momentum", "0.9"), "optimizer, such as 'sgd(momentum=0.9)'"),
     (TRAIN, ("--augment", "flop"), "did you mean 'flip'"),
     (TRAIN, ("--repeats", "0"), "repeats"),
     (TRAIN, ("--max-micro-batch", "0"), "max_micro_batch"),

@@ -103,11 +103,6 @@ def train(
         figure: Picture to write (.png, .svg, .pdf): loss, accuracy, learning rate and batch size by step.
         json: Print every record as one JSON object a line.
     """
-    if momentum is not None and _is_number(momentum):
-        raise InvalidInput(
-            f"--momentum (={momentum}) must be a policy, such as cycled; a constant is an option of the optimizer, "
-            f"such as --optimizer 'sgd(momentum={momentum})'"
-        )
     subset = {"train_images": train_images, "validation_fraction": validation_fraction}
     given = {key: value for key, value in subset.items() if value is not None}
     run = make_run(
@@ -215,14 +210,6 @@ def _train(
         if not json:
             _print_plot(seen)
     _check_course(course)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _print_plot(records: Sequence[Record]) -> None:

@@ -31,7 +31,7 @@ def number_or_policy(
     Raises:
         ValueError: a number that is not positive, a batch size that is not whole, or as :func:`as_policy`.
     """
-    number = _number(value)
+    number = as_number(value)
     if number is None:
         return as_policy(kind, policies, value)
     if not 0 < number < inf:
@@ -135,7 +135,8 @@ def _choice(value: object) -> Choice:
         raise ValueError(f"`{path}` of a policy: {first['msg']}") from None
 
 
-def _number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
+    """The number that a value or its text is; None where it is none."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,8 +1,9 @@
 """The momentum of a run, cycled against its learning rate."""
 
 from losslab import schedules
-from losslab.choice import Choice, as_choice
+from losslab.choice import Choice, parse_choice
 from losslab.errors import InvalidInput, unknown_name
+from losslab.policies.choices import as_number
 from losslab.policies.horizon import Horizon
 from losslab.policies.laid_out import lr_schedule
 from losslab.schedules import Schedule
@@ -19,11 +20,18 @@ def check_momentum(value: object) -> Choice | None:
     """The momentum policy of a spec, its options filled in.
 
     Raises:
-        ValueError: unknown name or option, or impossible values.
+        ValueError: a constant, an unknown name or option, or impossible values.
     """
     if value is None:
         return None
-    choice = Choice.model_validate(as_choice(value))
+    if as_number(value) is not None:
+        raise ValueError(
+            "must be a policy, such as cycled; a constant is an option of the optimizer, such as "
+            f"'sgd(momentum={value})'"
+        )
+    if isinstance(value, str):
+        value = parse_choice(value, lambda _name: tuple(CYCLED))
+    choice = Choice.model_validate(value)
     if choice.name != "cycled":
         raise ValueError(unknown_name("momentum policy", choice.name, ["cycled"]))
     for name, number in choice.options.items():
