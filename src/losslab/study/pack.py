@@ -17,7 +17,7 @@ from losslab.study.store import ENDED, RunFolder, StudyFolder
 
 WHOLE_STEPS = 5000
 """Runs of at most so many steps keep the loss of every step; a range test reads them step by step."""
-THINNED_ENTRIES = 2000
+THINNED_ENTRIES = 1000
 """About how many means replace the losses of a longer run."""
 MANIFEST = "pack.json"
 
