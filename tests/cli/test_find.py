@@ -12,6 +12,7 @@ import torch
 
 import losslab
 from losslab.cli import run_command
+from losslab.cli.find.batch import epoch_at
 from losslab.ranges import progress
 
 
@@ -320,3 +321,7 @@ def test_branches_at_several_moments_make_a_policy(find: Callable[..., Done]) ->
     done = find(*branch, "--mode", "branch", "--after", "5,2")
     assert "must be increasing whole numbers of steps" in done.stderr
     assert "did you mean 'branch'" in find(*branch, "--mode", "brunch").stderr
+
+
+def test_a_moment_is_told_in_epochs_whose_last_batch_may_be_short() -> None:
+    assert [epoch_at(step, 512, 600) for step in (0, 1, 2, 10)] == [0, 512 / 600, 1, 5]

@@ -153,6 +153,46 @@ def test_what_is_laid_out_can_be_pickled() -> None:
     assert list(copy.batch_sampler) == list(course.batch_sampler)
 
 
+def test_sizes_that_change_at_an_epoch_change_there_without_short_batches_too() -> None:
+    course = losslab.lay_out(
+        lr="piecewise([1, 2], epochs=[2])",
+        batch="piecewise([30, 60], epochs=[2])",
+        dataset_size=100,
+        epochs=4,
+        drop_last=True,
+    )
+    assert course.batch_sizes == (30, 30, 30, 30, 30, 30, 60, 60)
+    assert [course.lr(step) for step in range(8)] == [1] * 6 + [2] * 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "samples", "epochs"),
+    [("linear_ramp(16, 256)", 200, 2), ("cosine(64, 1024)", 1000, 5)],
+)
+def test_sizes_that_fit_over_more_steps_are_laid_out_over_these(
+    batch: str, samples: int, epochs: int
+) -> None:
+    course = losslab.lay_out(
+        lr=0.1, batch=batch, dataset_size=samples, epochs=epochs, drop_last=True
+    )
+    assert max(course.batch_sizes) <= samples
+    assert batches_of(course, epochs) == list(course.batch_sizes)
+
+
+def test_a_constant_schedule_is_a_number() -> None:
+    run = make_run(
+        {
+            "data": "fashion-mnist-sample",
+            "model": "mlp",
+            "optimizer": "sgd",
+            "lr": constant(0.1),
+            "batch": 64,
+            "epochs": 1,
+        }
+    )
+    assert str(run.lr) == "constant(value=0.1)"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

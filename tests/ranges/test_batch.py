@@ -53,6 +53,18 @@ def test_falling_then_flat_gives_where_it_begins_and_where_it_is_done() -> None:
     assert found.curve.loss_low[0] < found.curve.loss[0] < found.curve.loss_high[0]  # type: ignore[operator]
 
 
+def test_seeds_that_are_one_training_again_tell_no_error() -> None:
+    """Losses that differ by noise alone: from one seed no range is found, and from three equal ones neither."""
+
+    def train(size: int) -> list[Trace]:
+        noisy = np.random.default_rng(size).normal(0.5, 0.2, 200).tolist()
+        (first, *_) = trainer(lambda size: 0.5)(size)
+        return [replace(first, loss=noisy, seed=seed) for seed in range(3)]
+
+    found = find_batch_range(SIZES, train)
+    assert found.found is find_batch_range(SIZES, lambda size: train(size)[:1]).found is False
+
+
 def test_a_plateau_before_the_fall_moves_b_min() -> None:
     found = find_batch_range(SIZES, trainer(lambda size: 1.5 if size <= 256 else 0.5))
     assert (found.b_min, found.b_max) == (256, 512)

@@ -226,6 +226,9 @@ def test_several_checkpoints_make_a_policy_that_a_run_takes_and_that_never_shrin
     assert run.batch.name == "piecewise"  # type: ignore[union-attr]
     sampler = losslab.lay_out(lr=1e-3, batch=policy, epochs=6, dataset_size=80)
     assert sampler
+    alone = batch_warmup({0.0: later})
+    assert alone == {"name": "constant", "value": 8}
+    assert make_run({**fields, "batch": alone}).batch.name == "constant"  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="has no critical size"):
         batch_warmup({0.0: read([[inf], [1.0]])})
     with pytest.raises(ValueError, match="is empty"):

@@ -96,6 +96,22 @@ def pairs(targets: torch.Tensor) -> list[Any]:
     return list(zip(inputs.split(16), targets.split(16), strict=True))
 
 
+def test_dense_labels_that_are_ignored_count_neither_as_right_nor_as_wrong() -> None:
+    inputs, logits = torch.zeros(4, 10), torch.zeros(4, 3, 2)
+    logits[:, 1] = 5.0
+    labels = torch.ones(4, 2, dtype=torch.int64)
+    labels[:, 1] = -100
+
+    class Given(nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return logits + 0 * super().forward(images).sum()
+
+    model = Given(10, 1)
+    assert float(cross_entropy(model, (inputs, labels))[1]) == 1.0
+    loss, accuracy = cross_entropy(model, (inputs, torch.full_like(labels, -100)))
+    assert (loss.item(), accuracy.item()) == (0.0, 0.0)
+
+
 def test_soft_labels_train_and_one_hot_ones_as_their_indices() -> None:
     indices = torch.arange(64) % 4
     hard = losslab.find_lr(linear(4), pairs(indices), "adam", steps=60, seeds=1).curve

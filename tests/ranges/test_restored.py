@@ -523,3 +523,47 @@ def test_gradients_are_recorded_again_after_a_loss_that_switched_them_off() -> N
     with pytest.raises(RuntimeError, match="switched off"):
         losslab.find_lr(plain(), loader(), "sgd", loss_fn=switching, steps=5, seeds=1)
     assert torch.is_grad_enabled()
+
+
+def test_an_iterator_that_shares_what_it_draws_from_is_not_said_to_be_put_back() -> None:
+    class Repeating:
+        def __init__(self) -> None:
+            self.numbers = itertools.cycle(range(10))
+            self.pairs = [zip(range(100), range(100), strict=True)]
+
+        def __iter__(self) -> Iterator[Any]:
+            next(self.numbers)
+            next(self.pairs[0])
+            return iter(loader())
+
+    found = losslab.find_lr(plain(), Repeating(), "adam", steps=5, seeds=1)
+    assert "what Repeating.numbers, list[zip] has drawn cannot be put back" in found.reason
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: np.random.default_rng(0),
+        lambda: np.random.RandomState(0),
+        lambda: random.Random(0),
+    ],
+    ids=["Generator", "RandomState", "Random"],
+)
+def test_orders_that_the_data_draw_differ_from_seed_to_seed(
+    source: Callable[[], Any],
+) -> None:
+    class Shuffled(Sampler[int]):
+        def __init__(self) -> None:
+            self.source = source()
+
+        def __iter__(self) -> Iterator[int]:
+            order = list(range(207))
+            self.source.shuffle(order)
+            return iter(order)
+
+        def __len__(self) -> int:
+            return 207
+
+    data = DataLoader(tensors(), batch_size=16, sampler=Shuffled())
+    curve = losslab.find_lr(plain(), data, "adam", steps=10, seeds=2).curve
+    assert curve.loss_low[0] != curve.loss_high[0]

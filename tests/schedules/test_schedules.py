@@ -555,3 +555,10 @@ def test_the_last_warm_restart_ends_with_the_run(cycles: int, growth: int, unit:
     schedule = warm_restarts(1.0, 0.0, sum(lengths), cycles=cycles, growth=growth)
     begins = [sum(lengths[:index]) for index in range(cycles)]
     assert [step for step in range(sum(lengths)) if schedule(step) == 1.0] == begins
+
+
+@given(steps=st.integers(10, 400), cycles=st.integers(2, 12))
+def test_a_restart_that_falls_on_a_step_begins_there(steps: int, cycles: int) -> None:
+    schedule = warm_restarts(1.0, 0.0, steps, cycles=cycles)
+    begins = [steps * cycle // cycles for cycle in range(cycles) if not steps * cycle % cycles]
+    assert [schedule(step) for step in begins] == [1.0] * len(begins)

@@ -120,6 +120,16 @@ def test_a_sequence_that_is_masked_whole_counts_for_nothing() -> None:
     assert (float(total.loss), items) == (0.0, 0.0)
 
 
+def test_an_evaluation_is_a_mean_over_the_classes_that_count() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    batch = (torch.zeros(4), torch.tensor([0, -100, 2, 1]))
+    total, items = loss("cross_entropy").total(Given(logits).eval(), batch)
+    assert items == 3
+    torch.testing.assert_close(
+        total.loss / items, nn.functional.cross_entropy(logits, batch[1])
+    )
+
+
 def test_every_position_of_probabilities_counts_in_an_evaluation() -> None:
     logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     model, batch = Given(logits).eval(), (torch.zeros(2), logits.softmax(1).flip(0))

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from losslab import data
+from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
@@ -203,3 +205,26 @@ def test_a_loss_without_outputs_needs_no_metrics() -> None:
     with pytest.raises(InvalidInput, match="metrics"):
         records(spec)
     assert last(Evaluation, records(spec.model_copy(update={"metrics": ()}))).metrics is None
+
+
+def masked(sequences: int, masked_from: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Sequences whose labels count in the first ones alone."""
+    ids = np.random.default_rng(0).integers(0, 17, (sequences, 6))
+    labels = ids.copy()
+    labels[masked_from:] = -100
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": labels}
+
+
+def test_a_step_without_a_target_that_counts_changes_the_loss_of_no_other() -> None:
+    spec = run(LANGUAGE, batch=1, epochs=2)
+    found = records(spec, dataset=TaskData(train=masked(20, 10), validation=masked(4, 4)))
+    losses = [value for record in found if isinstance(record, Steps) for value in record.loss]
+    assert losses.count(0.0) == 20
+    counted = [value for value in losses[20:] if value]
+    assert last(Evaluation, found).train_loss == pytest.approx(sum(counted) / 10)
+
+
+def test_a_part_in_which_no_target_counts_is_named() -> None:
+    parts = TaskData(train=masked(20, 0), validation=masked(4, 4))
+    with pytest.raises(InvalidInput, match="no target counts in a part of the data"):
+        records(run(LANGUAGE, batch=4), dataset=parts)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Signature
 from itertools import accumulate, pairwise
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 from losslab import schedules
@@ -37,8 +37,10 @@ def piecewise(
         return lr.piecewise(horizon, values, epochs=epochs, fractions=fractions)
     # Steps are not known by epoch beforehand, as a learning rate's are: they follow from these very sizes.
     spans = [end - start for start, end in pairwise([0.0, *epochs])]
+    in_whole = floor if horizon.drop_last else ceil
     steps = [
-        span * ceil(horizon.images / value) for span, value in zip(spans, values, strict=False)
+        span * in_whole(horizon.images / value)
+        for span, value in zip(spans, values, strict=False)
     ]
     return schedules.piecewise(values, [round(step) for step in accumulate(steps)])
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from losslab.choice import Choice, parse_choice
 from losslab.errors import unknown_name
 from losslab.policies.horizon import Horizon, Policy
-from losslab.schedules import Named
+from losslab.schedules import Named, constant
 
 _SPECIMEN = {
     "lr": Horizon(1000, images=100, epochs=10.0, seen=range(1001)),
@@ -74,7 +74,6 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     if kind == "batch":
         multiple = options.pop("multiple", 1)
         _check_multiple(multiple)
-        _check_sizes_by_epoch(choice.name, options, multiple)
     policy = policies[choice.name]
     parameters = _options_of(policy)
     for name in options:
@@ -85,6 +84,8 @@ def check_policy(kind: str, policies: Mapping[str, Policy], choice: Choice) -> C
     _check_complete(choice.name, parameters, options)
     for name, value in options.items():
         _check_value(name, value, parameters[name].annotation)
+    if kind == "batch":
+        _check_sizes_by_epoch(choice.name, options, multiple)
     # Only a schedule knows which options fit together: it is built, over a run that is long enough for any.
     specimen = _SPECIMEN[kind]
     try:
@@ -146,9 +147,14 @@ def as_number(value: object) -> float | None:
 
 
 def _table(schedule: Named) -> dict[str, Any]:
-    if not schedule.is_open:
+    if "steps" in dict(schedule.arguments):
         raise ValueError(
             f"{schedule!r} has a length of its own; leave out `steps`, which the run gives"
+        )
+    # One that never takes `steps` has its own, too, but for a constant.
+    if not schedule.is_open and schedule.build is not constant:
+        raise ValueError(
+            f"{schedule!r} has steps of its own, which the run gives; write a policy, such as 'cosine(0.1)'"
         )
     return {"name": schedule.name.removesuffix("_batch"), **dict(schedule.arguments)}
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from losslab.schedules import Schedule
 
@@ -17,12 +17,14 @@ class Horizon:
         epochs: length of the run in epochs; None for a batch size that varies over a given number of steps, because
             it is what decides how many epochs they make.
         seen: images seen before each step, and, last, after all; known to a learning rate, not to a batch size.
+        drop_last: whether an epoch leaves out a batch that is short.
     """
 
     total_steps: int
     images: int
     epochs: float | None = None
     seen: Sequence[int] = ()
+    drop_last: bool = field(default=False, repr=False)
 
     def step_at(self, epoch: float) -> int:
         """The first step by which so many epochs have been seen; epochs beyond the run lie behind its last step.
@@ -77,7 +79,7 @@ class Horizon:
         """
         # A batch size decides how many epochs the steps of a part are, and cannot be laid out by them.
         if not self.seen:
-            return Horizon(end - start, self.images)
+            return Horizon(end - start, self.images, drop_last=self.drop_last)
         first = self.seen[start]
         seen = [images - first for images in self.seen[start : end + 1]]
         return Horizon(end - start, self.images, seen[-1] / self.images, seen)

@@ -101,8 +101,9 @@ def steps_to_see(wanted: int, sizes_over: Callable[[int], Sequence[int]]) -> int
     def are_enough(steps: int) -> bool:
         try:
             return len(sizes_over(steps)) <= steps
-        except InvalidInput:
-            return False  # too few for the phases of the policy; over more they may fit
+        except (InvalidInput, ValueError):
+            # Too few for the phases of the policy, or for a batch that an epoch holds; over more they may fit.
+            return False
 
     # From 2, the least for a ramp. Where some number of steps is enough a larger one is, too, so bisect.
     return 2 + bisect_left(range(2, wanted), True, key=are_enough)

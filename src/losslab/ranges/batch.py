@@ -294,10 +294,11 @@ def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
 
 
 def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
-    """Of the loss at one size: from what size and seed leave of it; from the steps where there is one seed only."""
+    """Of the loss at one size: from what size and seed leave of it; from the steps where seeds tell nothing."""
     finite = losses[np.isfinite(losses).all(axis=1)]
     sizes, seeds = finite.shape
-    if seeds == 1 or sizes == 1:
+    # Seeds that draw nothing, as from a list of batches, are one training again and again.
+    if sizes == 1 or (finite == finite[:, :1]).all():
         endings = [trace.closing_loss() for trace in chain.from_iterable(traces)]
         # One that diverged has no error, and zeros among these would make noise pass for a fall.
         return float(np.median([error for loss, error in endings if np.isfinite(loss)]))

@@ -140,8 +140,9 @@ def steps_of(
                 "`data` gave no batch when it was iterated again; give an iterable that begins anew each time"
             )
         if len(first) < parts:
+            but_single = ", a last one of a single sample aside" if no_single else ""
             raise ValueError(
-                f"a step takes {parts} batches, but `data` has {len(first)} in an epoch"
+                f"a step takes {parts} batches, but `data` has {len(first)} in an epoch{but_single}"
             )
         is_first_epoch = False
         yield first

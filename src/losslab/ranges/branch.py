@@ -184,6 +184,8 @@ def batch_warmup(found: Mapping[float, CriticalBatch]) -> dict[str, Any]:
     if not sizes:
         raise ValueError("`found` is empty: give an epoch and what find_batch found there")
     growing = list(accumulate(sizes, max))
+    if len(growing) == 1:
+        return {"name": "constant", "value": growing[0]}
     return {"name": "piecewise", "values": growing, "epochs": epochs[1:]}
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
-from losslab.tasks.losses import Judged, Loss
+from losslab.tasks.losses import IGNORED, Judged, Loss, mean_of_counted
 from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
@@ -54,7 +54,9 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
         raise TypeError(f"the model returns {_kind(logits)}, not logits; {OWN_LOSS}")
     labels = _checked_labels(logits, labels.to(device))
     try:
-        loss = F.cross_entropy(logits, labels)
+        # Labels of several positions may all be ignored, of which torch's mean makes no number.
+        is_dense = labels.ndim > 1 and not labels.is_floating_point()
+        loss = (mean_of_counted if is_dense else F.cross_entropy)(logits, labels)
     except IndexError as error:
         raise TypeError(
             f"{_pair(logits, labels)}: a label is {_beyond(logits, labels)}, but the model has {logits.shape[1]} "
@@ -66,8 +68,9 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
             f"{_pair(logits, labels)} do not suit cross-entropy ({reason}); {OWN_LOSS}"
         ) from error
     classes = labels.argmax(1) if labels.is_floating_point() else labels
-    hits = logits.detach().argmax(1) == classes
-    return loss, hits.float().mean()
+    counted = classes != IGNORED
+    hits = (logits.detach().argmax(1) == classes) & counted
+    return loss, hits.sum() / counted.sum().clamp(min=1)
 
 
 def _checked_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from losslab.randomness import derive_seed, seeded
-from losslab.ranges.snapshot import Snapshot, Undo
+from losslab.ranges.snapshot import Generator, Snapshot, Undo
 
 Result = TypeVar("Result")
 
@@ -125,8 +125,20 @@ def with_draws_of(
         np.random.seed(derive_seed(seed, "range test of numpy", 0) % 2**32)
         random.seed(derive_seed(seed, "range test of Python", 0))
         for number, generator in enumerate(snapshot.generators):
-            generator.manual_seed(derive_seed(seed, "range test order", number))
+            _begin_anew(generator, derive_seed(seed, "range test order", number))
         return body()
+
+
+def _begin_anew(generator: Generator, seed: int) -> None:
+    """Have a source of random numbers draw what a seed says."""
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, np.random.Generator):
+        kind: Any = type(generator.bit_generator)
+        generator.bit_generator.state = kind(seed).state
+    else:
+        # RandomState takes 32 bits.
+        generator.seed(seed % 2**32)
 
 
 class _Guard:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import random
 import sys
 import types
@@ -18,6 +19,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 Undo = Callable[[], None]
+Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+"""A source of random numbers that a seed can begin anew."""
 
 ARRAY_BYTES = 16 * 2**20
 """Largest tensor or array of data that is remembered: what is larger holds samples, not a position."""
@@ -49,6 +52,18 @@ _OPAQUE_PACKAGES = _TRAINERS | _TRACKERS | _STORES
 """Their objects stand for files, servers or a whole training; attributes set back would put them out of step."""
 
 
+_SELF_CONTAINED: tuple[type, ...] = (
+    itertools.count,
+    itertools.repeat,
+    type(iter(range(0))),
+    type(iter([])),
+    type(iter(())),
+    type(iter("")),
+    type(reversed([])),
+)
+"""Iterators that can be copied; others, such as `zip` and `cycle`, share what they draw from with their copy."""
+
+
 class Snapshot:
     """What objects hold, as far as their attributes, containers, tensors, arrays and generators reach.
 
@@ -59,7 +74,7 @@ class Snapshot:
         undos: put everything back, one object each.
         tensors: all that were remembered.
         loaders: all that were met.
-        generators: of torch, in the order in which they were met.
+        generators: sources of random numbers, in the order in which they were met.
         lost: what draws on without a way back, such as a running Python generator, by its owner and name.
     """
 
@@ -67,7 +82,7 @@ class Snapshot:
         self.undos: list[Undo] = []
         self.tensors: list[torch.Tensor] = []
         self.loaders: list[DataLoader[Any]] = []
-        self.generators: list[torch.Generator] = []
+        self.generators: list[Generator] = []
         self.lost: list[str] = []
         self._on_host = on_host
         self._met: dict[int, object] = {}  # keeps them alive, so that no identity is used twice
@@ -96,7 +111,7 @@ class Snapshot:
             return self._remember_array(value, is_trained)
         if (undo := _source(value)) is not None:
             self.undos.append(undo)
-            if isinstance(value, torch.Generator):
+            if isinstance(value, Generator):
                 self.generators.append(value)
             return []
         if isinstance(value, dict | list | deque | set):
@@ -175,6 +190,10 @@ class Snapshot:
                 else [_position(value) for value in container]
             )
             children = list(entries)
+        values = container.values() if isinstance(container, dict) else container
+        for value, kept_value in zip(values, children, strict=True):
+            if _is_lost(value, kept_value):
+                self.lost.append(f"{type(container).__name__}[{type(value).__name__}]")
         before = _identities(container)
         # Iterators were replaced by copies, which are to stand there afterwards.
         replaced = not isinstance(container, set) and _identities(entries) != before
@@ -197,12 +216,7 @@ class Snapshot:
         before = _attributes(owner)
         kept = {name: _position(value) for name, value in before.items()}
         for name, value in before.items():
-            if (
-                isinstance(value, Iterator)
-                and kept[name] is value
-                and _source(value) is None
-                and name != "_iterator"
-            ):
+            if name != "_iterator" and _is_lost(value, kept[name]):
                 self.lost.append(f"{kind.__name__}.{name}")
         children = list(kept.values())
         if isinstance(owner, DataLoader):
@@ -267,12 +281,14 @@ def _uninitialize(
         tensor.__class__ = kind
 
 
+def _is_lost(value: Any, kept: Any) -> bool:
+    """Whether a value draws on without a way back: an iterator that was not copied."""
+    return isinstance(value, Iterator) and kept is value and _source(value) is None
+
+
 def _position(value: Any) -> Any:
     """A copy of an iterator that can be copied, such as `itertools.count`; anything else as it is."""
-    if not isinstance(value, Iterator) or type(value).__module__ not in (
-        "builtins",
-        "itertools",
-    ):
+    if not isinstance(value, _SELF_CONTAINED):
         return value
     try:
         with warnings.catch_warnings():

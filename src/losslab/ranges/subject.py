@@ -31,6 +31,7 @@ from losslab.ranges.trial import (
 from losslab.training.step import Stepper
 
 Result = TypeVar("Result")
+NO_BATCH = "`data` has no batch"
 
 
 @dataclass
@@ -78,10 +79,13 @@ class Subject:
 
     def _take_shapes(self) -> None:
         """One forward pass that trains nothing: every trial then starts from the same weights."""
+        batches = list(islice(self.data, 1))
+        if not batches:
+            raise ValueError(NO_BATCH)
         training = [module for module in self.model.modules() if module.training]
         self.model.eval()
         with torch.no_grad():
-            self.loss(self.model, next(iter(self.data)))
+            self.loss(self.model, batches[0])
         for module in training:
             module.training = True
 
@@ -143,7 +147,7 @@ class Subject:
         def samples_of_first() -> int:
             batches = list(islice(self.data, 1))
             if not batches:
-                raise ValueError("`data` has no batch")
+                raise ValueError(NO_BATCH)
             return self.counter(batches[0])
 
         return self.trial(0, samples_of_first)

@@ -16,6 +16,7 @@ from losslab.tasks.trees import leaves
 
 IGNORED = -100
 """A target that counts in no loss, as torch's cross-entropy has it."""
+NOTHING_COUNTS = f"no target counts in a part of the data: all are {IGNORED}; give it others, or leave the part out"
 TARGET_KEYS = ("labels", "targets", "target", "label")
 """Where a batch that is a mapping holds its targets."""
 
@@ -115,7 +116,7 @@ class CrossEntropy(Loss):
     """Cross-entropy of classes.
 
     The model gives logits (sample, class, ...); targets are class indices (sample, ...), or probabilities of the shape
-    of the logits. Where a sample has several class indices, -100 is ignored.
+    of the logits. A class index of -100 is ignored.
 
     Args:
         label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of
@@ -139,7 +140,7 @@ class CrossEntropy(Loss):
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
-        mean = F.cross_entropy if self.weight(batch) is None else _mean_of_counted
+        mean = F.cross_entropy if self.weight(batch) is None else mean_of_counted
         return Judged(mean(logits, targets, label_smoothing=smoothing), logits, targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
@@ -155,16 +156,16 @@ class CrossEntropy(Loss):
         """Sum at once: a mean times its number would round twice."""
         inputs, targets = inputs_and_targets(batch)
         logits = predict(model, inputs)
-        weight = self.weight(batch)
         # Of probabilities every position has its own.
-        positions = (
-            logits.numel() // logits.shape[1] if targets.is_floating_point() else len(targets)
+        items = (
+            logits.numel() // logits.shape[1]
+            if targets.is_floating_point()
+            else int((targets != IGNORED).sum())
         )
-        items = positions if weight is None else float(weight)
         return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
 
 
-def _mean_of_counted(
+def mean_of_counted(
     logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
     """The mean over the targets that are not -100; 0 where all are, which torch's own mean makes no number."""
@@ -222,7 +223,7 @@ class CausalLanguageModel(Loss):
             inputs = {key: value for key, value in batch.items() if key != "labels"}
         targets = _next_tokens(batch)
         logits = predict(model, inputs)[:, :-1]
-        loss = _mean_of_counted(logits.flatten(0, 1).float(), targets.flatten())
+        loss = mean_of_counted(logits.flatten(0, 1).float(), targets.flatten())
         # Metrics take outputs as torch's losses do, with the class (here the token) as the second axis.
         return Judged(loss, logits.transpose(1, 2), targets)
 

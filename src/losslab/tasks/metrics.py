@@ -14,7 +14,7 @@ import torch
 from losslab.choice import Choice, check_options, import_attribute
 from losslab.errors import InvalidInput
 from losslab.tasks import METRICS
-from losslab.tasks.losses import IGNORED, like_targets, samples_in
+from losslab.tasks.losses import IGNORED, NOTHING_COUNTS, like_targets, samples_in
 
 ROUNDING = 1e-12
 """Of the sum of squares: less is no variance but the rounding of one."""
@@ -180,6 +180,8 @@ def _classes_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _ratio(sums: Sums) -> float:
+    if not sums[1]:
+        raise InvalidInput(NOTHING_COUNTS)
     return sums[0] / sums[1]
 
 

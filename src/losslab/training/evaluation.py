@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from losslab.data.batches import Images
-from losslab.tasks.losses import Judged, Loss
+from losslab.errors import InvalidInput
+from losslab.tasks.losses import NOTHING_COUNTS, Judged, Loss
 from losslab.tasks.metrics import Metric
 from losslab.tasks.samples import EVALUATION_EPOCH, SomeSamples
 from losslab.training.precision import Precision, autocast
@@ -55,6 +56,8 @@ def evaluate(
             ]
     for module, training in modes:
         module.training = training
+    if not items:
+        raise InvalidInput(NOTHING_COUNTS)
     mean = total / items
     return Scores(mean, metric_values(metrics, sums, mean))
 

@@ -53,9 +53,9 @@ class Window:
     def mean_loss(self) -> float:
         """Mean over all items: a step, such as the short last one, counts by what its own mean is over."""
         weights = self.weight or self.batch_size
-        return fsum(
-            loss * weight for loss, weight in zip(self.loss, weights, strict=True)
-        ) / sum(weights)
+        return fsum(loss * weight for loss, weight in zip(self.loss, weights, strict=True)) / (
+            sum(weights) or 1
+        )
 
     def accuracy(self) -> float | None:
         """Fraction of the samples classified correctly; None where that is not counted."""

@@ -123,7 +123,8 @@ class Stepper:
         total = distributed.total(torch.stack(weights).sum())
         for index, (part, weight) in enumerate(zip(waiting, weights, strict=True)):
             # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits.
-            fraction = processes * (weight.double() / total)
+            # Of a step without an item that counts, each part weighs nothing.
+            fraction = processes * (weight.double() / (total + (total == 0)))
             yield part, fraction, index == len(waiting) - 1, total
 
     def _items(self, part: Part) -> torch.Tensor:

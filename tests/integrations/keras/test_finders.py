@@ -186,6 +186,7 @@ def test_the_losses_of_a_ramp_are_those_of_keras_at_these_rates() -> None:
     expected = []
     for step, lr in enumerate(np.geomspace(1e-3, 1e-1, 6)):
         model.optimizer.learning_rate = float(lr)
+        model.reset_metrics()
         expected.append(model.train_on_batch(*batches[step % 2])[0])
     assert found.curve.loss == expected
     assert found.curve.lr == pytest.approx(np.geomspace(1e-3, 1e-1, 6), rel=1e-12)

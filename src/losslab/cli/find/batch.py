@@ -121,12 +121,18 @@ def batch(
         start = batch_runs(fields, size=listed[0], seeds=1)[0]
         options = {"sizes": listed, "seeds": seeds, "scaling": scaling, "tolerance": tolerance}
         found = {
-            moment * listed[0] / images: _branch(start, moment, crew, options)
+            epoch_at(moment, listed[0], images): _branch(start, moment, crew, options)
             for moment in moments
         }
         _write_branches(found, output)
         return
     _find_range(fields, listed, seeds, crew, output)
+
+
+def epoch_at(step: int, size: int, images: int) -> float:
+    """The epochs that are seen by a step; the last batch of an epoch may be short."""
+    epochs, left = divmod(step, ceil(images / size))
+    return epochs + left * size / images
 
 
 def _check_branch(sizes: list[int], scaling: str | None, tolerance: float | None) -> None:

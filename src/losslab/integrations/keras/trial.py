@@ -141,6 +141,8 @@ class Subject:
         for lr, batch in zip(lrs, _endless(batches), strict=False):
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
             set_lr(self.model.optimizer, lr)
+            # Keras before 3.14 gives the mean over all batches since the metrics were reset.
+            self.model.reset_metrics()
             logs = self.model.train_on_batch(x, y, weights, return_dict=True)
             self.progress.advance(work)
             loss.append(float(logs["loss"]))

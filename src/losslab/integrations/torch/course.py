@@ -125,7 +125,8 @@ def _laid_out_batch(
     number_or_choice = policy if isinstance(policy, Choice) else int(policy)
 
     def size_over(steps: int) -> Size:
-        return batch_schedule(number_or_choice, Horizon(steps, samples, wanted / samples))
+        horizon = Horizon(steps, samples, wanted / samples, drop_last=drop_last)
+        return batch_schedule(number_or_choice, horizon)
 
     def sizes_over(steps: int) -> list[int]:
         return sizes_to_see(wanted, size_over(steps), samples, drop_last=drop_last)
