@@ -361,3 +361,13 @@ def loaded_rows() -> TaskData:
     return TaskData(
         train=torch.utils.data.DataLoader(Rows(False, slice(0, 300)), num_workers=1)
     )
+
+
+def deaf_at_its_end() -> Iterator[int]:
+    """A task that has begun its last piece of work when it is asked to stop, and ends as it should."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    yield 1
+    while not asked:
+        time.sleep(0.01)
+    signal.signal(signal.SIGTERM, before)

@@ -286,6 +286,8 @@ class Rung(Frozen):
     floor: Floor = Floor()
 
 
+RANGES = ("lr_range", "batch_range")
+"""Findings of range tests, which are read step by step, and in which to diverge is a result."""
 Shrinkable = Literal["epochs", "images", "grid"]
 """What a budget shrinks: epochs or steps; training images; seeds and values of the grid."""
 

@@ -3,7 +3,9 @@
 import pytest
 
 from losslab.cli.options import check_machine, parse_duration
+from losslab.cli.parts import studies_of
 from losslab.errors import InvalidInput
+from losslab.study.ladder import rungs
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,9 @@ def test_a_device_of_no_kind_is_answered_with_the_kinds(device: str) -> None:
         InvalidInput, match=r"must be cpu, cuda, cuda:1, cuda:0,1, mps, xpu or auto"
     ):
         check_machine(device, None)
+
+
+def test_seeds_on_the_command_line_are_those_of_every_rung() -> None:
+    (study,) = studies_of("batch-augmentation", None, 3)
+    for version in rungs(study):
+        assert version.stages[-1].floor.seeds == 3

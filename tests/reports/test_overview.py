@@ -114,3 +114,12 @@ def test_a_study_that_stopped_has_not_ended(
     found = overview(part_one(tmp_path, epochs=2, **plan))
     assert found.ended is expected
     assert ("not at its end" in found.basis) is not expected
+
+
+def test_the_least_time_counts_each_run_once_and_the_most_workers(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    least = read_results(folder).least_seconds
+    plan = folder.plan
+    plan["stages"].append({**plan["stages"][1], "name": "again"})
+    folder.write_plan({**plan, "workers": 1, "most_workers": 2})
+    assert read_results(folder).least_seconds == least

@@ -260,3 +260,16 @@ def test_any_name_of_a_folder_is_reported(tmp_path: Path) -> None:
         part_one(tmp_path / name, epochs=2)
     page = report(tmp_path).read_text(encoding="utf-8")
     assert page.count('id="study-') > 0
+
+
+def test_a_length_that_the_study_leaves_open_is_said_as_it_was_planned(tmp_path: Path) -> None:
+    folder = part_one(tmp_path, epochs=2)
+    plan = folder.plan
+    plan["stages"][1] |= {"skipped": "stage 'search' found no lr for adam"}
+    plan["stages"][1]["asked"] |= {"epochs": "@search.epochs~5", "seeds": 1}
+    plan["stages"][1]["planned"] |= {"seeds": 3}
+    folder.write_plan(plan)
+    assert views(folder)["compare"].scale == (
+        "2 epochs, 45,000 training images, 3 seeds, 10 of 10 runs ended well. Others were skipped, because stage "
+        "'search' found no lr for adam."
+    )

@@ -9,13 +9,21 @@ import pytest
 from losslab.records import Steps
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
-from losslab.study.costs import Cost, kind_of_run, measure_costs, run_memory, run_seconds
+from losslab.study.costs import (
+    Cost,
+    evaluated_images,
+    kind_of_run,
+    measure_costs,
+    run_memory,
+    run_seconds,
+)
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.fields import labels
-from losslab.study.sizes import load
+from losslab.study.sizes import load, part_sizes, training_images
 from losslab.study.stages import expand
 from losslab.training.state import TrainState
+from losslab.training.timeline import Timeline
 
 BASE = {
     "data": "samples:tiny_data",
@@ -237,3 +245,20 @@ def test_a_run_whose_momentum_is_cycled_is_measured() -> None:
     )
     ((cost,),) = (costs.values() for costs in calibrate.calibrate(spec, None, False))
     assert cost.of_step(23) > 0
+
+
+def test_an_average_of_the_weights_is_evaluated_beside_them() -> None:
+    plain, averaged = (evaluated_images(run(average=average)) for average in (None, "ema"))
+    _training, validation, test = part_sizes(run())
+    assert (
+        averaged - plain
+        == Timeline(run(), training_images(run())).evaluations * validation + test
+    )
+
+
+def test_groups_with_rates_of_their_own_are_measured_in_fewer_steps_than_these_need() -> None:
+    groups = run(
+        model="mlp(hidden=[16])", parameter_groups="optimizer_samples:own_rates", batch=16
+    )
+    (costs,) = calibrate.calibrate(groups, None, compare=False)
+    assert all(cost.of_step(16) > 0 for cost in costs.values())

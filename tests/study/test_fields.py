@@ -74,3 +74,9 @@ def test_runs_that_differ_in_nothing_are_called_run() -> None:
 )
 def test_a_dotted_path_leads_to_a_value_or_nowhere(path: str, value: Any) -> None:
     assert get_field({"a": {"b": 1}}, path) == value
+
+
+def test_a_choice_that_some_runs_have_tells_them_apart() -> None:
+    changes = ({}, {"average": "ema(decay=0.99)"}, {"average": "ema(decay=0.9)"})
+    assert varying(*changes) == ["average"]
+    assert names(*changes) == ["run", "ema(decay=0.99)", "ema(decay=0.9)"]

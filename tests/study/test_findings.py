@@ -13,8 +13,8 @@ from losslab.errors import Diverged
 from losslab.ranges.curves import find_fall
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.records import Record
-from losslab.spec import Run
-from losslab.study.findings import FINDINGS
+from losslab.spec import Run, make_run
+from losslab.study.findings import FINDINGS, batch_range_of, lr_range_of
 from losslab.study.load import load_study
 from losslab.study.results import RunResult
 from losslab.study.stages import expand
@@ -95,3 +95,39 @@ def _records(run: Run) -> tuple[Record, ...]:
         for record in train(run, dataset=DATA):
             records.append(record)
     return tuple(records)
+
+
+def without(results: list[RunResult], *missing: tuple[Any, int]) -> list[RunResult]:
+    """The results but for those of these batch sizes or learning rates and seeds."""
+    return [
+        result
+        for result in results
+        if (result.run.batch, result.run.seed) not in missing
+        and (result.run.lr, result.run.seed) not in missing
+    ]
+
+
+def test_sizes_that_lack_different_seeds_are_left_out_of_a_range() -> None:
+    results = results_of({**FIELDS, "lr": 0.01, "steps": 20}, 2)
+    found = batch_range_of(without(results, (8, 0)))
+    assert found is not None
+    assert found.curve.batch_size == [32, 128]
+    found = batch_range_of(without(results, (8, 0), (32, 1), (128, 1)))
+    assert found is not None
+    assert (found.curve.batch_size, len(found.weights_sha256)) == ([32, 128], 1)
+    assert batch_range_of(without(results, (8, 0), (32, 1), (128, 0), (128, 1))) is None
+
+
+def test_a_seed_that_lacks_a_rate_speaks_of_the_others() -> None:
+    runs = [
+        make_run({**FIELDS, "epochs": None, "lr": lr, "seed": seed})
+        for lr in (1e-4, 1e-3, 1e-2)
+        for seed in (0, 1)
+    ]
+    results = [RunResult(run, "done", "", {}, tuple(train(run, dataset=DATA))) for run in runs]
+    whole, part = lr_range_of(results), lr_range_of(without(results, (1e-4, 1)))
+    assert whole is not None
+    assert part is not None
+    assert part.curve.lr == whole.curve.lr == [1e-4, 1e-3, 1e-2]
+    assert part.curve.loss_high[1:] == whole.curve.loss_high[1:]
+    assert part.curve.loss_high[0] == part.curve.loss_low[0]

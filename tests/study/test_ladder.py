@@ -36,6 +36,18 @@ def study(**changes: Any) -> Study:
     return Study.model_validate({"name": "mine", "title": "Mine", "stages": STAGES} | changes)
 
 
+def test_a_study_that_study_json_gives_back_has_the_rungs_that_were_written() -> None:
+    base = {**BASE, "optimizer": "adam(betas=(0.9, 0.95))"}
+    whole = study(stages=[{"name": "compare", "base": base, "ladder": [SMALLER]}])
+    for version in rungs(whole):
+        assert study_of({"spec": version.model_dump(mode="json")}) == version
+
+
+def test_a_floor_has_no_more_seeds_than_the_study() -> None:
+    (stage,) = study(stages=[{"name": "one", "base": BASE, "floor": {"seeds": 3}}]).stages
+    assert len(expand(stage)) == 1
+
+
 def test_rungs_are_those_of_all_stages_the_largest_first() -> None:
     assert rung_names(study()) == ["smaller", "few"]
     assert [version.rung for version in rungs(study())] == [None, "smaller", "few"]

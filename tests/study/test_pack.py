@@ -179,3 +179,21 @@ def test_one_number_stands_for_a_list_of_equal_ones() -> None:
     assert from_row(row) == replace(steps, train_seconds=1.234568)
     varied = replace(steps, lr=[0.1, 0.2])
     assert _short(to_row(varied))["lr"] == [0.1, 0.2]
+
+
+def test_runs_that_a_range_is_read_from_are_packed_whole(tmp_path: Path) -> None:
+    folder = part_one(tmp_path / "study", epochs=2)
+    plan = folder.plan
+    plan["stages"][0]["finding"] = "lr_range"
+    folder.write_plan(plan)
+    for stage in plan["stages"]:
+        with folder.run_folder(stage["runs"][0]).appending() as writer:
+            for record in course(6000):
+                writer.append(record)
+    pack(folder, tmp_path / "packed")
+    packed = read_results(StudyFolder(tmp_path / "packed"))
+    lengths = [
+        sum(len(record.loss) for record in packed.stages[name][0].steps)
+        for name in ("search", "compare")
+    ]
+    assert lengths[0] == 6000 > lengths[1]

@@ -288,3 +288,17 @@ def test_a_study_of_an_earlier_version_is_resumed_without_changes(
         del facts[key]
     folder.write_plan(facts)
     assert planned_before(folder, machine.engine) == plan
+
+
+def test_a_stage_that_only_counts_does_not_plan_anew_what_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = {"name": "sizes", "count": [{"model": "lenet5"}]}
+    stage = STUDY.stages[0].model_dump(mode="json")
+    study = Study.model_validate({"name": "mine", "title": "Mine", "stages": [counting, stage]})
+    plan = replace(planned(study), budget_seconds=1.0, measuring_seconds=2.0)
+    folder = StudyFolder(tmp_path)
+    folder.prepare()
+    for run in plan.runs:
+        write_run(folder, run, [])
+    assert not [event for event in execute(plan, folder) if isinstance(event, PlanChanged)]

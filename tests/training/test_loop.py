@@ -265,7 +265,7 @@ def test_a_resumed_run_diverges_where_the_unbroken_one_does() -> None:
     with pytest.raises(Diverged) as resumed:
         rest.extend(train(spec, dataset=DATA, state=state))
     assert [record.kind for record in rest] == ["evaluation"]
-    assert resumed.value.step == whole.value.step == 0
+    assert resumed.value.step == whole.value.step == 1
 
 
 def test_every_metric_of_images_is_told_of_training_as_well() -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslab.choice import Choice
-from losslab.spec import Run
+from losslab.spec import RANGES, Run
 from losslab.study import fields
-from losslab.study.findings import RANGES
 from losslab.study.results import RunResult, StudyResults, done, field_of
 from losslab.study.store import ENDED
 

@@ -78,7 +78,8 @@ def why_absent(plan: Mapping[str, Any], name: str) -> str:
         name: of the stage.
     """
     for stage in plan["stages"]:
-        if stage["name"] == name and stage.get("skipped"):
+        # Where a part alone was skipped, the rest has runs, and their end is what is missing.
+        if stage["name"] == name and stage.get("skipped") and not stage.get("runs"):
             return f"It was skipped, because {stage['skipped']}."
     if plan.get("ended"):
         return "Too few of its runs have ended well: the list of failed runs says why."

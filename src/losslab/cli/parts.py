@@ -2,10 +2,11 @@
 
 import sys
 from itertools import chain
+from typing import TypeVar
 
 from losslab import data
 from losslab.errors import DataUnavailable, InvalidInput
-from losslab.spec import Study
+from losslab.spec import Rung, Stage, Study
 from losslab.study.ladder import at_rung
 from losslab.study.load import load_study, study_names
 from losslab.study.stages import expand
@@ -13,6 +14,7 @@ from losslab.study.store import StudyFolder
 
 ALL = "all"
 """Every study that ships."""
+Asked = TypeVar("Asked", Stage, Rung)
 SAMPLE = "fashion-mnist-sample"
 
 
@@ -77,10 +79,16 @@ def _with_seeds(study: Study, seeds: int | None) -> Study:
         raise InvalidInput(
             f"--seeds (={seeds}): stage '{last.name}' counts and trains nothing; leave it out"
         )
-    floor = last.floor.model_copy(update={"seeds": seeds})
-    # The floor rises with it: seeds that were named on the command line are not shrunk away.
-    renewed = last.model_copy(update={"seeds": seeds, "floor": floor})
+    # The floors rise with it: seeds that were named on the command line are not shrunk away.
+    ladder = tuple(_with_floor(rung, seeds) for rung in last.ladder)
+    renewed = _with_floor(last, seeds).model_copy(update={"seeds": seeds, "ladder": ladder})
     return study.model_copy(update={"stages": (*before, renewed)})
+
+
+def _with_floor(question: Asked, seeds: int) -> Asked:
+    """A stage, or a rung of its ladder, that keeps so many seeds whatever the budget."""
+    floor = question.floor.model_copy(update={"seeds": seeds})
+    return question.model_copy(update={"floor": floor})
 
 
 def _trains(study: Study) -> bool:

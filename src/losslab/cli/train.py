@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 from json import dumps
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -251,7 +252,7 @@ def _check_course(records: Sequence[Record]) -> None:
     if not steps or not evaluations:
         return
     # A loss that rises and stays finite ends as a run that is done; a user should know nevertheless.
-    first, last = steps[0].loss[0], evaluations[-1].train_loss
+    first, last = median(steps[0].loss), evaluations[-1].train_loss
     if last > DIVERGING * first > 0:
         raise LosslabError(
             f"the training diverges: its loss went from {number(first)} to {number(last)}; "

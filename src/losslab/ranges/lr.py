@@ -390,21 +390,21 @@ def _median_rate(rates: Sequence[float]) -> float:
 
 
 def _median_curve(curves: Sequence[Curve]) -> LrCurve:
-    """The curve over seeds; each seed speaks up to where it diverged."""
-    longest = max((curve.lr for curve in curves), key=len, default=np.empty(0))
+    """The curve over seeds; each seed speaks of the rates that it came to, up to where it diverged."""
+    rates = np.unique(np.concatenate([np.empty(0), *(curve.lr for curve in curves)]))
 
     def over_seeds(name: str, statistic: Callable[..., Any]) -> list[float]:
         rows = []
         for curve in curves:
             values = getattr(curve, name)
             if len(values):
-                rows.append(
-                    np.pad(values, (0, len(longest) - len(values)), constant_values=np.nan)
-                )
+                row = np.full(len(rates), np.nan)
+                row[np.searchsorted(rates, curve.lr[: len(values)])] = values
+                rows.append(row)
         return [float(value) for value in statistic(np.array(rows), axis=0)] if rows else []
 
     return LrCurve(
-        lr=[float(rate) for rate in longest],
+        lr=[float(rate) for rate in rates],
         loss=over_seeds("loss", np.nanmedian),
         smoothed_loss=over_seeds("smoothed_loss", np.nanmedian),
         accuracy=over_seeds("accuracy", np.nanmedian),

@@ -6,6 +6,7 @@ from typing import Any
 from losslab.analysis.runs import display_value, varying_fields
 from losslab.records import metrics_of
 from losslab.reports.overview import TITLES
+from losslab.study.fields import short_text
 from losslab.study.results import RunResult, field_of
 from losslab.tables import Table
 from losslab.text import NONE, duration, measured, number, score
@@ -81,7 +82,7 @@ def _value(value: Any) -> str:
     if value is None:
         return NONE
     if isinstance(value, dict):
-        return str(value["name"])
+        return short_text(value)
     return number(value) if isinstance(value, float) else str(display_value(value, TITLES))
 
 

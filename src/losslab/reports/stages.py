@@ -166,17 +166,22 @@ def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
         return _skipped(stage)
     # A budget shortens what the study asks for; what it asks for may be unknown in plans of earlier versions.
     full, planned = stage.get("asked") or {}, stage.get("planned") or {}
-    parts = [
-        f"{number(planned[unit])} of {number(full.get(unit))} {unit}"
-        for unit in ("epochs", "steps")
-        if planned.get(unit)
-    ]
+    parts = []
+    for unit in ("epochs", "steps"):
+        if planned.get(unit):
+            # A reference, or a field of the grid, asks for no one number.
+            whole = full.get(unit)
+            of = f" of {number(whole)}" if isinstance(whole, int | float) else ""
+            parts.append(f"{number(planned[unit])}{of} {unit}")
     if planned.get("train_images"):
         parts.append(count(planned["train_images"], f"training {_sample_noun(runs)}"))
     if planned.get("seeds"):
         parts.append(_seeds(planned["seeds"], full.get("seeds", planned["seeds"])))
     parts.append(f"{len(done(runs))} of {count(len(stage['runs']), 'run')} ended well")
-    return f"{', '.join(parts)}."
+    others = (
+        f" Others were skipped, because {stage['skipped']}." if stage.get("skipped") else ""
+    )
+    return f"{', '.join(parts)}.{others}"
 
 
 def _sample_noun(runs: Sequence[RunResult]) -> str:
@@ -186,7 +191,7 @@ def _sample_noun(runs: Sequence[RunResult]) -> str:
 
 
 def _seeds(planned: int, full: int) -> str:
-    return count(planned, "seed") if planned == full else f"{count(planned, 'seed')} of {full}"
+    return count(planned, "seed") if planned >= full else f"{count(planned, 'seed')} of {full}"
 
 
 def _title(network: CountResult) -> str:

@@ -270,6 +270,8 @@ def _steps(
     # A tiny rate takes as long as the run's own and cannot diverge, which would end the measurement.
     changes: dict[str, object] = {"steps": count, "epochs": None, "evaluate": "end"}
     changes |= {"lr": 1e-6, "momentum": None}
+    for group in state.optimizer.param_groups:
+        group.pop("lr_policy", None)  # a group's own rate, which may not fit into so few steps
     records = train(
         run.model_copy(update=changes),
         dataset=dataset,

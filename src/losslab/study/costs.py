@@ -111,7 +111,11 @@ def read_kind(kind: str) -> str:
         ValueError: when it is none.
     """
     data_name, parts, decays, *_ = json.loads(kind)
-    parts = {key: value for key, value in parts.items() if value not in (None, [])}
+    # An empty list is what is usual, but of metrics, whose usual ones are those of the loss.
+    usual = {"metrics": (None,)}
+    parts = {
+        key: value for key, value in parts.items() if value not in usual.get(key, (None, []))
+    }
     parts["optimizer"] = _beyond_defaults(choose(parts["optimizer"]))
     return _kind(data_name, parts, decays)
 
@@ -158,7 +162,10 @@ def evaluated_images(run: Run) -> int:
     training, validation, test = part_sizes(run)
     fit = len(range(0, training, fit_stride(training, validation)))
     tested = test if run.test else 0
-    return Timeline(run, training).evaluations * (fit + validation) + tested
+    # The average of the weights is evaluated beside them.
+    passes = 1 if run.average is None else 2
+    each = fit + passes * validation
+    return Timeline(run, training).evaluations * each + passes * tested
 
 
 def longest_first(runs: Iterable[Run], costs: Costs) -> list[Run]:

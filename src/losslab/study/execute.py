@@ -80,6 +80,8 @@ class PlanChanged:
     scale: str
 
 
+KEPT = frozenset({*ENDED, "failed", "interrupted"})
+"""What a run's own worker says of its end."""
 Progress = StageBegan | StageSkipped | PlanChanged | RunRecorded | RunEnded | Counted
 
 
@@ -172,7 +174,12 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
         # A session that was killed could not write what it took; its runs did.
         least = read_results(folder).least_seconds
         before |= {"measured_seconds": max(before.get("measured_seconds") or 0.0, least)}
-    times = {"started": before.get("started") or _now(), "ended": None}
+    workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
+    times = {
+        "started": before.get("started") or _now(),
+        "ended": None,
+        "most_workers": workers,
+    }
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
     facts = times | _engine_facts(engine) | facts
     return _Session(plan, folder, engine, facts, before, stages, began=monotonic())
@@ -215,7 +222,8 @@ def _change_plan(session: _Session, index: int) -> Iterator[Progress]:
     if plan.budget_seconds is None:
         return
     runs, _ = _runs_of(session, index)
-    if any(session.folder.run_folder(run.id).path.exists() for run in runs):
+    # A stage that has none costs nothing, and says nothing of whether later ones have begun.
+    if not runs or any(session.folder.run_folder(run.id).path.exists() for run in runs):
         return
     seconds_left = plan.budget_seconds - plan.measuring_seconds - session.seconds
     pace = pace_of(session.times, plan.costs)
@@ -270,7 +278,8 @@ def _learn(session: _Session, stage: Stage, runs: tuple[Run, ...]) -> None:
 def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
     plan, folder = session.plan, session.folder
     by_id = {run.id: run for run in runs}
-    missing = [run for run in runs if folder.run_folder(run.id).status["status"] not in ENDED]
+    before = {run.id: folder.run_folder(run.id).status for run in runs}
+    missing = [run for run in runs if before[run.id]["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
     tasks = []
@@ -286,7 +295,8 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
         else:
             run_folder = folder.run_folder(run.id)
             # A worker writes its run's status; one that was killed, or is on a machine without this folder, has not.
-            if run_folder.status["status"] not in {*ENDED, "failed", "interrupted"}:
+            status = run_folder.status
+            if status == before[run.id] or status["status"] not in KEPT:
                 run_folder.fail(
                     run,
                     event.error or "it left nothing here; does its machine share this folder?",

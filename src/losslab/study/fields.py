@@ -39,7 +39,7 @@ def varying_fields(specs: Sequence[Fields]) -> list[str]:
     """List the dotted paths of the fields in which specs differ, in the order of the spec.
 
     Fields that a sibling `name` implies are left out, as an optimizer's own defaults are, and so are sub-fields of a
-    field that is a plain number in another spec.
+    field that is a plain number, or nothing, in another spec.
 
     Args:
         specs: of the runs, as tables within tables.
@@ -47,11 +47,16 @@ def varying_fields(specs: Sequence[Fields]) -> list[str]:
         >>> cycle = {"name": "exp_range", "cycles": 3}
         >>> varying_fields([{"lr": 0.1, "seed": 0}, {"lr": cycle, "seed": 0}])
         ['lr']
+        >>> varying_fields([{"average": None}, {"average": {"name": "ema", "decay": 0.99}}])
+        ['average']
     """
     rows = [flat_fields(spec) for spec in specs]
     fields = dict.fromkeys(chain.from_iterable(rows))
     whole = [path for path in fields if not _is_part(path, fields)]
-    return [path for path in whole if _variants(rows, path) > 1 and not is_implied(rows, path)]
+    varying = [
+        path for path in whole if len({repr(get_field(spec, path)) for spec in specs}) > 1
+    ]
+    return [path for path in varying if not is_implied(rows, path)]
 
 
 def _is_part(path: str, fields: Mapping[str, None]) -> bool:
@@ -100,11 +105,20 @@ def _label(spec: Fields, fields: Sequence[str]) -> str:
 def _shown(path: str, value: Any) -> str:
     if path == "augment":
         return f"augment={'+'.join(str(Choice(**item)) for item in value) or 'none'}"
-    if isinstance(value, dict):  # a policy, in a field that is a number in another run
-        options = {key: _rounded(option) for key, option in value.items()}
-        return str(Choice(**options))
+    if isinstance(value, dict):  # in a field that is a number, or nothing, in another run
+        return short_text(value)
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return text if path.endswith(".name") else f"{path.rpartition('.')[2]}={text}"
+
+
+def short_text(choice: Fields) -> str:
+    """A policy, or another choice that is a table, as a text with rounded numbers.
+
+    Example:
+        >>> short_text({"name": "cosine", "high": 0.0123456})
+        'cosine(high=0.0123)'
+    """
+    return str(Choice(**{key: _rounded(option) for key, option in choice.items()}))
 
 
 def _rounded(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Findings of a stage, one for each group of its runs: the best run, a range of learning rates or of batch sizes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
 from statistics import fmean
@@ -103,13 +103,16 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
 
     None before there are two such sizes.
     """
-    by_size: dict[Any, list[Trace]] = defaultdict(list)
+    by_size: dict[Any, dict[int, Trace]] = defaultdict(dict)
     for result in sorted(_conclusive(results), key=lambda result: result.run.seed):
-        by_size[result.run.batch].append(_trace(result))
+        by_size[result.run.batch][result.run.seed] = _trace(result)
     # A size that lacks a seed is left out: its mean over the other seeds would not compare.
-    seeds = max(map(len, by_size.values()), default=0)
-    sizes = sorted(size for size, traces in by_size.items() if len(traces) == seeds)
-    return find_batch_range(sizes, by_size.__getitem__) if len(sizes) > 1 else None
+    ended = Counter(frozenset(traces) for traces in by_size.values())
+    seeds = max(ended, key=lambda seeds: (len(seeds), ended[seeds]), default=frozenset())
+    sizes = sorted(size for size, traces in by_size.items() if traces.keys() == seeds)
+    if len(sizes) < 2:
+        return None
+    return find_batch_range(sizes, lambda size: list(by_size[size].values()))
 
 
 def _conclusive(results: Sequence[RunResult]) -> list[RunResult]:
@@ -139,5 +142,3 @@ FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]
     "batch_range": batch_ranges,
 }
 """The findings of stages by the names that a study's TOML gives."""
-RANGES = ("lr_range", "batch_range")
-"""Findings of range tests, in which to diverge is a result."""

@@ -12,6 +12,7 @@ from typing import Any
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import read_json, write_json, write_text
 from losslab.records import REPEATED, TIMES, Record, Steps, is_finite, to_row
+from losslab.spec import RANGES
 from losslab.study.facts import study_of
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
@@ -44,7 +45,9 @@ def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
         for run_id in stage["runs"]:
             run_folder = folder.run_folder(run_id)
             if run_folder.status["status"] in ENDED:
-                _pack_run(run_folder, packed.run_folder(run_id))
+                # A range is read step by step.
+                whole = stage.get("finding") in RANGES
+                _pack_run(run_folder, packed.run_folder(run_id), whole=whole)
             else:
                 left_out.setdefault(stage["name"], []).append(run_id)
         for count_id in stage.get("counts", ()):
@@ -156,13 +159,14 @@ def _check_target(target: Path, plan: dict[str, Any]) -> None:
         raise InvalidInput(f"--out {target}: holds another study; choose another")
 
 
-def _pack_run(source: RunFolder, target: RunFolder) -> None:
+def _pack_run(source: RunFolder, target: RunFolder, *, whole: bool) -> None:
     target.path.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "status.json"):
         _copy(source.path / name, target.path / name)
+    records = source.records() if whole else thinned(source.records())
     rows = [
         json.dumps(_short(to_row(record)), allow_nan=False, separators=(",", ":"))
-        for record in thinned(source.records())
+        for record in records
     ]
     write_text(target.records_path, "".join(f"{row}\n" for row in rows))
 

@@ -81,8 +81,13 @@ class StudyResults:
     @property
     def least_seconds(self) -> float:
         """The least that the study can have taken: the time of its runs, shared among its workers."""
-        results = chain.from_iterable(self.stages.values())
-        return sum(result.seconds for result in results) / int(self.plan.get("workers") or 1)
+        # A run that two stages share was trained once.
+        seconds = {
+            result.run.id: result.seconds
+            for result in chain.from_iterable(self.stages.values())
+        }
+        workers = self.plan.get("most_workers") or self.plan.get("workers") or 1
+        return sum(seconds.values()) / int(workers)
 
     @property
     def memory_bytes(self) -> int:

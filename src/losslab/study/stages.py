@@ -98,7 +98,7 @@ def points_of(stage: Stage, scale: Scale) -> list[Fields]:
     """The overrides of every run: the union of the grids, each crossed, times the seeds; none where nothing trains."""
     if stage.count:
         return []
-    seeds = _share(stage.seeds, stage.floor.seeds, scale.grid)
+    seeds = _share(stage.seeds, min(stage.floor.seeds, stage.seeds), scale.grid)
     first = stage.base.get("seed", 0)
     points = []
     for grid in stage.grid:
@@ -150,9 +150,16 @@ def merge(base: Fields, point: Fields) -> Fields:
 def _tables(fields: Fields) -> Fields:
     """Parse texts that stand for tables, so that dotted fields and references reach into them."""
     return {
-        key: as_choice(value) if _is_choice(key, value) else value
+        key: _as_json(as_choice(value)) if _is_choice(key, value) else value
         for key, value in fields.items()
     }
+
+
+def _as_json(value: Any) -> Any:
+    """Tuples as lists, which is what study.json gives back of them."""
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _is_choice(key: str, value: Any) -> bool:

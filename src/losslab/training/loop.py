@@ -177,7 +177,7 @@ class _Session:
         evaluation = self.evaluation()
         yield evaluation
         if not is_finite(evaluation):
-            raise Diverged(self.state.step - 1, float("nan"))
+            raise Diverged(self.state.step, float("nan"))
 
     def evaluation(self) -> Evaluation:
         """Measure the state, and end the window of steps that its training loss is over."""

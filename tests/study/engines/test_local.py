@@ -1,5 +1,6 @@
 """The local engine: each task once, in workers whose end harms no other."""
 
+import multiprocessing
 import platform
 import signal
 import subprocess
@@ -160,21 +161,25 @@ def test_no_tasks_need_no_workers() -> None:
     assert outcome([]) == ({}, {})
 
 
-def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> None:
-    def elsewhere(tasks: list[Task], **_: int) -> Iterator[Ended]:
-        yield from (Ended(task.key, None) for task in tasks)
-
+def one_run() -> Study:
     stage = {
         "name": "only",
         "base": {"data": "samples:tiny_data", "model": "lenet5", "optimizer": "adam"},
     }
-    study = Study.model_validate(
+    return Study.model_validate(
         {
             "name": "tiny",
             "title": "Tiny",
             "stages": [{**stage, "grid": [{"lr": 0.1, "batch": 9, "steps": 1}]}],
         }
     )
+
+
+def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> None:
+    def elsewhere(tasks: list[Task], **_: int) -> Iterator[Ended]:
+        yield from (Ended(task.key, None) for task in tasks)
+
+    study = one_run()
     costs = {
         kind_of_run(run): Cost(((64, 1.0),), 1.0, 1.0, 1) for run in expand(study.stages[0])
     }
@@ -193,6 +198,34 @@ def test_a_run_that_leaves_nothing_in_its_folder_has_failed(tmp_path: Path) -> N
         "failed",
         "it left nothing here; does its machine share this folder?",
     )
+
+
+def test_a_run_that_fails_before_it_goes_on_says_why(tmp_path: Path) -> None:
+    def refusing(tasks: list[Task], **_: int) -> Iterator[Ended]:
+        yield from (Ended(task.key, "other data") for task in tasks)
+
+    study = one_run()
+    (run,) = expand(study.stages[0])
+    folder = StudyFolder(tmp_path)
+    folder.prepare()
+    folder.run_folder(run.id).create(run, {})
+    folder.run_folder(run.id).set_status("interrupted")
+    engine = Engine("ray", refusing, lambda threads: 1)
+    costs = {kind_of_run(run): Cost(((64, 1.0),), 1.0, 1.0, 1)}
+    list(execute(plan_at(study, FULL, costs, 1, 1), folder, {}, engine))
+    status = folder.run_folder(run.id).status
+    assert (status["status"], status["message"]) == ("failed", "other data")
+
+
+def test_a_worker_at_the_end_of_its_task_ends_when_it_is_asked_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("losslab.study.engines.local.STOP_SECONDS", 5.0)
+    events = run_tasks([Task("last", "samples:deaf_at_its_end", ())], workers=1, threads=1)
+    assert isinstance(next(events), Yielded)
+    (worker,) = multiprocessing.active_children()
+    events.close()  # type: ignore[attr-defined]
+    assert worker.exitcode == 0
 
 
 def test_workers_share_the_devices_in_turn() -> None:

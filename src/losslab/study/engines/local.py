@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -184,6 +185,9 @@ def _dismiss(crew: list[_Worker]) -> None:
     for worker in crew:
         if worker.process.is_alive():
             worker.process.terminate()
+            # One that was at the end of its task, where nothing is left to stop, begins no other.
+            with suppress(OSError):
+                worker.connection.send(None)
     for worker in crew:
         worker.process.join(STOP_SECONDS)
         if worker.process.is_alive():
@@ -219,8 +223,8 @@ def _work(
     if deterministic:
         ask_for_determinism()
     try:
-        while True:
-            for event in events_of(connection.recv(), device):
+        while (task := connection.recv()) is not None:
+            for event in events_of(task, device):
                 connection.send(event)
     except (EOFError, ConnectionError, Interrupted):
         sys.exit(0)
