@@ -33,7 +33,20 @@ four epochs of LeNet-5 with a cyclical batch took 2.0 GB and 27.9 s with the usu
 ResNet-44 trains at the same pace (one thread of an AMD EPYC).
 """
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc, malloc.h
-OPTIONAL = ("keras", "lightning", "pandas", "ray", "timm", "torchvision", "transformers")
+OPTIONAL = (
+    "accelerate",
+    "keras",
+    "lightning",
+    "mlflow-skinny",
+    "optuna",
+    "pandas",
+    "ray",
+    "tensorboard",
+    "timm",
+    "torchvision",
+    "transformers",
+    "wandb",
+)
 """Packages that losslab uses where they are installed."""
 FAST_FLAGS = {
     "bf16": {"avx512_bf16", "amx_bf16"},
