@@ -199,3 +199,25 @@ def test_a_network_of_the_mission_takes_the_shape_of_the_data() -> None:
     assert [parameter.shape[0] for parameter in network.parameters()][-1] == 7
     with pytest.raises(InvalidInput, match="must be a list of numbers of units"):
         build_model(Choice(name="mlp", hidden=[-1]), input_shape=(1, 28, 28), classes=7)
+
+
+def test_a_study_goes_on_with_other_workers_and_never_with_other_bits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, out = tmp_path / "small.toml", tmp_path / "out"
+    spec.write_text(STUDY.format(lr=0.1))
+    words = ["study", "run", str(spec), "--full", "--quiet", "--out", str(out)]
+    assert run_command([*words, "--workers", "1"]) == 0
+    for option, before in (
+        (["--threads", "2"], "--threads (=2): the study was begun with 1 thread"),
+        (["--layout", "channels_last"], "--layout (=channels_last): the study was begun with"),
+        (["--compile-step"], "--compile-step: the study was begun with steps that are not"),
+    ):
+        assert run_command([*words, *option]) == 2
+        assert before in capsys.readouterr().err
+    assert run_command([*words, "--workers", "0"]) == 2
+    assert run_command([*words, "--workers", "3"]) == 0
+    assert StudyFolder(out).plan["workers"] == 3
+    assert run_command(["study", "resume", str(out), "--quiet", "--workers", "2"]) == 0
+    plan = StudyFolder(out).plan
+    assert (plan["workers"], plan["most_workers"]) == (2, 3)

@@ -10,6 +10,7 @@ from cyclopts import App
 from rich.console import Console
 
 from losslab.analysis.runs import failed_runs
+from losslab.cli.earlier_plan import check_same_bits, earlier_plan
 from losslab.cli.measuring import watched
 from losslab.cli.options import Flag, console, parse_duration, print_json
 from losslab.cli.parts import ALL, seconds_spent, share_of, studies_of, with_data
@@ -23,12 +24,11 @@ from losslab.cli.plan_text import (
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import Interrupted, InvalidInput
-from losslab.spec import Layout, Study
+from losslab.spec import Layout
 from losslab.study.costs import measure_operations
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import execute
-from losslab.study.facts import planned_before, study_of
-from losslab.study.ladder import rungs
+from losslab.study.facts import planned_before
 from losslab.study.load import load_study, study_names
 from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
@@ -201,8 +201,9 @@ def run(
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
         part = with_data(part, sample_if_offline)
-        planned = _same_plan(folder, part, share, selected)
+        planned = earlier_plan(folder, part, share, selected, workers)
         if planned:
+            check_same_bits(planned, threads, layout, compile_step=compile_step)
             screen.print(
                 f"{folder.path} holds this study already: what is missing is run as it was planned"
             )
@@ -245,6 +246,7 @@ def _budget_seconds(text: str | None, *, full: bool) -> float | None:
 def resume(
     folder: Path,
     *,
+    workers: int | None = None,
     engine: EngineName = "local",
     address: str | None = None,
     device: str | None = None,
@@ -257,6 +259,7 @@ def resume(
 
     Args:
         folder: The study's folder, or one that holds several.
+        workers: Processes that train at a time; as many as before when absent. They change no bit.
         engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         device: Where to train: cpu, cuda, cuda:0,1, mps, xpu or auto; where the study was begun when absent.
@@ -273,7 +276,8 @@ def resume(
             engine, address, device=own_device, deterministic=is_repeatable
         )
         facts = {"command": part.plan.get("command")}
-        code |= _carry_out(planned_before(part, selected), part, screen, facts, selected)
+        planned = planned_before(part, selected, workers)
+        code |= _carry_out(planned, part, screen, facts, selected)
     screen.print(f"next: losslab report {shlex.quote(str(folder))}", soft_wrap=True)
     return code
 
@@ -324,40 +328,6 @@ def pack_study(folder: Path, *, out: Path) -> None:
     if left_out:
         amounts = [f"{count(len(runs), 'run')} of {stage}" for stage, runs in left_out.items()]
         print(f"left out, as they have not ended: {', '.join(amounts)}", file=sys.stderr)
-
-
-def _same_plan(
-    folder: StudyFolder, study: Study, budget_seconds: float | None, engine: Engine
-) -> Plan | None:
-    """Read the plan that the folder was begun with, when it is of the same study and budget."""
-    if not folder.has_plan:
-        return None
-    before = folder.plan
-    name = (before.get("study") or {}).get("name")
-    if name != study.name:
-        raise InvalidInput(
-            f"--out {folder.path}: holds the study '{name}'; choose another folder for '{study.name}'"
-        )
-    # The same command, given again, goes on: a new measurement could choose another scale, whose runs are all new.
-    is_same = (
-        study_of(before) in rungs(study) and before.get("budget_seconds") == budget_seconds
-    )
-    if is_same:
-        return planned_before(folder, engine)
-    if any((folder.path / "runs").iterdir()):
-        raise InvalidInput(
-            f"--out {folder.path}: holds '{name}' {_difference(before, study)}; choose another folder, "
-            f"or go on with it: losslab study resume {shlex.quote(str(folder.path))}"
-        )
-    return None
-
-
-def _difference(before: dict[str, Any], study: Study) -> str:
-    """What the study that a folder holds has in the place of what is asked for now."""
-    if study_of(before) not in rungs(study):
-        return "with another rung, number of seeds or text"
-    seconds = before.get("budget_seconds")
-    return "at its full scale" if seconds is None else f"with a budget of {duration(seconds)}"
 
 
 def _carry_out(

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any
 
-from losslab.errors import StoreError
+from losslab.errors import InvalidInput, StoreError
 from losslab.spec import Run, Stage, Study
 from losslab.study.costs import Cost, read_kind
 from losslab.study.engines import LOCAL, Engine
@@ -35,17 +35,21 @@ def _read_scale(facts: dict[str, Any]) -> Scale:
     return Scale(**{key: facts[key] for key in ("length", "images", "grid")})
 
 
-def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
+def planned_before(
+    folder: StudyFolder, engine: Engine = LOCAL, workers: int | None = None
+) -> Plan:
     """Read the plan that a study folder was begun with, at the same scale and with the changes that were made since.
 
     Args:
         folder: the study's.
         engine: where it is to go on; another one than before has as many workers as fit there.
-
+        workers: processes that train at a time, in the place of those.
     Raises:
-        InvalidInput: when the folder holds no study.
+        InvalidInput: when the folder holds no study, or `workers` is not positive.
         StoreError: when its study.json cannot be understood.
     """
+    if workers is not None and workers < 1:
+        raise InvalidInput(f"`workers` (={workers}) must be at least 1")
     facts = folder.plan
     try:
         study = study_of(facts)
@@ -56,7 +60,9 @@ def planned_before(folder: StudyFolder, engine: Engine = LOCAL) -> Plan:
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
         goes_on_there = before == (engine.name, engine.device)
-        workers = facts["workers"] if goes_on_there else max(1, engine.slots(facts["threads"]))
+        if workers is None:
+            slots = max(1, engine.slots(facts["threads"]))
+            workers = facts["workers"] if goes_on_there else slots
         layouts = facts.get("layouts") or {}
         planned = plan_at(study, scale, costs, workers, facts["threads"], layouts)
         for change in facts.get("changes", ()):
