@@ -39,7 +39,7 @@ class Diverged(LosslabError):  # noqa: N818
     """The training loss became NaN or infinite.
 
     Attributes:
-        step: the step whose loss was the first that is not finite, counted from 0.
+        step: the step whose loss was the first that is not finite, counted from 0; of an evaluation, the steps before.
         loss: that loss.
     """
 

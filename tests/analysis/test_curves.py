@@ -1,5 +1,7 @@
 """Curves, rankings and searches."""
 
+from dataclasses import replace
+
 import pytest
 from fake_groups import ended, plain
 from fake_study import MIDDLE, part_one, with_loss
@@ -8,6 +10,7 @@ from losslab.analysis.curves import Ranking, curves, equal_budget, rank, searche
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, lowest
 from losslab.analysis.runs import group_runs, where
+from losslab.spec import make_run
 from losslab.study.findings import best_runs
 from losslab.study.results import StudyResults, read_results
 
@@ -76,3 +79,13 @@ def test_altered_records_change_the_winner(tmp_path_factory: pytest.TempPathFact
         part_one(tmp_path_factory.mktemp("changed"), epochs=3, change=adagrad_wins)
     )
     assert rank(estimates(plain(changed), lowest("train_loss"))).leaders == ("adagrad",)
+
+
+def test_a_policy_is_no_number_to_search_along(results: StudyResults) -> None:
+    runs = where(results.stages["search"], "optimizer.name", "adam")
+    rest = [result for result in runs if result.run.lr != MIDDLE["adam"]]
+    policy = make_run(runs[0].run.model_dump(mode="json") | {"lr": "cosine(0.1)"})
+    best = [result for result in runs if result.run.lr == MIDDLE["adam"]]
+    found = searches({"adam": [*rest, *(replace(result, run=policy) for result in best)]}, "lr")
+    assert MIDDLE["adam"] not in found["adam"].tried
+    assert found["adam"].best in found["adam"].tried

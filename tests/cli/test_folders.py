@@ -221,3 +221,18 @@ def test_a_study_goes_on_with_other_workers_and_never_with_other_bits(
     assert run_command(["study", "resume", str(out), "--quiet", "--workers", "2"]) == 0
     plan = StudyFolder(out).plan
     assert (plan["workers"], plan["most_workers"]) == (2, 3)
+
+
+def test_a_page_that_cannot_be_written_may_go_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, full = part_one(tmp_path / "study", epochs=2).path, tmp_path / "file"
+    full.write_text("")
+    assert run_command(["report", str(folder), "--out", str(full / "page")]) == 2
+    assert "cannot be written (Not a directory); choose another for" in capsys.readouterr().err
+    out = tmp_path / "page"
+    words = ["report", str(folder), "--markdown", "--json", "--out", str(out)]
+    assert run_command(words) == 0
+    paths = json.loads(capsys.readouterr().out)
+    assert paths == {"report": str(out / "report.md"), "figures": str(out / "figures")}
+    assert list((out / "figures").iterdir())

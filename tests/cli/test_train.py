@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from losslab.cli import run_command
+from losslab.cli.train import untrained_loss
+from losslab.records import Steps
 
 TRAIN = [
     *("train", "--data", "samples:tiny_data", "--model", "mlp(hidden=[8])"),
@@ -255,3 +257,14 @@ def test_every_command_has_help(losslab: Callable[..., Done], command: str) -> N
     assert done.returncode == 0
     if command not in ("", "study", "data"):
         assert "Example: losslab" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first"),
+    [([64, 64, 64], 2.0), ([32, 32, 32], 2.0), ([1] * 3, 4.0), ([20, 20, 20], 3.0)],
+)
+def test_the_untrained_loss_is_that_of_the_first_samples_or_the_first_batch(
+    sizes: list[int], first: float
+) -> None:
+    record = Steps(0, [0.1] * 3, sizes, [2.0, 4.0, 6.0], [], 1.0)
+    assert untrained_loss(record) == first

@@ -207,6 +207,10 @@ def test_a_constant_schedule_is_a_number() -> None:
             r"`batch_size` \(=2000\) at step 0 exceeds `dataset_size` \(=1000\)",
         ),
         (
+            {"batch": "piecewise([2000, 60], epochs=[1])", "drop_last": True},
+            r"exceeds `dataset_size` \(=1000\)",
+        ),
+        (
             {"batch": 2000},
             r"`batch` \(=2000\) exceeds `dataset_size` \(=1000\); give at most 1000",
         ),

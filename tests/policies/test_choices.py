@@ -126,7 +126,7 @@ def test_so_does_a_batch_size(text: str, other: object) -> None:
         (
             "lr",
             schedules.piecewise([0.1, 0.01], [30]),
-            "has steps of its own, which the run gives; write a policy",
+            "counts in steps of its own; write it as a text, such as 'piecewise",
         ),
         ("batch", "piecewise(64, epochs=[1])", "`values` (=64) must be a list of numbers"),
         ("batch", "piecewise(['a'], epochs=[1])", "`values` (=['a']) must be a list of"),

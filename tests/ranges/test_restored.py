@@ -525,6 +525,37 @@ def test_gradients_are_recorded_again_after_a_loss_that_switched_them_off() -> N
     assert torch.is_grad_enabled()
 
 
+def test_iterators_that_are_put_back_are_not_said_to_be_lost() -> None:
+    class Counter:
+        def __init__(self) -> None:
+            self.given = 0
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            self.given += 1
+            return self.given
+
+    class Held:
+        def __init__(self) -> None:
+            self.streams = [Counter()]
+            self.pairs = itertools.product(range(3), repeat=2)
+            self.keys = iter({"a": 1, "b": 2})
+
+        def __iter__(self) -> Iterator[Any]:
+            assert (next(self.streams[0]), next(self.pairs), next(self.keys)) == (
+                1,
+                (0, 0),
+                "a",
+            )
+            return iter(loader())
+
+    data = Held()
+    assert "cannot be put back" not in losslab.find_lr(plain(), data, "adam", steps=5).reason
+    iter(data)
+
+
 def test_an_iterator_that_shares_what_it_draws_from_is_not_said_to_be_put_back() -> None:
     class Repeating:
         def __init__(self) -> None:

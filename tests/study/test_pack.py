@@ -185,8 +185,12 @@ def test_runs_that_a_range_is_read_from_are_packed_whole(tmp_path: Path) -> None
     folder = part_one(tmp_path / "study", epochs=2)
     plan = folder.plan
     plan["stages"][0]["finding"] = "lr_range"
+    # A later stage that has one of these runs, too, does not thin it.
+    plan["stages"].append(
+        {"name": "again", "finding": None, "runs": plan["stages"][0]["runs"][:1]}
+    )
     folder.write_plan(plan)
-    for stage in plan["stages"]:
+    for stage in plan["stages"][:2]:
         with folder.run_folder(stage["runs"][0]).appending() as writer:
             for record in course(6000):
                 writer.append(record)

@@ -102,9 +102,9 @@ def equal_budget(found: Mapping[str, Search]) -> bool:
 
 
 def _search(runs: Sequence[RunResult], field: str) -> Search:
-    found = [field_of(result, field) for result in runs]
     # A policy is no number to search along.
-    values = sorted({value for value in found if isinstance(value, int | float)})
+    runs = [result for result in runs if isinstance(field_of(result, field), int | float)]
+    values = sorted({field_of(result, field) for result in runs})
     by_value = {str(value): where(runs, field, value) for value in values}
     losses = estimates(by_value, final("validation_loss"))
     # As the stage's finding picks it: the page names the value that later stages trained with.

@@ -31,8 +31,8 @@ def report(
     """
     form = reports.MARKDOWN if markdown else reports.HTML
     page = reports.report(folder, out=out, figures=figures, form=form).resolve()
-    drawn = figures or page.parent / "figures"
-    paths = {"report": str(page), "figures": str(drawn.resolve())}
+    pictures = figures or page.parent / "figures"
+    paths = {"report": str(page), "figures": str(pictures.resolve())}
     print(dumps(paths) if json else page)
     if open:
         webbrowser.open(page.as_uri())

@@ -312,9 +312,9 @@ def status(folder: Path, *, json: Flag = False) -> None:
 def pack_study(folder: Path, *, out: Path) -> None:
     """Copy what a study has come to into a folder small enough for a repository.
 
-    Losses of runs above 5,000 steps, but of range tests, are thinned to means; evaluations stay whole. Runs that have
-    not ended are left out: `losslab study run --out` does them. `losslab report` reads the copy like any study, and
-    names files that were changed since.
+    Losses of long runs (above 5,000 steps) are thinned to means; those of range tests and all evaluations stay whole.
+    Runs that have not ended are left out: `losslab study run --out` does them. `losslab report` reads the copy like any
+    study, and names files that were changed since.
 
     Example: losslab study pack runs/adaptive-optimizers --out results/adaptive-optimizers
 

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from json import dumps
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -26,6 +26,7 @@ from losslab.text import count, loss, number
 from losslab.training.timeline import Timeline
 
 DIVERGING = 4.0
+FIRST_SAMPLES = 32
 """A run whose loss ends at so many times that of the untrained network has diverged."""
 
 
@@ -245,6 +246,13 @@ def _is_done(folder: RunFolder, run: Run) -> bool:
     return True
 
 
+def untrained_loss(record: Steps) -> float:
+    """The loss before training: that of the first batch, or of as many as hold `FIRST_SAMPLES`, since one is noisy."""
+    seen = list(accumulate(record.batch_size))
+    batches = 1 + sum(samples < FIRST_SAMPLES for samples in seen[:-1])
+    return fmean(record.loss[:batches])
+
+
 def _check_course(records: Sequence[Record]) -> None:
     """Raise LosslabError when the loss is finite but far above that of the untrained network."""
     steps = [record for record in records if isinstance(record, Steps)]
@@ -252,7 +260,7 @@ def _check_course(records: Sequence[Record]) -> None:
     if not steps or not evaluations:
         return
     # A loss that rises and stays finite ends as a run that is done; a user should know nevertheless.
-    first, last = median(steps[0].loss), evaluations[-1].train_loss
+    first, last = untrained_loss(steps[0]), evaluations[-1].train_loss
     if last > DIVERGING * first > 0:
         raise LosslabError(
             f"the training diverges: its loss went from {number(first)} to {number(last)}; "

@@ -39,7 +39,8 @@ def piecewise(
     spans = [end - start for start, end in pairwise([0.0, *epochs])]
     in_whole = floor if horizon.drop_last else ceil
     steps = [
-        span * in_whole(horizon.images / value)
+        # At least one: that an epoch does not hold such a batch is said where it is laid out.
+        span * max(1, in_whole(horizon.images / value))
         for span, value in zip(spans, values, strict=False)
     ]
     return schedules.piecewise(values, [round(step) for step in accumulate(steps)])

@@ -154,7 +154,8 @@ def _table(schedule: Named) -> dict[str, Any]:
     # One that never takes `steps` has its own, too, but for a constant.
     if not schedule.is_open and schedule.build is not constant:
         raise ValueError(
-            f"{schedule!r} has steps of its own, which the run gives; write a policy, such as 'cosine(0.1)'"
+            f"{schedule!r} counts in steps of its own; write it as a text, such as "
+            "'piecewise([0.1, 0.01], epochs=[30])'"
         )
     return {"name": schedule.name.removesuffix("_batch"), **dict(schedule.arguments)}
 

@@ -52,16 +52,13 @@ _OPAQUE_PACKAGES = _TRAINERS | _TRACKERS | _STORES
 """Their objects stand for files, servers or a whole training; attributes set back would put them out of step."""
 
 
-_SELF_CONTAINED: tuple[type, ...] = (
-    itertools.count,
-    itertools.repeat,
-    type(iter(range(0))),
-    type(iter([])),
-    type(iter(())),
-    type(iter("")),
-    type(reversed([])),
+_SHARING: tuple[type, ...] = (
+    *(enumerate, filter, map, zip, type(iter(int, 1))),
+    *(itertools.accumulate, itertools.chain, itertools.compress, itertools.cycle),
+    *(itertools.dropwhile, itertools.filterfalse, itertools.groupby, itertools.islice),
+    *(itertools.pairwise, itertools.starmap, itertools.takewhile, itertools.zip_longest),
 )
-"""Iterators that can be copied; others, such as `zip` and `cycle`, share what they draw from with their copy."""
+"""Iterators that draw from another one, which a copy of theirs would draw from, too."""
 
 
 class Snapshot:
@@ -282,13 +279,15 @@ def _uninitialize(
 
 
 def _is_lost(value: Any, kept: Any) -> bool:
-    """Whether a value draws on without a way back: an iterator that was not copied."""
-    return isinstance(value, Iterator) and kept is value and _source(value) is None
+    """Whether a value draws on without a way back: an iterator that was not copied and has no attributes."""
+    is_kept = kept is not value or _source(value) is not None or _has_state(value)
+    return isinstance(value, Iterator) and not is_kept
 
 
 def _position(value: Any) -> Any:
     """A copy of an iterator that can be copied, such as `itertools.count`; anything else as it is."""
-    if not isinstance(value, _SELF_CONTAINED):
+    is_plain = type(value).__module__ in ("builtins", "itertools")
+    if not isinstance(value, Iterator) or not is_plain or isinstance(value, _SHARING):
         return value
     try:
         with warnings.catch_warnings():

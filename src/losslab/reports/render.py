@@ -119,7 +119,7 @@ def report(
         write_text(path, page)
     except OSError as error:
         raise InvalidInput(
-            f"{error.filename or path}: cannot be written ({error.strerror}); `out` may be another folder"
+            f"{error.filename or path}: cannot be written ({error.strerror}); choose another for the page (`out`)"
         ) from error
     return path
 

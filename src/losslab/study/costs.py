@@ -112,9 +112,10 @@ def read_kind(kind: str) -> str:
     """
     data_name, parts, decays, *_ = json.loads(kind)
     # An empty list is what is usual, but of metrics, whose usual ones are those of the loss.
-    usual = {"metrics": (None,)}
     parts = {
-        key: value for key, value in parts.items() if value not in usual.get(key, (None, []))
+        key: value
+        for key, value in parts.items()
+        if value is not None and (value != [] or key == "metrics")
     }
     parts["optimizer"] = _beyond_defaults(choose(parts["optimizer"]))
     return _kind(data_name, parts, decays)

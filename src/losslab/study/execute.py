@@ -167,6 +167,7 @@ class _Session:
 def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine) -> _Session:
     """A session that adds its times to those of earlier ones on the same study and budget."""
     before = folder.plan if folder.has_plan else {}
+    workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
     has_same_budget = before.get("budget_seconds") == plan.budget_seconds
     if not has_same_budget or study_of(before) != plan.study:
         before = {}
@@ -174,7 +175,6 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
         # A session that was killed could not write what it took; its runs did.
         least = read_results(folder).least_seconds
         before |= {"measured_seconds": max(before.get("measured_seconds") or 0.0, least)}
-    workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
     times = {
         "started": before.get("started") or _now(),
         "ended": None,

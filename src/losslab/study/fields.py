@@ -53,10 +53,11 @@ def varying_fields(specs: Sequence[Fields]) -> list[str]:
     rows = [flat_fields(spec) for spec in specs]
     fields = dict.fromkeys(chain.from_iterable(rows))
     whole = [path for path in fields if not _is_part(path, fields)]
-    varying = [
-        path for path in whole if len({repr(get_field(spec, path)) for spec in specs}) > 1
-    ]
-    return [path for path in varying if not is_implied(rows, path)]
+    return [path for path in whole if _differs(specs, path) and not is_implied(rows, path)]
+
+
+def _differs(specs: Sequence[Fields], path: str) -> bool:
+    return len({repr(get_field(spec, path)) for spec in specs}) > 1
 
 
 def _is_part(path: str, fields: Mapping[str, None]) -> bool:

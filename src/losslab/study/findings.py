@@ -107,8 +107,8 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
     for result in sorted(_conclusive(results), key=lambda result: result.run.seed):
         by_size[result.run.batch][result.run.seed] = _trace(result)
     # A size that lacks a seed is left out: its mean over the other seeds would not compare.
-    ended = Counter(frozenset(traces) for traces in by_size.values())
-    seeds = max(ended, key=lambda seeds: (len(seeds), ended[seeds]), default=frozenset())
+    groups = Counter(frozenset(traces) for traces in by_size.values())
+    seeds = max(groups, key=lambda seeds: (len(seeds), groups[seeds]), default=frozenset())
     sizes = sorted(size for size, traces in by_size.items() if traces.keys() == seeds)
     if len(sizes) < 2:
         return None

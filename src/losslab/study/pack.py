@@ -17,7 +17,7 @@ from losslab.study.facts import study_of
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
 WHOLE_STEPS = 5000
-"""Runs of at most so many steps keep the loss of every step; a range test reads them step by step."""
+"""Runs of at most so many steps keep the loss of every step."""
 THINNED_ENTRIES = 1000
 """About how many means replace the losses of a longer run."""
 MANIFEST = "pack.json"
@@ -41,13 +41,18 @@ def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
     packed = StudyFolder(target)
     packed.prepare()
     left_out: dict[str, list[str]] = {}
+    # Read step by step.
+    of_ranges = {
+        run_id
+        for stage in plan["stages"]
+        if stage.get("finding") in RANGES
+        for run_id in stage["runs"]
+    }
     for stage in plan["stages"]:
         for run_id in stage["runs"]:
             run_folder = folder.run_folder(run_id)
             if run_folder.status["status"] in ENDED:
-                # A range is read step by step.
-                whole = stage.get("finding") in RANGES
-                _pack_run(run_folder, packed.run_folder(run_id), whole=whole)
+                _pack_run(run_folder, packed.run_folder(run_id), whole=run_id in of_ranges)
             else:
                 left_out.setdefault(stage["name"], []).append(run_id)
         for count_id in stage.get("counts", ()):

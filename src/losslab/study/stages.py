@@ -156,7 +156,7 @@ def _tables(fields: Fields) -> Fields:
 
 
 def _as_json(value: Any) -> Any:
-    """Tuples as lists, which is what study.json gives back of them."""
+    """A value as study.json gives it back: tuples become lists."""
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     return [_as_json(item) for item in value] if isinstance(value, tuple | list) else value

@@ -16,7 +16,10 @@ from losslab.tasks.trees import leaves
 
 IGNORED = -100
 """A target that counts in no loss, as torch's cross-entropy has it."""
-NOTHING_COUNTS = f"no target counts in a part of the data: all are {IGNORED}; give it others, or leave the part out"
+NOTHING_COUNTS = (
+    "no target counts in a part of the data, or in all steps since an evaluation: all are -100; give it others, or "
+    "leave it out"
+)
 TARGET_KEYS = ("labels", "targets", "target", "label")
 """Where a batch that is a mapping holds its targets."""
 
@@ -116,7 +119,8 @@ class CrossEntropy(Loss):
     """Cross-entropy of classes.
 
     The model gives logits (sample, class, ...); targets are class indices (sample, ...), or probabilities of the shape
-    of the logits. A class index of -100 is ignored.
+    of the logits. A class index of -100 is ignored; where a sample has one class, each batch must hold others, and its
+    parts weigh by their samples.
 
     Args:
         label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of

@@ -21,7 +21,7 @@ from losslab.randomness import generator, seeded
 from losslab.schedules import Plateau
 from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
-from losslab.tasks.losses import Loss, build_loss
+from losslab.tasks.losses import NOTHING_COUNTS, Loss, build_loss
 from losslab.tasks.metrics import Metric, build_metric, by_name
 from losslab.tasks.samples import (
     Parts,
@@ -53,9 +53,11 @@ class Window:
     def mean_loss(self) -> float:
         """Mean over all items: a step, such as the short last one, counts by what its own mean is over."""
         weights = self.weight or self.batch_size
-        return fsum(loss * weight for loss, weight in zip(self.loss, weights, strict=True)) / (
-            sum(weights) or 1
-        )
+        if not sum(weights):
+            raise InvalidInput(NOTHING_COUNTS)
+        return fsum(
+            loss * weight for loss, weight in zip(self.loss, weights, strict=True)
+        ) / sum(weights)
 
     def accuracy(self) -> float | None:
         """Fraction of the samples classified correctly; None where that is not counted."""

@@ -120,10 +120,10 @@ def _augmentation(run: Run) -> str:
 
 def _optimizer(run: Run) -> str:
     options = run.optimizer.model_dump()
-    nesterov = "Nesterov's " if options.get("nesterov") else ""
-    method = f"SGD with {nesterov}momentum {number(options.get('momentum'))}"
-    if run.optimizer.name != "sgd":
-        method = run.optimizer.title
+    method = run.optimizer.title
+    if run.optimizer.name == "sgd":
+        nesterov = "Nesterov's " if options["nesterov"] else ""
+        method = f"SGD with {nesterov}momentum {number(options['momentum'])}"
     decayed = "on the weights of convolutions and of the last layer"
     if run.parameter_groups:
         decayed = f"and rates by group, as {run.parameter_groups} has them"
