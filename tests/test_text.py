@@ -58,7 +58,9 @@ def test_a_duration_has_the_two_units_that_matter(seconds: float | None, text: s
     ("amount", "text"),
     [
         (0, "0.0 kB"),
-        (999_999, "1000.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_999, "1.0 MB"),
+        (999_960_000, "1.0 GB"),
         (1_000_000, "1.0 MB"),
         (1e9, "1.0 GB"),
         (1.5e12, "1,500.0 GB"),

@@ -48,6 +48,8 @@ OPTIONAL = (
     "wandb",
 )
 """Packages that losslab uses where they are installed."""
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells the limits of a container (cgroup v2)."""
 FAST_FLAGS = {
     "bf16": {"avx512_bf16", "amx_bf16"},
     "fp16": {"avx512_fp16", "amx_fp16"},
@@ -118,7 +120,21 @@ def available_memory(device: str = "cpu") -> int:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    limits = [int(psutil.virtual_memory().available), _container_memory()]
+    return min(limit for limit in limits if limit is not None)
+
+
+def _container_memory() -> int | None:
+    """Bytes that the container of this process has left; None where it has no limit."""
+    try:
+        limit = int((CONTAINER / "memory.max").read_text(encoding="ascii"))
+        current = int((CONTAINER / "memory.current").read_text(encoding="ascii"))
+        statistics = (CONTAINER / "memory.stat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None  # without a limit the file holds the word `max`
+    # Pages of files that nothing reads any more are given back when they are wanted.
+    pages = dict(zip(statistics[::2], statistics[1::2], strict=False))
+    return max(0, limit - current + int(pages.get("inactive_file", 0)))
 
 
 def release_memory() -> None:

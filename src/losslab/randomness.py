@@ -62,7 +62,10 @@ def seeded(
     ):
         torch.default_generator.manual_seed(value)
         if has_states:
-            getattr(torch, kind).manual_seed(value)
+            module = getattr(torch, kind)
+            # It seeds the current device, which need not be this one.
+            with module.device(device):
+                module.manual_seed(value)
         elif kind == "mps":  # torch cannot fork its state; each use sets it anew
             torch.mps.manual_seed(value)
         yield

@@ -107,7 +107,8 @@ def size(amount: float | None) -> str:
     if amount is None:
         return NONE
     for bytes_in_unit, unit in ((1e9, "GB"), (1e6, "MB")):
-        if amount >= bytes_in_unit:
+        # What a smaller unit would round to 1,000.0.
+        if amount >= 0.99995 * bytes_in_unit:
             return f"{amount / bytes_in_unit:,.1f}\N{NO-BREAK SPACE}{unit}"
     return f"{amount / 1e3:.1f}\N{NO-BREAK SPACE}kB"
 

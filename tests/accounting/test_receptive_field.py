@@ -161,3 +161,15 @@ def test_a_running_sum_in_place_reaches_views_that_were_there_before():
 def test_gradient_support_says_where_it_shows_nothing(layers, says):
     with pytest.raises(InvalidInput, match=says):
         gradient_support(lambda: nn.Sequential(*layers), (1, 10, 10))
+
+
+def test_each_side_has_its_own_scale():
+    model = Applied(lambda _, x: nn.functional.interpolate(x, scale_factor=(2, 4)))
+    fields = count(model, (1, 4, 4)).output_fields[0]
+    assert [field.units for _, field in fields] == [8, 16]
+
+
+def test_a_view_as_another_type_claims_no_field():
+    model = Applied(lambda _, x: x.to(torch.complex64).view(torch.float32))
+    assert count(model, (1, 4)).output_shapes == ((1, 1, 8),)
+    assert size_of(model, (1, 4)) is None

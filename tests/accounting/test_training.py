@@ -306,3 +306,17 @@ def test_an_optimizer_of_torch_is_told_what_is_wrong_with_its_options(optimizer)
 def test_a_step_needs_an_input():
     with pytest.raises(InvalidInput, match=r"`input` \(=none\)"):
         training_memory("lenet5", "none")
+
+
+def test_masked_attention_in_half_precision_runs_as_in_torch():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x, x, x, attn_mask=torch.zeros(5, 5))[0]
+
+    half = training_memory(Masked(), (5, 16), batch_size=2, precision="bf16")
+    assert half.peak_bytes < training_memory(Masked(), (5, 16), batch_size=2).peak_bytes
+    assert torch.baddbmm(torch.zeros(1, 2, 2), *torch.ones(2, 1, 2, 2)).dtype is torch.float32

@@ -490,3 +490,13 @@ def test_receptive_fields_are_the_support_of_the_gradient(name):
         assert None in [seen for _, seen in fields]
     if field == WHOLE:
         assert (first, last) == ([0] * len(sizes), [size - 1 for size in sizes])
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_bytes_are_resampled_as_torch_resamples_them(mode):
+    class Resampled(nn.Module):
+        def forward(self, x):
+            return nn.functional.interpolate(x, scale_factor=2, mode=mode)
+
+    assert count(Resampled(), "3x4x4:uint8").output_shapes == ((1, 3, 8, 8),)
+    assert Resampled()(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)).shape == (1, 3, 8, 8)

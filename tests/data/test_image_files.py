@@ -1,6 +1,7 @@
 """Image files as arrays: upright, grey or RGB, of one size, read by a pool with a bar of progress."""
 
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ from losslab.data.image_files import read_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 6, 9, 3), dtype=np.uint8)
 ORIENTATION = 0x0112
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A part of a PNG file."""
+    checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + checksum
 
 
 def write(folder: Path, count: int = 20, mode: str = "RGB") -> list[Path]:
@@ -46,9 +53,10 @@ def test_every_mode_of_eight_bits_is_read(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "image.tif"
     Image.fromarray(PIXELS[0]).convert(mode).save(path)
     with Image.open(path) as image:
-        expected = np.atleast_3d(
-            np.asarray(image.convert("L" if mode == "1" else "RGB"))
-        ).transpose(2, 0, 1)
+        grey = mode in ("1", "LA")
+        expected = np.atleast_3d(np.asarray(image.convert("L" if grey else "RGB"))).transpose(
+            2, 0, 1
+        )
     assert np.array_equal(read_images([path])[0], expected)
 
 
@@ -97,6 +105,34 @@ def test_the_first_image_of_another_size_is_named_with_the_remedy(tmp_path: Path
     message = r"005.png .7x6 pixels. must be 9 pixels wide and 6 high as \S+000.png; resize.*resize\(\(9, 6\)\)"
     with pytest.raises(ValueError, match=message):
         read_images(paths)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (
+            ".png",
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", b"\0\0\0\x01\0\0\0\x01\x10\x02\0\0\0")
+            + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6))))
+            + chunk(b"IEND", b""),
+        ),
+        (".ppm", b"P6 1 1 65535\n" + bytes(range(6))),
+    ],
+)
+def test_colours_of_sixteen_bits_are_refused(
+    tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    path = tmp_path / f"deep{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="has more than 8 bits a channel"):
+        read_images([path])
+
+
+def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+    grey = Image.fromarray(PIXELS[0]).convert("L")
+    grey.convert("P").save(tmp_path / "image.gif")
+    assert np.array_equal(read_images([tmp_path / "image.gif"])[0, 0], np.asarray(grey))
 
 
 def test_images_of_sixteen_bits_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from optimizer_samples import give_gradients, in_groups, needs_compiler, paramet
 from losslab.errors import InvalidInput
 from losslab.optimizers import OPTIMIZERS, choose
 from losslab.optimizers._block_step import BlockStep
-from losslab.optimizers.compiled import compiled
+from losslab.optimizers.compiled import Shelf, compiled
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
@@ -127,3 +127,36 @@ def test_another_device_than_the_processor_is_refused() -> None:
 def test_a_method_says_whether_its_step_is_compiled(name: str) -> None:
     optimizer = choose(name).build(in_groups([torch.nn.Parameter(torch.ones(2))]), 0.01)
     assert isinstance(optimizer, BlockStep) == choose(name).compiles
+
+
+def test_small_weights_share_no_memory_though_they_have_gaps_in_theirs() -> None:
+    part, other = torch.zeros(6, 4)[:, :2], torch.ones(5)
+    shelf = Shelf([part, other], {})
+    shelf.weights[1].fill_(7.0)
+    shelf.weights[0].fill_(3.0)
+    assert (shelf.weights[0].tolist(), shelf.weights[1].tolist()) == (
+        [[3.0] * 2] * 6,
+        [7.0] * 5,
+    )
+
+
+@needs_compiler
+def test_small_weights_of_two_types_keep_theirs() -> None:
+    weights = [
+        torch.nn.Parameter(torch.ones(4, dtype=kind)) for kind in (torch.float32, torch.float64)
+    ]
+    optimizer = compiled(choose("rmsprop").build([{"params": weights}], 0.01))
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    assert [optimizer.state[weight]["square_avg"].dtype for weight in weights] == [
+        torch.float32,
+        torch.float64,
+    ]
+
+
+@needs_compiler
+def test_complex_weights_have_no_compiled_step() -> None:
+    weights = torch.nn.Parameter(torch.ones(4, dtype=torch.complex64))
+    with pytest.raises(InvalidInput, match="complex weights have no compiled step"):
+        compiled(choose("rmsprop").build([{"params": [weights]}], 0.01))

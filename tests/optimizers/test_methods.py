@@ -5,7 +5,10 @@ import inspect
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import latex2mathml.converter
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import torch
 from optimizer_references import REFERENCES, rmsprop_nesterov_iterates
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from losslab.optimizers import OPTIMIZERS, Method, Optimizer, at_iterate, choose
 
@@ -436,3 +440,24 @@ def test_docs_define_every_method(name):
 def test_importing_the_optimizers_does_not_import_torch():
     code = "import sys, losslab.optimizers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "build"),
+    [
+        ("adagrad", torch.optim.Adagrad),
+        ("rmsprop", torch.optim.RMSprop),
+        ("adadelta", torch.optim.Adadelta),
+        ("nadam", torch.optim.NAdam),
+        ("adam", torch.optim.Adam),
+        ("sgd(momentum=0.9)", partial(torch.optim.SGD, momentum=0.9)),
+    ],
+)
+def test_complex_weights_are_those_of_torch(text: str, build: Callable[..., Any]) -> None:
+    ours, torchs = (nn.Parameter(torch.tensor([1 + 2j, 3 - 1j])) for _ in range(2))
+    optimizers = [choose(text).build([{"params": [ours]}], lr=0.1), build([torchs], lr=0.1)]
+    for gradient in (0.5 - 1j, -0.25 + 2j):
+        for weights, optimizer in zip((ours, torchs), optimizers, strict=True):
+            weights.grad = torch.full_like(weights, gradient)
+            optimizer.step()
+    assert torch.equal(ours.detach(), torchs.detach())

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from losslab import count
 from losslab.analysis.estimates import Estimate
@@ -119,3 +120,7 @@ def test_accuracies_are_never_on_a_logarithmic_axis() -> None:
     assert (figure.percent, figure.y_log) == (True, False)
     losses = {"a": {"x": Estimate((0.01,)), "y": Estimate((0.9,))}}
     assert compared("f", "t", losses, ("policy", "loss")).y_log
+
+
+def test_a_network_that_costs_nothing_is_drawn_as_nothing() -> None:
+    assert count(nn.ReLU(), (3, 8, 8)).plot() is not None

@@ -1,5 +1,7 @@
 """How a run begins: layers that take their shapes from the data, and what there is nothing to train in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from samples import tiny_data
 
 from losslab.data.loading import load
 from losslab.errors import Diverged, InvalidInput
+from losslab.randomness import seeded
 from losslab.records import Final
 from losslab.spec import Run, make_run
 from losslab.training.loop import train
@@ -75,3 +78,22 @@ def test_a_loss_that_is_nan_before_anything_is_trained_is_not_laid_on_the_learni
         Diverged, match="at step 0; nothing was trained yet, so look at the inputs"
     ):
         list(train(run("mlp(hidden=[4])", name, batch=10), dataset=load(name)))
+
+
+def test_a_gpu_that_is_not_the_current_one_is_seeded_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a GPU that stands for one: what is called, and within which device."""
+    calls: list[str] = []
+
+    @contextmanager
+    def device(which: torch.device) -> Iterator[None]:
+        calls.append(f"begin {which}")
+        yield
+        calls.append("end")
+
+    monkeypatch.setattr(torch.random, "fork_rng", lambda **_: nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda _: calls.append("seed"))
+    with seeded(0, "dropout", device=torch.device("cuda:1")):
+        assert calls == ["begin cuda:1", "seed", "end"]

@@ -1,5 +1,6 @@
 """Mixed precision without data: products in half precision, what needs digits in float32, as `torch.autocast` does."""
 
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -7,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_LINEAR = F.linear
+_WITHOUT_MODES = [(F, "linear"), (torch, "baddbmm"), (torch, "bmm")]
+"""Products of torch's own functions of many steps, such as nn.MultiheadAttention's, which run with modes set aside."""
 _HALF = frozenset(
     {
         F.linear,
@@ -72,19 +74,22 @@ class Autocast(TorchFunctionMode):
         super().__init__()
         self._dtype, self._device = dtype, device
         self._converted: dict[int, Tensor] = {}
+        self._torchs: list[Any] = []
 
     def __enter__(self) -> Self:
-        # torch's own functions of many steps, such as that of nn.MultiheadAttention, run with modes set aside
-        F.linear = self._linear
+        self._torchs = [getattr(module, name) for module, name in _WITHOUT_MODES]
+        for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
+            setattr(module, name, partial(self._half, function))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        F.linear = _LINEAR
+        for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
+            setattr(module, name, function)
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
-    def _linear(self, *args: Any, **kwargs: Any) -> Any:
-        return _LINEAR(
+    def _half(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(
             *self._all(args, torch.float32, self._dtype),
             **self._all(kwargs, torch.float32, self._dtype),
         )

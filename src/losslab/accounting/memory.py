@@ -106,7 +106,8 @@ class TrainingMemory:
 def _size(size: float) -> str:
     """Bytes to three digits with a unit of thousands."""
     unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
+    # Above, three digits would be 1,000.
+    while size >= 999.5 and unit < len(_UNITS) - 1:
         size, unit = size / 1000, unit + 1
     return f"{size:.3g} {_UNITS[unit]}"
 

@@ -92,7 +92,7 @@ def _resample(call: Call, output: Tensor) -> Axes:
     scales = [value for name, value in call.arguments.items() if name.startswith("scales")]
     given = scales[0] if scales and isinstance(scales[0], list | tuple) else scales
     # Where a scale is given and is no whole one, torch reads by it, and not by the sizes.
-    for (size, result), scale in zip(sizes, given[::-1], strict=False):
+    for (size, result), scale in zip(sizes, given, strict=False):
         if scale is not None and size * scale != result:
             return lost([axes], output.shape)
     # At an edge the nearer two units are one, and the other is none.

@@ -23,7 +23,11 @@ from losslab.accounting.moving import ended, in_order, rearranged, stepped, take
 
 
 def _reshape(call: Call, output: Tensor) -> Axes:
-    return reshaped(call.axes(call["self"]), output.shape)
+    axes = call.axes(call["self"])
+    # A view as another type has more or fewer units.
+    if prod(output.shape) != prod(axes.shape):
+        return lost([axes], output.shape)
+    return reshaped(axes, output.shape)
 
 
 def _transpose(call: Call, output: Tensor) -> Axes:

@@ -21,11 +21,13 @@ SUFFIXES = frozenset(
         ".bmp",
         ".gif",
         ".jfif",
+        ".jpe",
         ".jpeg",
         ".jpg",
         ".pbm",
         ".pgm",
         ".png",
+        ".pnm",
         ".ppm",
         ".tif",
         ".tiff",
@@ -34,11 +36,26 @@ SUFFIXES = frozenset(
 )
 """Endings of image files that are read, in lower case."""
 OTHER_IMAGES = frozenset(
-    {".avif", ".dcm", ".heic", ".heif", ".jp2", ".mat", ".npy", ".npz", ".pfm", ".psd", ".svg"}
+    {
+        *(
+            ".avif",
+            ".dcm",
+            ".dds",
+            ".exr",
+            ".hdr",
+            ".heic",
+            ".heif",
+            ".ico",
+            ".j2k",
+            ".jp2",
+            ".jxl",
+        ),
+        *(".mat", ".npy", ".npz", ".pcx", ".pfm", ".psd", ".svg", ".tga"),
+    }
 )
 """Endings of files that hold images and are not read; to leave them out in silence would lose a part of a class."""
 
-_GREY_MODES = ("1", "L")
+_GREY_MODES = ("1", "L", "LA", "La")
 _DEEP_MODES = ("I", "F")
 _MOST_THREADS = 8
 _GROUP = 32
@@ -89,12 +106,29 @@ def _fill(images: NDArray[np.uint8], paths: Sequence[Path], group: range) -> Non
 def _is_coloured(path: Path) -> bool:
     """Whether an image has colours, from its header alone: so a folder is checked before its pixels are read."""
     with _opened(path) as image:
-        mode = image.mode
-    if mode.startswith(_DEEP_MODES):
+        mode, is_deep, palette = image.mode, _is_deep(image), image.getpalette("RGB")
+    if mode.startswith(_DEEP_MODES) or is_deep:
+        bits = f"mode {mode}" if mode.startswith(_DEEP_MODES) else "more than 8 bits a channel"
         raise ValueError(
-            f"{path} has mode {mode}; images must have 8 bits a channel; convert it to PNG of 8 bits"
+            f"{path} has {bits}; images must have 8 bits a channel; convert it to PNG of 8 bits"
         )
+    if palette:
+        return not palette[::3] == palette[1::3] == palette[2::3]
     return mode not in _GREY_MODES
+
+
+def _is_deep(image: "Picture") -> bool:
+    """Whether a file has more bits a channel than the pixels that Pillow makes of it, as colours of 16 bits."""
+    for codec, _extents, _offset, arguments in getattr(image, "tile", ()):
+        parts = arguments if isinstance(arguments, tuple) else (arguments,)
+        if any(isinstance(part, str) and ";16" in part for part in parts):
+            return True
+        # Of these the highest value of a channel.
+        if codec.startswith("ppm") and any(
+            isinstance(part, int) and part > 255 for part in parts
+        ):
+            return True
+    return False
 
 
 def _read(path: Path, *, coloured: bool) -> NDArray[np.uint8]:

@@ -80,14 +80,13 @@ class BlockStep(torch.optim.Optimizer):
         """The parameters of a group that have a gradient, with their state at this step."""
         names = self.slot_names(group)
         weights = [parameter for parameter in group["params"] if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in weights]
+        gradients = [as_real(parameter.grad) for parameter in weights]
         states = [self._state(parameter, names) for parameter in weights]
         slots: Slots = {}
         for name in names:
-            slots[name] = [state[name] for state in states]
-        return Operands(
-            weights, gradients, slots, self.numbers(group, states) if states else []
-        )
+            slots[name] = [as_real(state[name]) for state in states]
+        numbers = self.numbers(group, states) if states else []
+        return Operands(list(map(as_real, weights)), gradients, slots, numbers)
 
     def _state(
         self, parameter: torch.Tensor, names: tuple[str, ...]
@@ -101,6 +100,11 @@ class BlockStep(torch.optim.Optimizer):
             for name in names:
                 state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return state
+
+
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """Real and imaginary part as numbers of their own, as torch's optimizers take complex weights."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def count(steps: Tensors) -> None:

@@ -50,6 +50,12 @@ def _check_machine(optimizer: torch.optim.Optimizer) -> None:
         raise InvalidInput(
             f"`compile_step`: steps are compiled on a CPU alone, not on {device}; leave it out"
         )
+    if any(
+        weights.is_complex() for group in optimizer.param_groups for weights in group["params"]
+    ):
+        raise InvalidInput(
+            "`compile_step`: complex weights have no compiled step; leave it out"
+        )
     # The one that torch.compile calls.
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
@@ -92,17 +98,18 @@ class CompiledUpdate:
         for numbers, indices in _by_numbers(operands.numbers):
             kernel = _kernel(rule, names, tuple(numbers))
             values = torch.tensor(list(numbers.values()), dtype=torch.float64)
-            small = []
+            small: dict[torch.dtype, list[int]] = {}
             for index in indices:
                 slots = [operands.slots[name][index] for name in names]
                 flat = _flat([operands.weights[index], operands.gradients[index], *slots])
                 if flat is None:
-                    small.append(index)
+                    # A buffer holds numbers of one type.
+                    small.setdefault(operands.weights[index].dtype, []).append(index)
                 else:
                     weights, gradients, *states = flat
                     kernel(weights, gradients, states, values)
-            if small:
-                self._update_small(kernel, operands, small, values)
+            for together in small.values():
+                self._update_small(kernel, operands, together, values)
 
     def _update_small(
         self, kernel: Kernel, operands: Operands, indices: list[int], values: torch.Tensor
@@ -156,21 +163,27 @@ class Shelf:
 
 def _views(flat: torch.Tensor, weights: Tensors) -> Tensors:
     parts = torch.split(flat, [tensor.numel() for tensor in weights])
+    # One with gaps in its memory, as a part of another, would reach beyond its own room by its own strides.
     return [
         part.as_strided(tensor.shape, tensor.stride())
+        if _is_dense(tensor)
+        else part.view(tensor.shape)
         for part, tensor in zip(parts, weights, strict=True)
     ]
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    return tensor.is_contiguous() or (
+        tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _flat(tensors: Tensors) -> Tensors | None:
     """Flat views in the order of memory; None where the tensors are small or lie in memory in different orders."""
     first = tensors[0]
-    dense = first.is_contiguous() or (
-        first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
-    )
     if (
         first.numel() < SMALL
-        or not dense
+        or not _is_dense(first)
         or any(tensor.stride() != first.stride() for tensor in tensors)
     ):
         return None

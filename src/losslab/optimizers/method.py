@@ -71,8 +71,11 @@ def listed(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def fused_on_cpu(groups: list[dict[str, Any]]) -> bool | None:
-    """True when every parameter is on the CPU, where one fused pass is fastest; else None, torch's own choice."""
+    """True when all parameters are real and on the CPU, where a fused pass is fastest; else None, torch's choice."""
     # torch's default on a CPU is one operation after the other; elsewhere its own default is kept.
     parameters = chain.from_iterable(group["params"] for group in groups)
-    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
-    return True if on_cpu else None
+    fits = all(
+        parameter.device.type == "cpu" and parameter.is_floating_point()
+        for parameter in parameters
+    )
+    return True if fits else None

@@ -106,7 +106,7 @@ class Figure:
     def direct(self) -> bool:
         """Whether each series is labelled at its end, for which all must end at the right edge."""
         # Labels of lines that end earlier would hide others.
-        ends = {series.x[-1] for series in self.series}
+        ends = {series.x[-1] for series in self.series if series.x}
         return len(self.series) > 1 and not self.x_names and len(ends) == 1
 
     @property
