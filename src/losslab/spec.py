@@ -17,13 +17,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from losslab import augment
 from losslab.choice import Choice, Frozen, as_choice, is_factory
-from losslab.data.catalog import is_dataset, unknown_dataset
+from losslab.data.catalog import is_dataset, is_own_path, unknown_dataset
 from losslab.errors import InvalidInput, unknown_name
 from losslab.models import is_model, unknown_model
 from losslab.optimizers import OPTIMIZERS, Optimizer, check_has_momentum, choose
@@ -55,6 +56,17 @@ the same layout.
 """
 
 
+RECORDED = "recorded"
+"""The context in which a run that was trained is read."""
+
+
+def as_data(value: object) -> object:
+    """Parse a text to the table that it stands for; a path of data may have any signs."""
+    if isinstance(value, str) and is_own_path(Path(value)):
+        return {"name": value}
+    return as_choice(value)
+
+
 class Data(Frozen):
     """The data set of a run, and the parts of it to train on and to hold out."""
 
@@ -66,8 +78,9 @@ class Data(Frozen):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if not is_dataset(name):
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        # What was trained is read back wherever its data are.
+        if info.context != RECORDED and not is_dataset(name):
             raise ValueError(unknown_dataset(name))
         return name
 
@@ -141,7 +154,7 @@ Augmentation = Annotated[
 class Run(Frozen):
     """One training, complete: the same Run gives the same bits on the same machine and number of threads."""
 
-    data: Annotated[Data, BeforeValidator(as_choice)]
+    data: Annotated[Data, BeforeValidator(as_data)]
     model: Model
     optimizer: Optimizer
     lr: Annotated[float | Choice, BeforeValidator(partial(number_or_policy, "lr", LR_POLICIES))]
@@ -384,14 +397,17 @@ def read_study(path: Path) -> Study:
         raise InvalidInput(f"{path}: {faults(error)}") from error
 
 
-def make_run(fields: dict[str, Any]) -> Run:
+def make_run(fields: dict[str, Any], *, of_record: bool = False) -> Run:
     """Make the Run of plain fields, as the command line and stages give them.
 
+    Args:
+        fields: of the run.
+        of_record: whether they are those of a run that was trained: its data need not be here.
     Raises:
         InvalidInput: every fault of the fields in one message, each with its path.
     """
     try:
-        return Run.model_validate(fields)
+        return Run.model_validate(fields, context=RECORDED if of_record else None)
     except ValidationError as error:
         raise InvalidInput(faults(error)) from error
 

@@ -1,10 +1,12 @@
 """What commands do with folders that hold something already, and with readers that go."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_all_studies import all_parts
 from fake_study import part_one
@@ -236,3 +238,23 @@ def test_a_page_that_cannot_be_written_may_go_elsewhere(
     paths = json.loads(capsys.readouterr().out)
     assert paths == {"report": str(out / "report.md"), "figures": str(out / "figures")}
     assert list((out / "figures").iterdir())
+
+
+def test_what_was_trained_is_read_where_its_data_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data in a folder whose name is no text of a choice, found by a ~ that the shell left."""
+    data, out = tmp_path / "photos (1)", tmp_path / "out"
+    data.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    np.savez(data / "mine.npz", train_images=images, train_labels=np.arange(60) % 3)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = [word if word != SAMPLE else "~/photos (1)/mine.npz" for word in RUN]
+    assert run_command([*words, "--out", str(out)]) == 0
+    name = RunFolder(out).run.data.name
+    assert name == str(data / "mine.npz")
+    shutil.rmtree(data)
+    assert RunFolder(out).run.data.name == name
+    assert run_command([*words, "--out", str(out)]) == 2
+    assert "photos (1)" in capsys.readouterr().err
+    assert run_command(["export", str(out), "--to", "tensorboard"]) == 0

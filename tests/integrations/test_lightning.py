@@ -17,7 +17,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
-from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler, random_split
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    WeightedRandomSampler,
+    random_split,
+)
 
 from losslab.integrations.lightning import BatchPolicy, LrPolicy, find_batch, find_lr
 
@@ -126,8 +133,12 @@ def test_accumulation_and_clipping_are_the_trainers(monkeypatch: pytest.MonkeyPa
         return type("Found", (), {"found": False})()
 
     monkeypatch.setattr(losslab, "find_lr", stand_in)
+    monkeypatch.setattr(losslab, "find_batch", stand_in)
     find_lr(Module(), Data(), trainer(accumulate_grad_batches=3, gradient_clip_val=0.5))
     assert (given["accumulate"], given["clip_norm"], given["scaler"]) == (3, 0.5, None)
+    given.clear()
+    find_batch(Module(), Data(), trainer(gradient_clip_val=0.25), sizes=[16, 32])
+    assert given["clip_norm"] == 0.25
 
 
 def test_bf16_is_the_trainers() -> None:
@@ -266,6 +277,22 @@ def test_an_order_of_ones_own_is_not_lost_in_silence() -> None:
     loader = DataLoader(dataset(), batch_size=16, sampler=sampler)
     with pytest.raises(TypeError, match="draws its samples by a WeightedRandomSampler"):
         trainer(callbacks=[BatchPolicy("exp_range(8, 64)")]).fit(Module(), loader)
+
+
+def test_a_short_batch_is_left_out_as_the_batch_sampler_does() -> None:
+    batches = BatchSampler(RandomSampler(dataset()), 32, drop_last=True)
+    policy = BatchPolicy("exp_range(8, 64)")
+    module = Module()
+    trainer(max_epochs=2, callbacks=[policy]).fit(
+        module, DataLoader(dataset(), batch_sampler=batches)
+    )
+    assert tuple(module.sizes) == policy.batch_sizes
+
+
+def test_several_loaders_are_refused_by_a_batch_policy() -> None:
+    loaders = [DataLoader(dataset(), batch_size=16)] * 2
+    with pytest.raises(TypeError, match="a list; a batch policy needs one torch DataLoader"):
+        trainer(callbacks=[BatchPolicy("exp_range(8, 64)")]).fit(Module(), loaders)
 
 
 class Scheduled(Module):

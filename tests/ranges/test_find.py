@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import losslab
 from losslab.optimizers import choose
 from losslab.ranges.losses import UserLoss, cross_entropy
+from losslab.ranges.lr import confirmed
 from losslab.ranges.trial import train_briefly
 from losslab.training.step import Part, Stepper
 
@@ -301,3 +302,24 @@ def test_an_optimizer_of_another_model_is_refused() -> None:
     model, other = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
     with pytest.raises(ValueError, match="`optimizer` trains no parameter of `model`"):
         losslab.find_lr(model, [], torch.optim.SGD(other.parameters(), lr=0.1))
+
+
+def test_a_rule_of_the_suggestion_and_a_race_are_refused_together() -> None:
+    with pytest.raises(ValueError, match=r"`rule` \(='steepest'\) is no rule of a race"):
+        losslab.find_lr(plain(), loader(), "adam", confirm=True, rule="steepest")
+
+
+def test_a_race_without_a_winner_leaves_the_suggestion_and_says_so() -> None:
+    found = losslab.find_lr(plain(), loader(), "adam", steps=60, seeds=1)
+    again = confirmed(found, None)
+    assert (again.suggestion, again.race) == (found.suggestion, None)
+    assert "the suggestion is not confirmed: every rate of the race diverged" in again.reason
+
+
+def test_sizes_are_compared_with_gradients_clipped_as_in_training() -> None:
+    options = {"sizes": [16, 32], "steps": 6, "seeds": 1, "lr": 0.5}
+    losses = [
+        losslab.find_batch(plain(), loader(), "sgd", clip_norm=norm, **options).curve.loss
+        for norm in (None, 1e-6)
+    ]
+    assert losses[0] != losses[1]

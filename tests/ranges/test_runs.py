@@ -9,6 +9,7 @@ from samples import tiny_data
 from losslab.errors import InvalidInput, OutOfMemory
 from losslab.ranges import Trace
 from losslab.ranges import run_traces as module
+from losslab.ranges.branch_runs import branch_run
 from losslab.ranges.run_traces import train_trace
 from losslab.ranges.runs import batch_runs, lr_runs
 from losslab.spec import Run, make_run
@@ -64,3 +65,29 @@ def test_runs_of_one_seed_start_from_the_same_weights_at_every_size() -> None:
     assert hashes[0] != hashes[1]
     with pytest.raises(InvalidInput):
         lr_runs({**FIELDS, "data": "none"}, start=1e-3, end=1.0, seeds=1)
+
+
+def test_branches_keep_the_rates_that_groups_have_beside_the_runs() -> None:
+    fields = {
+        "data": "samples:tiny_data",
+        "model": "mlp(hidden=[8])",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "batch": 23,
+        "steps": 4,
+    }
+    seen: list[list[float]] = []
+
+    def spy(_model: Any, _data: Any, optimizer: Any, **options: Any) -> None:
+        seen.append([options["lr"], *(group["lr"] for group in optimizer.param_groups)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losslab.ranges.branch_runs.find_batch", spy)
+        for after in (0, 2):
+            run = make_run({**fields, "parameter_groups": "optimizer_samples:layerwise"})
+            branch_run(run, tiny_data(), after=after, sizes=[23, 46], steps=2, seeds=1)
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) > 1
+    own = make_run({**fields, "parameter_groups": "optimizer_samples:own_rates"})
+    with pytest.raises(InvalidInput, match="a group has a rate of its own"):
+        branch_run(own, tiny_data(), after=0, sizes=[23, 46], steps=2, seeds=1)

@@ -24,9 +24,9 @@ def count(
     unfold: Flag = False,
     depth: int | None = None,
     training: Flag = False,
-    optimizer: str = "sgd",
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
-    device: Literal["cpu", "cuda"] = "cpu",
+    optimizer: str | None = None,
+    precision: Literal["fp32", "bf16", "fp16"] | None = None,
+    device: Literal["cpu", "cuda"] | None = None,
     batch_size: int = 1,
     format: Format = "table",
     compare: str | None = None,
@@ -44,9 +44,10 @@ def count(
         unfold: Print each row in a terminal, where a network of many rows has its equal blocks in one, `x 32`.
         depth: One line for each module of this depth: 2 for `encoder.layers`.
         training: Add what a training step takes: memory, forward and backward MACs, trainable parameters.
-        optimizer: Whose state that memory holds, as for `losslab train`: nadam, "sgd(momentum=0.9)"; also sgd-momentum.
-        precision: Of the products in that step, as under torch.autocast.
-        device: Whose fused attention and LSTM that step uses.
+        optimizer: Whose state that memory holds, as for `losslab train`: nadam, "sgd(momentum=0.9)"; also sgd-momentum;
+            sgd when absent.
+        precision: Of the products in that step, as under torch.autocast; fp32 when absent.
+        device: Whose fused attention and LSTM that step uses; cpu when absent.
         batch_size: Samples in the batch that everything is counted for.
         format: table, markdown, latex, csv or json.
         compare: Another model, to be put beside the first.
@@ -58,6 +59,15 @@ def count(
         raise InvalidInput(
             f"`depth` (={depth}) must be at least 1: 1 is a line for each part of the network"
         )
+    step = {"optimizer": optimizer, "precision": precision, "device": device}
+    chosen: dict[str, Any] = {name: value for name, value in step.items() if value is not None}
+    for name, value in chosen.items():
+        if not training:
+            raise InvalidInput(
+                f"--{name} (={value}) is for --training alone; add it, or leave this out"
+            )
+    if json and format not in ("table", "json"):
+        raise InvalidInput(f"--json and --format (={format}) contradict; leave one out")
     shape = _input_shape(input) if input else None
     sizes: dict[str, Any] = {"batch_size": batch_size}
     ledger = accounting.count(model, shape, include_bias=bias, **sizes)
@@ -71,9 +81,7 @@ def count(
         fold = _folds(ledger, format, unfold=unfold)
         tables.append(ledger.apart_table(fold=fold, depth=depth))
     if training:
-        memory = accounting.training_memory(
-            model, shape, optimizer=optimizer, precision=precision, device=device, **sizes
-        )
+        memory = accounting.training_memory(model, shape, **chosen, **sizes)
         facts["memory"] = memory.to_dict()
         tables.append(memory.table())
     if other:

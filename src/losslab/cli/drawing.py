@@ -63,7 +63,7 @@ def _of_steps(steps: Sequence[Steps], field: str) -> Points:
     values: list[float] = []
     # Records of a run that was resumed begin anew within the course; each says from which step on it counts.
     for record in steps:
-        index += range(record.first_step, record.first_step + len(record.loss))
+        index += record.indices()
         values += getattr(record, field)
     return index, values
 

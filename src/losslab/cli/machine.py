@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from losslab.cli.options import Flag, print_json
+from losslab.cli.options import Flag, console, print_json
 from losslab.text import count, number, size
 
 
@@ -26,7 +25,7 @@ def machine(*, json: Flag = False) -> None:
     table.add_column(overflow="fold")  # a path is shown whole
     for name, value in _rows(facts):
         table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
+    console().print(table)
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -5,12 +5,14 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from losslab.choice import parse_choice
+from losslab.data.catalog import is_own_path
 from losslab.devices import read_device
 from losslab.errors import InvalidInput, unknown_name
 
@@ -50,6 +52,16 @@ def choice_of(option: str, text: str) -> dict[str, Any]:
         return parse_choice(text)
     except ValueError as error:
         raise InvalidInput(f"--{option}: {error}") from error
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """Read the table that the text of --data stands for; a path may have any signs, and a ~ that the shell left.
+
+    Raises:
+        InvalidInput: when it is no path and has not the form of a choice.
+    """
+    path = Path(text).expanduser()
+    return {"name": str(path)} if is_own_path(path) else choice_of("data", text)
 
 
 def check_machine(device: str, threads: int | None) -> str:
@@ -95,10 +107,15 @@ def fields_of(
     """Gather the fields of a run that the range tests share."""
     images = {} if train_images is None else {"train_images": train_images}
     options = {} if momentum is None else {"momentum": momentum}
+    method = choice_of("optimizer", optimizer)
+    if options and "momentum" in method:
+        raise InvalidInput(
+            f"--momentum (={momentum}) and --optimizer (={optimizer}) both give one; leave one of them out"
+        )
     return {
-        "data": {**choice_of("data", data), **images},
+        "data": {**data_of(data), **images},
         "model": model,
-        "optimizer": {**choice_of("optimizer", optimizer), **options},
+        "optimizer": {**method, **options},
         "weight_decay": weight_decay,
     }
 

@@ -46,7 +46,9 @@ def value_of(kind: Any, tokens: Sequence[Token]) -> Any:
         raise InvalidInput(_no_number(option, text, int))
     if kind is Path:
         if not text:
-            raise InvalidInput(f"{option} is empty; give a file or a folder")
+            raise InvalidInput(
+                f"{tokens[0].keyword or 'FOLDER'} is empty; give a file or a folder"
+            )
         # The shell leaves the ~ of --out=~/runs as it is.
         return Path(text).expanduser()
     return convert(kind, tokens)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
-from losslab.cli.options import Flag, check_machine, choice_of, redirect_stdout_to_nothing
+from losslab.cli.options import Flag, check_machine, data_of, redirect_stdout_to_nothing
 from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.devices import ask_for_determinism
@@ -109,7 +109,7 @@ def train(
     given = {key: value for key, value in subset.items() if value is not None}
     run = make_run(
         {
-            "data": {**choice_of("data", data), **given},
+            "data": {**data_of(data), **given},
             "model": model,
             "optimizer": optimizer,
             "lr": lr,
@@ -218,8 +218,7 @@ def _print_plot(records: Sequence[Record]) -> None:
     """Draw the loss of each batch, where there are two or more."""
     steps = [record for record in records if isinstance(record, Steps)]
     losses = list(chain.from_iterable(record.loss for record in steps))
-    first = steps[0].first_step if steps else 0
-    index = range(first, first + len(losses))
+    index = list(chain.from_iterable(record.indices() for record in steps))
     plot = text_plot(index, losses, names=("optimizer step", "training loss of a batch"))
     if plot:
         print(plot)

@@ -95,18 +95,23 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
     having = {name: SOURCES[name] for name in SOURCES if locations[name]}
     if source == "auto":
         return having
+    if not having:
+        raise InvalidInput(
+            f"{entry.name} is part of losslab and comes from no source; leave it out"
+        )
     if source in having:
         return {source: having[source]}
     if source in SOURCES:
         raise InvalidInput(
             f"source '{source}' does not have {entry.name}; choose from {', '.join(having)} or a path"
         )
-    if not Path(source).exists():
+    path = Path(source).expanduser()
+    if not path.exists():
         raise InvalidInput(
             unknown_name("source", source, ["auto", *having])
             + " or the path of a folder or archive"
         )
-    return {source: given(Path(source))}
+    return {source: given(path)}
 
 
 def _apt_folders(folder: Path) -> list[tuple[str, Path]]:

@@ -74,13 +74,21 @@ def branch_run(
             for record in train(before, dataset=dataset, state=state, device=device):
                 if isinstance(record, Steps):
                     progress.advance(len(record.loss))
+    lr = float(str(run.lr))
+    for group in state.optimizer.param_groups:
+        if "lr_policy" in group:
+            raise InvalidInput(
+                f"--parameter-groups (={run.parameter_groups}): a group has a rate of its own, which --mode branch "
+                "would scale with the size; leave it out, or give --mode steps"
+            )
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     try:
         return find_batch(
             state.model,
             ImageBatches(images, sizes[0]),
             state.optimizer,
             sizes=sizes,
-            lr=float(str(run.lr)),
+            lr=state.optimizer.param_groups[0]["lr"],
             steps=steps,
             seeds=seeds,
             mode="branch",

@@ -105,6 +105,10 @@ def find_lr(
     start, end = positive("start", start), positive("end", end)
     check_ramp(start, end, steps, seeds, candidates)
     check_rule(mode, rule)
+    if confirm and rule is not None:
+        raise ValueError(
+            f"`rule` (={rule!r}) is no rule of a race, which `confirm` asks for; leave one out"
+        )
     accumulate = whole("accumulate", accumulate, 1)
     subject = subject_of(
         model, data, optimizer, loss_fn, count, clip_norm=clip_norm, scaler=scaler
@@ -152,7 +156,7 @@ def find_lr(
         batch_sizes=[] if batch_size is None else [batch_size * accumulate],
     )
     found = find_lr_range(traces, mode=mode, rule=rule, setting=setting)
-    found = confirmed(found, raced) if raced else found
+    found = confirmed(found, raced) if confirm else found
     return replace(found, reason=subject.with_notes(found.reason))
 
 
@@ -168,6 +172,7 @@ def find_batch(
     steps: int = 500,
     seeds: int = 3,
     count: Count | None = None,
+    clip_norm: float | None = None,
     mode: Literal["steps"] = "steps",
     scaling: str | None = None,
     tolerance: float | None = None,
@@ -205,6 +210,7 @@ def find_batch(
     steps: int = 500,
     seeds: int = 3,
     count: Count | None = None,
+    clip_norm: float | None = None,
     mode: str = "steps",
     scaling: str | None = None,
     tolerance: float | None = None,
@@ -229,6 +235,7 @@ def find_batch(
         steps: optimizer steps at every size.
         seeds: how often the test is repeated.
         count: ``batch -> samples``, for batches whose samples cannot be counted for sure.
+        clip_norm: most that the gradient's norm may be, as you train.
         mode: ``steps`` or ``branch``. In a branch, ``lr`` and ``steps`` are those of the smallest size, and the samples
             of its steps are rounded up to a multiple of all sizes.
         scaling: of the rate in a branch, ``linear`` or ``sqrt``; when None linear for SGD, else the square root.
@@ -250,7 +257,7 @@ def find_batch(
         raise ValueError(
             f"`optimizer` (={name_of(optimizer)!r}) is a name, which has no rate: give `lr`, such as 1e-3"
         )
-    subject = subject_of(model, data, optimizer, loss_fn, count)
+    subject = subject_of(model, data, optimizer, loss_fn, count, clip_norm=clip_norm)
     lr = positive("lr", base_rates(subject.optimizer)[0] if lr is None else lr)
     if mode == "branch":
         if scaling is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from losslab.choice import as_choice
 from losslab.errors import StoreError
-from losslab.spec import Run, Stage, make_run
+from losslab.spec import Run, Stage, as_data, make_run
 from losslab.study.fields import Fields, get_field
 from losslab.study.sizes import training_images
 
@@ -150,9 +150,13 @@ def merge(base: Fields, point: Fields) -> Fields:
 def _tables(fields: Fields) -> Fields:
     """Parse texts that stand for tables, so that dotted fields and references reach into them."""
     return {
-        key: _as_json(as_choice(value)) if _is_choice(key, value) else value
+        key: _as_json(_table(key, value)) if _is_choice(key, value) else value
         for key, value in fields.items()
     }
+
+
+def _table(key: str, value: Any) -> Any:
+    return as_data(value) if key == "data" else as_choice(value)
 
 
 def _as_json(value: Any) -> Any:

@@ -35,7 +35,7 @@ class RunFolder:
     @property
     def run(self) -> Run:
         """The spec of the run whose folder this is."""
-        return make_run(self._stated("run"))
+        return make_run(self._stated("run"), of_record=True)
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -83,6 +83,10 @@ def lr(
     try:
         check_ramp(start, end, 2 if steps is None else steps, seeds, candidates)
         check_rule(mode, rule)
+        if confirm and rule is not None:
+            raise InvalidInput(
+                f"--rule (={rule}) is no rule of a race, which --confirm asks for; leave one out"
+            )
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     output = Output(json, figure, out)
@@ -116,5 +120,5 @@ def lr(
         found = find_lr_range(traces, mode=mode, rule=rule, setting=setting)
         if confirm and found.lr_max:
             raced = race(found.lr_max, train_constant)
-            found = confirmed(found, raced) if raced else found
+            found = confirmed(found, raced)
     output.write(found.to_dict(), lr_text(found), [found.figure()])

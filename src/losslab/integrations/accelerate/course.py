@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from losslab.integrations import torch as plain
 from losslab.integrations.torch.course import Course, PolicyLike
 from losslab.integrations.torch.loader import (
+    check_loader,
     is_shuffled,
     own_batches,
     sampler_for,
@@ -48,6 +49,7 @@ def lay_out(
             f"the Accelerator accumulates {accelerator.gradient_accumulation_steps} batches a step, which a policy of "
             "batch sizes does not know; set gradient_accumulation_steps=1"
         )
+    check_loader(loader)
     course = plain.lay_out(
         lr=lr,
         batch=batch,

@@ -8,7 +8,12 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.utils.data import DataLoader, DistributedSampler
 
 from losslab.integrations.torch.course import Course, PolicyLike, lay_out
-from losslab.integrations.torch.loader import is_shuffled, sampler_for, with_batches
+from losslab.integrations.torch.loader import (
+    is_shuffled,
+    own_batches,
+    sampler_for,
+    with_batches,
+)
 
 
 class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is not installed
@@ -70,7 +75,7 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
             self._shape = {
                 "dataset_size": len(checked.dataset),  # type: ignore[arg-type]
                 "epochs": trainer.max_epochs,
-                "drop_last": own.drop_last,
+                "drop_last": own_batches(own).drop_last,
             }
             course = self.course(1.0)
             self.batch_sizes, self._size = course.batch_sizes, course.batch_sampler.batch_size

@@ -72,20 +72,27 @@ def find_batch(
     Args:
         module: as in :func:`find_lr`; its optimizer's rate is used unless ``lr`` is given.
         data: as in :func:`find_lr`; its batches are the smallest that are trained on.
-        trainer: whose device and precision are taken.
+        trainer: whose device, precision and ``gradient_clip_val`` are taken; a size says how much is accumulated.
         sizes: increasing multiples of the size of the data's batches.
         options: of :func:`losslab.find_batch`.
     Raises:
         ValueError: as :func:`find_lr`; a loss scaler (``16-mixed``), which its noise scale could not be read through.
     """
-    if _of_trainer(trainer).get("scaler") is not None:
+    of_trainer = _of_trainer(trainer)
+    if of_trainer.get("scaler") is not None:
         raise ValueError(
             f"`trainer` has precision {trainer.precision!r}, whose scaled gradients hide their noise; "  # type: ignore[union-attr]
             "give one with '32-true' or 'bf16-mixed'"
         )
+    own: dict[str, Any] = {"clip_norm": of_trainer.get("clip_norm")}
     with _ready(module, data, trainer) as (loader, optimizer, loss):
         found: BatchRange | CriticalBatch = losslab.find_batch(
-            module, loader, optimizer, loss_fn=loss, sizes=sizes, **options
+            module,
+            loader,
+            optimizer,
+            loss_fn=loss,
+            sizes=sizes,
+            **own | options,
         )
         return found
 

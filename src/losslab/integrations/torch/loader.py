@@ -34,7 +34,21 @@ def with_batches(loader: DataLoader[Any], batch_sampler: BatchSampler) -> DataLo
     """A loader of the same dataset, collate function and workers, whose batches are those of the sampler.
 
     Raises:
-        TypeError: for what is no DataLoader, or one of an iterable dataset, which has no samples to choose from.
+        TypeError: as :func:`check_loader`.
+    """
+    check_loader(loader)
+    options = {name: getattr(loader, name) for name in KEPT if hasattr(loader, name)}
+    # An empty name means none, but torch warns of any that is given.
+    if not options.get("pin_memory_device"):
+        options.pop("pin_memory_device", None)
+    return DataLoader(loader.dataset, batch_sampler=batch_sampler, **options)
+
+
+def check_loader(loader: object) -> None:
+    """Refuse what has no samples to choose from.
+
+    Raises:
+        TypeError: for what is no DataLoader, or one of an iterable dataset.
     """
     if not isinstance(loader, DataLoader):
         raise TypeError(
@@ -45,11 +59,6 @@ def with_batches(loader: DataLoader[Any], batch_sampler: BatchSampler) -> DataLo
             "the training data is an IterableDataset, whose samples cannot be chosen; a batch policy needs a dataset "
             "with a length"
         )
-    options = {name: getattr(loader, name) for name in KEPT if hasattr(loader, name)}
-    # An empty name means none, but torch warns of any that is given.
-    if not options.get("pin_memory_device"):
-        options.pop("pin_memory_device", None)
-    return DataLoader(loader.dataset, batch_sampler=batch_sampler, **options)
 
 
 def sampler_for(
@@ -63,8 +72,9 @@ def sampler_for(
     """A sampler of a loader's samples, shuffled and dropping the short batch as the loader does.
 
     Raises:
-        TypeError: where the loader draws its samples in a way of its own, such as by weights.
+        TypeError: as :func:`check_loader`; where the loader draws its samples in a way of its own, such as by weights.
     """
+    check_loader(loader)
     return PolicyBatchSampler(
         loader.dataset,  # type: ignore[arg-type]
         batch_size,

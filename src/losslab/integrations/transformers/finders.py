@@ -60,6 +60,7 @@ def find_batch(
         ValueError: as :func:`find_lr`, and in fp16, whose scaled gradients hide their noise.
     """
     check_unscaled(trainer.accelerator)
+    own: dict[str, Any] = {"count": _samples, "clip_norm": trainer.args.max_grad_norm or None}
     with _ready(trainer) as (model, loader, optimizer):
         found: BatchRange | CriticalBatch = losslab.find_batch(
             model,
@@ -67,7 +68,7 @@ def find_batch(
             optimizer,
             loss_fn=TrainerLoss(trainer),
             sizes=sizes,
-            **{"count": _samples} | options,
+            **own | options,
         )
         return found
 
