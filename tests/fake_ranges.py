@@ -112,7 +112,8 @@ def part_two(
         stage = stage.model_copy(update={"base": {**stage.base, "data": data}})
         runs = expand(stage, FOUND, earlier=earlier)
         earlier.append(stage)
-        stages.append({**stage_facts(stage, runs, 2), "skipped": skipped.get(stage.name)})
+        facts = {**stage_facts(stage, runs, 2), "skipped": skipped.get(stage.name)}
+        stages.append(facts | ({"runs": []} if stage.name in skipped else {}))
         for run in runs:
             if stage.name not in skipped and not skip(run):
                 write_run(folder, run, change(run, synthetic(run)))

@@ -36,7 +36,7 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     monkeypatch.setattr(parts, "study_names", lambda: list(PARTS))
     monkeypatch.setattr(parts, "load_study", load)
     monkeypatch.setattr(study, "plan_study", plan)
-    monkeypatch.setattr(study, "_same_plan", lambda *_: None)
+    monkeypatch.setattr(study, "earlier_plan", lambda *_: None)
     monkeypatch.setattr(study, "print_plan", lambda *_: None)
     monkeypatch.setattr(study, "_carry_out", carry_out)
     return planned

@@ -327,7 +327,7 @@ def test_load_fetches_what_is_absent(
             "nmp",
             "unknown source 'nmp'; did you mean 'npm'.*or the path of a folder or archive",
         ),
-        ("fashion-mnist-sample", "npm", "source 'npm' does not have fashion-mnist-sample"),
+        ("fashion-mnist-sample", "npm", "is part of losslab and comes from no source"),
     ],
 )
 def test_an_unknown_name_or_source_is_refused(name: str, source: str, message: str) -> None:

@@ -60,8 +60,8 @@ def count(
             f"`depth` (={depth}) must be at least 1: 1 is a line for each part of the network"
         )
     step = {"optimizer": optimizer, "precision": precision, "device": device}
-    chosen: dict[str, Any] = {name: value for name, value in step.items() if value is not None}
-    for name, value in chosen.items():
+    options: dict[str, Any] = {name: value for name, value in step.items() if value is not None}
+    for name, value in options.items():
         if not training:
             raise InvalidInput(
                 f"--{name} (={value}) is for --training alone; add it, or leave this out"
@@ -81,7 +81,7 @@ def count(
         fold = _folds(ledger, format, unfold=unfold)
         tables.append(ledger.apart_table(fold=fold, depth=depth))
     if training:
-        memory = accounting.training_memory(model, shape, **chosen, **sizes)
+        memory = accounting.training_memory(model, shape, **options, **sizes)
         facts["memory"] = memory.to_dict()
         tables.append(memory.table())
     if other:

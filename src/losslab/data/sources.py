@@ -95,7 +95,7 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
     having = {name: SOURCES[name] for name in SOURCES if locations[name]}
     if source == "auto":
         return having
-    if not having:
+    if not entry.layout:
         raise InvalidInput(
             f"{entry.name} is part of losslab and comes from no source; leave it out"
         )
