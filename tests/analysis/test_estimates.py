@@ -67,3 +67,9 @@ def test_estimates_differ_only_beyond_what_chance_explains(
 ) -> None:
     assert differ(one, other) is expected
     assert differ(other, one) is expected
+
+
+def test_an_interval_of_a_fraction_ends_where_fractions_do() -> None:
+    assert Estimate((0.02, 0.24), images=6000).interval == (0.0, 1.0)
+    low, high = Estimate((0.12, 0.24)).interval or (0.0, 0.0)
+    assert low < 0 < 0.9 < high

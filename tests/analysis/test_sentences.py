@@ -10,7 +10,7 @@ from losslab.text import percent
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ({}, "No run that belongs here has ended yet, so there is no answer."),
+        ({}, "No run that belongs here has ended well, so there is no answer."),
         ({"a": 0.5}, "a has a score of 50.0 %; nothing else has ended to compare it with."),
         ({"a": 0.5, "b": 0.7}, "b reached the highest score, 70.0 %, ahead of a with 50.0 %."),
         (

@@ -222,6 +222,17 @@ def test_the_readings_of_the_loss_are_chosen_by_keyboard(browser: Any, report: P
     assert wide > 300
 
 
+def test_a_link_opens_the_reading_that_it_leads_to(browser: Any, report: Path) -> None:
+    page, faults = visit(browser, report)
+    link = page.locator("a[href='#loss-dropout']").first
+    page.locator(".choices input").nth(1).check()
+    assert page.locator("#loss-dropout").is_hidden()
+    link.click()
+    assert page.locator("#loss-dropout").is_visible()
+    assert page.locator(".choices input").nth(0).is_checked()
+    assert faults == []
+
+
 def test_numbers_behind_a_figure_can_be_saved(browser: Any, report: Path) -> None:
     page, _ = visit(browser, report)
     page.click("#loss-plain summary")

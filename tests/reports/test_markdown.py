@@ -74,3 +74,16 @@ def test_panels_and_details_stand_one_level_below_their_section() -> None:
         text = to_markdown(f"<{heading}>top</{heading}>{panels}{details}{details}")
         found = re.findall(r"^(#+) ([abc])$", text, re.MULTILINE)
         assert found == [(level, "a"), (level, "b"), (level, "c"), (level, "c")]
+
+
+def test_signs_of_markdown_and_html_in_text_stay_text() -> None:
+    page = "<p>got &lt;class 'int'&gt;</p><table><tr><th>a|b</th></tr><tr><td>x|y</td></tr></table>"
+    text = to_markdown(page)
+    assert "got &lt;class 'int'" in text
+    assert "| a\\|b |" in text
+    assert "| x\\|y |" in text
+
+
+def test_a_drawing_is_named_by_its_title_and_its_words() -> None:
+    page = "<svg><title>A cell</title><desc>Two branches.</desc></svg>"
+    assert to_markdown(page) == "*A cell. Two branches: a drawing of the page.*\n"

@@ -270,7 +270,7 @@ def test_one_seed_is_said_and_several_get_a_spread(tmp_path: Path, found: Findin
 
 def test_nothing_has_no_answer_and_no_fault(tmp_path: Path) -> None:
     found = found_in(part_one(tmp_path, epochs=3, skip=lambda run: True))
-    no_answer = "No run that belongs here has ended yet, so there is no answer."
+    no_answer = "No run that belongs here has ended well, so there is no answer."
     assert (found.plain.answer, found.dropped.answer, found.accuracy.answer) == (no_answer,) * 3
     assert found.search.answer == "No search has ended yet, so no learning rate is chosen."
     assert (found.search.table, found.accuracy.gain) == (None, "")

@@ -1,5 +1,6 @@
 """The study learning-rate-and-batch-size: what is found in its records, and that its page shows all of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -375,3 +376,29 @@ def test_a_study_in_which_little_ran_renders(
     tmp_path: Path, skip: Callable[[Run], bool], section: str, reason: str
 ) -> None:
     assert reason in sections(part_two(tmp_path, skip=skip, ended=None))[section]
+
+
+def test_policies_that_saw_other_amounts_of_images_are_said_to(tmp_path: Path) -> None:
+    def change(run: Run, records: list[Record]) -> list[Record]:
+        share = 0.5 if isinstance(run.batch, Choice) else 1
+        return [
+            replace(record, samples=round(share * record.samples))
+            if isinstance(record, Evaluation)
+            else record
+            for record in records
+        ]
+
+    assert found_in(part_two(tmp_path / "same")).winner.images.startswith("All saw the same")
+    other = found_in(part_two(tmp_path / "other", change=change)).winner.images
+    assert other.startswith("They did not see as many images, ")
+    assert "with cyclical batch size, so that a longer training may be" in other
+
+
+def test_a_range_of_runs_that_are_still_to_end_is_provisional(tmp_path: Path) -> None:
+    def is_to_run(run: Run) -> bool:
+        is_of_grid = run.evaluate == "end" and isinstance(run.lr, float) and run.steps is None
+        return is_of_grid and float(str(run.lr)) > 1e-4
+
+    answer = found_in(part_two(tmp_path, skip=is_to_run, ended=None)).lr.answer
+    assert re.search(r"Of 10 separate runs \d have ended so far, and the others may", answer)
+    assert "have ended so far" not in found_in(part_two(tmp_path / "whole")).lr.answer

@@ -48,7 +48,9 @@ class Estimate:
             return None
         # Each says what one other draw would change, of seeds or of images; the wider answers for both, one at a time.
         lows, highs = zip(*known, strict=True)
-        return min(lows), max(highs)
+        # Student's t knows of no fraction's ends.
+        low, high = min(lows), max(highs)
+        return (max(0.0, low), min(1.0, high)) if self.images else (low, high)
 
     def _over_seeds(self) -> tuple[float, float] | None:
         if self.spread is None:

@@ -7,7 +7,7 @@ from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.text import names
 
-NO_ANSWER = "No run that belongs here has ended yet, so there is no answer."
+NO_ANSWER = "No run that belongs here has ended well, so there is no answer."
 Form = Callable[[float], str]
 """Writes a value."""
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 # What a file cannot do: pictures within the text, choices between panels, rows that open, scripts.
 _LEFT_OUT = (
-    "script, style, fieldset, wbr, .samples, img[src^='data:'], .all, "
+    "script, style, fieldset, wbr, .samples, .pictures, img[src^='data:'], .all, "
     "tr[data-level]:not([data-level='0'])"
 )
 _INLINE, _DISPLAY = re.compile(r"`\$([^$`]+)\$`"), re.compile(r"`\$\$([^$`]+)\$\$`")
@@ -37,7 +37,7 @@ def to_markdown(page: str) -> str:
         link.unwrap()
     for drawing in soup.find_all("svg"):
         words = _new(soup, "p", "")
-        words.append(_new(soup, "em", f"{drawing.get('aria-label')}: a drawing of the page."))
+        words.append(_new(soup, "em", f"{_label(drawing)}: a drawing of the page."))
         drawing.replace_with(words)
     # All levels first: a heading that is put in would stand above the next one.
     summaries = [(summary, _below(summary)) for summary in soup.find_all("summary")]
@@ -50,11 +50,31 @@ def to_markdown(page: str) -> str:
         _before_its_table(caption, soup)
     for facts in soup.find_all("dl"):
         _as_list(facts, soup)
+    for cell in soup.select("td, th"):
+        _replace_text(cell, "|", "\\|")
+    # A host takes what stands between < and > for a tag.
+    _replace_text(soup, "<", "&lt;")
     text = markdownify(str(soup), heading_style=ATX, bullets="-")
     # Blank lines around each: hosts take two formulas that touch for none.
     text = _INLINE.sub(r"$\1$", _DISPLAY.sub(r"\n\n$$\n\1\n$$\n\n", text))
     lines = [line.rstrip() for line in text.strip().splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _label(drawing: Tag) -> str:
+    """What a drawing is called and shows."""
+    parts = [drawing.get("aria-label"), drawing.find("title"), drawing.find("desc")]
+    words = [
+        part.get_text(" ", strip=True) if isinstance(part, Tag) else part for part in parts
+    ]
+    return ". ".join(str(word).rstrip(".") for word in words if word)
+
+
+def _replace_text(tag: Tag, sign: str, other: str) -> None:
+    """Write a sign in another way wherever it is text, and not code."""
+    for text in tag.find_all(string=lambda text: text is not None and sign in text):
+        if text.find_parent(["code", "pre"]) is None:
+            text.replace_with(text.replace(sign, other))
 
 
 def _below(tag: Tag) -> str:

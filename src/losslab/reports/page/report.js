@@ -63,6 +63,16 @@
     }
   }
 
+  // A link may lead into a panel that is hidden.
+  function show(id) {
+    const panel = document.getElementById(id)?.closest(".panel[hidden]");
+    const radio = panel && document.querySelector(`.choices input[value="${panel.id}"]`);
+    if (!radio) return;
+    radio.checked = true;
+    choose(radio);
+    document.getElementById(id).scrollIntoView();
+  }
+
   // A row that is closed hides the rows inside it, which follow it and are deeper.
   function showRows(table) {
     let closed = Infinity;
@@ -116,6 +126,9 @@
   });
 
   selected().forEach(choose);
+  window.addEventListener("hashchange", () => show(location.hash.slice(1)));
+  document.querySelectorAll("a[href^='#']").forEach((link) => link.addEventListener("click", () => show(link.hash.slice(1))));
+  show(location.hash.slice(1));
   const near = new IntersectionObserver((entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
       near.unobserve(target);

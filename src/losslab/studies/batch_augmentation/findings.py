@@ -167,7 +167,7 @@ def _common_race(copies: Groups, clock: Clock) -> Race | None:
 def _beside_literal(setting: Setting | None) -> str:
     if setting is None or has_he_drops(setting):
         return "The comparison above has the same drops at the same parts of its own length."
-    return f"In the comparison above the rate falls over the whole run in place of dropping. {course(setting)}"
+    return f"In the comparison above the rate has no such drops. {course(setting)}"
 
 
 def _literal_race(material: Material, images: int | None) -> Race | None:

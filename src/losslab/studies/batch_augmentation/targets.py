@@ -1,5 +1,7 @@
 """When the runs reached an accuracy, and how good those were that never did."""
 
+from math import floor
+
 from losslab.analysis.clocks import Clock
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
@@ -21,14 +23,25 @@ def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
         return NO_ANSWER
     if not hits:
         return _nearest(groups, accuracy, clock)
-    times = estimates(groups, reading(clock.field, accuracy=accuracy))
-    soonest, fastest = rank(hits), rank(times)
+    best = estimates(groups, reading("best_accuracy", accuracy=accuracy))
     misses = [label for label in groups if label not in hits]
+    partial = [label for label in hits if hits[label].n < best[label].n]
     others = f"; {names(misses)} did not" if misses else ""
-    epochs, seconds = hits[soonest.order[0]].mean, times[fastest.order[0]].mean
+    shares = [f"{label}{_share(hits[label], best[label])}" for label in hits]
+    answer = f"{names(shares)} reached {_goal(accuracy)}{others}."
+    # The seeds that reached it say nothing of those that did not.
+    whole = {label: hit for label, hit in hits.items() if label not in partial}
+    if not whole:
+        return answer
+    times = estimates(
+        {label: groups[label] for label in whole}, reading(clock.field, accuracy=accuracy)
+    )
+    soonest, fastest = rank(whole), rank(times)
+    epochs, seconds = whole[soonest.order[0]].mean, times[fastest.order[0]].mean
     by_epochs = f"{names(soonest.leaders)} did so in the fewest epochs, {number(epochs, 3)}"
     by_time = f"{names(fastest.leaders)} in the least {clock.name}, {duration(seconds)}"
-    return f"{names(list(hits))} reached {_goal(accuracy)}{others}. {by_epochs}, and {by_time}."
+    among = "Of those that did with every seed, " if partial else ""
+    return f"{answer} {among}{by_epochs}, and {by_time}."
 
 
 def _nearest(groups: Groups, accuracy: float, clock: Clock) -> str:
@@ -37,9 +50,16 @@ def _nearest(groups: Groups, accuracy: float, clock: Clock) -> str:
     epoch = estimates(groups, reading("best_epoch", accuracy=accuracy))[label]
     seconds = estimates(groups, reading(f"best_{clock.field}", accuracy=accuracy))[label]
     return (
-        f"No M reached {_goal(accuracy)}, so there is no time to it. The best was {percent(best[label].mean)} "
+        f"No M reached {_goal(accuracy)}, so there is no time to it. The best was {_below(best[label].mean, accuracy)} "
         f"({label}, epoch {number(epoch.mean, 3)}, after {time_spent(seconds.mean, clock)})."
     )
+
+
+def _below(value: float, goal: float) -> str:
+    """A fraction that missed a goal, with as many digits as show that."""
+    if percent(value) != percent(goal):
+        return percent(value)
+    return f"{floor(1e4 * value) / 100:.2f} %"
 
 
 def _goal(accuracy: float) -> str:
@@ -70,7 +90,9 @@ def target_table(label: str, groups: Groups, clock: Clock, images: int | None) -
                 number(steps[group].mean),
                 duration(times[group].mean),
             )
-        accuracy = (percent(best[group].mean), interval(best[group]))
+        mean = best[group].mean
+        shown = percent(mean) if group in hits else _below(mean, TARGET)
+        accuracy = (shown, interval(best[group]))
         when = (number(epochs[group].mean, 3), duration(seconds[group].mean))
         rows.append((group, *first, *accuracy, *when, str(best[group].n)))
     return Table(
@@ -130,7 +152,7 @@ def near_drop(literal: Groups) -> str:
     drop = lr.options["epochs"][0]
     hits = estimates(literal, reading("epoch", accuracy=TARGET))
     # Error falls steeply within an epoch or two of a drop, whatever M is.
-    near = [group for group, hit in hits.items() if drop <= hit.mean <= drop + 2]
+    near = [group for group, hit in hits.items() if drop < hit.mean <= drop + 2]
     if not near:
         return ""
     by_drop = f"{names(near)} did so within two epochs of the drop at epoch {drop}"

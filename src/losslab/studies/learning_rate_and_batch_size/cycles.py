@@ -10,7 +10,7 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import Groups, where
 from losslab.analysis.sentences import certainty, why_absent
-from losslab.study.results import RunResult, StudyResults
+from losslab.study.results import RunResult, StudyResults, done
 from losslab.text import measured, number, percent
 
 CYCLICAL_LR, CYCLICAL_BATCH = "cyclical lr", "cyclical batch size"
@@ -61,7 +61,8 @@ def course(results: StudyResults, name: str, images: int | None) -> Course:
         name: of the policy.
         images: how many validation images there are.
     """
-    runs = cyclical_runs(results)[name]
+    # Of runs that are under way, or diverged, no sentence tells.
+    runs = done(cyclical_runs(results)[name])
     return Course(
         answer=_course_answer(runs, name, images)
         or f"There is no {name} to tell of. {why_no(name, results)}",

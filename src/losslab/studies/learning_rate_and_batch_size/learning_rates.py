@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from losslab.analysis.runs import ended_of
 from losslab.ranges import RULES, LrRange
 from losslab.ranges.curves import FALL_SHARE
 from losslab.study.findings import lr_range_of
@@ -37,7 +38,11 @@ def lr_findings(results: StudyResults) -> LrFindings:
     ramp = lr_range_of(results.stages.get("lr-ramp", ()))
     separate = results.stages.get("lr-grid", ())
     grid = lr_range_of(separate)
-    sentences = [_reading("the ramp", ramp), _reading("the ten separate runs", grid)]
+    ended, planned = ended_of(results, "lr-grid")
+    so_far = f"Of {planned} separate runs {ended} have ended so far, and the others may change this. "
+    is_partial = grid is not None and ended < planned
+    of_grid = _reading("the ten separate runs", grid)
+    sentences = [_reading("the ramp", ramp), f"{so_far}{of_grid}" if is_partial else of_grid]
     if ramp and ramp.found:
         suggestion = number(ramp.suggestion, 3)
         sentences.append(

@@ -12,10 +12,12 @@ from losslab.analysis.runs import Groups, where
 from losslab.analysis.sentences import certainty, lead
 from losslab.studies.learning_rate_and_batch_size.cycles import STAGES, cyclical_runs, why_no
 from losslab.studies.learning_rate_and_batch_size.times import clock_of, clock_remark
-from losslab.study.results import StudyResults
+from losslab.study.results import RunResult, StudyResults
 from losslab.tables import Table
 from losslab.text import NONE, measured, number, percent
 
+SAME_IMAGES = 1.02
+"""A run ends with a whole step, so that as many images are the same to a batch or so."""
 BEST = "validation accuracy at its best epoch"
 
 
@@ -28,6 +30,7 @@ class Winner:
         beside_constants: who is first among them and the constant ones; empty without a constant one.
         accuracies: which images -> policy -> accuracy.
         table: all policies, the best first.
+        images: whether all saw as many images.
         certainty: how certain the numbers are.
         clock: what to know of the times; empty where they are wall times.
     """
@@ -36,6 +39,7 @@ class Winner:
     beside_constants: str
     accuracies: Mapping[str, Mapping[str, Estimate]]
     table: Table
+    images: str
     certainty: str
     clock: str
 
@@ -63,9 +67,27 @@ def winner(results: StudyResults, images: int | None, test_images: int | None) -
         beside_constants=beside_constants,
         accuracies={"best epoch, validation": validation, "final weights, test": test},
         table=_table(policies, validation, test, clock),
+        images=_images(policies, validation),
         certainty=certainty(validation),
         clock=clock_remark(clock),
     )
+
+
+def _images(policies: Groups, validation: Mapping[str, Estimate]) -> str:
+    """Say whether the policies saw as many images; a budget may have shortened a later stage."""
+    seen = estimates({name: policies[name] for name in validation}, _samples)
+    amounts = [estimate.mean for estimate in seen.values()]
+    if not amounts or max(amounts) <= SAME_IMAGES * min(amounts):
+        return "All saw the same number of images; larger batches made fewer steps of them."
+    most, least = (pick(seen, key=lambda name: seen[name].mean) for pick in (max, min))
+    return (
+        f"They did not see as many images, {number(seen[most].mean)} with {most} and {number(seen[least].mean)} with "
+        f"{least}, so that a longer training may be what is ahead."
+    )
+
+
+def _samples(result: RunResult) -> float | None:
+    return float(result.evaluations[-1].samples) if result.evaluations else None
 
 
 def _constant_runs(results: StudyResults) -> Groups:
