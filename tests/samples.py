@@ -371,3 +371,26 @@ def deaf_at_its_end() -> Iterator[int]:
     while not asked:
         time.sleep(0.01)
     signal.signal(signal.SIGTERM, before)
+
+
+def noisy_loss(model: nn.Module, batch: Any) -> torch.Tensor:
+    """A loss that draws from every global state, in evaluations, too."""
+    noise = float(torch.rand(())) + float(np.random.rand()) + random.random()
+    return nn.functional.cross_entropy(model(batch[0]), batch[1]) + noise
+
+
+class Drawn(Dataset[Any]):
+    """Samples that are drawn anew at each reading."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.rand(3), index % 2
+
+
+def with_noise(samples: list[Any]) -> Any:
+    """A batch to which numpy's noise is added."""
+    inputs, targets = zip(*samples, strict=True)
+    noise = torch.from_numpy(np.random.rand(len(inputs), 3)).float()
+    return torch.stack(inputs) + noise, torch.tensor(targets)

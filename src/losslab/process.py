@@ -74,7 +74,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "source_sha256": source_sha256(),
     }
@@ -114,6 +114,13 @@ def _is_cuda(device: "torch.device | str") -> bool:
     return str(device).startswith("cuda")
 
 
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine's where a batch system or a container shares it out."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def available_memory(device: str = "cpu") -> int:
     """Bytes that workers may take: on a GPU what is free there, elsewhere what the system can give."""
     if _is_cuda(device):
@@ -126,10 +133,27 @@ def available_memory(device: str = "cpu") -> int:
 
 def _container_memory() -> int | None:
     """Bytes that the container of this process has left; None where it has no limit."""
+    folders = [CONTAINER, *_groups()]
+    limits = [limit for limit in map(_group_memory, folders) if limit is not None]
+    return min(limits, default=None)
+
+
+def _groups() -> list[Path]:
+    """The folders of this process's control group and of those around it."""
     try:
-        limit = int((CONTAINER / "memory.max").read_text(encoding="ascii"))
-        current = int((CONTAINER / "memory.current").read_text(encoding="ascii"))
-        statistics = (CONTAINER / "memory.stat").read_text(encoding="ascii").split()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    paths = [Path(name) for name in names if name]
+    return [CONTAINER / part for path in paths for part in (path, *path.parents)]
+
+
+def _group_memory(folder: Path) -> int | None:
+    try:
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        current = int((folder / "memory.current").read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii").split()
     except (OSError, ValueError):
         return None  # without a limit the file holds the word `max`
     # Pages of files that nothing reads any more are given back when they are wanted.

@@ -3,10 +3,12 @@
 Stopping and resuming, the number of workers and the order of runs therefore change nothing.
 """
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 
+import numpy as np
 import torch
 
 
@@ -44,6 +46,23 @@ def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
         [0, 1, 2, 3]
     """
     return torch.randperm(count, generator=generator(seed, "order", epoch))
+
+
+@contextmanager
+def seeded_wholly(
+    seed: int, purpose: str, index: int = 0, device: torch.device | None = None
+) -> Iterator[None]:
+    """As :func:`seeded`, and so the global states of numpy and Python: for code of a user's."""
+    value = derive_seed(seed, purpose, index)
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    np.random.seed(value % 2**32)
+    random.seed(value)
+    try:
+        with seeded(seed, purpose, index, device):
+            yield
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """``losslab machine``: what this machine has and can do."""
 
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import losslab
 from losslab.cli import run_command
 from losslab.data import CATALOG
 from losslab.data.loading import stored_path
-from losslab.process import OPTIONAL, ceilings
+from losslab.process import OPTIONAL, ceilings, cores
+from losslab.study.engines.local import slots
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,9 @@ def test_version_says_what_a_report_of_a_fault_needs(
     assert said == (
         f"losslab {losslab.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     )
+
+
+def test_cores_are_those_that_a_batch_system_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert cores() == 2
+    assert slots(1) == 2

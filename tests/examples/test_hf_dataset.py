@@ -9,7 +9,7 @@ from example_files import EXAMPLES
 
 from losslab.records import deterministic
 from losslab.spec import make_run
-from losslab.tasks.samples import count_samples, samples_of
+from losslab.tasks.samples import Selection, count_samples, samples_of
 from losslab.training.loop import train
 
 pytestmark = [
@@ -63,6 +63,6 @@ def test_the_bare_dataset_of_rows_counts_as_samples(folder: Path) -> None:
     rows = datasets.load_from_disk(folder).with_format("torch")
     assert count_samples(rows, "train") == 200
     part = samples_of(rows, "train", None, seed=0, device=torch.device("cpu"), workers=0)
-    (batch,) = part.batches([(0, torch.tensor([3, 1]))])
+    (batch,) = part.batches([Selection(0, torch.tensor([3, 1]))])
     assert torch.equal(batch["label"], rows[[3, 1]]["label"])
     assert torch.equal(batch["image"], rows[[3, 1]]["image"])

@@ -1,10 +1,12 @@
 """Runs on a user's own data, loss and metrics: what they record, and that they give the same bits."""
 
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import samples
 import torch
 from torch import nn
 
@@ -13,6 +15,7 @@ from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
+from losslab.tasks.samples import Read, Selection
 from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.loop import train
 from losslab.training.state import new_state
@@ -175,7 +178,8 @@ def test_what_a_dataset_draws_is_new_in_each_epoch() -> None:
     samples = samples_of(dataset, "train", None, seed=0, device=torch.device("cpu"), workers=0)
     position = torch.tensor([3])
     first, second, again = (
-        batch[0] for batch in samples.batches([(0, position), (1, position), (0, position)])
+        batch[0]
+        for batch in samples.batches([Selection(epoch, position) for epoch in (0, 1, 0)])
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
@@ -228,3 +232,31 @@ def test_a_part_in_which_no_target_counts_is_named() -> None:
     parts = TaskData(train=masked(20, 0), validation=masked(4, 4))
     with pytest.raises(InvalidInput, match="no target counts in a part of the data"):
         records(run(LANGUAGE, batch=4), dataset=parts)
+
+
+def perturbed(spec: Run) -> list[Any]:
+    """The rows of a run that begins with other global states than those at hand."""
+    torch.rand(7), np.random.rand(7), random.random()
+    return [deterministic(record) for record in train(spec)]
+
+
+def test_what_a_loss_draws_follows_from_the_seed_in_evaluations_too() -> None:
+    fields = {**REGRESSION, "data": "samples:tiny_data", "loss": "samples:noisy_loss"}
+    spec = run({**fields, "model": "mlp(hidden=[8])"}, average="ema")
+    assert perturbed(spec) == perturbed(spec) != perturbed(spec.model_copy(update={"seed": 1}))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_copies_of_a_sample_and_batches_draw_numbers_of_their_own(workers: int) -> None:
+    read = Read(
+        samples.Drawn(), np.arange(8), samples.with_noise, workers, 0, torch.device("cpu")
+    )
+    positions = torch.tensor([3, 3, 3])
+    selections = [
+        Selection(0, positions, torch.tensor(copies)) for copies in ([0, 1, 1], [0, 1, 2])
+    ]
+    first, second = (batch[0] for batch in read.batches(selections))
+    assert torch.equal(first[:2], second[:2])
+    assert len({tuple(row.tolist()) for row in second}) == 3
+    (later,) = read.batches([Selection(1, positions)])
+    assert not torch.equal(later[0][0], first[0])

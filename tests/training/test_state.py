@@ -97,3 +97,16 @@ def test_a_gpu_that_is_not_the_current_one_is_seeded_itself(
     monkeypatch.setattr(torch.cuda, "manual_seed", lambda _: calls.append("seed"))
     with seeded(0, "dropout", device=torch.device("cuda:1")):
         assert calls == ["begin cuda:1", "seed", "end"]
+
+
+def test_momentum_after_a_first_step_that_overflows_is_none_that_was_never_written() -> None:
+    fields = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "lr": 0.1, "batch": 23}
+    run = make_run(
+        {**fields, "optimizer": "sgd(momentum=0.9)", "steps": 2, "precision": "fp16"}
+    )
+    state = new_state(run, tiny_data())
+    assert state.scaler is not None
+    weights = next(iter(state.model.parameters()))
+    state.scaler.scale(weights.sum() * float("inf")).backward()
+    state.scaler.step(state.optimizer)
+    assert state.optimizer.state[weights].get("momentum_buffer") is None

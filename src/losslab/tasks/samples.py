@@ -1,10 +1,9 @@
 """Parts of a user's data: on the device where they are tensors, else read by workers in a fixed order."""
 
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +14,20 @@ from losslab.data.batches import Images
 from losslab.data.splitting import split
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
-from losslab.randomness import derive_seed
+from losslab.randomness import seeded_wholly
 from losslab.tasks.trees import as_tensors, leaves, mapped, sample_count
 
-Selection = tuple[int, torch.Tensor]
-"""An epoch, on which a sample's own random numbers depend, and positions in a part, int64 (sample,)."""
+
+class Selection(NamedTuple):
+    """The samples of a batch; a sample's own random numbers depend on its epoch and on which of its copies it is."""
+
+    epoch: int
+    positions: torch.Tensor
+    """In a part, int64 (sample,)."""
+    copies: torch.Tensor | None = None
+    """The number of each copy, int64 (sample,); 0 for all where None."""
+
+
 FEW_CLASSES = 1000
 """Targets of at most so many values are held out stratified."""
 EVALUATION_EPOCH = -1
@@ -42,8 +50,8 @@ class Tensors:
 
     def batches(self, selections: Iterable[Selection]) -> Iterator[Any]:
         """A batch for each selection, gathered on the device."""
-        for _, positions in selections:
-            yield _gathered(self.tree, positions)
+        for selection in selections:
+            yield _gathered(self.tree, selection.positions)
 
 
 def _gathered(tree: Any, positions: torch.Tensor) -> Any:
@@ -78,7 +86,7 @@ class Read:
         loader: DataLoader[Any] = DataLoader(
             _Seeded(self.dataset, self.seed),
             batch_sampler=_Keys(self.positions, selections),
-            collate_fn=self.collate,
+            collate_fn=_Collated(self.collate, self.seed),
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else torch's global generator would be drawn from
@@ -87,38 +95,49 @@ class Read:
             yield mapped(lambda leaf: leaf.to(self.device, non_blocking=True), batch)
 
 
+Key = tuple[int, int, int]
+"""Epoch, position in the dataset and number of the copy of a sample."""
+
+
 @dataclass(frozen=True)
 class _Keys:
-    """The requests of a DataLoader to its workers: lists of (epoch, position in the dataset)."""
+    """The requests of a DataLoader to its workers: lists of (epoch, position in the dataset, number of the copy)."""
 
     positions: NDArray[np.int64]
     selections: Iterable[Selection]
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for epoch, positions in self.selections:
-            yield [(epoch, int(index)) for index in self.positions[positions.cpu().numpy()]]
+    def __iter__(self) -> Iterator[list[Key]]:
+        for epoch, positions, copies in self.selections:
+            indices = self.positions[positions.cpu().numpy()].tolist()
+            numbers = [0] * len(indices) if copies is None else copies.tolist()
+            yield [(epoch, *key) for key in zip(indices, numbers, strict=True)]
 
 
 class _Seeded(Dataset[Any]):
-    """A dataset that draws, for each sample, random numbers of (seed, epoch, position), in whichever process it is."""
+    """A dataset that draws, for each sample, random numbers of (seed, epoch, position, copy), in whichever process."""
 
     def __init__(self, dataset: "Dataset[Any]", seed: int) -> None:
         self.dataset, self.seed = dataset, seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, index = key
-        # Users' transforms draw from torch's, Python's or numpy's global state; all three are put back after.
-        value = derive_seed(self.seed, f"sample of epoch {epoch}", index)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(value)
-            random_state, numpy_state = random.getstate(), np.random.get_state()
-            random.seed(value)
-            np.random.seed(value % 2**32)
-            try:
-                return self.dataset[index]
-            finally:
-                random.setstate(random_state)
-                np.random.set_state(numpy_state)
+    def __getitem__(self, key: Key) -> tuple[Key, Any]:
+        epoch, index, copy = key
+        which = f", copy {copy}" if copy else ""
+        # Users' transforms draw from torch's, Python's or numpy's global state.
+        with seeded_wholly(self.seed, f"sample of epoch {epoch}{which}", index):
+            return key, self.dataset[index]
+
+
+@dataclass(frozen=True)
+class _Collated:
+    """A collate function that draws, for each batch, random numbers of (seed, epoch, first sample)."""
+
+    collate: Callable[[list[Any]], Any]
+    seed: int
+
+    def __call__(self, samples: list[tuple[Key, Any]]) -> Any:
+        (epoch, index, copy), _ = samples[0]
+        with seeded_wholly(self.seed, f"batch of epoch {epoch}, copy {copy}", index):
+            return self.collate([sample for _, sample in samples])
 
 
 SomeSamples = Images | Tensors | Read
@@ -272,4 +291,4 @@ def _is_map_style(part: Any) -> bool:
 def first_batch(samples: Tensors | Read, count: int) -> Any:
     """The first few samples as a batch."""
     positions = torch.arange(min(count, len(samples)))
-    return next(islice(samples.batches([(EVALUATION_EPOCH, positions)]), 1))
+    return next(islice(samples.batches([Selection(EVALUATION_EPOCH, positions)]), 1))

@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
@@ -24,7 +25,9 @@ def joined(device: str) -> Iterator[str]:
     mine = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     if mine.startswith("cuda"):
         torch.cuda.set_device(mine)
-    distributed.init_process_group("nccl" if mine.startswith("cuda") else "gloo")
+    backend = "nccl" if mine.startswith("cuda") else "gloo"
+    # The others wait while the first one evaluates, however long that is; torchrun itself notices one that has died.
+    distributed.init_process_group(backend, timeout=timedelta(days=7))
     try:
         yield mine
     finally:

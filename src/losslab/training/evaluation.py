@@ -13,7 +13,7 @@ from losslab.data.batches import Images
 from losslab.errors import InvalidInput
 from losslab.tasks.losses import NOTHING_COUNTS, Judged, Loss
 from losslab.tasks.metrics import Metric
-from losslab.tasks.samples import EVALUATION_EPOCH, SomeSamples
+from losslab.tasks.samples import EVALUATION_EPOCH, Selection, SomeSamples
 from losslab.training.precision import Precision, autocast
 
 # A constant, and not the run's batch: the last bits of a sum depend on how it is cut.
@@ -72,7 +72,7 @@ def _batches(samples: SomeSamples) -> Iterator[tuple[Any, torch.device]]:
             yield samples.batch(positions), device
         return
     selections = [
-        (EVALUATION_EPOCH, positions)
+        Selection(EVALUATION_EPOCH, positions)
         for positions in torch.split(
             torch.arange(len(samples), device=samples.device), EVALUATION_SAMPLES
         )

@@ -118,12 +118,14 @@ def image_parts(
 def _selections(run: Run, steps: Iterator[Step], orders: Orders) -> Iterator[Selection]:
     """The positions of every part of every step; workers read them ahead of the step that trains."""
     for step in steps:
-        copies = orders.positions(step).repeat(run.repeats)
-        share = distributed.share(len(copies)) or range(1)
-        for positions in torch.split(
-            copies[share.start : share.stop], run.max_micro_batch or len(copies)
-        ):
-            yield step.epoch, positions
+        positions = orders.positions(step)
+        numbers = torch.arange(run.repeats, device=positions.device)
+        copies = positions.repeat(run.repeats), numbers.repeat_interleave(len(positions))
+        share = distributed.share(len(copies[0])) or range(1)
+        size = run.max_micro_batch or len(copies[0])
+        parts = (torch.split(each[share.start : share.stop], size) for each in copies)
+        for of_part in zip(*parts, strict=True):
+            yield Selection(step.epoch, *of_part)
 
 
 def _counts(run: Run, step: Step) -> list[int]:

@@ -9,12 +9,13 @@ from time import perf_counter, process_time
 import torch
 
 from losslab import data
+from losslab.choice import is_factory
 from losslab.data.batches import Images
 from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import Diverged, InvalidInput
 from losslab.optimizers import at_iterate
-from losslab.randomness import seeded
+from losslab.randomness import seeded, seeded_wholly
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
 from losslab.tasks.losses import Judged
@@ -39,7 +40,7 @@ from losslab.training.state import (
     new_state,
     prepare,
 )
-from losslab.training.step import Stepper, StepResult
+from losslab.training.step import Stepper, StepResult, device_of
 from losslab.training.timeline import Step, Timeline
 
 
@@ -90,11 +91,12 @@ def train(
     session = _Session(
         run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training))
     )
+    # Before anything else that waits for all processes.
+    distributed.check_same("the step to go on from", state.step, device)
     if state.step == 0:
         yield session.start()
     elif state.window.loss and session.timeline.is_evaluated(state.step):
         yield from session.evaluated()  # stopped between the last step and its evaluation
-    distributed.check_same("the step to go on from", state.step, device)
     with single_sample.refused(run, state.model, len(parts.training), state.step):
         yield from session.steps(torch.device(device), flush_steps)
     yield session.final()
@@ -183,11 +185,12 @@ class _Session:
         """Measure the state, and end the window of steps that its training loss is over."""
         began = perf_counter()
         state, metrics = self.state, self.task.metrics
-        with memory_at(state.step), at_iterate(state.optimizer):
+        with self._judging(), at_iterate(state.optimizer):
             fit = self._measured(self.parts.fit)
             validation = self._scores(self.parts.validation)
             decay = penalty(state.optimizer)
-        averaged = self._averaged({"validation": self.parts.validation})
+        with self._judging():
+            averaged = self._averaged({"validation": self.parts.validation})
         state.eval_seconds += perf_counter() - began
         window, state.window = state.window, Window()
         train_loss = window.mean_loss()
@@ -228,10 +231,11 @@ class _Session:
         began = perf_counter()
         state = self.state
         tested = self.parts.test if self.run.test else None
-        with memory_at(state.step), at_iterate(state.optimizer):
+        with self._judging(), at_iterate(state.optimizer):
             test = self._scores(tested)
             weights = weights_sha256(state.model)
-        averaged = self._averaged({"test": tested})
+        with self._judging():
+            averaged = self._averaged({"test": tested})
         state.eval_seconds += perf_counter() - began
         return Final(
             step=state.step,
@@ -243,6 +247,16 @@ class _Session:
             train_processor_seconds=state.train_processor_seconds,
             metrics=_others({"test": _metrics(test)}, averaged),
         )
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """What a model or a loss draws while it is judged is a function of seed and step; memory may not suffice."""
+        device = device_of(self.state.model)
+        with (
+            memory_at(self.state.step),
+            seeded_wholly(self.run.seed, "evaluation", self.state.step, device),
+        ):
+            yield
 
     def _scores(self, samples: SomeSamples | None) -> Scores | None:
         """The scores of samples, where there are any."""
@@ -309,7 +323,10 @@ def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextMan
     rank = distributed.rank()
     # The first process draws as a single one does, so that records of runs before torchrun stay as they were.
     purpose = f"step of process {rank}" if rank else "step"
-    return seeded(run.seed, purpose, step.index, device=device)
+    # Ours draw from torch alone, and numpy's state takes as long to set as a small step's update.
+    is_own = is_factory(run.model.name) or is_factory(run.loss.name)
+    draws = seeded_wholly if is_own else seeded
+    return draws(run.seed, purpose, step.index, device=device)
 
 
 @contextmanager

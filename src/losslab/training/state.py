@@ -17,7 +17,7 @@ from losslab.errors import InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers.groups import build_optimizer
 from losslab.policies import new_plateau
-from losslab.randomness import generator, seeded
+from losslab.randomness import generator, seeded, seeded_wholly
 from losslab.schedules import Plateau
 from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
@@ -140,7 +140,7 @@ def new_state(
     check_precision(run.precision, device)
     shape, outputs = model_arguments(dataset)
     # Built on the CPU and moved after, so that a seed gives the same weights on every device.
-    with memory_at(0), seeded(run.seed, "weights"):
+    with memory_at(0), seeded_wholly(run.seed, "weights"):
         model = build_model(run.model, input_shape=shape, classes=outputs)
         _take_shapes(model, shape, run)
         _initialize_from_data(run, model, dataset)
@@ -158,16 +158,27 @@ def new_state(
         from losslab.optimizers.compiled import compiled
 
         compiled(optimizer)
+    scaler = new_scaler(run.precision, device)
+    if scaler is not None and isinstance(optimizer, torch.optim.SGD):
+        _without_fused_step(optimizer)
     return TrainState(
         model,
         optimizer,
         layout,
         compile_step,
         train_processor_seconds=0.0 if device.type == "cpu" else None,
-        scaler=new_scaler(run.precision, device),
+        scaler=scaler,
         average=new_average(run.average, model),
         plateau=new_plateau(run.plateau),
     )
+
+
+def _without_fused_step(optimizer: torch.optim.SGD) -> None:
+    """Have torch take SGD's operations one by one: fused, its momentum is memory that was never written where the
+    first step of fp16 overflows and is left out."""
+    optimizer._step_supports_amp_scaling = False
+    for group in optimizer.param_groups:
+        group["fused"] = None
 
 
 def _take_shapes(model: nn.Module, shape: tuple[int, ...] | None, run: Run) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
-from losslab.process import set_threads, share_cores
+from losslab.process import cores, set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0
@@ -80,7 +80,7 @@ def worker_age() -> float:
 
 def slots(threads: int) -> int:
     """How many workers of so many threads this machine has cores for; at least one."""
-    return max(1, (os.cpu_count() or 1) // threads)
+    return max(1, cores() // threads)
 
 
 def run_tasks(
