@@ -67,6 +67,8 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         temporary / "manifest.json",
         {"bytes": len(content), "sha256": sha256(content).hexdigest()},
     )
+    # What is read back below takes as much memory again.
+    del content, saved, tensors
     # Only one that was found invalid can be of the same step and row.
     shutil.rmtree(checkpoint, ignore_errors=True)
     # Both files are on disk by now, so that the rename, which is atomic, never shows a part of them.
