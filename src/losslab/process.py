@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -127,15 +128,8 @@ def available_memory(device: str = "cpu") -> int:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
-    limits = [int(psutil.virtual_memory().available), _container_memory()]
-    return min(limit for limit in limits if limit is not None)
-
-
-def _container_memory() -> int | None:
-    """Bytes that the container of this process has left; None where it has no limit."""
-    folders = [CONTAINER, *_groups()]
-    limits = [limit for limit in map(_group_memory, folders) if limit is not None]
-    return min(limits, default=None)
+    limits = [limit for limit in map(_group_memory, _groups()) if limit is not None]
+    return min([int(psutil.virtual_memory().available), *limits])
 
 
 def _groups() -> list[Path]:
@@ -143,13 +137,14 @@ def _groups() -> list[Path]:
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
-    names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
-    paths = [Path(name) for name in names if name]
-    return [CONTAINER / part for path in paths for part in (path, *path.parents)]
+        return [CONTAINER]
+    inner = [CONTAINER / line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    around = chain.from_iterable(folder.parents for folder in inner)
+    return [CONTAINER, *inner, *(each for each in around if each.is_relative_to(CONTAINER))]
 
 
 def _group_memory(folder: Path) -> int | None:
+    """Bytes that a control group has left; None where it has no limit."""
     try:
         limit = int((folder / "memory.max").read_text(encoding="ascii"))
         current = int((folder / "memory.current").read_text(encoding="ascii"))

@@ -61,11 +61,11 @@ def count(
         )
     step = {"optimizer": optimizer, "precision": precision, "device": device}
     options: dict[str, Any] = {name: value for name, value in step.items() if value is not None}
-    for name, value in options.items():
-        if not training:
-            raise InvalidInput(
-                f"--{name} (={value}) is for --training alone; add it, or leave this out"
-            )
+    if options and not training:
+        name, value = next(iter(options.items()))
+        raise InvalidInput(
+            f"--{name} (={value}) is for --training alone; add it, or leave this out"
+        )
     if json and format not in ("table", "json"):
         raise InvalidInput(f"--json and --format (={format}) contradict; leave one out")
     shape = _input_shape(input) if input else None

@@ -36,22 +36,27 @@ SUFFIXES = frozenset(
 )
 """Endings of image files that are read, in lower case."""
 OTHER_IMAGES = frozenset(
-    {
-        *(
-            ".avif",
-            ".dcm",
-            ".dds",
-            ".exr",
-            ".hdr",
-            ".heic",
-            ".heif",
-            ".ico",
-            ".j2k",
-            ".jp2",
-            ".jxl",
-        ),
-        *(".mat", ".npy", ".npz", ".pcx", ".pfm", ".psd", ".svg", ".tga"),
-    }
+    [
+        ".avif",
+        ".dcm",
+        ".dds",
+        ".exr",
+        ".hdr",
+        ".heic",
+        ".heif",
+        ".ico",
+        ".j2k",
+        ".jp2",
+        ".jxl",
+        ".mat",
+        ".npy",
+        ".npz",
+        ".pcx",
+        ".pfm",
+        ".psd",
+        ".svg",
+        ".tga",
+    ]
 )
 """Endings of files that hold images and are not read; to leave them out in silence would lose a part of a class."""
 

@@ -220,13 +220,11 @@ def find_lr_range(
 
 def confirmed(found: LrRange, race: Race | None) -> LrRange:
     """The range with the winner of a race for its suggestion; its spread is that of the winners of each seed."""
+    if race is None and not found.found:
+        return found
     if race is None:
         note = "the suggestion is not confirmed: every rate of the race diverged"
-        return (
-            replace(found, reason="; ".join(filter(None, [found.reason, note])))
-            if found.found
-            else found
-        )
+        return replace(found, reason="; ".join(filter(None, [found.reason, note])))
     spread = float(np.ptp(np.log10(race.seed_winners)))
     return replace(
         found,

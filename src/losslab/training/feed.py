@@ -118,14 +118,12 @@ def image_parts(
 def _selections(run: Run, steps: Iterator[Step], orders: Orders) -> Iterator[Selection]:
     """The positions of every part of every step; workers read them ahead of the step that trains."""
     for step in steps:
-        positions = orders.positions(step)
-        numbers = torch.arange(run.repeats, device=positions.device)
-        copies = positions.repeat(run.repeats), numbers.repeat_interleave(len(positions))
-        share = distributed.share(len(copies[0])) or range(1)
-        size = run.max_micro_batch or len(copies[0])
-        parts = (torch.split(each[share.start : share.stop], size) for each in copies)
-        for of_part in zip(*parts, strict=True):
-            yield Selection(step.epoch, *of_part)
+        samples = orders.positions(step)
+        copies = samples.repeat(run.repeats)
+        share = distributed.share(len(copies)) or range(1)
+        places = torch.arange(share.start, share.stop, device=copies.device)
+        for part in torch.split(places, run.max_micro_batch or len(copies)):
+            yield Selection(step.epoch, copies[part], part // len(samples))
 
 
 def _counts(run: Run, step: Step) -> list[int]:

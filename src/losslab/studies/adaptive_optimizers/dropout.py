@@ -75,22 +75,15 @@ def _rise(plain: Groups, dropped: Groups) -> str:
     methods = count(len(rises), "method")
     return (
         f"Dropout raised the lowest training loss of {_raised(plain, dropped, TRAIN)} of {methods}: it is "
-        f"{between(rises, times)} that "
-        f"without.{at_rest}"
+        f"{between(rises, times)} that without.{at_rest}"
     )
 
 
 def _raised(plain: Groups, dropped: Groups, quantity: str) -> int:
     """How many methods have a higher loss with dropout, by more than seeds and rounding explain."""
     before, after = (estimates(groups, lowest(quantity)) for groups in (plain, dropped))
-    common = before.keys() & after.keys()
-    return len(
-        [
-            label
-            for label in common
-            if after[label].mean > before[label].mean and differ(after[label], before[label])
-        ]
-    )
+    common = [(before[label], after[label]) for label in before.keys() & after.keys()]
+    return sum(second.mean > first.mean and differ(first, second) for first, second in common)
 
 
 def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
