@@ -3,7 +3,9 @@
     python benchmarks/precision.py [--model resnet-44] [--batch 64] [--repeats 5] [--device cpu]
 
 Processor seconds, which other work on the machine hardly stretches; on a GPU wall seconds. Each precision has a process
-of its own, as a run has. They take turns, so that a change of the machine's pace meets both. docs/gpu.md has results.
+of its own, as a run has. They take turns, so that a change of the machine's pace meets both. Where the pace changes
+from one turn to the next it takes many repeats; the quartiles tell. docs/gpu.md has results, precision.json those of
+one run.
 """
 
 import argparse
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
-from statistics import median
+from statistics import median, quantiles
 
 import torch
 
@@ -85,7 +87,14 @@ def main() -> None:
         print(json.dumps(facts, indent=1))
         return
     for precision, rate in rates.items():
-        print(f"{precision}: {rate:.1f} images/s, {rate / rates['fp32']:.2f} times fp32")
+        line = f"{precision}: {rate:.1f} images/s, {rate / rates['fp32']:.2f} times fp32"
+        pairs = [
+            slow / fast for slow, fast in zip(seconds["fp32"], seconds[precision], strict=True)
+        ]
+        if precision != "fp32" and len(pairs) > 1:
+            low, middle, high = quantiles(pairs, n=4)
+            line += f"; turn by turn {middle:.2f} ({low:.2f} to {high:.2f} in half of {len(pairs)} turns)"
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tables of measurements in the documentation are those of the files that the benchmarks wrote."""
 
 import json
+from statistics import median, quantiles
 from typing import Any
 
 from doc_blocks import ROOT
@@ -51,3 +52,16 @@ def test_the_table_of_finders_is_what_was_measured() -> None:
             f"{found['seconds']:.1f}",
         ]
         assert row(name, *cells) in text
+
+
+def test_the_row_of_bf16_is_what_was_measured() -> None:
+    found, text = measured("precision"), page("gpu")
+    slow, fast = (found["seconds_a_step"][precision] for precision in ("fp32", "bf16"))
+    rates = [f"{found['batch'] / median(seconds):.1f}" for seconds in (slow, fast)]
+    assert f"| {len(slow)} | {' | '.join(rates)} | {median(slow) / median(fast):.2f} |" in text
+    low, _middle, high = quantiles(
+        [old / new for old, new in zip(slow, fast, strict=True)], n=4
+    )
+    assert f"half of the first thirty gave {low:.2f} to {high:.2f}" in text
+    longest = max(max(seconds) / min(seconds) for seconds in (slow, fast))
+    assert f"up to {longest:.1f} times the shortest" in text
