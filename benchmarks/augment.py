@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 
 from losslab import data
 from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
-from losslab.process import tune_memory
+from losslab.machine.memory import tune_memory
 
 BATCH, PADDING, SIDE, HALF, CALLS = 64, 4, 32, 8, 5
 

@@ -14,7 +14,7 @@ from time import perf_counter
 import torch
 
 from losslab import data
-from losslab.process import peak_memory, reset_peak_memory
+from losslab.machine.memory import peak_memory, reset_peak_memory
 from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.training.loop import train

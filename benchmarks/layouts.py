@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from losslab.machine.memory import tune_memory
 from losslab.models import build_model
-from losslab.process import tune_memory
 from losslab.spec import make_run
 from losslab.training.state import memory_format, usual_layout
 

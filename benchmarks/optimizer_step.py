@@ -15,11 +15,11 @@ from collections.abc import Callable
 import torch
 
 from losslab.choice import Choice
+from losslab.machine.memory import tune_memory
 from losslab.models import build_model
 from losslab.optimizers import OPTIMIZERS, choose
 from losslab.optimizers.compiled import compiled
 from losslab.optimizers.groups import build_optimizer
-from losslab.process import tune_memory
 
 NETWORKS = ["mlp", "resnet-44"]
 IN_BLOCKS = ["rmsprop", "rmsprop-nesterov", "adadelta", "nadam"]

@@ -20,7 +20,7 @@ import torch
 
 from losslab import data
 from losslab.errors import InvalidInput
-from losslab.process import processor, set_threads
+from losslab.machine.process import processor, set_threads
 from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.training.loop import train

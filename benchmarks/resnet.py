@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from losslab import data
+from losslab.machine.memory import tune_memory
+from losslab.machine.process import multiplies_fast
 from losslab.models import build_model
 from losslab.optimizers.groups import default_groups
-from losslab.process import multiplies_fast, tune_memory
 from losslab.records import Steps
 from losslab.spec import Run, make_run
 from losslab.training.feed import image_parts

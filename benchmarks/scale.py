@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from losslab import execute, report
-from losslab.process import environment, processor
+from losslab.machine.process import environment, processor
 from losslab.spec import Study
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engines import LOCAL, Engine, choose_engine

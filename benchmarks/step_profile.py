@@ -19,7 +19,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from losslab.process import set_threads
+from losslab.machine.process import set_threads
 from losslab.records import Record, Steps
 from losslab.spec import Run, make_run
 from losslab.training import loop

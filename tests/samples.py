@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from losslab.data import TaskData
 from losslab.data.dataset import Dataset as ImageDataset
 from losslab.errors import LosslabError
-from losslab.process import CACHES
+from losslab.machine.memory import CACHES
 
 
 def tiny_data(images: int = 230, side: int = 6, channels: int = 3) -> ImageDataset:

@@ -29,7 +29,7 @@ ORDER = (
     "data",
     "tasks",
     "spec",
-    "process",
+    "machine",
     "training",
     "ranges",
     "accounting",

@@ -13,13 +13,14 @@ import losslab
 from losslab.cli import run_command
 from losslab.data import CATALOG
 from losslab.data.loading import stored_path
-from losslab.process import OPTIONAL, ceilings, cores
+from losslab.machine.description import OPTIONAL, ceilings
+from losslab.machine.process import cores
 from losslab.study.engines.local import slots
 
 
 @pytest.fixture(autouse=True)
 def one_try_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("losslab.process.SECONDS", 0.0)
+    monkeypatch.setattr("losslab.machine.description.SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_data_that_is_not_in_the_cache_is_not_listed(
 def test_a_rate_is_work_over_the_fastest_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that gives every try a quarter of a second, whatever the machine does."""
     now = iter(range(10**6))
-    monkeypatch.setattr("losslab.process.perf_counter", lambda: next(now) / 4)
+    monkeypatch.setattr("losslab.machine.description.perf_counter", lambda: next(now) / 4)
     found = ceilings()
     assert (
         found["gemm_gflops_1_thread"]

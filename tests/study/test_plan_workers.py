@@ -15,7 +15,7 @@ import torch
 from samples import tiny_data
 
 from losslab.errors import Interrupted, InvalidInput
-from losslab.process import available_memory
+from losslab.machine.memory import available_memory
 from losslab.records import Final, Start, Steps
 from losslab.spec import Layout, Run, Study, make_run
 from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
@@ -302,7 +302,7 @@ def test_layouts_are_not_compared_in_16_bits() -> None:
 def test_a_container_has_no_more_memory_than_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("losslab.process.CONTAINER", tmp_path)
+    monkeypatch.setattr("losslab.machine.memory.CONTAINER", tmp_path)
     whole = available_memory()
     (tmp_path / "memory.max").write_text("5000000\n")
     (tmp_path / "memory.current").write_text("3000000\n")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from losslab.process import FAST_FLAGS, multiplies_fast
+from losslab.machine.process import FAST_FLAGS, multiplies_fast
 from losslab.spec import Study
 from losslab.study import precisions
 from losslab.study.costs import Cost, kind_of_run

@@ -14,7 +14,7 @@ def machine(*, json: Flag = False) -> None:
     Args:
         json: Print JSON.
     """
-    from losslab.process import describe
+    from losslab.machine.description import describe
 
     facts = describe()
     if json:

@@ -167,7 +167,7 @@ def _train(
 ) -> None:
     import torch
 
-    from losslab.process import tune_memory
+    from losslab.machine.memory import tune_memory
     from losslab.study.worker import run_in_folder
     from losslab.training.distributed import rank
     from losslab.training.loop import train as train_run

@@ -13,7 +13,7 @@ from losslab.choice import Choice
 from losslab.data.batches import on_device
 from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
-from losslab.process import peak_memory, reset_peak_memory
+from losslab.machine.memory import peak_memory, reset_peak_memory
 from losslab.records import Steps
 from losslab.spec import Layout, Run
 from losslab.study.costs import MARGIN, Cost, at_a_time

@@ -5,7 +5,7 @@ from typing import Any
 
 from losslab.accounting import Comparison, count, gradient_support, training_memory
 from losslab.files import write_json
-from losslab.process import environment
+from losslab.machine.process import environment
 from losslab.spec import Count
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from time import monotonic
 
 from losslab.errors import InvalidInput
-from losslab.process import available_memory
+from losslab.machine.memory import available_memory
 from losslab.spec import Layout, Run, Stage, Study
 from losslab.study.costs import (
     MARGIN,

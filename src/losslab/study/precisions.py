@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from losslab.errors import InvalidInput
-from losslab.process import multiplies_fast
+from losslab.machine.process import multiplies_fast
 from losslab.spec import Run
 from losslab.study.costs import MARGIN, kind_of_run, measure_costs, run_seconds
 from losslab.study.engines import Engine

@@ -10,7 +10,8 @@ from losslab.data.dataset import Dataset
 from losslab.devices import device_facts
 from losslab.errors import Diverged, Interrupted, InvalidInput, OutOfMemory
 from losslab.files import complete_lines
-from losslab.process import environment, peak_memory, release_memory, reset_peak_memory
+from losslab.machine.memory import peak_memory, release_memory, reset_peak_memory
+from losslab.machine.process import environment
 from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
 from losslab.study.sizes import load

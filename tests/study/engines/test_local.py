@@ -14,7 +14,7 @@ import psutil
 import pytest
 from processes import ENVIRONMENT
 
-from losslab.process import CACHED_OPERATIONS, CACHES, X86
+from losslab.machine.memory import CACHED_OPERATIONS, CACHES, X86
 from losslab.spec import Study
 from losslab.study.costs import OPERATIONS, Cost, kind_of_run
 from losslab.study.engines import Engine

@@ -66,7 +66,7 @@ class Crew:
     def prepare_process(self) -> None:
         """Have this process train as a worker does: so many threads, memory kept, bits repeatable where asked."""
         # Imported late: a fault in the options is known before torch has loaded, which takes seconds.
-        from losslab.process import tune_memory
+        from losslab.machine.memory import tune_memory
 
         tune_memory()
         import torch

@@ -22,7 +22,7 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism
 from losslab.errors import Interrupted, LosslabError
-from losslab.process import cores, set_threads, share_cores
+from losslab.machine.process import cores, set_threads, share_cores
 
 # A task stops at its next record and saves a checkpoint first; then it is killed.
 STOP_SECONDS = 30.0

@@ -16,7 +16,7 @@ from typing import Any
 
 from losslab.devices import ask_for_determinism, check_form
 from losslab.errors import InvalidInput, LosslabError
-from losslab.process import set_threads, source_sha256
+from losslab.machine.process import set_threads, source_sha256
 from losslab.study.engines.local import STOP_SECONDS, Ended, Event, Task, events_of
 
 CONNECT_SECONDS = 5.0
