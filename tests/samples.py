@@ -319,6 +319,17 @@ class Lion(torch.optim.Optimizer):
                 momentum.lerp_(weights.grad, 1 - second)
 
 
+class Shaking(torch.optim.SGD):
+    """Steps to which numpy's noise is added."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        super().step(closure)
+        for group in self.param_groups:
+            for weights in group["params"]:
+                weights.add_(float(np.random.rand()), alpha=1e-3)
+
+
 def masked_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Cross-entropy of the next token where the mask is one, as a user writes it."""
     logits, targets = model(**batch)[:, :-1], batch["input_ids"][:, 1:]

@@ -13,6 +13,14 @@ from typing import Any, TextIO
 from losslab.errors import StoreError
 
 
+def path_of(text: str) -> Path:
+    """The path that a user wrote, with the ~ that the shell left; that of an unknown user stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def write_bytes(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Replace a file at once: its readers see the old content or the new one, never a part.
 
@@ -33,8 +41,8 @@ def write_bytes(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file at once by a text in UTF-8."""
-    write_bytes(path, [text.encode()])
+    """Replace a file at once by a text in UTF-8; bytes of a path that are none are shown as escapes."""
+    write_bytes(path, [text.encode(errors="backslashreplace")])
 
 
 def sync_folder(folder: Path) -> None:

@@ -62,7 +62,7 @@ RECORDED = "recorded"
 
 def as_data(value: object) -> object:
     """Parse a text to the table that it stands for; a path of data may have any signs."""
-    if isinstance(value, str) and is_own_path(Path(value)):
+    if isinstance(value, str) and value and is_own_path(Path(value)):
         return {"name": value}
     return as_choice(value)
 

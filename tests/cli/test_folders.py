@@ -217,6 +217,17 @@ def test_a_study_goes_on_with_other_workers_and_never_with_other_bits(
     ):
         assert run_command([*words, *option]) == 2
         assert before in capsys.readouterr().err
+    facts = StudyFolder(out).plan
+    for fields, before in (
+        ({"device": "cuda"}, "--device (=cpu): the study was begun with --device cuda"),
+        ({"deterministic": True}, "--deterministic: the study was begun with it"),
+    ):
+        StudyFolder(out).write_plan(facts | fields)
+        assert run_command(words) == 2
+        assert before in capsys.readouterr().err
+    StudyFolder(out).write_plan(facts)
+    assert run_command([*words, "--deterministic"]) == 2
+    assert "was begun with steps that need not repeat" in capsys.readouterr().err
     assert run_command([*words, "--workers", "0"]) == 2
     assert run_command([*words, "--workers", "3"]) == 0
     assert StudyFolder(out).plan["workers"] == 3

@@ -29,7 +29,12 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
         return part
 
     def carry_out(part: Study, folder: StudyFolder, *_: Any) -> int:
-        facts = {"study": {"name": part.name}, "measuring_seconds": 1.0}
+        budget = planned[-1]
+        facts = {
+            "study": {"name": part.name},
+            "measuring_seconds": 1.0,
+            "budget_seconds": budget,
+        }
         folder.write_plan({**facts, "measured_seconds": 3.0, "stages": []})
         return 0
 
@@ -49,9 +54,13 @@ def test_what_a_study_leaves_of_its_share_is_for_those_that_are_still_to_run(
     assert run_command(words) == 0
     # A third of 30, half of 26; what only counts needs no share, and its 4 seconds are of the rest.
     assert budgets == [10.0, 13.0, None, 18.0]
-    budgets.clear()
-    assert run_command(words) == 0
-    assert budgets == [10.0, 13.0, None, 18.0]
+    # A run of the first that was tried again takes nothing from the others, which have begun.
+    first = StudyFolder(tmp_path / "one")
+    for more in (0.0, 5.0):
+        first.write_plan(first.plan | {"measured_seconds": 3.0 + more})
+        budgets.clear()
+        assert run_command(words) == 0
+        assert budgets == [10.0, 13.0, None, 18.0]
 
 
 def test_one_study_has_the_whole_budget(budgets: list[float | None], tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from losslab.cli import run_command
 from losslab.cli.train import untrained_loss
+from losslab.data import load
 from losslab.records import Steps
+from losslab.spec import make_run
+from losslab.training.evaluation import evaluate, weights_sha256
+from losslab.training.state import make_task, new_state, prepare
 
 TRAIN = [
     *("train", "--data", "samples:tiny_data", "--model", "mlp(hidden=[8])"),
@@ -268,3 +273,79 @@ def test_the_untrained_loss_is_that_of_the_first_samples_or_the_first_batch(
 ) -> None:
     record = Steps(0, [0.1] * 3, sizes, [2.0, 4.0, 6.0], [], 1.0)
     assert untrained_loss(record) == first
+
+
+def test_a_loss_that_diverges_at_once_is_not_that_of_the_untrained_network() -> None:
+    record = Steps(0, [0.1] * 4, [8] * 4, [2.0, 3.0, 100.0, 1000.0], [], 1.0)
+    assert untrained_loss(record) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (["--data", ""], 2, "--data is empty; give a data set or a path"),
+        (["--model", "no_such_module:f"], 2, "is it installed?\n"),
+        (["--out", "~no-such-user/run"], 2, "~no-such-user"),
+    ],
+)
+def test_a_word_that_names_nothing_is_one_line(
+    losslab: Callable[..., Done],
+    change: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "~no-such-user").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    option, value = change
+    words = [*TRAIN, "--out", "run"]
+    words[words.index(option) + 1] = value
+    done = losslab(*words)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert ", line " not in done.stderr
+
+
+@pytest.mark.parametrize("folder", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [["--optimizer", "rmsprop-nesterov"], ["--average", "ema(decay=0.5)"], []],
+    ids=["at its iterate", "averaged", "as they are"],
+)
+def test_trained_weights_are_kept(
+    losslab: Callable[..., Done], folder: bool, options: list[str], tmp_path: Path
+) -> None:
+    path, out = tmp_path / "trained.safetensors", ["--out", tmp_path / "run"] if folder else []
+    words = [*TRAIN]
+    if options[:1] == ["--optimizer"]:
+        words[words.index("--optimizer") + 1] = options[1]
+    else:
+        words += options
+    done = losslab(*words, *out, "--weights", path, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    dataset = load("samples:tiny_data")
+    spec = {"data": "samples:tiny_data", "model": "mlp(hidden=[8])", "optimizer": "adam"}
+    run = make_run({**spec, "lr": 0.01, "batch": 64, "epochs": 1})
+    state = new_state(run, dataset)
+    state.model.load_state_dict(load_file(path))
+    (final,) = (row for row in rows if row["kind"] == "final")
+    if "--average" in options:
+        task, test = make_task(run), prepare(run, dataset, "contiguous").test
+        assert test is not None
+        scores = evaluate(state.model, test, task.loss, task.metrics)
+        assert scores.loss == pytest.approx(final["metrics"]["averaged_test_loss"], rel=1e-12)
+    else:
+        assert weights_sha256(state.model) == final["weights_sha256"]
+
+
+def test_weights_that_a_finished_run_did_not_keep_are_not_made_up(
+    losslab: Callable[..., Done], tmp_path: Path
+) -> None:
+    out, path = tmp_path / "run", tmp_path / "trained.safetensors"
+    assert losslab(*TRAIN, "--out", out).returncode == 0
+    done = losslab(*TRAIN, "--out", out, "--weights", path)
+    assert done.returncode == 2
+    assert "is done and kept none; train it again into another --out" in done.stderr
+    assert losslab(*TRAIN, "--weights", tmp_path / "trained.pt").returncode == 2

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data_samples import FILES, GZIPPED, tar, tiny_entry
@@ -157,3 +158,30 @@ def test_a_pickle_in_place_of_a_file_is_never_executed(
     with pytest.raises(DataCorrupt):
         read_official(tiny_entry(), tmp_path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_what_is_not_wanted_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, packed = tmp_path / "folder", tmp_path / "packed.zip"
+    folder.mkdir()
+    (folder / "good").write_bytes(b"content")
+    (folder / "secret").write_bytes(b"not ours")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("secret", b"not ours")
+        archive.writestr("good", b"content")
+    real_open, real_member = Path.open, zipfile.ZipFile.open
+
+    def opened(path: Path, *arguments: Any) -> Any:
+        if path.name == "secret":
+            raise PermissionError("not yours")
+        return real_open(path, *arguments)
+
+    def opened_member(archive: zipfile.ZipFile, member: Any, *arguments: Any) -> Any:
+        if member.filename == "secret":
+            raise NotImplementedError("that compression method is not supported")
+        return real_member(archive, member, *arguments)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(zipfile.ZipFile, "open", opened_member)
+    assert read_members(folder, WANTED) == read_members(packed, WANTED) == {"good": b"content"}

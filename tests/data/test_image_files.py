@@ -1,5 +1,6 @@
 """Image files as arrays: upright, grey or RGB, of one size, read by a pool with a bar of progress."""
 
+import struct
 import threading
 import zlib
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from rich.console import Console
 
 from losslab.data import image_files
@@ -193,3 +194,36 @@ def test_progress_is_shown_on_a_terminal_alone(
     )
     read_images(paths)
     assert "reading images" in capsys.readouterr().err
+
+
+def test_jpeg_is_read_as_pillow_decodes_it_and_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for path, pixels in zip(paths, PIXELS, strict=False):
+        Image.fromarray(pixels).save(path, quality=90)
+    decoded = np.stack([np.asarray(Image.open(path)) for path in paths])
+    loads: list[str] = []
+    real = ImageFile.ImageFile.load
+
+    def load(image: ImageFile.ImageFile) -> object:
+        loads.append(image.filename)
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    for path in paths:
+        image_files._is_coloured(path)
+    assert loads == []
+    assert np.array_equal(read_images(paths), decoded.transpose(0, 3, 1, 2))
+
+
+def test_a_bitmap_of_16_bits_a_pixel_has_fewer_a_channel(tmp_path: Path) -> None:
+    pixels = b"".join(value.to_bytes(2, "little") for value in (0xF800, 0x07E0, 0x001F, 0xFFFF))
+    masks = b"".join(mask.to_bytes(4, "little") for mask in (0xF800, 0x07E0, 0x001F))
+    sizes = struct.pack("<IiiHHIIiiII", 40, 2, -2, 1, 16, 3, len(pixels), 0, 0, 0, 0)
+    start = 14 + len(sizes) + len(masks)
+    head = struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start)
+    (tmp_path / "small.bmp").write_bytes(head + sizes + masks + pixels)
+    (image,) = read_images([tmp_path / "small.bmp"])
+    expected = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
+    assert image.transpose(1, 2, 0).reshape(4, 3).tolist() == expected

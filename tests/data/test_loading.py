@@ -4,8 +4,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -186,6 +188,38 @@ def test_a_host_that_cannot_be_reached_is_asked_once(
     use(monkeypatch, tiny_entry(f"http://127.0.0.1:{port}/set.tar.gz"))
     with pytest.raises(DataUnavailable, match="Connection refused"):
         fetch(NAME)
+    assert visible(cache) == []
+
+
+@pytest.mark.row(16)
+def test_a_network_that_is_gone_for_a_moment_ends_no_download(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[int] = []
+    real = download._open
+
+    def gone_once(url: str, start: int) -> HTTPResponse:
+        opened.append(start)
+        if len(opened) == 2:
+            raise URLError("no route to host")
+        return real(url, start)
+
+    monkeypatch.setattr(download, "_open", gone_once)
+    answers = [cut, whole]
+    with host(ARCHIVE, lambda request, content: answers.pop(0)(request, content)) as (urls, _):
+        use(monkeypatch, tiny_entry(*urls))
+        fetch(NAME, progress=lambda _: None)
+    assert opened[0] == 0 < opened[1] == opened[2]
+
+
+@pytest.mark.row(16)
+def test_a_host_that_drips_has_broken_off(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(download, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(download, "LEAST_BYTES_A_SECOND", 1e12)
+    with host(ARCHIVE) as (urls, _):
+        use(monkeypatch, tiny_entry(*urls))
+        with pytest.raises(DataUnavailable, match=r"sent [\d,]+ bytes in 0 s \(attempt 4 of"):
+            fetch(NAME, progress=lambda _: None)
     assert visible(cache) == []
 
 

@@ -18,7 +18,7 @@ from losslab.cli import main, run_command
 from losslab.errors import InvalidInput
 from losslab.files import write_json
 from losslab.reports.module_diagram import module_diagram
-from losslab.reports.render import render
+from losslab.reports.render import render, report
 from losslab.reports.stack_diagram import stack_diagram
 from losslab.studies.architectures.findings import Findings, findings
 from losslab.studies.architectures.layers import layer_table
@@ -197,6 +197,20 @@ def test_other_records_give_other_sentences(copied: StudyFolder) -> None:
     assert "reduction costs 5 of them, 50.0 %, a factor of 0.66" in text["inception"]
 
 
+@pytest.mark.row(26)
+def test_a_damaged_ledger_is_named_and_counted_anew(
+    copied: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(path for path in counted(copied) if "alexnet" in path.read_text())
+    path.write_text("{")
+    results = read_results(copied)
+    assert list(results.damaged) == [f"counts/{path.name}"]
+    assert sum(map(len, results.counts.values())) == 14
+    arguments = ["study", "run", "architectures", "--out", str(copied.path), "--quiet"]
+    assert run_command(arguments) == 0
+    assert read_results(copied).damaged == {}
+
+
 def found_in(folder: StudyFolder) -> Findings:
     return findings(read_results(folder))
 
@@ -306,13 +320,12 @@ def test_nothing_counted_yet_renders(copied: StudyFolder) -> None:
     )
 
 
-def test_a_count_that_losslab_did_not_write_is_refused(
-    copied: StudyFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    counted(copied)[0].write_text("{}")
-    with pytest.raises(SystemExit, match="1"):
-        main(["report", str(copied.path)])
-    assert "not what losslab writes" in capsys.readouterr().err
+def test_a_page_names_a_count_that_losslab_did_not_write(copied: StudyFolder) -> None:
+    path = counted(copied)[0]
+    path.write_text("{}")
+    page = report(copied.path).read_text(encoding="utf-8")
+    assert f"<code>counts/{path.name}</code>" in page
+    assert "not what losslab writes" in page
 
 
 def test_plan_and_status_know_of_counting(

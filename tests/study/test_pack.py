@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fake_study import part_one
 
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, StoreError
 from losslab.records import TIMES, Evaluation, Record, Start, Steps, from_row, to_row
 from losslab.reports.render import report
-from losslab.study.pack import _short, damage, pack, thinned
+from losslab.study.pack import _short, damage, pack, thinned, vouch_for_plan
 from losslab.study.results import RunResult, read_results
 from losslab.study.store import StudyFolder
 
@@ -201,3 +201,38 @@ def test_runs_that_a_range_is_read_from_are_packed_whole(tmp_path: Path) -> None
         for name in ("search", "compare")
     ]
     assert lengths[0] == 6000 > lengths[1]
+
+
+def test_a_pack_that_goes_on_vouches_for_its_new_plan(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
+    pack(folder, tmp_path / "packed")
+    packed = StudyFolder(tmp_path / "packed")
+    packed.write_plan(packed.plan | {"measured_seconds": 3.0})
+    assert damage(packed.path) == {"study.json": "changed"}
+    vouch_for_plan(packed.path)
+    assert damage(packed.path) == {}
+    vouch_for_plan(folder.path)
+    assert not (folder.path / "pack.json").exists()
+
+
+def test_a_damaged_pack_is_not_packed_again(folder: StudyFolder, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "packed")
+    run_id = folder.plan["stages"][0]["runs"][0]
+    path = StudyFolder(tmp_path / "packed").run_folder(run_id).records_path
+    path.write_bytes(path.read_bytes().replace(b"5", b"6", 1))
+    for target in (tmp_path / "packed", tmp_path / "again"):
+        with pytest.raises(StoreError, match=rf"\(runs/{run_id}/records\.jsonl: changed\)"):
+            pack(StudyFolder(tmp_path / "packed"), target)
+    assert list(damage(tmp_path / "packed")) == [f"runs/{run_id}/records.jsonl"]
+
+
+def test_a_pack_that_broke_off_is_begun_again(folder: StudyFolder, tmp_path: Path) -> None:
+    path = folder.run_folder(folder.plan["stages"][1]["runs"][0]).records_path
+    rows = path.read_text()
+    path.write_text("no row\n")
+    with pytest.raises(StoreError):
+        pack(folder, tmp_path / "packed")
+    path.write_text(rows)
+    assert pack(folder, tmp_path / "packed") == {}
+    assert damage(tmp_path / "packed") == {}

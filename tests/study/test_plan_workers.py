@@ -16,6 +16,7 @@ from samples import tiny_data
 
 from losslab.errors import Interrupted, InvalidInput
 from losslab.machine.memory import available_memory
+from losslab.machine.process import cores
 from losslab.records import Final, Start, Steps
 from losslab.spec import Layout, Run, Study, make_run
 from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
@@ -310,3 +311,15 @@ def test_a_container_has_no_more_memory_than_its_limit(
     assert available_memory() == 2_500_000 < whole
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory() > 2_500_000
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)]
+)
+def test_a_container_has_no_more_cores_than_its_quota(
+    quota: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = cores()
+    monkeypatch.setattr("losslab.machine.memory.CONTAINER", tmp_path)
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert cores() == (whole if expected is None else expected)

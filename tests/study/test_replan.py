@@ -10,6 +10,7 @@ from fake_study import write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Start
 from losslab.reports.overview import overview_of
 from losslab.spec import Run, Study
@@ -17,7 +18,7 @@ from losslab.study import execute as execution
 from losslab.study.costs import Cost, kind_of_run, run_seconds
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Event, Task
-from losslab.study.execute import PlanChanged, Progress, execute
+from losslab.study.execute import PlanChanged, Progress, StageBegan, execute
 from losslab.study.facts import planned_before
 from losslab.study.plan import SAFETY, Plan, StagePlan, make_plan, plan_at
 from losslab.study.replan import apply_change, pace_of, replan
@@ -302,3 +303,39 @@ def test_a_stage_that_only_counts_does_not_plan_anew_what_has_begun(
     for run in plan.runs:
         write_run(folder, run, [])
     assert not [event for event in execute(plan, folder) if isinstance(event, PlanChanged)]
+
+
+def test_runs_of_another_scale_are_never_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned()
+    list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    before = (tmp_path / "study.json").read_bytes()
+    smaller = planned(budget_seconds=0.3 * plan.seconds)
+    renamed = replace(plan, study=plan.study.model_copy(update={"name": "other"}))
+    for other, message in ((smaller, "at another scale"), (renamed, "and not this study")):
+        with pytest.raises(InvalidInput, match=f"holds runs of 'mine' {message}; choose"):
+            list(execute(other, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    assert (tmp_path / "study.json").read_bytes() == before
+    list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+
+
+def test_a_further_session_that_is_killed_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned()
+    list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    folder = StudyFolder(tmp_path)
+    last = folder.run_folder(plan.stages[-1].runs[-1].id)
+    last.set_status("failed")
+    progress = execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine)
+    for event in progress:
+        if isinstance(event, StageBegan) and event.missing:
+            assert not folder.plan["ended"]
+    assert folder.plan["ended"]
+
+
+def test_a_budget_below_a_study_of_the_full_scale_alone_is_refused() -> None:
+    stages = [stage for stage in WITH_LADDER.stages if stage.full_only]
+    with pytest.raises(InvalidInput, match="all its stages are for the full scale alone"):
+        planned(WITH_LADDER.model_copy(update={"stages": stages}), budget_seconds=0.1)

@@ -169,3 +169,16 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="cannot be written"):
         StudyFolder(tmp_path / "file" / "study").prepare()
+
+
+@pytest.mark.row(26)
+@pytest.mark.parametrize("content", ["[]", '{"stat": "done", "message": ""}', "3"])
+def test_a_status_without_its_keys_is_that_of_no_run(content: str, tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text(content)
+    with pytest.raises(StoreError, match=r"status\.json: not what losslab writes"):
+        _ = RunFolder(tmp_path).status
+
+
+def test_a_text_with_bytes_that_are_no_utf_8_is_written_with_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "page", "runs/caf\udce9")
+    assert (tmp_path / "page").read_text() == "runs/caf\\udce9"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, OutOfMemory
 from losslab.records import Evaluation, Final, Start
 from losslab.spec import Run, make_run
 from losslab.study import sizes, worker
@@ -104,13 +104,76 @@ def test_a_run_does_not_go_on_with_other_data(
     spec = {"data": str(tmp_path / "own.npz"), "model": "mlp(hidden=[4])", "optimizer": "adam"}
     run = make_run({**spec, "lr": 1e-3, "batch": 8, "epochs": 3, "evaluate": "epoch"})
     folder = RunFolder(tmp_path / "run")
-    records = run_in_folder(run, folder)
-    for record in records:
-        if isinstance(record, Evaluation) and record.step:
-            break
-    records.close()  # type: ignore[attr-defined]
+    stop_after_an_epoch(run, folder)
     save(1 - labels)
     with pytest.raises(InvalidInput, match=r"own\.npz has changed since"):
         list(run_in_folder(run, folder))
     save(labels)
     assert isinstance(list(run_in_folder(run, folder))[-1], Final)
+
+
+def test_a_run_does_not_go_on_with_other_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
+    inputs = np.random.default_rng(0).random((60, 8), dtype=np.float32)
+
+    def save(targets: NDArray[np.int64]) -> None:
+        np.savez(tmp_path / "own.npz", train_inputs=inputs, train_targets=targets)
+        sizes.load.cache_clear()
+
+    targets = np.arange(60) % 2
+    save(targets)
+    spec = {"data": str(tmp_path / "own.npz"), "model": "mlp(hidden=[4])", "optimizer": "adam"}
+    run = make_run({**spec, "lr": 1e-3, "batch": 8, "epochs": 3, "evaluate": "epoch"})
+    folder = RunFolder(tmp_path / "run")
+    stop_after_an_epoch(run, folder)
+    save(1 - targets)
+    with pytest.raises(InvalidInput, match=r"own\.npz has changed since"):
+        list(run_in_folder(run, folder))
+    save(targets)
+    assert isinstance(list(run_in_folder(run, folder))[-1], Final)
+
+
+def test_a_run_that_goes_on_elsewhere_keeps_what_it_was_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
+    folder, longer = RunFolder(tmp_path), run(epochs=3, evaluate="epoch")
+    here = worker.environment()
+    for name in ("first", "second", "second"):
+        monkeypatch.setattr(worker, "environment", lambda name=name: here | {"processor": name})
+        if name == "first":
+            stop_after_an_epoch(longer, folder)
+        else:
+            stop_after_an_epoch(longer, folder, epochs=2)
+    assert folder.environment["processor"] == "second"
+    assert folder.environment["earlier"] == [{"processor": "first"}]
+
+
+def test_a_run_that_has_trained_is_tried_again_where_memory_was_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
+    folder, longer = RunFolder(tmp_path), run(epochs=3, evaluate="epoch")
+    stop_after_an_epoch(longer, folder)
+    before = (tmp_path / "run.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "new_state", short_of_memory)
+        with pytest.raises(OutOfMemory):
+            list(run_in_folder(longer, folder))
+    assert folder.status["status"] == "failed"
+    assert (tmp_path / "run.json").read_bytes() == before
+    assert isinstance(list(run_in_folder(longer, folder))[-1], Final)
+
+
+def short_of_memory(*_: object) -> None:
+    raise OutOfMemory(0)
+
+
+def stop_after_an_epoch(run: Run, folder: RunFolder, epochs: int = 1) -> None:
+    records = run_in_folder(run, folder)
+    for record in records:
+        if isinstance(record, Evaluation) and record.epoch >= epochs:
+            break
+    records.close()  # type: ignore[attr-defined]

@@ -246,6 +246,12 @@ def test_what_a_loss_draws_follows_from_the_seed_in_evaluations_too() -> None:
     assert perturbed(spec) == perturbed(spec) != perturbed(spec.model_copy(update={"seed": 1}))
 
 
+def test_what_an_optimizer_draws_follows_from_the_seed() -> None:
+    fields = {**REGRESSION, "data": "samples:tiny_data", "loss": "cross_entropy"}
+    spec = run({**fields, "model": "mlp(hidden=[8])", "optimizer": "samples:Shaking"})
+    assert perturbed(spec) == perturbed(spec) != perturbed(spec.model_copy(update={"seed": 1}))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_copies_of_a_sample_and_batches_draw_numbers_of_their_own(workers: int) -> None:
     read = Read(

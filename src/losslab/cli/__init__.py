@@ -147,7 +147,9 @@ def _own_frames(error: BaseException) -> list[FrameSummary]:
 
 
 def _is_installed(file: str) -> bool:
-    return "site-packages" in file or file.startswith((_LIBRARY, _HOME))
+    # Parts of Python itself that are kept within it have no path but a name in brackets.
+    installed = any(folder in file for folder in ("site-packages", "dist-packages"))
+    return installed or file.startswith(("<", _LIBRARY, _HOME))
 
 
 def _complain(message: str, status: int) -> int:

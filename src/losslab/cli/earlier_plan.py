@@ -48,9 +48,29 @@ def earlier_plan(
 
 
 def check_same_bits(
-    plan: Plan, threads: int | None, layout: Layout | None, *, compile_step: bool
+    plan: Plan,
+    folder: StudyFolder,
+    engine: Engine,
+    threads: int | None,
+    layout: Layout | None,
+    *,
+    compile_step: bool,
 ) -> None:
     """Raise InvalidInput where what bits depend on is asked to be other than the study was begun with."""
+    facts = folder.plan
+    device = facts.get("device", "cpu")
+    # One GPU does what another does.
+    if device.partition(":")[0] != engine.device.partition(":")[0]:
+        raise InvalidInput(
+            f"--device (={engine.device}): the study was begun with --device {device}, which its bits depend on; give "
+            "that, or choose another folder"
+        )
+    if facts.get("deterministic", False) and not engine.deterministic:
+        raise InvalidInput(
+            "--deterministic: the study was begun with it, and its bits depend on it; give it, or choose another folder"
+        )
+    if engine.deterministic and not facts.get("deterministic", False):
+        raise _other_bits("--deterministic", "steps that need not repeat")
     layouts = sorted(set(plan.used_layouts.values()))
     if threads not in (None, plan.threads):
         raise _other_bits(f"--threads (={threads})", count(plan.threads, "thread"))

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -15,6 +14,7 @@ from losslab.choice import parse_choice
 from losslab.data.catalog import is_own_path
 from losslab.devices import read_device
 from losslab.errors import InvalidInput, unknown_name
+from losslab.files import path_of
 
 Flag = Annotated[bool, Parameter(negative=())]
 """An option that is given or not, without a --no- form."""
@@ -60,7 +60,9 @@ def data_of(text: str) -> dict[str, Any]:
     Raises:
         InvalidInput: when it is no path and has not the form of a choice.
     """
-    path = Path(text).expanduser()
+    if not text:
+        raise InvalidInput("--data is empty; give a data set or a path")
+    path = path_of(text)
     return {"name": str(path)} if is_own_path(path) else choice_of("data", text)
 
 

@@ -15,6 +15,7 @@ from cyclopts import (
 )
 
 from losslab.errors import InvalidInput
+from losslab.files import path_of
 
 _LEARNING_RATE = {"--learning-rate": "--lr", "--learning_rate": "--lr"}
 _SAME = {
@@ -50,7 +51,7 @@ def value_of(kind: Any, tokens: Sequence[Token]) -> Any:
                 f"{tokens[0].keyword or 'FOLDER'} is empty; give a file or a folder"
             )
         # The shell leaves the ~ of --out=~/runs as it is.
-        return Path(text).expanduser()
+        return path_of(text)
     return convert(kind, tokens)
 
 

@@ -25,7 +25,7 @@ def status_rows(results: StudyResults) -> list[Row]:
 def status_table(rows: list[Row]) -> Table:
     """Lay the rows out for a terminal; names fold where it is narrow, states do not."""
     table = Table(box=None)
-    for name in rows[0]:
+    for name in rows[0] if rows else ():
         table.add_column(
             name, overflow="fold", no_wrap=name in ("status", "epoch", "loss", "course")
         )

@@ -200,10 +200,15 @@ def run(
         share = share_of(parts[index:], seconds_left)
         folder = StudyFolder(out / part.name if study == ALL else out)
         folder.prepare()
+        if index and folder.has_plan:
+            # Its own share, though a study before it took more or less time since; the first one checks the budget.
+            share = folder.plan.get("budget_seconds", share)
         part = with_data(part, sample_if_offline)
         planned = earlier_plan(folder, part, share, selected, workers)
         if planned:
-            check_same_bits(planned, threads, layout, compile_step=compile_step)
+            check_same_bits(
+                planned, folder, selected, threads, layout, compile_step=compile_step
+            )
             screen.print(
                 f"{folder.path} holds this study already: what is missing is run as it was planned"
             )

@@ -17,7 +17,7 @@ from losslab.cli.progress import metrics
 from losslab.cli.text_plot import text_plot
 from losslab.devices import ask_for_determinism
 from losslab.errors import InvalidInput, LosslabError
-from losslab.plots.files import check_picture
+from losslab.plots.files import check_file, check_picture
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
 from losslab.spec import Layout, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
@@ -26,8 +26,9 @@ from losslab.text import count, loss, number
 from losslab.training.timeline import Timeline
 
 DIVERGING = 4.0
-FIRST_SAMPLES = 32
 """A run whose loss ends at so many times that of the untrained network has diverged."""
+FIRST_SAMPLES = 32
+"""How many samples tell the loss of the untrained network."""
 
 
 def train(
@@ -55,6 +56,7 @@ def train(
     validation_fraction: float | None = None,
     seed: int = 0,
     out: Path | None = None,
+    weights: Path | None = None,
     threads: int | None = None,
     layout: Layout | None = None,
     compile_step: Flag = False,
@@ -93,6 +95,8 @@ def train(
         validation_fraction: Part of the training set held out for validation; 0.1 when absent.
         seed: Seed of weights, order, augmentation and dropout.
         out: Folder for run.json, records.jsonl, status.json and checkpoints; an interrupted run in it goes on.
+        weights: File for the trained weights (.safetensors), named as the network's `state_dict` names them; those of
+            the average where there is one.
         threads: Threads of torch; its own choice when absent.
         layout: How images and weights lie in memory; channels_last where there are convolutions when absent. A run
             that goes on keeps its own.
@@ -133,6 +137,8 @@ def train(
     )
     if figure:  # before hours of training, not after them
         check_picture("--figure", figure)
+    if weights:
+        check_file("--weights", weights, [".safetensors"])
     check_batch(run)
     if dry_run:
         timeline = Timeline(run, training_images(run))
@@ -149,13 +155,23 @@ def train(
         ask_for_determinism()
     with distributed.joined(device) as own_device:
         _train(
-            run, out, own_device, threads, layout, compile_step, figure, data_workers, json=json
+            run,
+            out,
+            weights,
+            own_device,
+            threads,
+            layout,
+            compile_step,
+            figure,
+            data_workers,
+            json=json,
         )
 
 
 def _train(
     run: Run,
     out: Path | None,
+    weights: Path | None,
     device: str,
     threads: int | None,
     layout: Layout | None,
@@ -169,26 +185,35 @@ def _train(
 
     from losslab.machine.memory import tune_memory
     from losslab.study.worker import run_in_folder
+    from losslab.training.checkpoint import save_weights
     from losslab.training.distributed import rank
     from losslab.training.loop import train as train_run
+    from losslab.training.state import new_state
 
     tune_memory()  # before the first operation, which reads these limits
     if threads is not None:
         torch.set_num_threads(threads)
     if out is None:
+        dataset = load(run.data.name)
+        state = new_state(run, dataset, device, layout, compile_step)
         records = train_run(
-            run,
-            dataset=load(run.data.name),
-            device=device,
-            layout=layout,
-            compile_step=compile_step,
-            data_workers=data_workers,
+            run, dataset=dataset, state=state, device=device, data_workers=data_workers
         )
     elif _is_done(folder := RunFolder(out), run):
+        if weights and not weights.exists():
+            raise InvalidInput(
+                f"--weights {weights}: the run in {out} is done and kept none; train it again into another --out"
+            )
         records = iter(folder.records())
     else:
         records = run_in_folder(
-            run, folder, layout, compile_step, device=device, data_workers=data_workers
+            run,
+            folder,
+            layout,
+            compile_step,
+            device=device,
+            data_workers=data_workers,
+            weights=weights,
         )
     if rank():  # one process of several speaks
         for _ in records:
@@ -198,6 +223,8 @@ def _train(
     try:
         for record in records:
             seen.append(record)
+            if weights and out is None and isinstance(record, Final):
+                save_weights(weights, state)
             try:
                 _print(record, json=json)
             except BrokenPipeError:
@@ -246,10 +273,14 @@ def _is_done(folder: RunFolder, run: Run) -> bool:
 
 
 def untrained_loss(record: Steps) -> float:
-    """The loss before training: that of the first batch, or of as many as hold `FIRST_SAMPLES`, since one is noisy."""
+    """The loss before training: that of the first batch, or of as many as hold `FIRST_SAMPLES`, since one is noisy.
+
+    Where training diverges at once, of those before.
+    """
     seen = list(accumulate(record.batch_size))
     batches = 1 + sum(samples < FIRST_SAMPLES for samples in seen[:-1])
-    return fmean(record.loss[:batches])
+    first, *others = record.loss[:batches]
+    return fmean([first, *(loss for loss in others if loss <= DIVERGING * first)])
 
 
 def _check_course(records: Sequence[Record]) -> None:

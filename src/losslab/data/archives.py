@@ -9,7 +9,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -41,10 +41,13 @@ def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     try:
-        for member, stream in _members(path, sum(most_bytes.values()) + _ALLOWANCE_BYTES):
+        wanted = {*most_bytes, *(f"{name}.gz" for name in most_bytes)}
+        for member, stream in _members(
+            path, wanted, sum(most_bytes.values()) + _ALLOWANCE_BYTES
+        ):
             name = member.removesuffix(".gz")
             # The first of a name counts: a later member of it could not replace what was read.
-            if name in most_bytes and name not in found:
+            if name not in found:
                 found[name] = _read(stream, member, most_bytes[name])
     except _UNREADABLE as error:
         raise DataCorrupt(
@@ -53,29 +56,38 @@ def read_members(path: Path, most_bytes: Mapping[str, int]) -> dict[str, bytes]:
     return found
 
 
-def _members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(
+    path: Path, wanted: Container[str], most_bytes: int
+) -> Iterator[tuple[str, IO[bytes]]]:
+    """Open the wanted members, and no others: one of those may well be unreadable."""
     if path.is_dir():
-        return _folder_members(path)
-    return _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path, most_bytes)
+        return _folder_members(path, wanted)
+    if zipfile.is_zipfile(path):
+        return _zip_members(path, wanted)
+    return _tar_members(path, wanted, most_bytes)
 
 
-def _folder_members(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _folder_members(folder: Path, wanted: Container[str]) -> Iterator[tuple[str, IO[bytes]]]:
     # Two levels: official archives unpack into a folder of their own, and a home folder is not searched through.
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        if path.is_file():
+        if path.name in wanted and path.is_file():
             with path.open("rb") as stream:
                 yield path.name, stream
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(path: Path, wanted: Container[str]) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if not member.is_dir() and not member.flag_bits & 1:  # 1: encrypted
+            name = PurePosixPath(member.filename).name
+            # 1: encrypted
+            if name in wanted and not member.is_dir() and not member.flag_bits & 1:
                 with archive.open(member) as stream:
-                    yield PurePosixPath(member.filename).name, stream
+                    yield name, stream
 
 
-def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar_members(
+    path: Path, wanted: Container[str], most_bytes: int
+) -> Iterator[tuple[str, IO[bytes]]]:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as stream:
@@ -83,9 +95,11 @@ def _tar_members(path: Path, most_bytes: int) -> Iterator[tuple[str, IO[bytes]]]
         limited: Any = _Limited(stream, most_bytes)
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
+                name = PurePosixPath(member.name).name
+                is_wanted = name in wanted and member.isreg()
+                content = archive.extractfile(member) if is_wanted else None
                 if content is not None:
-                    yield PurePosixPath(member.name).name, content
+                    yield name, content
 
 
 def _read(stream: IO[bytes], member: str, most_bytes: int) -> bytes:

@@ -159,7 +159,8 @@ def is_dataset(name: str) -> bool:
         >>> is_dataset("cifar10"), is_dataset("my_package.images:load"), is_dataset("cifar")
         (True, True, False)
     """
-    return name in CATALOG or is_factory(name) or is_own_path(Path(name))
+    # An empty path would be the current folder.
+    return name in CATALOG or is_factory(name) or (name != "" and is_own_path(Path(name)))
 
 
 def unknown_dataset(name: str) -> str:

@@ -14,6 +14,9 @@ ATTEMPTS = 4
 TIMEOUT_SECONDS = 5.0
 """Longest wait for a connection, and for the next bytes."""
 PAUSE_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+LEAST_BYTES_A_SECOND = 10_000
+"""A host that is slower than this, on average over more than `PATIENCE_SECONDS`, has broken off."""
 _CHUNK_BYTES = 1 << 18
 
 
@@ -22,7 +25,8 @@ def download(
 ) -> Path:
     """Download a file into a folder.
 
-    A host that cannot be reached or that refuses gets no second attempt; one that breaks off does, and resumes.
+    A host that cannot be reached or that refuses gets no second attempt; one that breaks off does, and resumes, also
+    where the network is gone for a moment.
 
     Raises:
         DataUnavailable: when the host does not answer, refuses, breaks off at every attempt or sends too much.
@@ -43,7 +47,9 @@ def download(
             if error.code < 500:  # a refusal stays one; a fault of the host may pass
                 break
         except URLError as error:
-            raise DataUnavailable(f"{url}: {error.reason}") from error
+            fault = str(error.reason)
+            if not _size(path):  # a network that was there a moment ago may come back
+                raise DataUnavailable(f"{url}: {fault}") from error
         except (OSError, HTTPException) as error:
             fault = str(error) or type(error).__name__
     raise DataUnavailable(f"{url}: {fault} (attempt {attempt + 1} of at most {ATTEMPTS})")
@@ -63,8 +69,10 @@ def _receive(
     done = _size(path) if resumed else 0
     if not resumed:
         _write(path, "wb", b"")
-    total = done + int(response.headers.get("Content-Length") or 0)
-    while chunk := response.read(_CHUNK_BYTES):
+    total = done + (response.length or 0)
+    began, before = time.monotonic(), done
+    # What has arrived, and not a whole chunk: each wait for that would have no end.
+    while chunk := response.read1(_CHUNK_BYTES):
         _write(path, "ab", chunk)
         _report_tenth(path.name, done, done + len(chunk), total, progress)
         done += len(chunk)
@@ -72,6 +80,9 @@ def _receive(
             raise DataUnavailable(
                 f"{response.url}: sends more than the {most_bytes:,} bytes that it should"
             )
+        seconds = time.monotonic() - began
+        if seconds > PATIENCE_SECONDS and done - before < LEAST_BYTES_A_SECOND * seconds:
+            raise OSError(f"sent {done - before:,} bytes in {seconds:.0f} s")
     if done < total:
         raise OSError(f"broke off after {done:,} of {total:,} bytes")
     return path

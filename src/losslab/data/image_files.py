@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ OTHER_IMAGES = frozenset(
 
 _GREY_MODES = ("1", "L", "LA", "La")
 _DEEP_MODES = ("I", "F")
+_PALETTE_MODES = ("P", "PA")
 _MOST_THREADS = 8
 _GROUP = 32
 """Images that a thread reads at a time: threads that take turns at single small images hinder each other."""
@@ -111,7 +113,9 @@ def _fill(images: NDArray[np.uint8], paths: Sequence[Path], group: range) -> Non
 def _is_coloured(path: Path) -> bool:
     """Whether an image has colours, from its header alone: so a folder is checked before its pixels are read."""
     with _opened(path) as image:
-        mode, is_deep, palette = image.mode, _is_deep(image), image.getpalette("RGB")
+        mode, is_deep = image.mode, _is_deep(image)
+        # Asked of an image without one, Pillow would read its pixels.
+        palette = image.getpalette("RGB") if mode in _PALETTE_MODES else None
     if mode.startswith(_DEEP_MODES) or is_deep:
         bits = f"mode {mode}" if mode.startswith(_DEEP_MODES) else "more than 8 bits a channel"
         raise ValueError(
@@ -126,7 +130,8 @@ def _is_deep(image: "Picture") -> bool:
     """Whether a file has more bits a channel than the pixels that Pillow makes of it, as colours of 16 bits."""
     for codec, _extents, _offset, arguments in getattr(image, "tile", ()):
         parts = arguments if isinstance(arguments, tuple) else (arguments,)
-        if any(isinstance(part, str) and ";16" in part for part in parts):
+        # The order of the bytes of a channel follows; after `BGR` it is the bits of all three.
+        if any(isinstance(part, str) and re.search(r";16[BLN]", part) for part in parts):
             return True
         # Of these the highest value of a channel.
         if codec.startswith("ppm") and any(

@@ -25,7 +25,7 @@ def holds_samples(path: Path) -> bool:
         # Opened here: numpy leaves a file open that it cannot read.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return any(name.startswith(f"train_{INPUTS}") for name in file.files)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError):
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError, TypeError):
         return False  # whoever reads it as images says what is wrong with it
 
 

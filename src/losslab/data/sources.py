@@ -9,6 +9,7 @@ from losslab.data.catalog import Entry
 from losslab.data.download import download
 from losslab.data.store import unwritable
 from losslab.errors import DataUnavailable, InvalidInput, unknown_name
+from losslab.files import path_of
 
 Progress = Callable[[str], None]
 Source = Callable[[Entry, Path, Progress], Path]
@@ -105,8 +106,8 @@ def choose_sources(entry: Entry, source: str) -> dict[str, Source]:
         raise InvalidInput(
             f"source '{source}' does not have {entry.name}; choose from {', '.join(having)} or a path"
         )
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = path_of(source)
+    if not source or not path.exists():
         raise InvalidInput(
             unknown_name("source", source, ["auto", *having])
             + " or the path of a folder or archive"

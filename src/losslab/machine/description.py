@@ -8,6 +8,7 @@ import psutil
 
 from losslab.data.catalog import CATALOG
 from losslab.data.loading import stored_path
+from losslab.machine.memory import available_memory
 from losslab.machine.process import environment, installed
 
 OPTIONAL = (
@@ -71,11 +72,10 @@ def describe() -> dict[str, Any]:
     """Versions, optional packages, data in the cache, cores, threads, memory, GPUs and ceilings, as plain values."""
     import torch
 
-    memory = psutil.virtual_memory()
     return {
         **environment(),
-        "memory_bytes": memory.total,
-        "available_memory_bytes": memory.available,
+        "memory_bytes": psutil.virtual_memory().total,
+        "available_memory_bytes": available_memory(),
         "gpus": [
             torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
         ],

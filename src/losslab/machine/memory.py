@@ -69,11 +69,11 @@ def available_memory(device: str = "cpu") -> int:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
-    limits = [limit for limit in map(_group_memory, _groups()) if limit is not None]
+    limits = [limit for limit in map(_group_memory, control_groups()) if limit is not None]
     return min([int(psutil.virtual_memory().available), *limits])
 
 
-def _groups() -> list[Path]:
+def control_groups() -> list[Path]:
     """The folders of this process's control group and of those around it."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import losslab
-from losslab.machine.memory import tune_memory
+from losslab.machine.memory import control_groups, tune_memory
 
 FAST_FLAGS = {
     "bf16": {"avx512_bf16", "amx_bf16"},
@@ -37,9 +37,21 @@ def environment() -> dict[str, Any]:
 
 def cores() -> int:
     """Cores that this process may use: fewer than the machine's where a batch system or a container shares it out."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    visible = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
+    return min([visible, *filter(None, map(_group_cores, control_groups()))])
+
+
+def _group_cores(folder: Path) -> int | None:
+    """How many whole cores' time a control group may take, at least one; None where it has no limit."""
+    try:
+        quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None  # without a limit the file holds the word `max`
 
 
 def processor() -> str:

@@ -67,6 +67,11 @@ def branch_run(
         raise InvalidInput(
             "--mode branch is for images; in Python, find_batch takes any batches"
         )
+    if any("lr_policy" in group for group in state.optimizer.param_groups):
+        raise InvalidInput(
+            f"--parameter-groups (={run.parameter_groups}): a group has a rate of its own, which --mode branch would "
+            "scale with the size; leave it out, or give --mode steps"
+        )
     if after:
         before = run.model_copy(update={"steps": after, "epochs": None})
         with watched() as progress:
@@ -76,11 +81,6 @@ def branch_run(
                     progress.advance(len(record.loss))
     lr = float(str(run.lr))
     for group in state.optimizer.param_groups:
-        if "lr_policy" in group:
-            raise InvalidInput(
-                f"--parameter-groups (={run.parameter_groups}): a group has a rate of its own, which --mode branch "
-                "would scale with the size; leave it out, or give --mode steps"
-            )
         group["lr"] = lr * group.get("lr_scale", 1.0)
     try:
         return find_batch(

@@ -192,6 +192,7 @@ def find_batch(
     steps: int = 500,
     seeds: int = 3,
     count: Count | None = None,
+    clip_norm: float | None = None,
     mode: Literal["branch"],
     scaling: str | None = None,
     tolerance: float | None = None,

@@ -87,8 +87,17 @@ def _samples(results: StudyResults) -> str:
 
 
 def _data_sets(results: StudyResults) -> list[str]:
-    runs = chain.from_iterable(results.stages.values())
-    return list(dict.fromkeys(result.run.data.name for result in runs))
+    contents: dict[str, set[str]] = {}
+    for result in chain.from_iterable(results.stages.values()):
+        held = result.environment.get("data_sha256")
+        contents.setdefault(result.run.data.name, set()).update([held] if held else [])
+    # Runs that were trained before a user's data changed are kept, and are not to be compared with later ones.
+    return [
+        f"{name} (which changed: {len(held)} versions of it were trained on)"
+        if len(held) > 1
+        else name
+        for name, held in contents.items()
+    ]
 
 
 def _failures(failed: list[FailedRun]) -> Failures | None:
@@ -155,7 +164,21 @@ def _machine(results: StudyResults) -> str:
     workers, threads = results.plan.get("workers"), results.plan.get("threads")
     processes = f"{_amount(workers, 'worker')} of {_amount(threads, 'thread')}"
     processor, cores = environment(results, "processor"), environment(results, "cores")
-    return f"{processor}; {cores} cores, {processes}; {environment(results, 'platform')}"
+    devices = _devices(results)
+    trained_on = f"; trained on {', '.join(sorted(devices))}" if devices - {"cpu"} else ""
+    return f"{processor}; {cores} cores, {processes}; {environment(results, 'platform')}{trained_on}"
+
+
+def _devices(results: StudyResults) -> set[str]:
+    """Where the runs were trained: the name of a GPU where there is one."""
+    runs = list(chain.from_iterable(results.stages.values()))
+    stated = [run.environment for run in runs]
+    earlier = chain.from_iterable(each.get("earlier", ()) for each in stated)
+    return {
+        str(each.get("gpu") or each.get("device", "cpu"))
+        for each in [*stated, *earlier]
+        if each.get("device") or each.get("gpu")
+    }
 
 
 def _amount(value: int | None, noun: str) -> str:
@@ -204,5 +227,9 @@ def environment(results: StudyResults, key: str) -> str:
     runs = chain.from_iterable(results.stages.values())
     counts = chain.from_iterable(results.counts.values())
     measured = chain[RunResult | CountResult](runs, counts)
-    values = {str(result.environment.get(key, "unknown")) for result in measured}
+    environments = [result.environment for result in measured]
+    # A run that went on elsewhere keeps what it was trained with before.
+    earlier = chain.from_iterable(each.get("earlier", ()) for each in environments)
+    values = {str(each.get(key, "unknown")) for each in environments}
+    values |= {str(each[key]) for each in earlier if key in each}
     return ", ".join(sorted(values)) or "unknown"

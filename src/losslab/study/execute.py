@@ -1,5 +1,6 @@
 """Carry out a plan, stage by stage: what a stage finds feeds the next, and runs that have ended are not repeated."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,19 +8,21 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from losslab.errors import InvalidInput, StoreError
 from losslab.records import Record
 from losslab.spec import Count, Run, Stage
 from losslab.study.costs import longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Task, Yielded
-from losslab.study.facts import describe_stages, study_facts, study_of
+from losslab.study.facts import describe_stages, read_scale, study_facts, study_of
 from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
+from losslab.study.pack import vouch_for_plan
 from losslab.study.plan import Change, Plan
 from losslab.study.replan import pace_of, replan
-from losslab.study.results import RunResult, read_results, read_run
+from losslab.study.results import RunResult, read_count, read_results, read_run
 from losslab.study.stages import expand_found
-from losslab.study.store import ENDED, StudyFolder
+from losslab.study.store import ENDED, RunFolder, StudyFolder
 
 # By name: this process hands runs out and never imports torch, which would take seconds and memory.
 RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
@@ -103,7 +106,7 @@ def execute(
         engine: where the runs are done.
     Raises:
         TypeError: when it is no Plan.
-        InvalidInput: when the folder cannot be written.
+        InvalidInput: when the folder cannot be written, or holds runs of another study or of another scale of this one.
         StoreError: when another process works in the folder.
     Example:
         >>> import losslab
@@ -123,7 +126,7 @@ def execute(
             yield from _run_stages(session)
             session.facts["ended"] = _now()
         finally:
-            session.write()
+            session.write(at_end=True)
 
 
 @dataclass
@@ -152,21 +155,25 @@ class _Session:
         """What this session and earlier ones have taken."""
         return (self.before.get("measured_seconds") or 0.0) + monotonic() - self.began
 
-    def write(self) -> None:
+    def write(self, *, at_end: bool = False) -> None:
         """Bring study.json up to date; a session that had nothing to do leaves the times as they were."""
         times: dict[str, Any] = {"measured_seconds": self.seconds}
-        if self.before.get("ended") and not self.has_trained:
+        # Only at the end is it known that there was nothing to do.
+        if at_end and self.before.get("ended") and not self.has_trained:
             times = {
                 key: self.before.get(key) for key in ("started", "ended", "measured_seconds")
             }
         self.folder.write_plan(
             study_facts(self.plan, self.stages, self.skipped, self.facts | times)
         )
+        vouch_for_plan(self.folder.path)
 
 
 def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine) -> _Session:
     """A session that adds its times to those of earlier ones on the same study and budget."""
     before = folder.plan if folder.has_plan else {}
+    if before and any((folder.path / "runs").iterdir()):
+        _check_goes_on(folder, before, plan)
     workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
     has_same_budget = before.get("budget_seconds") == plan.budget_seconds
     if not has_same_budget or study_of(before) != plan.study:
@@ -183,6 +190,19 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
     stages = [(stage.stage, stage.runs) for stage in plan.stages]
     facts = times | _engine_facts(engine) | facts
     return _Session(plan, folder, engine, facts, before, stages, began=monotonic())
+
+
+def _check_goes_on(folder: StudyFolder, before: dict[str, Any], plan: Plan) -> None:
+    """Raise InvalidInput where a plan would leave runs behind that no plan lists any more."""
+    held = study_of(before)
+    if held == plan.study and read_scale(before["scale"]) == plan.scale:
+        return
+    name = (before.get("study") or {}).get("name")
+    what = "at another scale" if name == plan.study.name else "and not this study"
+    raise InvalidInput(
+        f"{folder.path}: holds runs of '{name}' {what}; choose another folder, or go on with what it holds: "
+        f"losslab study resume {shlex.quote(str(folder.path))}"
+    )
 
 
 def _engine_facts(engine: Engine) -> dict[str, Any]:
@@ -278,7 +298,7 @@ def _learn(session: _Session, stage: Stage, runs: tuple[Run, ...]) -> None:
 def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator[Progress]:
     plan, folder = session.plan, session.folder
     by_id = {run.id: run for run in runs}
-    before = {run.id: folder.run_folder(run.id).status for run in runs}
+    before = {run.id: _status(folder.run_folder(run.id)) for run in runs}
     missing = [run for run in runs if before[run.id]["status"] not in ENDED]
     yield StageBegan(stage, runs, (), len(missing))
     ordered = longest_first(missing, plan.costs)
@@ -295,7 +315,7 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
         else:
             run_folder = folder.run_folder(run.id)
             # A worker writes its run's status; one that was killed, or is on a machine without this folder, has not.
-            status = run_folder.status
+            status = _status(run_folder)
             if status == before[run.id] or status["status"] not in KEPT:
                 run_folder.fail(
                     run,
@@ -304,9 +324,25 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
             yield RunEnded(stage, run, read_run(run_folder))
 
 
+def _status(folder: RunFolder) -> dict[str, Any]:
+    """The state of a run; one that cannot be read is failed, so that the run goes on."""
+    try:
+        return folder.status
+    except StoreError as error:
+        return {"status": "failed", "message": str(error)}
+
+
+def _is_counted(path: Path) -> bool:
+    """Whether the ledger of a network is there and can be read; another is counted anew."""
+    try:
+        return path.exists() and bool(read_count(path))
+    except StoreError:
+        return False
+
+
 def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
     """Count the networks of a stage in this process, since that takes a moment; torch is imported only then."""
-    missing = [count for count in stage.count if not folder.count_path(count.id).exists()]
+    missing = [count for count in stage.count if not _is_counted(folder.count_path(count.id))]
     yield StageBegan(stage.name, (), stage.count, len(missing))
     for count in missing:
         from losslab.study.counting import count_into

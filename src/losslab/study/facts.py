@@ -24,14 +24,15 @@ def study_of(facts: dict[str, Any]) -> Study | None:
         # What ladders came in the place of: `floor.model` was trained at any scale but the full one.
         for stage in spec["stages"]:
             model = stage.get("floor", {}).pop("model", None)
-            if model and _read_scale(facts["scale"]) != FULL:
+            if model and read_scale(facts["scale"]) != FULL:
                 stage["base"]["model"] = model
         return Study.model_validate(spec)
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _read_scale(facts: dict[str, Any]) -> Scale:
+def read_scale(facts: dict[str, Any]) -> Scale:
+    """The scale that a study.json states."""
     return Scale(**{key: facts[key] for key in ("length", "images", "grid")})
 
 
@@ -55,14 +56,18 @@ def planned_before(
         study = study_of(facts)
         if study is None:
             raise ValueError("it holds no spec of a study")
-        scale = _read_scale(facts["scale"])
+        scale = read_scale(facts["scale"])
         costs = _read_costs(facts["costs"])
         # Threads are kept whatever the engine, because their number changes bits; the number of workers changes none.
         before = (facts.get("engine", LOCAL.name), facts.get("device", LOCAL.device))
         goes_on_there = before == (engine.name, engine.device)
         if workers is None:
             slots = max(1, engine.slots(facts["threads"]))
-            workers = facts["workers"] if goes_on_there else slots
+            # On a smaller machine than before, no more than it has cores for.
+            fewest = (
+                min(facts["workers"], slots) if engine.device == "cpu" else facts["workers"]
+            )
+            workers = fewest if goes_on_there else slots
         layouts = facts.get("layouts") or {}
         planned = plan_at(study, scale, costs, workers, facts["threads"], layouts)
         for change in facts.get("changes", ()):
@@ -95,7 +100,7 @@ def _read_cost(cost: dict[str, Any]) -> Cost:
 def _read_change(facts: dict[str, Any]) -> Change:
     known = {key: facts[key] for key in ("stage", "rung", "pace")}
     seconds = {key: facts[key] for key in ("seconds_left", "predicted_seconds")}
-    return Change(scale=_read_scale(facts["scale"]), **known, **seconds)
+    return Change(scale=read_scale(facts["scale"]), **known, **seconds)
 
 
 def study_facts(

@@ -20,7 +20,7 @@ WHOLE_STEPS = 5000
 """Runs of at most so many steps keep the loss of every step."""
 THINNED_ENTRIES = 1000
 """About how many means replace the losses of a longer run."""
-MANIFEST = "pack.json"
+PLAN, MANIFEST = "study.json", "pack.json"
 
 
 def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
@@ -35,11 +35,19 @@ def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
         The runs that were left out, by stage.
     Raises:
         InvalidInput: when the target holds something else.
+        StoreError: when the study is a pack that was damaged, or a file of it cannot be read.
     """
     plan = folder.plan
+    # Of a pack: what is damaged would be vouched for anew.
+    if faults := {path: fault for path, fault in damage(folder.path).items() if path != PLAN}:
+        named = "; ".join(f"{path}: {fault}" for path, fault in faults.items())
+        raise StoreError(f"{folder.path}: is not as it was packed ({named}); mend it first")
     _check_target(target, plan)
     packed = StudyFolder(target)
     packed.prepare()
+    # First, so that a pack that is broken off can be begun again; it vouches for nothing yet.
+    packed.write_plan(plan)
+    write_json(target / MANIFEST, {"files": {}})
     left_out: dict[str, list[str]] = {}
     # Read step by step.
     of_ranges = {
@@ -58,7 +66,6 @@ def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
         for count_id in stage.get("counts", ()):
             if folder.count_path(count_id).exists():
                 _copy(folder.count_path(count_id), packed.count_path(count_id))
-    packed.write_plan(plan)
     # Last, since it vouches for files that must all be written by then.
     write_json(target / MANIFEST, {"files": _digests(target)})
     return left_out
@@ -86,6 +93,17 @@ def damage(folder: Path) -> dict[str, str]:
         if expected[path] != found[path]
     }
     return dict(sorted(faults.items()))
+
+
+def vouch_for_plan(folder: Path) -> None:
+    """Take the plan of a packed study as it is now, after losslab wrote it anew; elsewhere do nothing."""
+    try:
+        files = read_json(folder / MANIFEST)["files"] if (folder / MANIFEST).exists() else {}
+    except (StoreError, KeyError, TypeError):
+        return  # a damaged manifest is for `damage` to tell
+    if PLAN in files:
+        digest = sha256((folder / PLAN).read_bytes()).hexdigest()
+        write_json(folder / MANIFEST, {"files": files | {PLAN: digest}})
 
 
 def thinned(
@@ -197,7 +215,7 @@ def _copy(source: Path, target: Path) -> None:
 def _digests(folder: Path) -> dict[str, str]:
     """Hash the files of a study: path -> sha256; those of a report or a lease do not belong to it."""
     paths = [
-        folder / "study.json",
+        folder / PLAN,
         *folder.glob("runs/*/*.json*"),
         *folder.glob("counts/*.json"),
     ]

@@ -327,6 +327,11 @@ def make_plan(
     if budget_seconds is None or full.seconds <= budget_seconds:
         return full
     least = smallest_plan(study, costs, workers, threads, layouts)
+    if not least.stages:
+        raise InvalidInput(
+            f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: all its stages "
+            f"are for the full scale alone, which takes about {duration(full.seconds)} here"
+        )
     if least.seconds > budget_seconds:
         raise InvalidInput(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "

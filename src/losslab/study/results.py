@@ -172,8 +172,14 @@ def read_results(folder: StudyFolder) -> StudyResults:
                 # Without its spec it is no run; the others are shown, and the page names the file.
                 damaged[f"runs/{run_id}/run.json"] = str(error)
         stages[stage["name"]] = tuple(found)
-        paths = [folder.count_path(count_id) for count_id in stage.get("counts", ())]
-        counts[stage["name"]] = tuple(read_count(path) for path in paths if path.exists())
+        ledgers = []
+        for count_id in stage.get("counts", ()):
+            path = folder.count_path(count_id)
+            try:
+                ledgers += [read_count(path)] if path.exists() else []
+            except StoreError as error:
+                damaged[f"counts/{count_id}.json"] = str(error)
+        counts[stage["name"]] = tuple(ledgers)
     return StudyResults(plan, stages, counts, damaged)
 
 

@@ -55,6 +55,8 @@ class RunFolder:
         if not (self.path / "status.json").exists():
             return {"status": "new", "message": "", "step": 0, "memory_bytes": 0}
         status: dict[str, Any] = read_json(self.path / "status.json")
+        if not isinstance(status, dict) or not {"status", "message"} <= status.keys():
+            raise StoreError(f"{self.path / 'status.json'}: not what losslab writes")
         return status
 
     def check_holds(self, run: Run) -> None:
@@ -213,7 +215,8 @@ class StudyFolder:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
             # Tried now: measuring costs takes minutes, after which a refusal would be late.
             write_text(self.path / ".writable", "")
-            (self.path / ".writable").unlink()
+            # Another command may try the same at the same moment; the lease decides between them.
+            (self.path / ".writable").unlink(missing_ok=True)
         except OSError as error:
             raise InvalidInput(
                 f"--out {self.path}: cannot be written ({error.strerror}); choose another"

@@ -3,7 +3,9 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from losslab.data.catalog import CATALOG
 from losslab.data.dataset import Dataset
@@ -16,13 +18,32 @@ from losslab.records import Evaluation, Final, Record, is_finite
 from losslab.spec import Layout, Run
 from losslab.study.sizes import load
 from losslab.study.store import ENDED, RunFolder
+from losslab.tasks.samples import content_sha256
 from losslab.training import distributed
-from losslab.training.checkpoint import check, checkpoints, load_newest, save_checkpoint
+from losslab.training.checkpoint import (
+    check,
+    checkpoints,
+    load_newest,
+    save_checkpoint,
+    save_weights,
+)
 from losslab.training.loop import train
 from losslab.training.state import TrainState, new_state
 
 # What a power cut costs at most, against the time of writing weights and optimizer state.
 CHECKPOINT_SECONDS = 60.0
+BITS = (
+    "processor",
+    "platform",
+    "torch",
+    "python",
+    "losslab",
+    "source_sha256",
+    "threads",
+    "device",
+    "gpu",
+)
+"""What of an environment may change a run's bits or its pace."""
 
 
 def run_in_folder(
@@ -33,6 +54,7 @@ def run_in_folder(
     *,
     device: str = "cpu",
     data_workers: int = 0,
+    weights: Path | None = None,
 ) -> Iterator[Record]:
     """Train a run into its folder from where that stands, and yield the new records.
 
@@ -43,6 +65,7 @@ def run_in_folder(
         compile_step: whether to compile the optimizer's step.
         device: where to train.
         data_workers: processes that read samples of a map-style dataset; they change no record.
+        weights: where to keep the trained weights.
     Raises:
         InvalidInput: when the folder holds another run, or a study; nothing in it is changed.
         Diverged, OutOfMemory: also kept as the run's status; they are results, not faults.
@@ -54,7 +77,9 @@ def run_in_folder(
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(run, folder, layout, compile_step, device, data_workers)
+            yield from _run_leased(
+                run, folder, layout, compile_step, device, data_workers, weights
+            )
 
 
 def _restored(
@@ -66,7 +91,8 @@ def _restored(
     if goes_on:
         before = folder.environment
         # Records of earlier versions do not say it.
-        if before.get("data_sha256", _data_sha256(run)) != _data_sha256(run):
+        held, found = before.get("data_sha256"), _data_sha256(run)
+        if held is not None and held != found:
             raise InvalidInput(
                 f"{folder.path} was begun on other data: {run.data.name} has changed since; put it back, or choose "
                 "another folder"
@@ -80,8 +106,10 @@ def _restored(
             raise
         raise InvalidInput(f"{folder.path} was begun with a compiled step: {error}") from error
     except OutOfMemory as error:
-        folder.create(run, environment() | device_facts(device))
-        folder.set_status("out_of_memory", message=str(error))
+        # One that has trained here fitted before, and may again: what others hold now is no result of the run.
+        if not goes_on:
+            folder.create(run, environment() | device_facts(device))
+        folder.set_status("failed" if goes_on else "out_of_memory", message=str(error))
         raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
     # Records are synced before a checkpoint, so that only a lost or edited file has fewer; its run would have a gap.
@@ -93,12 +121,22 @@ def _restored(
     return state, rows, "; ".join(rejected)
 
 
+def _earlier(folder: RunFolder, now: dict[str, Any]) -> dict[str, Any]:
+    """What a run that goes on was trained with before, where that differs, oldest first."""
+    before = folder.environment
+    differing = {
+        key: before[key] for key in BITS if key in before and before[key] != now.get(key)
+    }
+    history = [*before.get("earlier", ()), *([differing] if differing else [])]
+    return {"earlier": history} if history else {}
+
+
 def _data_sha256(run: Run) -> str | None:
-    """A hash of images that are a user's own and may change; None of those of the catalog, which have checksums."""
-    dataset = load(run.data.name)
-    if run.data.name in CATALOG or not isinstance(dataset, Dataset):
+    """A hash of data that are a user's own and may change; None of those of the catalog, which have checksums."""
+    if run.data.name in CATALOG:
         return None
-    return dataset.sha256
+    dataset = load(run.data.name)
+    return dataset.sha256 if isinstance(dataset, Dataset) else content_sha256(dataset)
 
 
 def _follow(
@@ -127,19 +165,22 @@ def _run_leased(
     compile_step: bool,
     device: str,
     data_workers: int,
+    weights: Path | None,
 ) -> Iterator[Record]:
     reset_peak_memory(device)
     state, rows, note = _restored(run, folder, layout, compile_step, device)
     choices = {"layout": state.layout, "compiled_step": state.compiled_step}
-    folder.create(
-        run, environment() | choices | device_facts(device) | {"data_sha256": _data_sha256(run)}
-    )
+    now = environment() | choices | device_facts(device) | {"data_sha256": _data_sha256(run)}
+    folder.create(run, now | (_earlier(folder, now) if state.step else {}))
     folder.set_status("running", step=state.step, message=note)
     try:
         with _stop_signal() as stop:
             yield from _train_and_save(
                 folder, state, rows, device, stop, _records(run, state, device, data_workers)
             )
+        # Before the run is done, so that a run that is done has them.
+        if weights:
+            save_weights(weights, state)
     except (Diverged, OutOfMemory) as error:
         folder.set_status(
             "diverged" if isinstance(error, Diverged) else "out_of_memory",

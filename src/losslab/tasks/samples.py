@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -268,6 +269,26 @@ def outputs_for(data: TaskData) -> int | None:
         return 1 if targets.ndim == 1 else int(targets.shape[1])
     labels = class_labels(data.train)
     return None if labels is None else int(labels.max()) + 1
+
+
+def content_sha256(data: TaskData) -> str:
+    """A hash of all samples that are tensors, 16 hexadecimal digits; of what is read one by one their number alone."""
+    digest = sha256()
+    for name, part in (
+        ("train", data.train),
+        ("validation", data.validation),
+        ("test", data.test),
+    ):
+        if part is None:
+            continue
+        digest.update(f"{name} {count_samples(part, name)}".encode())
+        if not _is_map_style(part) and not isinstance(part, DataLoader):
+            for leaf in leaves(as_tensors(part)):
+                digest.update(f"{leaf.dtype} {tuple(leaf.shape)}".encode())
+                digest.update(
+                    leaf.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+                )
+    return digest.hexdigest()[:16]
 
 
 def describe(data: TaskData) -> str:

@@ -8,6 +8,7 @@ not.
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors.torch import load, save
 
 from losslab.errors import CheckpointCorrupt, InvalidInput
 from losslab.files import sync_folder, write_bytes, write_json
+from losslab.optimizers import at_iterate
 from losslab.training import optimizer_state
 from losslab.training.state import TrainState, Window
 
@@ -84,6 +86,24 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
     for old in found[:newest] + found[newest + KEPT :]:
         shutil.rmtree(old)
     return checkpoint
+
+
+def save_weights(path: Path, state: TrainState) -> None:
+    """Write trained weights and buffers as a .safetensors file, named as ``model.state_dict()`` names them.
+
+    Where the run takes an average of the weights, that; else the weights that it was last evaluated with.
+
+    Raises:
+        OSError: when the file cannot be written; one that was there is then as it was.
+        InvalidInput: when the model keeps what such a file cannot hold.
+    """
+    check(state)
+    averaged = (
+        nullcontext() if state.average is None else state.average.in_place_of(state.model)
+    )
+    with at_iterate(state.optimizer), averaged:
+        tensors = {key: _in_order(value) for key, value in state.model.state_dict().items()}
+    write_bytes(path, [save(tensors)])
 
 
 def check(state: TrainState) -> None:

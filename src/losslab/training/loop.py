@@ -324,8 +324,8 @@ def _drawn_for(run: Run, step: Step, device: torch.device) -> AbstractContextMan
     # The first process draws as a single one does, so that records of runs before torchrun stay as they were.
     purpose = f"step of process {rank}" if rank else "step"
     # Ours draw from torch alone, and numpy's state takes as long to set as a small step's update.
-    is_own = is_factory(run.model.name) or is_factory(run.loss.name)
-    draws = seeded_wholly if is_own else seeded
+    parts = [run.model, run.loss, run.optimizer, *(run.metrics or ())]
+    draws = seeded_wholly if any(is_factory(part.name) for part in parts) else seeded
     return draws(run.seed, purpose, step.index, device=device)
 
 

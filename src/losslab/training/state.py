@@ -17,7 +17,7 @@ from losslab.errors import InvalidInput, OutOfMemory
 from losslab.models import build_model
 from losslab.optimizers.groups import build_optimizer
 from losslab.policies import new_plateau
-from losslab.randomness import generator, seeded, seeded_wholly
+from losslab.randomness import generator, seeded_wholly
 from losslab.schedules import Plateau
 from losslab.spec import Layout, Run
 from losslab.tasks import usual_metrics
@@ -146,7 +146,7 @@ def new_state(
         _initialize_from_data(run, model, dataset)
         layout = layout or usual_layout(model)
         model.to(device=device, memory_format=memory_format(layout))  # type: ignore[call-overload]
-    with memory_at(0), seeded(run.seed, "optimizer"):
+    with memory_at(0), seeded_wholly(run.seed, "optimizer"):
         optimizer = build_optimizer(
             run.optimizer,
             model,

@@ -120,7 +120,7 @@ def _augmentation(run: Run) -> str:
 
 def _optimizer(run: Run) -> str:
     options = run.optimizer.model_dump()
-    method = run.optimizer.title
+    method = getattr(run.optimizer, "title", run.optimizer.name)
     if run.optimizer.name == "sgd":
         nesterov = "Nesterov's " if options["nesterov"] else ""
         method = f"SGD with {nesterov}momentum {number(options['momentum'])}"
