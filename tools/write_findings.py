@@ -25,7 +25,7 @@ FASTEST = "patchnet-20-epochs"
 NOT_RUN = "Not run at its full scale yet."
 HEAD = """# What was learnt
 
-What the studies found at full scale, in the sentences of their pages, which state scale, seeds, machine and command
+What the kept studies found, in the sentences of their pages, which state scale, seeds, machine and command
 ([results](results.md)). They are computed from the records in `results/` by `tools/write_findings.py`; a test writes
 this page anew and compares.
 """

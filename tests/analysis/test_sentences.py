@@ -28,8 +28,9 @@ def test_the_lead_names_who_is_first(found: dict[str, float], expected: str) -> 
 def test_groups_that_chance_does_not_tell_apart_share_the_lead_with_both_their_values() -> None:
     close = {"a": Estimate((0.500,), 100), "b": Estimate((0.502,), 100)}
     sentence = " ".join(lead(close, "score", percent, highest=True).split())
-    assert sentence.startswith(
-        "b and a share the highest score, 50.2 % for the first and 50.0 % for the last of them"
+    assert (
+        sentence
+        == "b (50.2 %) and a (50.0 %) have the highest score, too close to be told apart."
     )
 
 

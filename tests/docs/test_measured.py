@@ -62,6 +62,6 @@ def test_the_row_of_bf16_is_what_was_measured() -> None:
     low, _middle, high = quantiles(
         [old / new for old, new in zip(slow, fast, strict=True)], n=4
     )
-    assert f"half of the first thirty gave {low:.2f} to {high:.2f}" in text
+    assert f"the middle half of the ratios was {low:.2f} to {high:.2f}" in text
     longest = max(max(seconds) / min(seconds) for seconds in (slow, fast))
     assert f"up to {longest:.1f} times the shortest" in text

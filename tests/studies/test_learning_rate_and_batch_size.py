@@ -95,7 +95,7 @@ def test_a_ramp_that_never_falls_gives_no_range(tmp_path: Path) -> None:
     assert lr.answer.startswith(
         "By the ramp, no range found, because the loss never falls below its first value"
     )
-    assert "The later parts train with the ramp's" not in lr.answer
+    assert "Later stages train by the ramp" not in lr.answer
 
 
 def test_a_test_that_never_ran_gives_no_range(tmp_path: Path) -> None:

@@ -34,14 +34,15 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
     if len(ranking.leaders) == 1:
         first, second = ranking.order[:2]
         return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."
-    last = form(found[ranking.leaders[-1]].mean)
+    leading = values[: len(ranking.leaders)]
     # Compared as they are printed: two values that read alike are one to the reader.
-    ends = (
-        values[0]
-        if last == values[0]
-        else f"{values[0]} for the first and {last} for the last of them"
-    )
-    return f"{names(ranking.leaders)} share the {best} {what}, {ends}: what was measured does not tell them apart."
+    if len(set(leading)) == 1:
+        share = f"share the {best} {what}, {leading[0]}"
+        return f"{names(ranking.leaders)} {share}: what was measured does not tell them apart."
+    leaders = [
+        f"{label} ({value})" for label, value in zip(ranking.leaders, leading, strict=True)
+    ]
+    return f"{names(leaders)} have the {best} {what}, too close to be told apart."
 
 
 def between(found: Mapping[str, Estimate], form: Form) -> str:

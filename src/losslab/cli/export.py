@@ -27,7 +27,8 @@ def export(folder: Path, *, to: Tracker, out: Path | None = None) -> int:
 
     Args:
         folder: A study's folder, or the --out folder of `losslab train`; it may be unfinished.
-        to: tensorboard, mlflow or wandb (offline runs); each needs `pip install losslab[NAME]`.
+        to: tensorboard, mlflow or wandb (offline runs); each needs its extra, `pip install '.[NAME]'` in the clone of
+            losslab.
         out: Where it goes, a folder that does not exist yet; FOLDER/tensorboard, or the like, when absent.
     """
     out = out or folder / to
@@ -38,7 +39,7 @@ def export(folder: Path, *, to: Tracker, out: Path | None = None) -> int:
         TRACKERS[to](study, runs, out)
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            f"--to {to}: {error.name} is not installed; pip install 'losslab[{to}]'"
+            f"--to {to}: {error.name} is not installed; in the clone of losslab: pip install '.[{to}]'"
         ) from error
     print(f"{count(len(runs), 'run')} in {out}")
     unreadable = [name for name, result in runs.items() if result.status == "unreadable"]

@@ -93,7 +93,7 @@ def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:
     described = f"{name} (={labels.dtype} {labels.shape})"
     if labels.ndim != 1:
         raise ValueError(
-            f"{described} must be one class a image, of shape ({count},); {_hint(labels, name)}"
+            f"{described} must be one class an image, of shape ({count},); {_hint(labels, name)}"
         )
     if len(labels) != count:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Records as MLflow runs; needs ``pip install losslab[mlflow]``, which is the small mlflow-skinny."""
+"""Records as MLflow runs; needs the extra ``mlflow``, which is the small mlflow-skinny."""
 
 import os
 from collections.abc import Mapping

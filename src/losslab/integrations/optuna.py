@@ -1,4 +1,4 @@
-"""A learning rate for Optuna, drawn within a found range; needs ``pip install losslab[optuna]``."""
+"""A learning rate for Optuna, drawn within a found range; needs the extra ``optuna``."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Records as TensorBoard event files; needs ``pip install losslab[tensorboard]``, but not torch."""
+"""Records as TensorBoard event files; needs the extra ``tensorboard``, but not torch."""
 
 from collections.abc import Mapping
 from pathlib import Path

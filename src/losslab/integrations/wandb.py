@@ -1,4 +1,4 @@
-"""Records as offline runs of Weights & Biases; needs ``pip install losslab[wandb]``, but no network and no login."""
+"""Records as offline runs of Weights & Biases; needs the extra ``wandb``, but no network and no login."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 # What a file cannot do: pictures within the text, choices between panels, rows that open, scripts.
 _LEFT_OUT = (
-    "script, style, fieldset, wbr, .samples, .pictures, img[src^='data:'], .all, "
+    "script, style, fieldset, wbr, .samples, .gallery, img[src^='data:'], .all, "
     "tr[data-level]:not([data-level='0'])"
 )
 _INLINE, _DISPLAY = re.compile(r"`\$([^$`]+)\$`"), re.compile(r"`\$\$([^$`]+)\$\$`")
@@ -46,6 +46,12 @@ def to_markdown(page: str) -> str:
         summary.name = level
     for panel, level in panels:
         panel.insert(0, _new(soup, level, str(panel["aria-label"])))
+    # Those of the rows that stand out, which a style sheet makes bold.
+    for cell in soup.select("tr.first > th, tr.first > td"):
+        if cell.get_text(strip=True):
+            strong = _new(soup, "strong", "")
+            strong.extend(list(cell.contents))
+            cell.append(strong)
     for caption in soup.select("table > caption"):
         _before_its_table(caption, soup)
     for facts in soup.find_all("dl"):

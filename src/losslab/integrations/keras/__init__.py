@@ -1,4 +1,4 @@
-"""Ranges, cycles and varying batch sizes for a Keras 3 model; needs ``pip install losslab[keras]``."""
+"""Ranges, cycles and varying batch sizes for a Keras 3 model; needs the extra ``keras``."""
 
 from losslab.integrations.keras.callbacks import CyclicalLearningRate, StepHistory
 from losslab.integrations.keras.dataset import CyclicalBatchSize

@@ -1,4 +1,4 @@
-"""Range tests of a LightningModule and policies as callbacks; needs ``pip install losslab[lightning]``."""
+"""Range tests of a LightningModule and policies as callbacks; needs the extra ``lightning``."""
 
 from losslab.integrations.lightning.batch_policy import BatchPolicy
 from losslab.integrations.lightning.finders import find_batch, find_lr

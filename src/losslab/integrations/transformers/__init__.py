@@ -1,4 +1,4 @@
-"""Range tests and policies of a Transformers Trainer; needs ``pip install losslab[transformers]``."""
+"""Range tests and policies of a Transformers Trainer; needs the extra ``transformers``."""
 
 from losslab.integrations.transformers.batch_policy import batch_policy
 from losslab.integrations.transformers.finders import find_batch, find_lr

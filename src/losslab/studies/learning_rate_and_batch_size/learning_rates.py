@@ -46,8 +46,8 @@ def lr_findings(results: StudyResults) -> LrFindings:
     if ramp and ramp.found:
         suggestion = number(ramp.suggestion, 3)
         sentences.append(
-            f"The later parts train with the ramp's: lr_min as their lowest rate, {suggestion} as the suggested "
-            "constant one."
+            "Later stages train by the ramp: with lr_min as their lowest rate, and with its suggestion, "
+            f"{suggestion}, as the constant one."
         )
     return LrFindings(
         answer=" ".join(sentences),

@@ -36,7 +36,7 @@ def connect(address: str) -> None:
         import ray
     except ModuleNotFoundError:
         raise InvalidInput(
-            "--engine ray: Ray is not installed; pip install 'losslab[ray]'"
+            "--engine ray: Ray is not installed; in the clone of losslab: pip install '.[ray]'"
         ) from None
     if ray.is_initialized():
         return
