@@ -3,13 +3,16 @@
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fault_rows import ROWS
 from hypothesis import settings
+
+from losslab.plots.figures import Figure
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -30,6 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="full counts of the fault rows, and their table",
     )
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that read a page alone: its figures, which take most of its time, are empty files."""
+
+    def write_nothing(figure: Figure, folder: Path, suffixes: Sequence[str]) -> None:
+        for suffix in suffixes:
+            (folder / f"{figure.name}{suffix}").touch()
+
+    monkeypatch.setattr("losslab.reports.render.write_files", write_nothing)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def all_parts(folder: Path) -> Path:
     """The four studies in a folder each."""
     part_one(folder / ONE, epochs=2)
     part_two(folder / TWO)
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["study", "run", THREE, "--out", str(folder / THREE), "--quiet"])
     part_four(folder / FOUR)
     return folder

@@ -23,7 +23,13 @@ CONTEXT = get_context(
     "forkserver"
 )  # a child has torch from the start, and no thread of the test's process
 CONTEXT.set_forkserver_preload(
-    ["torch._dynamo", "pydantic", "safetensors.torch", "cyclopts", "rich.console", "psutil"]
+    [
+        "torch._dynamo",
+        "losslab.study.worker",
+        "losslab.cli",
+        "losslab.cli.train",
+        "losslab.cli.study",
+    ]
 )
 CHANGES = {
     "open",

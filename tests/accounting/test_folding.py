@@ -95,7 +95,7 @@ def test_the_arithmetic_of_a_folded_line_is_that_of_one_block_and_its_sum_that_o
 
 def test_the_command_line_folds_a_network_of_many_rows_and_unfolds_it(capsys):
     def printed(*options):
-        with pytest.raises(SystemExit, match="0"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(["count", "resnet-44", *options])
         return capsys.readouterr().out
 
@@ -103,13 +103,13 @@ def test_the_command_line_folds_a_network_of_many_rows_and_unfolds_it(capsys):
     assert "stage1.6.conv1" in printed("--unfold")
     assert "stage1.0-6 x 7" in printed("--depth", "2")
     assert "stage1.6.conv1" in printed("--format", "csv")
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(["count", "resnet-44", "--depth", "0"])
     assert "`depth` (=0) must be at least 1" in capsys.readouterr().err
 
 
 def test_arithmetic_fits_a_terminal_of_120_columns(capsys):
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["count", "resnet-44", "--show-work"])
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 120
@@ -125,7 +125,7 @@ def test_a_field_that_no_unit_sees_in_full_is_said_to_be_at_most_that_in_every_f
     for form in (ledger.table().markdown(), ledger.table().csv(), ledger._repr_html_()):
         assert "at most 15" in form
         assert "at most 11" not in form
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["count", "resnet-44", "--show-work"])
     assert "field at most 89" in capsys.readouterr().out
 

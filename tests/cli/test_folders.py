@@ -236,6 +236,7 @@ def test_a_study_goes_on_with_other_workers_and_never_with_other_bits(
     assert (plan["workers"], plan["most_workers"]) == (2, 3)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_page_that_cannot_be_written_may_go_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def architectures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("architectures")
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["study", "run", "architectures", "--out", str(out), "--quiet"])
     return reports.report(out)
 
@@ -317,7 +317,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = folder / "study.toml"
     stage = '[[stages]]\nname = "sizes"\nquestion = "What is it?"\ncount = [{ model = "resnet-44" }]\n'
     spec.write_text(f'name = "sizes"\ntitle = "A count"\n{stage}')
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["study", "run", str(spec), "--out", str(folder / "out"), "--quiet"])
     return reports.report(folder / "out")
 

@@ -47,6 +47,7 @@ def test_no_html_is_left(folder: Path) -> None:
     assert not re.search(r"</?[a-z]+[ >]", (folder / "report.md").read_text())
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_several_studies_are_one_text(tmp_path: Path) -> None:
     all_parts(tmp_path)
     text = report(tmp_path, form=MARKDOWN).read_text()

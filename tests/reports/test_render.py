@@ -124,11 +124,12 @@ def test_equations_refuse_markup(latex: str) -> None:
         equation(latex)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_command_prints_the_page_and_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = part_one(tmp_path / "study", epochs=2)
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["report", str(folder.path), "--json", "--figures", str(tmp_path / "drawings")])
     assert f'"report": "{folder.path.resolve()}/report.html"' in capsys.readouterr().out
     assert (tmp_path / "drawings" / "loss-plain.svg").exists()
@@ -141,7 +142,7 @@ def test_command_prints_the_page_and_json(
 def test_no_study_folder_is_one_line_and_exit_code_two(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(["report", str(make(tmp_path))])
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -118,6 +118,7 @@ def test_ids_are_unique_and_all_links_lead_somewhere(whole: Path, page: str) -> 
     assert len(whole.joinpath("report.html").read_bytes()) < 12e6
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("study", ["", ONE])
 def test_a_page_elsewhere_leads_to_the_records_and_writes_nothing_beside_them(
     whole: Path, tmp_path: Path, study: str

@@ -245,6 +245,7 @@ def test_a_stage_of_which_a_part_was_skipped_states_its_scale(tmp_path: Path) ->
     assert failed_runs(read_results(folder)) == []
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_run_without_a_readable_spec_costs_no_other(tmp_path: Path) -> None:
     folder = part_one(tmp_path, epochs=2)
     damaged = next(folder.path.glob("runs/*/run.json"))
@@ -255,11 +256,16 @@ def test_a_run_without_a_readable_spec_costs_no_other(tmp_path: Path) -> None:
     report(folder.path)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_any_name_of_a_folder_is_reported(tmp_path: Path) -> None:
     for name in ("Exp_1", "2024 runs", "one"):
         part_one(tmp_path / name, epochs=2)
     page = report(tmp_path).read_text(encoding="utf-8")
-    assert page.count('id="study-') > 0
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    # A name that begins with a digit is no id.
+    assert all(f"{prefix}-summary" in ids for prefix in ("study-1", "study-2", "one"))
 
 
 def test_a_length_that_the_study_leaves_open_is_said_as_it_was_planned(tmp_path: Path) -> None:

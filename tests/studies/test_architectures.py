@@ -36,7 +36,7 @@ count = [{ model = "lenet5" }, { model = "samples:cannot_be_built" }, { model = 
 
 
 def losslab(*arguments: object) -> None:
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*map(str, arguments)])
 
 
@@ -391,7 +391,7 @@ def test_faults_of_a_counting_stage_are_named(
 def test_seeds_of_a_study_that_trains_nothing_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(["study", "plan", "architectures", "--seeds", "3"])
     assert "counts and trains nothing" in capsys.readouterr().err
 

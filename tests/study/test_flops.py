@@ -40,7 +40,7 @@ def test_a_plan_prices_the_full_study_here_and_on_a_device(
         'name = "mine"\ntitle = "Mine"\n[[stages]]\nname = "only"\n[stages.base]\ndata = "fashion-mnist-sample"\n'
         'model = "mlp(hidden=[100])"\noptimizer = "sgd"\nlr = 0.1\nbatch = 64\nepochs = 200\n'
     )
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(
             [
                 "study",
@@ -70,8 +70,8 @@ def test_all_studies_run_into_a_folder_each_and_go_on_there(
 
     monkeypatch.setattr(parts, "study_names", lambda: ("architectures",))
     for _ in range(2):
-        with pytest.raises(SystemExit, match="0"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(["study", "run", "all", "--budget", "1m", "--out", str(tmp_path), "--quiet"])
     assert StudyFolder(tmp_path / "architectures").plan["ended"]
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["study", "resume", str(tmp_path), "--quiet"])

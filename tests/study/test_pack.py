@@ -95,6 +95,7 @@ def times(rows: list[dict[str, Any]]) -> list[float]:
     return [row[key] or 0.0 for row in rows for key in sorted(TIMES & row.keys())]
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_packed_study_reads_and_reports_as_the_study_does(
     folder: StudyFolder, tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_folder_of_something_else_is_not_written_into(
         pack(folder, tmp_path / "mine")
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.row(26)
 @pytest.mark.parametrize("fault", ["changed", "cut", "missing"])
 def test_damage_is_named_and_the_rest_still_reports(
