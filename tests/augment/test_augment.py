@@ -268,17 +268,18 @@ def test_normalize_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "meant"),
     [
-        "pad_crop(padding=2)",
-        "pad_crop(padding=2, padding_mode='reflect')",
-        "flip",
-        "flip(alternate=True)",
-        "cutout(size=3, mode='inside')",
+        ("pad_crop(padding=2)", pad_crop(2)),
+        ("pad_crop(padding=2, padding_mode='reflect')", pad_crop(2, padding_mode="reflect")),
+        ("flip", flip()),
+        ("flip(alternate=True)", flip(alternate=True)),
+        ("cutout(size=3, mode='inside')", cutout(3, mode="inside")),
     ],
 )
-def test_a_choice_is_the_augmentation_that_prints_like_it(text: str) -> None:
+def test_a_choice_is_the_augmentation_that_prints_like_it(text: str, meant: Any) -> None:
     augment = choose(Choice.model_validate(parse_choice(text)))
+    assert augment == meant
     assert choose(Choice.model_validate(parse_choice(str(augment)))) == augment
     assert pickle.loads(pickle.dumps(augment)) == augment
 

@@ -4,15 +4,12 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
 from samples import tiny_data
 
 from losslab.choice import Choice
 from losslab.errors import Diverged
-from losslab.ranges.curves import find_fall
 from losslab.ranges.runs import batch_runs, lr_runs
-from losslab.records import Record
+from losslab.records import Record, Start, Steps
 from losslab.spec import Run, make_run
 from losslab.study.findings import FINDINGS, batch_range_of, lr_range_of
 from losslab.study.load import load_study
@@ -56,13 +53,19 @@ def test_a_stage_finds_an_lr_range_for_each_group() -> None:
     assert FINDINGS["lr_range"](flat, []) == []
 
 
-def test_a_stage_finds_a_batch_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "losslab.ranges.batch.find_fall",
-        lambda curve, error, remedy: find_fall(-curve * 0 - np.arange(3), 0),
-    )
-    found = FINDINGS["batch_range"](results_of({**FIELDS, "lr": 0.01, "steps": 20}, 2), [])
-    assert [(fields["b_min"], fields["b_max"]) for fields in found] == [(8, 128)]
+def test_a_stage_finds_a_batch_range() -> None:
+    fields = {**FIELDS, "lr": 0.01, "steps": 20}
+    # The loss falls between 16 and 64 images, by a known amount, and a little noise is on each step.
+    levels = {8: 2.0, 16: 2.0, 32: 1.5, 64: 1.0, 128: 1.0}
+    results = []
+    for size, level in levels.items():
+        for run in batch_runs(fields, size=size, seeds=2):
+            losses = [level + 0.001 * (-1) ** (step + run.seed) for step in range(20)]
+            steps = Steps(0, [0.01] * 20, [size] * 20, losses, [], 1.0)
+            records = (Start(1, "same", 200, 0, 0, 20), steps)
+            results.append(RunResult(run, "done", "", {}, records))
+    found = FINDINGS["batch_range"](results, [])
+    assert [(fields["b_min"], fields["b_max"]) for fields in found] == [(16, 64)]
 
 
 def test_the_documented_study_feeds_its_range_to_the_training_after_it(tmp_path: Path) -> None:

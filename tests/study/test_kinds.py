@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from losslab.spec import Run, make_run
-from losslab.study.costs import kind_of_run, read_kind
+from losslab.study.costs import Cost, kind_of_run, read_kind
 from losslab.study.facts import _read_costs, planned_before
 from losslab.study.load import load_study
 from losslab.study.plan import plan_at
@@ -82,6 +82,8 @@ def test_a_study_that_an_earlier_version_began_can_be_resumed(tmp_path: Path) ->
     folder.prepare()
     folder.write_plan(json.loads(json.dumps(facts)))
     plan = planned_before(folder)
+    (run,) = plan.runs
+    assert plan.costs[kind_of_run(run)] == Cost(((16, 0.001),), 1e-5, 0.1, 10**8, 0.0)
     assert plan.seconds == plan_at(study, FULL, plan.costs, 1, 1).seconds > 0
 
 
