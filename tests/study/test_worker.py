@@ -88,50 +88,40 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
     assert isinstance(records[-1], Final)
 
 
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+LABELS = np.arange(60) % 2
+ROWS = np.random.default_rng(0).random((60, 8), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        (
+            {"train_images": IMAGES, "test_images": IMAGES[:10], "test_labels": LABELS[:10]},
+            "train_labels",
+        ),
+        ({"train_inputs": ROWS}, "train_targets"),
+    ],
+    ids=["images", "samples"],
+)
 def test_a_run_does_not_go_on_with_other_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: dict[str, Any], changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
-    parts = {"train_images": images, "test_images": images[:10]}
 
     def save(labels: NDArray[np.int64]) -> None:
-        np.savez(tmp_path / "own.npz", **parts, train_labels=labels, test_labels=labels[:10])
+        np.savez(tmp_path / "own.npz", **parts, **{changed: labels})
         sizes.load.cache_clear()
 
-    labels = np.arange(60) % 2
-    save(labels)
+    save(LABELS)
     spec = {"data": str(tmp_path / "own.npz"), "model": "mlp(hidden=[4])", "optimizer": "adam"}
     run = make_run({**spec, "lr": 1e-3, "batch": 8, "epochs": 3, "evaluate": "epoch"})
     folder = RunFolder(tmp_path / "run")
     stop_after_an_epoch(run, folder)
-    save(1 - labels)
+    save(1 - LABELS)
     with pytest.raises(InvalidInput, match=r"own\.npz has changed since"):
         list(run_in_folder(run, folder))
-    save(labels)
-    assert isinstance(list(run_in_folder(run, folder))[-1], Final)
-
-
-def test_a_run_does_not_go_on_with_other_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", -1.0)
-    inputs = np.random.default_rng(0).random((60, 8), dtype=np.float32)
-
-    def save(targets: NDArray[np.int64]) -> None:
-        np.savez(tmp_path / "own.npz", train_inputs=inputs, train_targets=targets)
-        sizes.load.cache_clear()
-
-    targets = np.arange(60) % 2
-    save(targets)
-    spec = {"data": str(tmp_path / "own.npz"), "model": "mlp(hidden=[4])", "optimizer": "adam"}
-    run = make_run({**spec, "lr": 1e-3, "batch": 8, "epochs": 3, "evaluate": "epoch"})
-    folder = RunFolder(tmp_path / "run")
-    stop_after_an_epoch(run, folder)
-    save(1 - targets)
-    with pytest.raises(InvalidInput, match=r"own\.npz has changed since"):
-        list(run_in_folder(run, folder))
-    save(targets)
+    save(LABELS)
     assert isinstance(list(run_in_folder(run, folder))[-1], Final)
 
 
