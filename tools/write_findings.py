@@ -32,9 +32,10 @@ this page anew and compares.
 
 
 def kept(name: str) -> StudyResults | None:
-    """The results of a study, where they are kept."""
+    """The results of a study, where all of them are kept; one of which runs are missing gives no lesson yet."""
     folder = ROOT / "results" / name
-    return read_results(StudyFolder(folder)) if folder.is_dir() else None
+    results = read_results(StudyFolder(folder)) if folder.is_dir() else None
+    return results if results and results.plan["ended"] else None
 
 
 def sections() -> Iterator[tuple[str, str]]:
