@@ -57,7 +57,7 @@ the same layout.
 
 
 RECORDED = "recorded"
-"""The context in which a run that was trained is read."""
+"""Validation context for a run read back from its records: its data need not be on this machine."""
 
 
 def as_data(value: object) -> object:
@@ -107,12 +107,8 @@ def _in_order(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return choices
 
 
-def _known(kind: str, known: Mapping[str, str], choice: Choice) -> Choice:
-    return check_name(kind, choice, known)
-
-
 AVERAGES = {"ema": {"decay": 0.999}, "equal": {"start": 0.75}}
-"""Averages of weights, with their options and what these are when not given; each lies from 0 to below 1."""
+"""Average -> its option and default, a number in [0, 1)."""
 
 
 def _average(value: object) -> object:
@@ -141,10 +137,14 @@ def _average(value: object) -> object:
 CROSS_ENTROPY = Choice(name="cross_entropy")
 Model = Annotated[Choice, BeforeValidator(as_choice), AfterValidator(_known_model)]
 Loss = Annotated[
-    Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "loss", LOSSES))
+    Choice,
+    BeforeValidator(as_choice),
+    AfterValidator(partial(check_name, "loss", known=LOSSES)),
 ]
 Metric = Annotated[
-    Choice, BeforeValidator(as_choice), AfterValidator(partial(_known, "metric", METRICS))
+    Choice,
+    BeforeValidator(as_choice),
+    AfterValidator(partial(check_name, "metric", known=METRICS)),
 ]
 Augmentation = Annotated[
     Choice, BeforeValidator(as_choice), AfterValidator(_known_augmentation)
@@ -183,24 +183,14 @@ class Run(Frozen):
     seed: NonNegativeInt = 0
     loss: Loss = CROSS_ENTROPY
     """The loss: `cross_entropy(label_smoothing=0.1)`, another of losslab.tasks.LOSSES, or `module:function`."""
-    metrics: (
-        tuple[
-            Annotated[
-                Choice,
-                BeforeValidator(as_choice),
-                AfterValidator(partial(_known, "metric", METRICS)),
-            ],
-            ...,
-        ]
-        | None
-    ) = None
+    metrics: tuple[Metric, ...] | None = None
     """Metrics beside the loss: `["accuracy", "top_k(k=5)"]`; the usual ones of the loss when None."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the arithmetic of a step, by autocast; weights and optimizer stay float32."""
     clip_norm: PositiveFloat | None = None
     """A gradient of a larger norm, over all weights, is scaled down to this one."""
     average: Annotated[Choice | None, BeforeValidator(_average)] = None
-    """Average of the weights, evaluated beside them: `ema(decay=0.999)`, or `equal(start=0.75)` of the run on."""
+    """Evaluated beside the weights: `ema(decay=0.999)`, or `equal(start=0.75)`, the mean over what comes after."""
     momentum: Annotated[Choice | None, BeforeValidator(check_momentum)] = None
     """Cycled against `lr`, in place of the optimizer's momentum: `cycled(base_momentum=0.85, max_momentum=0.95)`."""
     plateau: Annotated[Choice | None, BeforeValidator(check_plateau)] = None
@@ -332,7 +322,7 @@ class Stage(Frozen):
     ladder: tuple[Rung, ...] = ()
     """Smaller questions, the largest first, for budgets that are below the stage's floor."""
     full_only: bool = False
-    """Left out as soon as anything is shrunk, for a stage that shows nothing when short; no later one may use it."""
+    """Left out at any scale but the full one, where a short version would show nothing; no later stage may use it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -341,16 +331,13 @@ class Stage(Frozen):
                 "give exactly one of `base` (runs to train) and `count` (networks to count)"
             )
         fields = ("grid", "seeds", "finding", "group", "floor", "ladder")
-        changed = [name for name in fields if getattr(self, name) != _default(name)]
+        defaults = {name: type(self).model_fields[name].default for name in fields}
+        changed = [name for name in fields if getattr(self, name) != defaults[name]]
         if self.count and changed:
             raise ValueError(
                 f"a stage with `count` trains nothing; leave out {', '.join(changed)}"
             )
         return self
-
-
-def _default(name: str) -> Any:
-    return Stage.model_fields[name].default
 
 
 class Study(Frozen):

@@ -217,7 +217,7 @@ def test_a_tracker_that_is_not_installed_is_named(
     monkeypatch.setattr(sys, "meta_path", [_Without(tracker), *sys.meta_path])
     assert run_command(["export", str(tmp_path), "--to", tracker]) == 2
     assert (
-        f"{tracker} is not installed; pip install 'losslab[{tracker}]'"
+        f"{tracker} is not installed; in the clone of losslab: pip install '.[{tracker}]'"
         in capsys.readouterr().err
     )
 

@@ -215,14 +215,14 @@ FLOATS = RANDOM.random((30, 8, 8))
         ),
         (
             {"train_labels": np.eye(3)[LABELS]},
-            r"\(30, 3\). must be one class a image.*one-hot: store train_labels.argmax",
+            r"\(30, 3\). must be one class an image.*one-hot: store train_labels.argmax",
         ),
         (
             {"train_labels": SEVERAL},
             r"several classes an image, store one column of them, such as train_labels\[:, 0\]",
         ),
-        ({"train_labels": LABELS.reshape(3, 10)}, "must be one class a image"),
-        ({"train_labels": np.array(3)}, "must be one class a image"),
+        ({"train_labels": LABELS.reshape(3, 10)}, "must be one class an image"),
+        ({"train_labels": np.array(3)}, "must be one class an image"),
         ({"train_labels": LABELS - 1}, "train_labels .=-1 to 1. must lie from 0 to 2"),
         (
             {"train_labels": LABELS + 1},

@@ -1,10 +1,13 @@
 """Tables of measurements in the documentation are those of the files that the benchmarks wrote."""
 
 import json
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
 from typing import Any
 
 from doc_blocks import ROOT
+
+from losslab.study.results import read_results
+from losslab.study.store import StudyFolder
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -65,3 +68,25 @@ def test_the_row_of_bf16_is_what_was_measured() -> None:
     assert f"the middle half of the ratios was {low:.2f} to {high:.2f}" in text
     longest = max(max(seconds) / min(seconds) for seconds in (slow, fast))
     assert f"up to {longest:.1f} times the shortest" in text
+
+
+def test_what_bf16_learns_is_what_was_recorded() -> None:
+    runs = read_results(StudyFolder(ROOT / "results" / "precision")).stages["compare"]
+    text = " ".join(page("gpu").split())
+    found = {}
+    for precision in ("fp32", "bf16"):
+        of_it = [run for run in runs if run.run.precision == precision]
+        assert len(of_it) == 3
+        validation = fmean(run.evaluations[-1].validation_accuracy or 0 for run in of_it)
+        finals = [run.final for run in of_it if run.final]
+        test = fmean(final.test_accuracy or 0 for final in finals)
+        found[precision] = (validation, test)
+        seconds = fmean(final.train_processor_seconds or 0 for final in finals)
+        assert (
+            f"{seconds:,.0f} processor seconds in fp32" in text
+            or f"{seconds:,.0f} in bf16" in text
+        )
+    (slow, slow_test), (fast, fast_test) = found.values()
+    said = f"validation accuracy is {100 * slow:.2f} % in fp32 and {100 * fast:.2f} % in bf16"
+    assert f"{said}, test accuracy {100 * slow_test:.2f} % and {100 * fast_test:.2f} %" in text
+    assert abs(slow - fast) < 0.02

@@ -148,7 +148,7 @@ class Values(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _shaped(self, func: Any, schema: Schema, args: Any, kwargs: dict[str, Any]) -> Any:
-        """The result on the meta device; one tensor of known sizes is made without asking torch once more.
+        """The result on the meta device; sizes that torch has worked out for such arguments before are used again.
 
         torch finds out the sizes of many operations in Python, slowly; the steps of a loop are all alike.
         """
@@ -283,7 +283,10 @@ def _key(func: Any, args: Any, kwargs: dict[str, Any]) -> Hashable:
 
 
 def _is_plain(result: Any, schema: Schema, args: Any) -> bool:
-    """Whether a result is told by its form: fresh tensors without data, or the one argument that was written into."""
+    """Whether shape, stride and dtype are all there is to a result.
+
+    So are fresh tensors without data, and the one argument that was written into.
+    """
     results = tensors_in(result)
     if schema.written:
         return len(schema.written) == 1 and result is args[0]
@@ -321,7 +324,7 @@ def _is_whole(dtype: torch.dtype | None) -> bool:
 
 
 def _on(schema: Schema, kwargs: dict[str, Any], device: str) -> dict[str, Any]:
-    """The keywords with a device that is named replaced; what makes a tensor from sizes alone gets it."""
+    """The keywords with `device` set, where a device was named or the operation makes a tensor from sizes alone."""
     if not schema.takes_device:
         return kwargs
     moved = {key: value for key, value in kwargs.items() if key != "pin_memory"}

@@ -56,7 +56,7 @@ def check_same_bits(
     *,
     compile_step: bool,
 ) -> None:
-    """Raise InvalidInput where what bits depend on is asked to be other than the study was begun with."""
+    """Raise InvalidInput where an option that changes bits differs from the one that the study was begun with."""
     facts = folder.plan
     device = facts.get("device", "cpu")
     # One GPU does what another does.

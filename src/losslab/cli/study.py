@@ -236,7 +236,7 @@ def _budget_seconds(text: str | None, *, full: bool) -> float | None:
     if full:
         if text is not None:
             raise InvalidInput(
-                f"--budget (={text}) is what --full does without; give one of them"
+                f"--budget (={text}) and --full exclude each other; leave one out"
             )
         return None
     seconds = parse_duration(DEFAULT_BUDGET if text is None else text)

@@ -261,7 +261,12 @@ def _print(record: Record, *, json: bool) -> None:
 
 
 def _is_done(folder: RunFolder, run: Run) -> bool:
-    """Whether a folder holds this run, and it is done, which is said; raise LosslabError where it ended badly."""
+    """Whether the run in the folder is done already, which is noted on standard error.
+
+    Raises:
+        InvalidInput: when the folder holds another run.
+        LosslabError: when this one diverged or ran out of memory.
+    """
     folder.check_holds(run)
     status = folder.status
     if status["status"] not in ENDED:

@@ -254,7 +254,7 @@ def lines(
         title: what is shown.
         found: label -> steps and values.
         label: quantity and unit.
-        background: the label of a curve that the others are to be seen before.
+        background: label of the curve to draw faint, behind the others.
         steps: that the axis covers beside those of the curves.
         percent: whether they are fractions of one that are shown in percent.
     """

@@ -86,7 +86,7 @@ ALGORITHM: tuple[AlgorithmStep, ...] = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one batch size; None where training diverged or nothing was measured.
+    """What else was measured at one batch size; None where training diverged or nothing was measured.
 
     Attributes:
         samples_per_second: throughput of training.
@@ -294,7 +294,11 @@ def _without_seeds(losses: Array, sizes: Sequence[int]) -> Array:
 
 
 def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
-    """Of the loss at one size: from what size and seed leave of it; from the steps where seeds tell nothing."""
+    """The standard error of the loss at one size.
+
+    From what size and seed leave unexplained; from the noise of the steps where all seeds gave the same losses or a
+    single size is left.
+    """
     finite = losses[np.isfinite(losses).all(axis=1)]
     sizes, seeds = finite.shape
     # Seeds that draw nothing, as from a list of batches, are one training again and again.

@@ -237,7 +237,7 @@ def confirmed(found: LrRange, race: Race | None) -> LrRange:
 
 
 def check_ramp(start: float, end: float, steps: int, seeds: int, candidates: int) -> None:
-    """Raise ValueError when no range test can be laid out so."""
+    """Raise ValueError when these make no range test."""
     for name, rate in (("start", start), ("end", end)):
         if not 0 < rate < inf:
             raise ValueError(f"`{name}` (={rate}) must be a number above 0, such as 1e-3")
@@ -263,8 +263,8 @@ def check_rule(mode: str, rule: str | None) -> str:
 def ramp_curve(trace: Trace, beta: float | None = None) -> Curve:
     """The curve of a training whose learning rate rose.
 
-    Losses further above the first one than the lowest is below it count as just so high: how far a loss explodes says
-    nothing, and would weigh on the average of the steps before.
+    Losses are cut at ``2 * first - lowest``, as far above the first as the lowest is below it: how far a loss explodes
+    says nothing, and would weigh on the average of the steps before.
 
     Args:
         trace: one training.
@@ -395,7 +395,7 @@ def _median_rate(rates: Sequence[float]) -> float:
 
 
 def _median_curve(curves: Sequence[Curve]) -> LrCurve:
-    """The curve over seeds; each seed speaks of the rates that it came to, up to where it diverged."""
+    """The curve over seeds: at each rate, of the seeds that had not diverged before it."""
     rates = np.unique(np.concatenate([np.empty(0), *(curve.lr for curve in curves)]))
 
     def over_seeds(name: str, statistic: Callable[..., Any]) -> list[float]:

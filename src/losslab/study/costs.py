@@ -42,8 +42,8 @@ class Cost:
     """What one kind of run costs here, measured while all workers are busy.
 
     Attributes:
-        step_seconds: (images, copies counted, and seconds of an optimizer step), for one number or, where it varies
-            or with copies, two.
+        step_seconds: points (images, copies included; seconds) of an optimizer step: one where the batch size is
+            constant, two where it varies or images are copied.
         image_seconds: evaluating one image.
         start_seconds: building the network and bringing the data to the device.
         memory_bytes: resident memory of a worker that trains it, with one copy of each image.
@@ -62,8 +62,8 @@ class Cost:
     def of_step(self, images: int) -> float:
         """Seconds of a step on so many images, copies counted.
 
-        On the line through the two measured points; in proportion where there is one, which the last step of an epoch
-        alone differs from.
+        On the line through the two measured points. With one point, in proportion to the images; only the last step
+        of an epoch has another number.
         """
         (small, low), (large, high) = self.step_seconds[0], self.step_seconds[-1]
         if large == small:
@@ -238,7 +238,10 @@ def _measure(
     engine: Engine,
     compile_step: bool,
 ) -> dict[str, dict[Layout, Cost]]:
-    """Measure the cost of each kind; the kind with the fewest copies in both layouts where its network has none yet."""
+    """Measure the cost of each kind.
+
+    Of each network that has no layout yet, the kind with the fewest copies is measured in both.
+    """
     # By rising copies, and the last of a key stays: of each kind the run with the most, which has the largest peak.
     kinds = {kind_of_run(run): run for run in sorted(runs, key=lambda run: run.repeats)}
     compared = {network_of(run): kind for kind, run in reversed(kinds.items())}
@@ -270,7 +273,7 @@ def _measure(
 
 
 def _images_of_step(run: Run) -> float:
-    """Copies counted; infinite where it varies, since that is measured at many sizes."""
+    """The images of a step, copies included; infinite where the batch size varies: that is measured at many sizes."""
     return run.batch * run.repeats if isinstance(run.batch, int) else inf
 
 
@@ -302,9 +305,12 @@ def measure_operations(runs: Sequence[Run], engine: Engine = LOCAL) -> float:
     Raises:
         InvalidInput: when a network cannot be counted, with its error.
     """
-    tasks = [Task("operations", OPERATIONS, (runs,))] if runs else []
+    if not runs:
+        return 0.0
     flops = 0.0
-    for event in engine.run_tasks(tasks, workers=1, threads=1) if tasks else ():
+    for event in engine.run_tasks(
+        [Task("operations", OPERATIONS, (runs,))], workers=1, threads=1
+    ):
         if isinstance(event, Yielded):
             flops = event.value
         elif isinstance(event, Ended) and event.error:

@@ -84,7 +84,7 @@ class PlanChanged:
 
 
 KEPT = frozenset({*ENDED, "failed", "interrupted"})
-"""What a run's own worker says of its end."""
+"""States in which a worker leaves its run; after any other it was killed, or wrote on another machine."""
 Progress = StageBegan | StageSkipped | PlanChanged | RunRecorded | RunEnded | Counted
 
 
@@ -273,9 +273,8 @@ def _do_stage(session: _Session, index: int) -> Iterator[Progress]:
         return
     # Before the first run begins: a killed study then resumes and reports with the runs that references led to.
     session.write()
-    is_counted = bool(stage.count)
     events = (
-        _count_stage(folder, stage) if is_counted else _run_stage(session, stage.name, runs)
+        _count_stage(folder, stage) if stage.count else _run_stage(session, stage.name, runs)
     )
     for event in events:
         if not isinstance(event, StageBegan):
@@ -332,7 +331,7 @@ def _status(folder: RunFolder) -> dict[str, Any]:
         return {"status": "failed", "message": str(error)}
 
 
-def _is_counted(path: Path) -> bool:
+def _has_ledger(path: Path) -> bool:
     """Whether the ledger of a network is there and can be read; another is counted anew."""
     try:
         return path.exists() and bool(read_count(path))
@@ -342,7 +341,7 @@ def _is_counted(path: Path) -> bool:
 
 def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
     """Count the networks of a stage in this process, since that takes a moment; torch is imported only then."""
-    missing = [count for count in stage.count if not _is_counted(folder.count_path(count.id))]
+    missing = [count for count in stage.count if not _has_ledger(folder.count_path(count.id))]
     yield StageBegan(stage.name, (), stage.count, len(missing))
     for count in missing:
         from losslab.study.counting import count_into

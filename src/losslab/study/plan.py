@@ -195,7 +195,9 @@ def largest_plan(study: Study, costs: Costs, fit_plan: Callable[[Study], Plan]) 
         InvalidInput: of the smallest, when that does not fit either.
     """
     *larger, smallest = rungs(study)
-    for version in [version for version in larger if _is_measured(version, costs)]:
+    for version in larger:
+        if not _is_measured(version, costs):
+            continue
         with suppress(InvalidInput):
             return fit_plan(version)
     return fit_plan(smallest)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from losslab.errors import InvalidInput
 from losslab.machine.process import multiplies_fast
 from losslab.spec import Run
-from losslab.study.costs import MARGIN, kind_of_run, measure_costs, run_seconds
+from losslab.study.costs import MARGIN, measure_costs, run_seconds
 from losslab.study.engines import Engine
 from losslab.study.plan import Plan
 
@@ -65,7 +65,7 @@ def other_pace(planned: Plan, engine: Engine) -> Pace | None:
         )
     except InvalidInput:
         return None  # a network that cannot be trained in it is planned all the same
-    seconds = run_seconds(longest, {kind_of_run(longest): planned.costs[kind_of_run(longest)]})
+    seconds = run_seconds(longest, planned.costs)
     return Pace(longest, seconds, "bf16", run_seconds(other, costs))
 
 

@@ -17,8 +17,8 @@ from losslab.tasks.trees import leaves
 IGNORED = -100
 """A target that counts in no loss, as torch's cross-entropy has it."""
 NOTHING_COUNTS = (
-    "no target counts in a part of the data, or in all steps since an evaluation: all are -100; give it others, or "
-    "leave it out"
+    "no target counts in a part of the data, or in all steps since an evaluation: all are -100, which losses "
+    "ignore; give other targets, or leave the part out"
 )
 TARGET_KEYS = ("labels", "targets", "target", "label")
 """Where a batch that is a mapping holds its targets."""
@@ -119,8 +119,8 @@ class CrossEntropy(Loss):
     """Cross-entropy of classes.
 
     The model gives logits (sample, class, ...); targets are class indices (sample, ...), or probabilities of the shape
-    of the logits. A class index of -100 is ignored; where a sample has one class, each batch must hold others, and its
-    parts weigh by their samples.
+    of the logits. A class index of -100 is ignored. With one class a sample, a batch must not be all -100, and its
+    parts weigh by their samples, ignored ones included.
 
     Args:
         label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of
@@ -172,7 +172,7 @@ class CrossEntropy(Loss):
 def mean_of_counted(
     logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """The mean over the targets that are not -100; 0 where all are, which torch's own mean makes no number."""
+    """The mean over the targets that are not -100; 0 where all are -100, of which torch's own mean is NaN."""
     counted = (targets != IGNORED).sum().clamp(min=1)
     total = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
     return total / counted

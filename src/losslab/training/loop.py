@@ -189,8 +189,7 @@ class _Session:
             fit = self._measured(self.parts.fit)
             validation = self._scores(self.parts.validation)
             decay = penalty(state.optimizer)
-        with self._judging():
-            averaged = self._averaged({"validation": self.parts.validation})
+        averaged = self._averaged("validation", self.parts.validation)
         state.eval_seconds += perf_counter() - began
         window, state.window = state.window, Window()
         train_loss = window.mean_loss()
@@ -234,8 +233,7 @@ class _Session:
         with self._judging(), at_iterate(state.optimizer):
             test = self._scores(tested)
             weights = weights_sha256(state.model)
-        with self._judging():
-            averaged = self._averaged({"test": tested})
+        averaged = self._averaged("test", tested)
         state.eval_seconds += perf_counter() - began
         return Final(
             step=state.step,
@@ -250,7 +248,7 @@ class _Session:
 
     @contextmanager
     def _judging(self) -> Iterator[None]:
-        """What a model or a loss draws while it is judged is a function of seed and step; memory may not suffice."""
+        """Seed what model and loss draw in an evaluation; an error about memory becomes OutOfMemory."""
         device = device_of(self.state.model)
         with (
             memory_at(self.state.step),
@@ -279,22 +277,15 @@ class _Session:
         shared = torch.tensor([loss], dtype=torch.float64, device=device)
         return float(distributed.total(shared))
 
-    def _averaged(self, parts: Mapping[str, SomeSamples | None]) -> dict[str, float]:
+    def _averaged(self, part: str, samples: SomeSamples | None) -> dict[str, float]:
         """The scores of the average of the weights, once it holds any."""
         average = self.state.average
-        if average is None or not average.count:
+        if average is None or not average.count or samples is None:
             return {}
-        numbers: dict[str, float] = {}
-        with memory_at(self.state.step), average.in_place_of(self.state.model):
-            for part, samples in parts.items():
-                scores = self._scores(samples)
-                if scores is not None:
-                    numbers[f"averaged_{part}_loss"] = scores.loss
-                    numbers |= {
-                        f"averaged_{part}_{name}": value
-                        for name, value in scores.metrics.items()
-                    }
-        return numbers
+        with self._judging(), average.in_place_of(self.state.model):
+            scores = self._measured(samples)
+        metrics = {f"averaged_{part}_{name}": value for name, value in scores.metrics.items()}
+        return {f"averaged_{part}_loss": scores.loss} | metrics
 
 
 def _count(samples: SomeSamples | None) -> int:

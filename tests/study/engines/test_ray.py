@@ -356,4 +356,4 @@ def test_without_ray_one_line_says_what_to_install(
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "losslab[ray]" in done.stderr
+    assert "pip install '.[ray]'" in done.stderr
