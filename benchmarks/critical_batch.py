@@ -13,7 +13,7 @@ from suggestion_lengths import BATCH, TASKS, Task
 from torch.utils.data import DataLoader, TensorDataset
 
 from losslab.optimizers import choose
-from losslab.ranges.find import find_batch
+from losslab.ranges.find_batch import find_batch
 
 SIZES = [16, 32, 64, 128, 256, 512]
 OPTIMIZERS = {"sgd(momentum=0.9)": 0.01, "adam": 1e-3}

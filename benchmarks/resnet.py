@@ -26,7 +26,8 @@ from losslab.records import Steps
 from losslab.spec import Run, make_run
 from losslab.training.feed import image_parts
 from losslab.training.loop import train
-from losslab.training.state import new_state, prepare, usual_layout
+from losslab.training.parts import prepare
+from losslab.training.state import new_state, usual_layout
 
 BATCH, REPEATS, LR, DECAY = 64, 5, 0.1, 1e-4
 PLAIN = "plain loop, DataLoader"

@@ -19,7 +19,7 @@ from losslab.spec import Study
 from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engines import LOCAL, Engine, choose_engine
 from losslab.study.engines.local import Ended, Task
-from losslab.study.execute import RunEnded
+from losslab.study.events import RunEnded
 from losslab.study.plan import Plan, plan_at
 from losslab.study.results import read_results
 from losslab.study.stages import FULL, expand

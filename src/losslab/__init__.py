@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from losslab.errors import LosslabError
     from losslab.integrations.torch import lay_out
     from losslab.ranges import BatchRange, CriticalBatch, LrRange, batch_warmup
-    from losslab.ranges.find import find_batch, find_lr
+    from losslab.ranges.find_batch import find_batch
+    from losslab.ranges.find_lr import find_lr
     from losslab.ranges.saved import read_range
     from losslab.reports import report
     from losslab.spec import Run, Study
     from losslab.study.engines import choose_engine
     from losslab.study.execute import execute
     from losslab.study.load import load_study
-    from losslab.study.plan import plan
+    from losslab.study.planning import plan
     from losslab.study.results import read_evaluations
     from losslab.training.loop import train
 
@@ -33,11 +34,11 @@ _HOME = {
     "choose_engine": "losslab.study.engines",
     "count": "losslab.accounting",
     "execute": "losslab.study.execute",
-    "find_batch": "losslab.ranges.find",
-    "find_lr": "losslab.ranges.find",
+    "find_batch": "losslab.ranges.find_batch",
+    "find_lr": "losslab.ranges.find_lr",
     "lay_out": "losslab.integrations.torch",
     "load_study": "losslab.study.load",
-    "plan": "losslab.study.plan",
+    "plan": "losslab.study.planning",
     "read_evaluations": "losslab.study.results",
     "read_range": "losslab.ranges.saved",
     "report": "losslab.reports",

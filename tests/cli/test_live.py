@@ -10,7 +10,7 @@ from losslab.cli.live import Board
 from losslab.cli.progress import show_progress
 from losslab.records import Evaluation, Start, Steps
 from losslab.spec import Count, Run, make_run
-from losslab.study.execute import Progress, RunEnded, RunRecorded, StageBegan
+from losslab.study.events import Progress, RunEnded, RunRecorded, StageBegan
 from losslab.study.results import RunResult
 from losslab.training.loop import train
 

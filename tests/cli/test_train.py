@@ -8,12 +8,13 @@ import pytest
 from safetensors.torch import load_file
 
 from losslab.cli import run_command
-from losslab.cli.train import untrained_loss
+from losslab.cli.train_text import untrained_loss
 from losslab.data import load
 from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.training.evaluation import evaluate, weights_sha256
-from losslab.training.state import make_task, new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import make_task, new_state
 
 TRAIN = [
     *("train", "--data", "samples:tiny_data", "--model", "mlp(hidden=[8])"),

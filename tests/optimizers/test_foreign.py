@@ -12,7 +12,7 @@ from samples import tiny_data
 from losslab.errors import InvalidInput
 from losslab.optimizers import choose
 from losslab.optimizers.groups import build_optimizer
-from losslab.ranges.find import find_lr
+from losslab.ranges.find_lr import find_lr
 from losslab.records import Final
 from losslab.spec import make_run
 from losslab.training.loop import train

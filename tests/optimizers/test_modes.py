@@ -10,7 +10,7 @@ from samples import tiny_data
 
 from losslab.optimizers import at_iterate, choose
 from losslab.optimizers.modes import has_modes
-from losslab.ranges.find import find_lr
+from losslab.ranges.find_lr import find_lr
 from losslab.records import Evaluation, Final
 from losslab.spec import make_run
 from losslab.training.loop import train

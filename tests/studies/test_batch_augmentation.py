@@ -29,7 +29,8 @@ from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.facts import describe_scale
 from losslab.study.ladder import at_rung
 from losslab.study.load import load_study, study_home
-from losslab.study.plan import Plan, plan
+from losslab.study.plan import Plan
+from losslab.study.planning import plan
 from losslab.study.results import read_results
 from losslab.study.stages import Scale, expand
 from losslab.study.store import StudyFolder

@@ -20,7 +20,7 @@ from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Event, Task, Yielded
 from losslab.study.execute import execute
 from losslab.study.facts import planned_before, study_facts
-from losslab.study.plan import plan
+from losslab.study.planning import plan
 from losslab.study.store import RunFolder, StudyFolder
 from losslab.study.worker import run_in_folder
 from losslab.training.loop import train

@@ -9,17 +9,11 @@ import pytest
 from losslab.records import Steps
 from losslab.spec import Run, Stage, make_run
 from losslab.study import calibrate
-from losslab.study.costs import (
-    Cost,
-    evaluated_images,
-    kind_of_run,
-    measure_costs,
-    run_memory,
-    run_seconds,
-)
+from losslab.study.costs import Cost, evaluated_images, kind_of_run, run_memory, run_seconds
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Event, Task, Yielded
 from losslab.study.fields import labels
+from losslab.study.measure import measure_costs
 from losslab.study.sizes import load, part_sizes, training_images
 from losslab.study.stages import expand
 from losslab.training.state import TrainState

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from losslab.errors import InvalidInput
 from losslab.spec import Stage, Study
 from losslab.study.costs import Cost, kind_of_run, longest_first, run_seconds
-from losslab.study.plan import Plan, make_plan, makespan, plan
+from losslab.study.plan import Plan, make_plan, makespan
+from losslab.study.planning import plan
 from losslab.study.stages import expand
 
 STUDY = Study.model_validate(

@@ -19,10 +19,12 @@ from losslab.machine.memory import available_memory
 from losslab.machine.process import cores
 from losslab.records import Final, Start, Steps
 from losslab.spec import Layout, Run, Study, make_run
-from losslab.study.costs import Cost, fastest_layouts, kind_of_run, measure_costs, network_of
+from losslab.study.costs import Cost, kind_of_run, network_of
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Event, Task, Yielded
-from losslab.study.plan import Plan, plan
+from losslab.study.measure import fastest_layouts, measure_costs
+from losslab.study.plan import Plan
+from losslab.study.planning import plan
 from losslab.study.store import RunFolder
 from losslab.study.worker import run_in_folder
 from losslab.training.loop import train

@@ -18,7 +18,8 @@ from losslab.study import execute as execution
 from losslab.study.costs import Cost, kind_of_run, run_seconds
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Event, Task
-from losslab.study.execute import PlanChanged, Progress, StageBegan, execute
+from losslab.study.events import PlanChanged, Progress, StageBegan
+from losslab.study.execute import execute
 from losslab.study.facts import planned_before
 from losslab.study.plan import SAFETY, Plan, StagePlan, make_plan, plan_at
 from losslab.study.replan import apply_change, pace_of, replan

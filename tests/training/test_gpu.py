@@ -18,7 +18,8 @@ from losslab.training.checkpoint import load_newest, save_checkpoint
 from losslab.training.evaluation import sums_of
 from losslab.training.feed import feed
 from losslab.training.loop import train
-from losslab.training.state import make_task, new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import make_task, new_state
 from losslab.training.step import Stepper
 from losslab.training.timeline import Timeline
 

@@ -20,7 +20,8 @@ from losslab.spec import Run, make_run
 from losslab.training.evaluation import Scores, evaluate
 from losslab.training.feed import Orders, feed, image_parts
 from losslab.training.loop import train
-from losslab.training.state import TrainState, make_task, new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import TrainState, make_task, new_state
 from losslab.training.timeline import Timeline
 
 DATA = tiny_data()

@@ -17,7 +17,8 @@ from losslab.spec import Run, make_run
 from losslab.tasks.losses import Judged
 from losslab.training.evaluation import sums_of
 from losslab.training.feed import feed
-from losslab.training.state import make_task, new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import make_task, new_state
 from losslab.training.step import Stepper
 from losslab.training.timeline import Timeline
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
-from losslab.plots.charts import by_layer
 from losslab.plots.files import draw
+from losslab.plots.ledger_charts import by_layer
 from losslab.tables import Table, frame
 from losslab.tables.folding import HEADINGS, Line, lines_of, total_cells
 

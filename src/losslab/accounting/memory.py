@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,9 @@ from losslab.accounting.twin import meta_copy
 from losslab.accounting.values import Values
 from losslab.errors import InvalidInput
 from losslab.optimizers import Method
+from losslab.spec import Precision
 from losslab.tables import Table
 
-Precision = Literal["fp32", "bf16", "fp16"]
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

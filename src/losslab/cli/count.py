@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from losslab.cli.options import Flag, console
 from losslab.errors import InvalidInput
+from losslab.spec import Precision
 
 if TYPE_CHECKING:
     from losslab.accounting import Ledger
@@ -25,7 +26,7 @@ def count(
     depth: int | None = None,
     training: Flag = False,
     optimizer: str | None = None,
-    precision: Literal["fp32", "bf16", "fp16"] | None = None,
+    precision: Precision | None = None,
     device: Literal["cpu", "cuda"] | None = None,
     batch_size: int = 1,
     format: Format = "table",

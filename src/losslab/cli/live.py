@@ -11,7 +11,7 @@ from rich.table import Table
 
 from losslab.records import Evaluation, Start, Steps, metrics_of
 from losslab.spec import Run
-from losslab.study.execute import RunRecorded, StageBegan
+from losslab.study.events import RunRecorded, StageBegan
 from losslab.study.fields import labels
 from losslab.study.sizes import training_images
 from losslab.text import duration, loss, score

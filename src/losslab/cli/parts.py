@@ -1,7 +1,6 @@
 """The studies that a command means: one or all, each with its seeds, its share of the budget and its data."""
 
 import sys
-from itertools import chain
 from typing import TypeVar
 
 from losslab import data
@@ -9,7 +8,7 @@ from losslab.errors import DataUnavailable, InvalidInput
 from losslab.spec import Rung, Stage, Study
 from losslab.study.ladder import at_rung
 from losslab.study.load import load_study, study_names
-from losslab.study.stages import expand
+from losslab.study.stages import runs_of
 from losslab.study.store import StudyFolder
 
 ALL = "all"
@@ -50,8 +49,7 @@ def with_data(study: Study, sample_if_offline: bool) -> Study:
     """Fetch the study's data, or turn to the embedded sample where that is allowed and needed."""
     try:
         # Here and not in the workers, which would all fetch at once, with nobody to read what fails.
-        runs = chain.from_iterable(map(expand, study.stages))
-        for name in {run.data.name for run in runs}:
+        for name in {run.data.name for run in runs_of(study)}:
             data.load(name)
     except DataUnavailable as error:
         if not sample_if_offline:

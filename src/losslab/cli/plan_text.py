@@ -1,19 +1,17 @@
 """How a plan is shown: its stages, what the full study takes, what another precision would save; and as JSON."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from losslab.spec import Precision
 from losslab.study.facts import describe_scale, stage_scale
 from losslab.study.fields import labels
 from losslab.study.plan import Plan
 from losslab.study.precisions import Pace
 from losslab.text import count, duration, number, size
-
-if TYPE_CHECKING:
-    from losslab.training.precision import Precision
 
 
 def plan_facts(planned: Plan) -> dict[str, Any]:
@@ -76,7 +74,7 @@ def precision_facts(pace: Pace | None) -> dict[str, float]:
     return {pace.run.precision: pace.seconds, pace.precision: pace.other_seconds}
 
 
-def print_precisions(pace: Pace | None, emulated: list["Precision"]) -> None:
+def print_precisions(pace: Pace | None, emulated: list[Precision]) -> None:
     """Print what another precision would save, and warn of those that this processor only emulates."""
     if pace:
         print(pace.text())

@@ -8,7 +8,7 @@ from rich.live import Live
 
 from losslab.cli.live import Board
 from losslab.records import Evaluation, Final, metrics_of
-from losslab.study.execute import (
+from losslab.study.events import (
     Counted,
     PlanChanged,
     Progress,

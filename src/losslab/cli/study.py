@@ -25,14 +25,14 @@ from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
 from losslab.errors import Interrupted, InvalidInput
 from losslab.spec import Layout
-from losslab.study.costs import measure_operations
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import execute
 from losslab.study.facts import planned_before
 from losslab.study.load import load_study, study_names
+from losslab.study.measure import measure_operations
 from losslab.study.pack import pack
 from losslab.study.plan import Plan, plan_at
-from losslab.study.plan import plan as plan_study
+from losslab.study.planning import plan as plan_study
 from losslab.study.precisions import emulated, other_pace
 from losslab.study.results import read_results, study_folders
 from losslab.study.stages import FULL

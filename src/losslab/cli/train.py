@@ -1,34 +1,23 @@
 """``losslab train``: one run."""
 
 import sys
-from collections.abc import Sequence
-from itertools import accumulate, chain
-from json import dumps
 from pathlib import Path
-from statistics import fmean
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from losslab.cli.drawing import draw_records, draw_timeline
 from losslab.cli.dry_run import print_timeline
 from losslab.cli.options import Flag, check_machine, data_of, redirect_stdout_to_nothing
-from losslab.cli.progress import metrics
-from losslab.cli.text_plot import text_plot
+from losslab.cli.train_text import check_course, print_loss, print_record
 from losslab.devices import ask_for_determinism
 from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_file, check_picture
-from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
-from losslab.spec import Layout, Run, make_run
+from losslab.records import Final, Record
+from losslab.spec import Layout, Precision, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
-from losslab.text import count, loss, number
 from losslab.training.timeline import Timeline
-
-DIVERGING = 4.0
-"""A run whose loss ends at so many times that of the untrained network has diverged."""
-FIRST_SAMPLES = 32
-"""How many samples tell the loss of the untrained network."""
 
 
 def train(
@@ -51,7 +40,7 @@ def train(
     average: str | None = None,
     momentum: str | None = None,
     plateau: str | None = None,
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    precision: Precision = "fp32",
     train_images: int | None = None,
     validation_fraction: float | None = None,
     seed: int = 0,
@@ -226,7 +215,7 @@ def _train(
             if weights and out is None and isinstance(record, Final):
                 save_weights(weights, state)
             try:
-                _print(record, json=json)
+                print_record(record, json=json)
             except BrokenPipeError:
                 if out is None:
                     raise
@@ -237,27 +226,8 @@ def _train(
         if figure:
             draw_records(course, figure)
         if not json:
-            _print_plot(seen)
-    _check_course(course)
-
-
-def _print_plot(records: Sequence[Record]) -> None:
-    """Draw the loss of each batch, where there are two or more."""
-    steps = [record for record in records if isinstance(record, Steps)]
-    losses = list(chain.from_iterable(record.loss for record in steps))
-    index = list(chain.from_iterable(record.indices() for record in steps))
-    plot = text_plot(index, losses, names=("optimizer step", "training loss of a batch"))
-    if plot:
-        print(plot)
-
-
-def _print(record: Record, *, json: bool) -> None:
-    if json:
-        print(dumps(to_row(record), allow_nan=False), flush=True)
-        return
-    line = _line(record)
-    if line:
-        print(line, flush=True)
+            print_loss(seen)
+    check_course(course)
 
 
 def _is_done(folder: RunFolder, run: Run) -> bool:
@@ -275,55 +245,3 @@ def _is_done(folder: RunFolder, run: Run) -> bool:
         raise LosslabError(f"{folder.path}: {status['message']}")
     print(f"losslab: {folder.path}: this run is done already", file=sys.stderr)
     return True
-
-
-def untrained_loss(record: Steps) -> float:
-    """The loss before training: that of the first batch, or of as many as hold `FIRST_SAMPLES`, since one is noisy.
-
-    Where training diverges at once, of those before.
-    """
-    seen = list(accumulate(record.batch_size))
-    batches = 1 + sum(samples < FIRST_SAMPLES for samples in seen[:-1])
-    first, *others = record.loss[:batches]
-    return fmean([first, *(loss for loss in others if loss <= DIVERGING * first)])
-
-
-def _check_course(records: Sequence[Record]) -> None:
-    """Raise LosslabError when the loss is finite but far above that of the untrained network."""
-    steps = [record for record in records if isinstance(record, Steps)]
-    evaluations = [record for record in records if isinstance(record, Evaluation)]
-    if not steps or not evaluations:
-        return
-    # A loss that rises and stays finite ends as a run that is done; a user should know nevertheless.
-    first, last = untrained_loss(steps[0]), evaluations[-1].train_loss
-    if last > DIVERGING * first > 0:
-        raise LosslabError(
-            f"the training diverges: its loss went from {number(first)} to {number(last)}; "
-            "a smaller `lr` is the usual cure"
-        )
-
-
-def _line(record: Record) -> str:
-    if isinstance(record, Start):
-        return (
-            f"{record.parameters:,} parameters; {record.training_images:,} training, "
-            f"{record.validation_images:,} validation samples; {count(record.total_steps, 'step')}"
-        )
-    if isinstance(record, Evaluation):
-        trained = " ".join(
-            [f"training loss {loss(record.train_loss)}", *metrics(record, "train")]
-        )
-        parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
-        if record.validation_loss is not None:
-            parts.append(
-                " ".join(
-                    [
-                        f"validation loss {loss(record.validation_loss)}",
-                        *metrics(record, "validation"),
-                    ]
-                )
-            )
-        return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
-    if isinstance(record, Final) and record.test_loss is not None:
-        return " ".join([f"test loss {loss(record.test_loss)}", *metrics(record, "test")])
-    return ""

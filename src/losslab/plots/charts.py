@@ -1,24 +1,18 @@
 """Findings as figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from math import ceil, isfinite
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from losslab.plots.drawable import (
-    BatchCurve,
-    BatchRange,
-    CriticalBatch,
     Curve,
     Estimate,
-    LrRange,
     Recorded,
     Search,
 )
 from losslab.plots.figures import Figure, Mark, Series
-from losslab.text import number
 
 WIDE, OUTLYING = 30.0, 3.0
 """Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""
@@ -29,8 +23,6 @@ OFFSET = 0.22
 POINTS = 300
 """Points of a curve by step, at most; each is the median of its neighbours."""
 
-Ledgers = Mapping[str, dict[str, Any]]
-"""Label -> ledger, as ``losslab count --json`` prints it."""
 Points = tuple[Sequence[float], Sequence[float]]
 """Abscissae and ordinates."""
 
@@ -157,64 +149,6 @@ def searched(
     )
 
 
-def lr_figure(name: str, title: str, found: LrRange) -> Figure:
-    """Draw loss against learning rate, with the band over seeds and the range.
-
-    Args:
-        name: identity of the figure.
-        title: what is shown.
-        found: the range of a ramp or a grid.
-    """
-    curve, is_ramp = found.curve, found.mode == "ramp"
-    series = Series(
-        "loss", _thin(curve.lr), _thin(curve.smoothed_loss), style="line" if is_ramp else "both"
-    )
-    if len(found.seeds) > 1:
-        series = replace(series, low=_thin(curve.loss_low), high=_thin(curve.loss_high))
-    label = "training loss, averaged" if is_ramp else "training loss at the end"
-    marks = _edges(
-        {"lr_min": found.lr_min, "suggestion": found.suggestion, "lr_max": found.lr_max}
-    )
-    return Figure(
-        name,
-        title,
-        "learning rate",
-        label,
-        (series,) if series.x else (),
-        x_log=True,
-        marks=marks,
-    )
-
-
-def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
-    """Draw loss against batch size, without those that diverged, and the range."""
-    marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
-    return _of_sizes(name, title, found.curve, "training loss at the end", marks)
-
-
-def branch_figure(name: str, title: str, found: CriticalBatch) -> Figure:
-    """Draw loss after equal samples against batch size, without those that diverged, and the critical size."""
-    marks = _edges({"critical size": found.critical_size})
-    return _of_sizes(name, title, found.curve, "loss after equal samples", marks)
-
-
-def _of_sizes(
-    name: str, title: str, curve: BatchCurve, label: str, marks: tuple[Mark, ...]
-) -> Figure:
-    rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
-    ended = [
-        (float(size), y, low, high) for size, y, low, high in rows if None not in (y, low, high)
-    ]
-    figure = Figure(name, title, "batch size", label, (), x_log=True, marks=marks)
-    if not ended:
-        return figure
-    x, y, low, high = zip(*ended, strict=True)
-    series = Series("loss", x, y, style="both")
-    if low != high:  # with one seed the band has no width
-        series = replace(series, low=low, high=high)
-    return replace(figure, series=(series,))
-
-
 def by_step(
     name: str, title: str, found: Mapping[str, Recorded], column: str, label: str
 ) -> Figure:
@@ -233,7 +167,7 @@ def by_step(
         # An entry of a packed study stands for several steps.
         indices = list(chain.from_iterable(record.indices() for record in run.steps))
         if values:
-            series.append(Series(key, _thin(indices), _thin(values), slot=slot))
+            series.append(Series(key, thinned(indices), thinned(values), slot=slot))
     return Figure(name, title, "optimizer step", label, tuple(series))
 
 
@@ -282,56 +216,9 @@ def lines(
     )
 
 
-def by_layer(
-    name: str, title: str, ledgers: Ledgers, quantity: str, label: str, *, unit: float = 1e6
-) -> Figure:
-    """Draw what each layer costs, as bars; layers that cost nothing in any ledger are left out.
-
-    Args:
-        name: identity of the figure.
-        title: what is shown.
-        ledgers: what is shown side by side.
-        quantity: ``macs``, ``parameters`` or ``activations``.
-        label: quantity and unit.
-        unit: what the numbers are divided by.
-    """
-    costs: dict[str, dict[str, float]] = {}
-    with_cost: dict[str, None] = {}
-    for key, ledger in ledgers.items():
-        costs[key] = {row["name"]: row[quantity] / unit for row in ledger["rows"]}
-        with_cost |= dict.fromkeys(layer for layer, amount in costs[key].items() if amount)
-    names = tuple(with_cost)
-    # The bars of a layer fill 0.8 of the room between two names, however many ledgers share it.
-    width, middle = 0.8 / max(1, len(costs)), (len(costs) - 1) / 2
-    series = []
-    for slot, (key, cost) in enumerate(costs.items()):
-        rows = [(index, cost[layer]) for index, layer in enumerate(names) if layer in cost]
-        x = tuple(index + (slot - middle) * width for index, _ in rows)
-        series.append(
-            Series(key, x, tuple(amount for _, amount in rows), slot=slot, style="bars")
-        )
-    return Figure(name, title, "layer", label, tuple(series), x_names=names)
-
-
-def growth(name: str, title: str, ledgers: Ledgers) -> Figure:
-    """Draw how the receptive field grows from layer to layer while it is bounded; a line marks the largest image."""
-    # The input sees itself: one pixel.
-    sizes = {key: (1.0, *_sides(ledger)) for key, ledger in ledgers.items()}
-    series = []
-    for slot, (key, sides) in enumerate(sizes.items()):
-        series.append(Series(key, _numbered(sides), sides, slot=slot, style="both"))
-    largest = max((max(ledger["input_shape"][1:]) for ledger in ledgers.values()), default=1)
-    labels = "convolutions and poolings passed", "side of the field, pixels"
-    return Figure(name, title, *labels, tuple(series), marks=(Mark("", y=largest),))
-
-
 def nothing(name: str, title: str) -> Figure:
     """Stand in for a figure of what has not been measured."""
     return Figure(name, title, "", "", ())
-
-
-def _numbered(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(map(float, range(len(values))))
 
 
 def _style(x: Sequence[float]) -> Literal["line", "both"]:
@@ -358,26 +245,10 @@ def _is_wide(values: Sequence[float], factor: float = WIDE) -> bool:
     return bool(values) and min(values) > 0 and max(values) > factor * min(values)
 
 
-def _thin(values: Sequence[float]) -> tuple[float, ...]:
+def thinned(values: Sequence[float]) -> tuple[float, ...]:
     """Thin values to at most so many points, each the median of as many neighbours."""
     # A median, as a mean would let one diverging step bend the whole curve. Rounded up, to keep within the number.
     width = ceil(len(values) / POINTS) or 1
     return tuple(
         median(values[start : start + width]) for start in range(0, len(values), width)
     )
-
-
-def _edges(ends: Mapping[str, float | None]) -> tuple[Mark, ...]:
-    return tuple(
-        Mark(f"{label} {number(value, 3)}", x=value)
-        for label, value in ends.items()
-        if value is not None
-    )
-
-
-def _sides(ledger: dict[str, Any]) -> list[float]:
-    """Side of the receptive field after each convolution or pooling, where it is bounded."""
-    fields = [
-        row["receptive_field"] for row in ledger["rows"] if row["kind"] in ("conv", "pool")
-    ]
-    return [float(field["size"][0]) for field in fields if isinstance(field, dict)]

@@ -3,6 +3,7 @@
 Lengths that a policy leaves open come from the run: a ramp fills it, and cycles are counted so that it ends with one.
 """
 
+from losslab.policies.average import check_average
 from losslab.policies.batch import BATCH_POLICIES
 from losslab.policies.choices import number_or_policy
 from losslab.policies.horizon import Horizon, Policy
@@ -18,6 +19,7 @@ __all__ = [
     "Horizon",
     "Policy",
     "batch_schedule",
+    "check_average",
     "check_cycled_against",
     "check_momentum",
     "check_plateau",

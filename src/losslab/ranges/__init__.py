@@ -1,14 +1,10 @@
 """Ranges read from curves: pure functions and frozen values, without torch."""
 
-from losslab.ranges.batch import (
-    ALGORITHM,
-    AlgorithmStep,
-    BatchRange,
-    Evidence,
-    find_batch_range,
-)
+from losslab.ranges.algorithm import ALGORITHM, AlgorithmStep
+from losslab.ranges.batch import BatchRange, Evidence, find_batch_range
 from losslab.ranges.branch import BranchCurve, CriticalBatch, batch_warmup
-from losslab.ranges.lr import RULES, LrRange, find_lr_range
+from losslab.ranges.lr import LrRange, find_lr_range
+from losslab.ranges.lr_rules import RULES
 from losslab.ranges.race import Race
 from losslab.ranges.trace import GradientSquares, Setting, Trace, trace_of
 

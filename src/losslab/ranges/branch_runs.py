@@ -10,12 +10,13 @@ from losslab.data.dataset import Dataset
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.ranges.branch import CriticalBatch
-from losslab.ranges.find import find_batch
+from losslab.ranges.find_batch import find_batch
 from losslab.ranges.progress import watched
 from losslab.records import Steps
 from losslab.spec import Run
 from losslab.training.loop import train
-from losslab.training.state import new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import new_state
 
 
 class ImageBatches:

@@ -147,3 +147,13 @@ def _in_notebook() -> Iterator[Callable[[Progress], None]]:
         yield show
     finally:
         handle.update(HTML(""))
+
+
+def seed_label(seed: int, seeds: int) -> str:
+    """Which of a test's seeds is trained, for people.
+
+    Example:
+        >>> seed_label(0, 3)
+        'seed 1 of 3'
+    """
+    return f"seed {seed + 1} of {seeds}"

@@ -16,7 +16,8 @@ from losslab.ranges.trial import NOISE_BATCHES, measure_gradients
 from losslab.records import Record, Start, Steps
 from losslab.spec import Run
 from losslab.training.loop import train
-from losslab.training.state import TrainState, new_state, prepare
+from losslab.training.parts import prepare
+from losslab.training.state import TrainState, new_state
 from losslab.training.timeline import Timeline
 
 

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from losslab import __version__
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
-from losslab.plots import charts
+from losslab.plots import charts, ledger_charts, range_charts
 from losslab.plots.figures import DARK, LIGHT, NAME, Figure, Mark
 from losslab.plots.files import write_files
 from losslab.plots.numbers import describe, numbers, table
@@ -262,6 +262,8 @@ def _context(
         "findings": find(results),
         "show": show,
         "charts": charts,
+        "ledger_charts": ledger_charts,
+        "range_charts": range_charts,
         "Mark": Mark,
         "algorithm": ALGORITHM,
         "block_diagram": block_diagram,

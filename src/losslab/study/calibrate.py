@@ -22,8 +22,9 @@ from losslab.study.sizes import load, training_images
 from losslab.tasks.samples import Parts
 from losslab.training.evaluation import EVALUATION_IMAGES, evaluate
 from losslab.training.loop import train
+from losslab.training.parts import prepare
 from losslab.training.single_sample import has_single_sample
-from losslab.training.state import TrainState, make_task, memory_format, new_state, prepare
+from losslab.training.state import TrainState, make_task, memory_format, new_state
 from losslab.training.step import device_of
 from losslab.training.timeline import Timeline
 

@@ -9,18 +9,26 @@ from time import monotonic
 from typing import Any
 
 from losslab.errors import InvalidInput, StoreError
-from losslab.records import Record
-from losslab.spec import Count, Run, Stage
+from losslab.spec import Run, Stage
 from losslab.study.costs import longest_first, network_of
 from losslab.study.engines import LOCAL, Engine
 from losslab.study.engines.local import Task, Yielded
+from losslab.study.events import (
+    Counted,
+    PlanChanged,
+    Progress,
+    RunEnded,
+    RunRecorded,
+    StageBegan,
+    StageSkipped,
+)
 from losslab.study.facts import describe_stages, read_scale, study_facts, study_of
 from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
 from losslab.study.pack import vouch_for_plan
-from losslab.study.plan import Change, Plan
+from losslab.study.plan import Plan
 from losslab.study.replan import pace_of, replan
-from losslab.study.results import RunResult, read_count, read_results, read_run
+from losslab.study.results import read_count, read_results, read_run
 from losslab.study.stages import expand_found
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
@@ -28,64 +36,8 @@ from losslab.study.store import ENDED, RunFolder, StudyFolder
 RUN_IN_FOLDER = "losslab.study.worker:run_in_folder"
 
 
-@dataclass(frozen=True)
-class StageBegan:
-    """A stage's runs, or the networks it counts, are known; `missing` of them are still to be done."""
-
-    stage: str
-    runs: tuple[Run, ...]
-    counts: tuple[Count, ...]
-    missing: int
-
-
-@dataclass(frozen=True)
-class RunRecorded:
-    """A run yielded a record."""
-
-    stage: str
-    run: Run
-    record: Record
-
-
-@dataclass(frozen=True)
-class RunEnded:
-    """A run came to its end, good or bad."""
-
-    stage: str
-    run: Run
-    result: RunResult
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A network was counted; without a ledger, `error` says why not."""
-
-    stage: str
-    count: Count
-    ledger: dict[str, Any] | None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class StageSkipped:
-    """Some or all runs of a stage cannot be built, because an earlier stage did not find what they need."""
-
-    stage: str
-    runs: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class PlanChanged:
-    """What is left of the study was made smaller, so that it ends in time; `scale` is what it has now, in words."""
-
-    change: Change
-    scale: str
-
-
 KEPT = frozenset({*ENDED, "failed", "interrupted"})
 """States in which a worker leaves its run; after any other it was killed, or wrote on another machine."""
-Progress = StageBegan | StageSkipped | PlanChanged | RunRecorded | RunEnded | Counted
 
 
 def execute(

@@ -1,17 +1,14 @@
 """What a study would take in another precision: one more measurement of its longest run, where that may be faster."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from losslab.errors import InvalidInput
 from losslab.machine.process import multiplies_fast
-from losslab.spec import Run
-from losslab.study.costs import MARGIN, measure_costs, run_seconds
+from losslab.spec import Precision, Run
+from losslab.study.costs import MARGIN, run_seconds
 from losslab.study.engines import Engine
+from losslab.study.measure import measure_costs
 from losslab.study.plan import Plan
-
-if TYPE_CHECKING:
-    from losslab.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Pace:
 
     run: Run
     seconds: float
-    precision: "Precision"
+    precision: Precision
     other_seconds: float
 
     def text(self) -> str:
@@ -69,7 +66,7 @@ def other_pace(planned: Plan, engine: Engine) -> Pace | None:
     return Pace(longest, seconds, "bf16", run_seconds(other, costs))
 
 
-def emulated(planned: Plan, engine: Engine) -> "list[Precision]":
+def emulated(planned: Plan, engine: Engine) -> list[Precision]:
     """The precisions of a plan's runs that this machine's processor only emulates, which takes longer than fp32."""
     if engine.name != "local" or engine.device != "cpu":
         return []

@@ -8,15 +8,8 @@ from losslab.errors import InvalidInput
 from losslab.spec import Run, Study
 from losslab.study.costs import Costs, kind_of_run, run_seconds
 from losslab.study.ladder import at_rung, rungs
-from losslab.study.plan import (
-    SAFETY,
-    Change,
-    Plan,
-    largest_plan,
-    make_plan,
-    plan_at,
-    smallest_plan,
-)
+from losslab.study.plan import SAFETY, Change, Plan, make_plan, plan_at, smallest_plan
+from losslab.study.planning import largest_plan
 
 
 def pace_of(times: Iterable[tuple[Run, float]], costs: Costs) -> float:

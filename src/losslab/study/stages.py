@@ -10,7 +10,7 @@ from typing import Any
 
 from losslab.choice import as_choice
 from losslab.errors import StoreError
-from losslab.spec import Run, Stage, as_data, make_run
+from losslab.spec import Run, Stage, Study, as_data, make_run
 from losslab.study.fields import Fields, get_field
 from losslab.study.sizes import training_images
 
@@ -36,6 +36,11 @@ class Scale:
 
 
 FULL = Scale()
+
+
+def runs_of(study: Study) -> list[Run]:
+    """All runs of a study at its full scale."""
+    return [run for stage in study.stages for run in expand(stage)]
 
 
 def expand(

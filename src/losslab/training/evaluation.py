@@ -11,10 +11,11 @@ from torch import nn
 
 from losslab.data.batches import Images
 from losslab.errors import InvalidInput
+from losslab.spec import Precision
 from losslab.tasks.losses import NOTHING_COUNTS, Judged, Loss
 from losslab.tasks.metrics import Metric
 from losslab.tasks.samples import EVALUATION_EPOCH, Selection, SomeSamples
-from losslab.training.precision import Precision, autocast
+from losslab.training.precision import autocast
 
 # A constant, and not the run's batch: the last bits of a sum depend on how it is cut.
 EVALUATION_IMAGES = 1000

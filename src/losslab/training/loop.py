@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import isfinite
-from time import perf_counter, process_time
+from time import perf_counter
 
 import torch
 
@@ -30,17 +30,11 @@ from losslab.training.evaluation import (
     weights_sha256,
 )
 from losslab.training.feed import feed
+from losslab.training.parts import prepare
+from losslab.training.pending import Clock, Pending
 from losslab.training.rates import rates_of
-from losslab.training.state import (
-    Task,
-    TrainState,
-    Window,
-    make_task,
-    memory_at,
-    new_state,
-    prepare,
-)
-from losslab.training.step import Stepper, StepResult, device_of
+from losslab.training.state import Task, TrainState, Window, make_task, memory_at, new_state
+from losslab.training.step import Stepper, device_of
 from losslab.training.timeline import Step, Timeline
 
 
@@ -129,8 +123,8 @@ class _Session:
         run, state = self.run, self.state
         stepper = self._stepper()
         rates = rates_of(state.optimizer, self.timeline)
-        pending = _Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
-        clock = _Clock()
+        pending = Pending(run.repeats, counts_correct=isinstance(self.parts.training, Images))
+        clock = Clock()
         for step, parts in feed(run, self.parts.training, self.timeline, state.step, device):
             # The timeline knows no feedback, so that it can be laid out before anything trains.
             factor = 1.0 if state.plateau is None else state.plateau.value
@@ -158,7 +152,7 @@ class _Session:
                 if due:
                     yield from self.evaluated()
                 # The caller has had the record since, and its time is not the run's.
-                clock = _Clock()
+                clock = Clock()
 
     def _stepper(self) -> Stepper:
         def measure(judged: Judged, samples: int) -> dict[str, torch.Tensor]:
@@ -340,80 +334,6 @@ def _form(dataset: Dataset | TaskData) -> str:
         return f"training part is {describe(dataset)}"
     shape = "x".join(map(str, dataset.train_images.shape[1:]))
     return f"images are {shape} (channels x height x width) in {len(dataset.classes)} classes"
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """The moment from which steps are timed, on the wall and on the processor."""
-
-    wall: float = field(default_factory=perf_counter)
-    processor: float = field(default_factory=process_time)
-
-
-@dataclass
-class _Pending:
-    """Steps whose results have not been read from the device yet."""
-
-    repeats: int
-    counts_correct: bool
-    """Whether records hold how many samples of each step were classified correctly."""
-    steps: list[Step] = field(default_factory=list)
-    results: list[StepResult] = field(default_factory=list)
-
-    def add(self, step: Step, result: StepResult) -> None:
-        self.steps.append(step)
-        self.results.append(result)
-
-    def flush(self, state: TrainState, began: _Clock) -> Steps:
-        """Record all pending steps; reading their results waits for the device, so clocks are read after."""
-        # Each process's loss is multiplied by their number (see Stepper), so that the mean of these is the batch's.
-        losses = distributed.total(torch.stack([result.loss for result in self.results]))
-        loss = _numbers(losses / distributed.processes())
-        sums = {name: self._total(name) for name in self.results[0].sums}
-        weights = [result.weight for result in self.results if result.weight is not None]
-        norm = self.results[-1].gradient_norm
-        gradient_norm = None if norm is None else _numbers(norm.reshape(1))[0]
-        items = torch.stack(weights).double().tolist() if weights else []
-        state.spend(perf_counter() - began.wall, process_time() - began.processor)
-        sizes = [step.batch_size for step in self.steps]
-        correct: list[float] = []
-        # M copies of an image count as one: a record's `correct / batch_size` is the accuracy whatever M is.
-        if self.counts_correct and "accuracy" in sums:
-            correct = [count / self.repeats for count, _ in sums.pop("accuracy")]
-        window = state.window
-        window.loss += loss
-        window.correct += correct
-        window.batch_size += sizes
-        window.weight += items
-        for name, values in sums.items():
-            for value in values:
-                window.add_sums({name: value})
-        record = Steps(
-            first_step=self.steps[0].index,
-            lr=[step.lr for step in self.steps],
-            batch_size=sizes,
-            loss=loss,
-            correct=correct,
-            train_seconds=state.train_seconds,
-            train_processor_seconds=state.train_processor_seconds,
-            gradient_norm=gradient_norm,
-        )
-        self.steps, self.results = [], []
-        return record
-
-    def _total(self, name: str) -> list[list[float]]:
-        """The sums of a metric at each step, over all processes."""
-        total: list[list[float]] = distributed.total(
-            torch.stack([result.sums[name] for result in self.results])
-        ).tolist()
-        return total
-
-
-def _numbers(values: torch.Tensor) -> list[float]:
-    """The values of a tensor; float32 values rounded to 9 significant digits, enough to round-trip."""
-    if values.dtype == torch.float64:
-        return list(values.tolist())
-    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 def _stop_if_diverged(record: Steps) -> None:

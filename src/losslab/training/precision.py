@@ -1,13 +1,12 @@
 """The arithmetic of a step: float32, or 16 bits by autocast, and the scale of a loss that 16 bits could not hold."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
 from losslab.errors import InvalidInput
+from losslab.spec import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

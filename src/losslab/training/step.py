@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from losslab.spec import Precision
 from losslab.tasks.losses import Judged, Loss
 from losslab.training import distributed
-from losslab.training.precision import Precision, autocast
+from losslab.training.precision import autocast
 
 Sums = dict[str, torch.Tensor]
 """Metric -> its sums, on the device."""

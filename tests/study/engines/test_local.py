@@ -16,10 +16,11 @@ from processes import ENVIRONMENT
 
 from losslab.machine.memory import CACHED_OPERATIONS, CACHES, X86
 from losslab.spec import Study
-from losslab.study.costs import OPERATIONS, Cost, kind_of_run
+from losslab.study.costs import Cost, kind_of_run
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Task, Yielded, events_of, run_tasks
 from losslab.study.execute import execute
+from losslab.study.measure import OPERATIONS
 from losslab.study.plan import plan_at
 from losslab.study.results import read_results
 from losslab.study.stages import FULL, expand

@@ -8,7 +8,8 @@ from losslab.cli.find.crew import Crew, by_seeds, samples_of
 from losslab.cli.options import Flag, check_machine, check_mode, fields_of
 from losslab.errors import InvalidInput
 from losslab.ranges import Trace, find_lr_range
-from losslab.ranges.lr import check_ramp, check_rule, confirmed
+from losslab.ranges.lr import check_ramp, confirmed
+from losslab.ranges.lr_rules import check_rule
 from losslab.ranges.progress import watched
 from losslab.ranges.race import STEPS_PER_SEED, race
 from losslab.ranges.runs import batch_runs, lr_runs

@@ -10,7 +10,8 @@ from losslab.integrations.keras.trial import Subject
 from losslab.ranges.arguments import increasing, positive, whole
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.batches import check_data
-from losslab.ranges.lr import LrRange, check_ramp, check_rule, find_lr_range
+from losslab.ranges.lr import LrRange, check_ramp, find_lr_range
+from losslab.ranges.lr_rules import check_rule
 from losslab.ranges.progress import watched
 from losslab.ranges.trace import Setting, Trace
 from losslab.schedules import exponential_ramp
