@@ -9,6 +9,7 @@ from pathlib import Path
 
 from losslab.analysis.curves import Curve
 from losslab.analysis.measures import estimates, final
+from losslab.analysis.runs import failed_runs
 from losslab.studies.adaptive_optimizers.findings import findings as optimizers
 from losslab.studies.adaptive_optimizers.losses import TRAIN, Losses
 from losslab.studies.batch_augmentation.findings import findings as copies
@@ -35,7 +36,8 @@ def kept(name: str) -> StudyResults | None:
     """The results of a study, where all of them are kept; one of which runs are missing gives no lesson yet."""
     folder = ROOT / "results" / name
     results = read_results(StudyFolder(folder)) if folder.is_dir() else None
-    return results if results and results.plan["ended"] else None
+    is_whole = results and results.plan.get("ended") and not failed_runs(results)
+    return results if is_whole else None
 
 
 def sections() -> Iterator[tuple[str, str]]:

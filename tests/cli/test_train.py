@@ -311,8 +311,13 @@ def test_a_word_that_names_nothing_is_one_line(
 @pytest.mark.parametrize("folder", [True, False])
 @pytest.mark.parametrize(
     "options",
-    [["--optimizer", "rmsprop-nesterov"], ["--average", "ema(decay=0.5)"], []],
-    ids=["at its iterate", "averaged", "as they are"],
+    [
+        ["--optimizer", "rmsprop-nesterov"],
+        ["--average", "ema(decay=0.5)"],
+        ["--average", "equal(start=0.99)", "--batch", "128"],
+        [],
+    ],
+    ids=["at its iterate", "averaged", "no average yet", "as they are"],
 )
 def test_trained_weights_are_kept(
     losslab: Callable[..., Done], folder: bool, options: list[str], tmp_path: Path
@@ -332,7 +337,7 @@ def test_trained_weights_are_kept(
     state = new_state(run, dataset)
     state.model.load_state_dict(load_file(path))
     (final,) = (row for row in rows if row["kind"] == "final")
-    if "--average" in options:
+    if "ema(decay=0.5)" in options:
         task, test = make_task(run), prepare(run, dataset, "contiguous").test
         assert test is not None
         scores = evaluate(state.model, test, task.loss, task.metrics)

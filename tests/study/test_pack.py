@@ -12,7 +12,7 @@ from fake_study import part_one
 from losslab.errors import InvalidInput, StoreError
 from losslab.records import TIMES, Evaluation, Record, Start, Steps, from_row, to_row
 from losslab.reports.render import report
-from losslab.study.pack import _short, damage, pack, thinned, vouch_for_plan
+from losslab.study.pack import _short, damage, pack, thinned, vouch_for
 from losslab.study.results import RunResult, read_results
 from losslab.study.store import StudyFolder
 
@@ -212,9 +212,9 @@ def test_a_pack_that_goes_on_vouches_for_its_new_plan(
     packed = StudyFolder(tmp_path / "packed")
     packed.write_plan(packed.plan | {"measured_seconds": 3.0})
     assert damage(packed.path) == {"study.json": "changed"}
-    vouch_for_plan(packed.path)
+    vouch_for(packed.path, packed.path / "study.json")
     assert damage(packed.path) == {}
-    vouch_for_plan(folder.path)
+    vouch_for(folder.path, folder.path / "study.json")
     assert not (folder.path / "pack.json").exists()
 
 

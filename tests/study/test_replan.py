@@ -314,9 +314,18 @@ def test_runs_of_another_scale_are_never_left_behind(
     before = (tmp_path / "study.json").read_bytes()
     smaller = planned(budget_seconds=0.3 * plan.seconds)
     renamed = replace(plan, study=plan.study.model_copy(update={"name": "other"}))
-    for other, message in ((smaller, "at another scale"), (renamed, "and not this study")):
-        with pytest.raises(InvalidInput, match=f"holds runs of 'mine' {message}; choose"):
-            list(execute(other, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    threaded, gpu = replace(plan, threads=2), Machine(plan, 1.0, monkeypatch).engine
+    here = Machine(plan, 1.0, monkeypatch).engine
+    for other, engine, field in (
+        (smaller, here, "scale"),
+        (renamed, here, "text"),
+        (threaded, here, "threads"),
+        (plan, replace(gpu, device="cuda:1"), "device"),
+    ):
+        with pytest.raises(
+            InvalidInput, match=f"runs of 'mine' with another `{field}`; choose"
+        ):
+            list(execute(other, tmp_path, engine=engine))
     assert (tmp_path / "study.json").read_bytes() == before
     list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
 
@@ -340,3 +349,17 @@ def test_a_budget_below_a_study_of_the_full_scale_alone_is_refused() -> None:
     stages = [stage for stage in WITH_LADDER.stages if stage.full_only]
     with pytest.raises(InvalidInput, match="all its stages are for the full scale alone"):
         planned(WITH_LADDER.model_copy(update={"stages": stages}), budget_seconds=0.1)
+
+
+@pytest.mark.row(26)
+def test_a_damaged_run_stops_no_stage_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned()
+    list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    folder = StudyFolder(tmp_path)
+    (folder.run_folder(plan.stages[0].runs[0].id).path / "run.json").write_text("{")
+    last = folder.run_folder(plan.stages[-1].runs[-1].id)
+    last.set_status("failed")
+    list(execute(plan, tmp_path, engine=Machine(plan, 1.0, monkeypatch).engine))
+    assert last.status["status"] == "done"

@@ -264,7 +264,8 @@ def resume(
 
     Args:
         folder: The study's folder, or one that holds several.
-        workers: Processes that train at a time; as many as before when absent. They change no bit.
+        workers: Processes that train at a time; as many as before, where there are cores for them, when absent.
+            They change no bit.
         engine: Where to go on: on this machine, or on a Ray cluster that shares its folders.
         address: The Ray cluster's host:port; the one that this machine belongs to when absent.
         device: Where to train: cpu, cuda, cuda:0,1, mps, xpu or auto; where the study was begun when absent.

@@ -193,6 +193,8 @@ def _train(
             raise InvalidInput(
                 f"--weights {weights}: the run in {out} is done and kept none; train it again into another --out"
             )
+        if weights:
+            print(f"losslab: {weights}: left as it is", file=sys.stderr)
         records = iter(folder.records())
     else:
         records = run_in_folder(

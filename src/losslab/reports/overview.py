@@ -45,7 +45,7 @@ class Overview:
         title: of the study.
         samples: the embedded samples that its runs trained on; empty where there are none.
         failures: None where every run ended well.
-        damaged: (file, what is wrong with it) of a packed study.
+        damaged: (file, what is wrong with it): changed since they were packed, or not to be read.
         ended: whether the study came to its end.
         trains: whether it trains anything; else it counts.
         facts: (term, what it is): scale, machine, versions, times.
@@ -175,7 +175,7 @@ def _devices(results: StudyResults) -> set[str]:
     stated = [run.environment for run in runs]
     earlier = chain.from_iterable(each.get("earlier", ()) for each in stated)
     return {
-        str(each.get("gpu") or each.get("device", "cpu"))
+        str(each.get("gpu") or each["device"])
         for each in [*stated, *earlier]
         if each.get("device") or each.get("gpu")
     }

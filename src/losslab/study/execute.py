@@ -1,5 +1,6 @@
 """Carry out a plan, stage by stage: what a stage finds feeds the next, and runs that have ended are not repeated."""
 
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,10 +26,10 @@ from losslab.study.events import (
 from losslab.study.facts import describe_stages, read_scale, study_facts, study_of
 from losslab.study.fields import Fields
 from losslab.study.findings import FINDINGS
-from losslab.study.pack import vouch_for_plan
+from losslab.study.pack import PLAN, vouch_for
 from losslab.study.plan import Plan
 from losslab.study.replan import pace_of, replan
-from losslab.study.results import read_count, read_results, read_run
+from losslab.study.results import RunResult, read_count, read_results, read_run
 from losslab.study.stages import expand_found
 from losslab.study.store import ENDED, RunFolder, StudyFolder
 
@@ -118,17 +119,17 @@ class _Session:
         self.folder.write_plan(
             study_facts(self.plan, self.stages, self.skipped, self.facts | times)
         )
-        vouch_for_plan(self.folder.path)
+        vouch_for(self.folder.path, self.folder.path / PLAN)
 
 
 def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine) -> _Session:
     """A session that adds its times to those of earlier ones on the same study and budget."""
     before = folder.plan if folder.has_plan else {}
     if before and any((folder.path / "runs").iterdir()):
-        _check_goes_on(folder, before, plan)
+        _check_goes_on(folder, before, plan, engine)
     workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
     has_same_budget = before.get("budget_seconds") == plan.budget_seconds
-    if not has_same_budget or study_of(before) != plan.study:
+    if not has_same_budget or not _is_same_study(before, plan):
         before = {}
     if before and not before.get("ended"):
         # A session that was killed could not write what it took; its runs did.
@@ -144,16 +145,36 @@ def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engin
     return _Session(plan, folder, engine, facts, before, stages, began=monotonic())
 
 
-def _check_goes_on(folder: StudyFolder, before: dict[str, Any], plan: Plan) -> None:
-    """Raise InvalidInput where a plan would leave runs behind that no plan lists any more."""
-    held = study_of(before)
-    if held == plan.study and read_scale(before["scale"]) == plan.scale:
+def _is_same_study(before: dict[str, Any], plan: Plan) -> bool:
+    """Whether study.json is of the plan's study, written by this version or an earlier one."""
+    # A study made in Python may hold tuples, which JSON has not.
+    spec = json.loads(plan.study.model_dump_json())
+    return before.get("spec") == spec or study_of(before) == plan.study
+
+
+def _check_goes_on(
+    folder: StudyFolder, before: dict[str, Any], plan: Plan, engine: Engine
+) -> None:
+    """Raise InvalidInput where a plan would leave runs behind that no plan lists any more, or change bits midway."""
+    changes = [(change["stage"], change["rung"]) for change in before.get("changes", ())]
+    device = str(before.get("device", "cpu")).partition(":")[0]
+    same = {
+        "text": _is_same_study(before, plan),
+        "scale": read_scale(before["scale"]) == plan.scale,
+        "changes": changes == [(change.stage, change.rung) for change in plan.changes],
+        "threads": before.get("threads") == plan.threads,
+        "layouts": not before.get("layouts") or before["layouts"] == plan.used_layouts,
+        "compile_step": before.get("compile_step", False) == plan.compile_step,
+        "device": device == engine.device.partition(":")[0],
+        "deterministic": before.get("deterministic", False) == engine.deterministic,
+    }
+    if all(same.values()):
         return
     name = (before.get("study") or {}).get("name")
-    what = "at another scale" if name == plan.study.name else "and not this study"
+    other = ", ".join(f"`{field}`" for field, is_same in same.items() if not is_same)
     raise InvalidInput(
-        f"{folder.path}: holds runs of '{name}' {what}; choose another folder, or go on with what it holds: "
-        f"losslab study resume {shlex.quote(str(folder.path))}"
+        f"{folder.path}: holds runs of '{name}' with another {other}; choose another folder, or go on with what it "
+        f"holds: losslab study resume {shlex.quote(str(folder.path))}"
     )
 
 
@@ -238,7 +259,7 @@ def _do_stage(session: _Session, index: int) -> Iterator[Progress]:
 
 def _learn(session: _Session, stage: Stage, runs: tuple[Run, ...]) -> None:
     """Keep what the stages after this one need: what it found and how long its runs took."""
-    results = [read_run(session.folder.run_folder(run.id)) for run in runs]
+    results = [_result(run, session.folder.run_folder(run.id)) for run in runs]
     for result in results:
         if result.final:
             session.times.append((result.run, result.seconds))
@@ -272,11 +293,19 @@ def _run_stage(session: _Session, stage: str, runs: tuple[Run, ...]) -> Iterator
                     run,
                     event.error or "it left nothing here; does its machine share this folder?",
                 )
-            yield RunEnded(stage, run, read_run(run_folder))
+            yield RunEnded(stage, run, _result(run, run_folder))
+
+
+def _result(run: Run, folder: RunFolder) -> RunResult:
+    """Read a run's folder; a file of it that cannot be read costs this run alone."""
+    try:
+        return read_run(folder)
+    except (StoreError, InvalidInput) as error:
+        return RunResult(run, "unreadable", str(error), {}, ())
 
 
 def _status(folder: RunFolder) -> dict[str, Any]:
-    """The state of a run; one that cannot be read is failed, so that the run goes on."""
+    """The state of a run; one that cannot be read counts as failed."""
     try:
         return folder.status
     except StoreError as error:
@@ -299,7 +328,10 @@ def _count_stage(folder: StudyFolder, stage: Stage) -> Iterator[Progress]:
         from losslab.study.counting import count_into
 
         try:
-            yield Counted(stage.name, count, count_into(count, folder.count_path(count.id)))
+            path = folder.count_path(count.id)
+            ledger = count_into(count, path)
+            vouch_for(folder.path, path)
+            yield Counted(stage.name, count, ledger)
         except (
             Exception
         ) as error:  # a user's network may raise anything, and must not stop the others

@@ -95,15 +95,16 @@ def damage(folder: Path) -> dict[str, str]:
     return dict(sorted(faults.items()))
 
 
-def vouch_for_plan(folder: Path) -> None:
-    """Take the plan of a packed study as it is now, after losslab wrote it anew; elsewhere do nothing."""
+def vouch_for(folder: Path, path: Path) -> None:
+    """Take a file of a packed study as it is now, after losslab wrote it anew; elsewhere do nothing."""
     try:
         files = read_json(folder / MANIFEST)["files"] if (folder / MANIFEST).exists() else {}
     except (StoreError, KeyError, TypeError):
         return  # a damaged manifest is for `damage` to tell
-    if PLAN in files:
-        digest = sha256((folder / PLAN).read_bytes()).hexdigest()
-        write_json(folder / MANIFEST, {"files": files | {PLAN: digest}})
+    name = path.relative_to(folder).as_posix()
+    if name in files:
+        digest = sha256(path.read_bytes()).hexdigest()
+        write_json(folder / MANIFEST, {"files": files | {name: digest}})
 
 
 def thinned(

@@ -76,7 +76,7 @@ class StudyResults:
     stages: dict[str, tuple[RunResult, ...]]
     counts: dict[str, tuple[CountResult, ...]] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
-    """Files of a packed study that are not as they were packed: path -> what is wrong."""
+    """Files that are not as they were packed, or cannot be read: path -> what is wrong."""
 
     @property
     def least_seconds(self) -> float:

@@ -36,12 +36,14 @@ BITS = (
     "processor",
     "platform",
     "torch",
+    "numpy",
     "python",
     "losslab",
     "source_sha256",
     "threads",
     "device",
     "gpu",
+    "deterministic",
 )
 """What of an environment may change a run's bits or its pace."""
 
@@ -127,6 +129,9 @@ def _earlier(folder: RunFolder, now: dict[str, Any]) -> dict[str, Any]:
     differing = {
         key: before[key] for key in BITS if key in before and before[key] != now.get(key)
     }
+    # One GPU does what another of its name does.
+    if str(before.get("device")).partition(":")[0] == str(now.get("device")).partition(":")[0]:
+        differing.pop("device", None)
     history = [*before.get("earlier", ()), *([differing] if differing else [])]
     return {"earlier": history} if history else {}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import safetensors
 import torch
 from safetensors.torch import load, save
+from torch import nn
 
 from losslab.errors import CheckpointCorrupt, InvalidInput
 from losslab.files import sync_folder, write_bytes, write_json
@@ -91,16 +92,16 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
 def save_weights(path: Path, state: TrainState) -> None:
     """Write trained weights and buffers as a .safetensors file, named as ``model.state_dict()`` names them.
 
-    Where the run takes an average of the weights, that; else the weights that it was last evaluated with.
+    Where the run has an average of the weights, that; else the weights that it was last evaluated with.
 
     Raises:
         OSError: when the file cannot be written; one that was there is then as it was.
         InvalidInput: when the model keeps what such a file cannot hold.
     """
-    check(state)
-    averaged = (
-        nullcontext() if state.average is None else state.average.in_place_of(state.model)
-    )
+    _check_tensors(state.model)
+    average = state.average
+    # One that no step has reached yet holds the initial weights.
+    averaged = average.in_place_of(state.model) if average and average.count else nullcontext()
     with at_iterate(state.optimizer), averaged:
         tensors = {key: _in_order(value) for key, value in state.model.state_dict().items()}
     write_bytes(path, [save(tensors)])
@@ -108,13 +109,17 @@ def save_weights(path: Path, state: TrainState) -> None:
 
 def check(state: TrainState) -> None:
     """Raise InvalidInput when a model or an optimizer, once it has stepped, keeps what a checkpoint would lose."""
-    for key, value in state.model.state_dict().items():
+    _check_tensors(state.model)
+    optimizer_state.check(state.optimizer)
+
+
+def _check_tensors(model: nn.Module) -> None:
+    for key, value in model.state_dict().items():
         if not torch.is_tensor(value):
             raise InvalidInput(
                 f"the model's `{key}` is a {type(value).__name__}, and a checkpoint holds tensors alone; register "
                 "it as a buffer"
             )
-    optimizer_state.check(state.optimizer)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ class Engine:
         name: as the command line writes it.
         run_tasks: :func:`losslab.study.engines.local.run_tasks`, or the same over a cluster.
         slots: how many workers of a number of threads there are cores for, or GPUs where it trains on these.
-        device: where the workers train, as the command line writes it.
+        device: where the workers train, as the command line writes it, but for `auto`, which is the device it means.
         devices: those that the workers of this machine share; on a cluster the one that each sees.
         deterministic: whether torch is asked for algorithms that repeat their bits.
     """
@@ -61,7 +61,8 @@ def choose_engine(
         own = ray.read_device(device)
         run_tasks = partial(ray.run_tasks, device=own, deterministic=deterministic)
         slots = partial(ray.slots, on_gpu=own != "cpu")
-        return Engine("ray", run_tasks, slots, device, (own,), deterministic)
+        meant = own if device == "auto" else device
+        return Engine("ray", run_tasks, slots, meant, (own,), deterministic)
     if address:
         raise InvalidInput(
             f"--address (={address}) is a Ray cluster's; give --engine ray with it"
@@ -69,7 +70,8 @@ def choose_engine(
     devices = read_devices(device)
     here = partial(local.run_tasks, devices=devices, deterministic=deterministic)
     slots_here = local.slots if devices == ("cpu",) else partial(_device_slots, devices)
-    return Engine("local", here, slots_here, device, devices, deterministic)
+    meant = devices[0] if device == "auto" else device
+    return Engine("local", here, slots_here, meant, devices, deterministic)
 
 
 def _device_slots(devices: tuple[str, ...], threads: int) -> int:
