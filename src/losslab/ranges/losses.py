@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
-from losslab.tasks.losses import IGNORED, Judged, Loss, mean_of_counted
+from losslab.tasks.losses import IGNORED, Judged, Loss, mean_cross_entropy
 from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
@@ -54,9 +53,7 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
         raise TypeError(f"the model returns {_kind(logits)}, not logits; {OWN_LOSS}")
     labels = _checked_labels(logits, labels.to(device))
     try:
-        # Labels of several positions may all be ignored, of which torch's mean makes no number.
-        is_dense = labels.ndim > 1 and not labels.is_floating_point()
-        loss = (mean_of_counted if is_dense else F.cross_entropy)(logits, labels)
+        loss = mean_cross_entropy(logits, labels)
     except IndexError as error:
         raise TypeError(
             f"{_pair(logits, labels)}: a label is {_beyond(logits, labels)}, but the model has {logits.shape[1]} "

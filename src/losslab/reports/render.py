@@ -32,8 +32,8 @@ from losslab.reports.overview import overview_of
 from losslab.reports.pictures import sample_images
 from losslab.reports.stack_diagram import stack_diagram
 from losslab.reports.stages import StageView, stage_views
-from losslab.studies import find
-from losslab.study.load import STUDIES, study_home, study_names
+from losslab.studies import find, own_file
+from losslab.study.load import STUDIES
 from losslab.study.results import StudyResults, read_results, study_folders
 from losslab.study.store import StudyFolder
 from losslab.tables import Table
@@ -206,10 +206,8 @@ def _render(
 
 def _template(results: StudyResults) -> str:
     """Choose the template of a study that ships one, else that of all."""
-    name = (results.plan.get("study") or {}).get("name")
-    if name in study_names() and (study_home(name) / "report.html.jinja").exists():
-        return f"{study_home(name).name}/report.html.jinja"
-    return "base.html.jinja"
+    path = own_file(results, "report.html.jinja")
+    return f"{path.parent.name}/{path.name}" if path else "base.html.jinja"
 
 
 def page_environment() -> Environment:

@@ -144,14 +144,14 @@ class CrossEntropy(Loss):
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
-        mean = F.cross_entropy if self.weight(batch) is None else mean_of_counted
-        return Judged(mean(logits, targets, label_smoothing=smoothing), logits, targets)
+        mean = mean_cross_entropy(logits, targets, label_smoothing=smoothing)
+        return Judged(mean, logits, targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         targets = inputs_and_targets(batch)[1]
         # One target a sample, or probabilities: the mean is over samples, and no part of a batch waits for the others.
-        if targets.is_floating_point() or targets.ndim == 1:
+        if not _is_dense(targets):
             return None
         items: torch.Tensor = (targets != IGNORED).sum()
         return items
@@ -169,6 +169,14 @@ class CrossEntropy(Loss):
         return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
 
 
+def mean_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """The mean cross-entropy, of several targets a sample over those that count."""
+    mean = mean_of_counted if _is_dense(targets) else F.cross_entropy
+    return mean(logits, targets, label_smoothing=label_smoothing)
+
+
 def mean_of_counted(
     logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
@@ -176,6 +184,11 @@ def mean_of_counted(
     counted = (targets != IGNORED).sum().clamp(min=1)
     total = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
     return total / counted
+
+
+def _is_dense(targets: torch.Tensor) -> bool:
+    """Whether a sample has several class indices."""
+    return targets.ndim > 1 and not targets.is_floating_point()
 
 
 def _widest(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,6 +39,13 @@ class Metric:
     value: Callable[[Any], float]
 
 
+def add_sums(total: dict[str, list[float]], more: Mapping[str, Sequence[float]]) -> None:
+    """Add sums of metrics, such as those of a step, to those so far."""
+    for name, values in more.items():
+        before = total.get(name, [0.0] * len(values))
+        total[name] = [so_far + value for so_far, value in zip(before, values, strict=True)]
+
+
 def build_metric(choice: Choice) -> Metric:
     """Build the metric that a choice names.
 

@@ -13,7 +13,7 @@ from losslab.data.batches import Images
 from losslab.errors import InvalidInput
 from losslab.spec import Precision
 from losslab.tasks.losses import NOTHING_COUNTS, Judged, Loss
-from losslab.tasks.metrics import Metric
+from losslab.tasks.metrics import Metric, add_sums
 from losslab.tasks.samples import EVALUATION_EPOCH, Selection, SomeSamples
 from losslab.training.precision import autocast
 
@@ -50,11 +50,9 @@ def evaluate(
             judged, count = loss.total(model, batch)
         total += float(judged.loss)
         items += count
-        for name, values in sums_of(metrics, judged).items():
-            before = sums.get(name, [0.0] * len(values))
-            sums[name] = [
-                so_far + value for so_far, value in zip(before, values.tolist(), strict=True)
-            ]
+        add_sums(
+            sums, {name: values.tolist() for name, values in sums_of(metrics, judged).items()}
+        )
     for module, training in modes:
         module.training = training
     if not items:

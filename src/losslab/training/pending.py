@@ -6,6 +6,7 @@ from time import perf_counter, process_time
 import torch
 
 from losslab.records import Steps
+from losslab.tasks.metrics import add_sums
 from losslab.training import distributed
 from losslab.training.state import TrainState
 from losslab.training.step import StepResult
@@ -58,7 +59,7 @@ class Pending:
         window.weight += items
         for name, values in sums.items():
             for value in values:
-                window.add_sums({name: value})
+                add_sums(window.sums, {name: value})
         record = Steps(
             first_step=self.steps[0].index,
             lr=[step.lr for step in self.steps],

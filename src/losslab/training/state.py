@@ -57,14 +57,6 @@ class Window:
         """Fraction of the samples classified correctly; None where that is not counted."""
         return sum(self.correct) / sum(self.batch_size) if self.correct else None
 
-    def add_sums(self, sums: Mapping[str, list[float]]) -> None:
-        """Add a step's sums of metrics."""
-        for name, values in sums.items():
-            before = self.sums.get(name, [0.0] * len(values))
-            self.sums[name] = [
-                total + value for total, value in zip(before, values, strict=True)
-            ]
-
 
 @dataclass(frozen=True)
 class Task:
