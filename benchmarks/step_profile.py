@@ -23,6 +23,7 @@ from losslab.machine.process import set_threads
 from losslab.records import Record, Steps
 from losslab.spec import Run, make_run
 from losslab.training import loop
+from losslab.training.pending import Pending
 
 STEPS = {"mlp": 40, "lenet5": 60, "resnet-44": 10}
 """Network -> steps of a round: a multiple of those of a record."""
@@ -83,13 +84,13 @@ def kernel_shares(steps: Iterator[Record], count: int) -> tuple[float, Counter[s
 
 def with_flush_named() -> None:
     """Have the profiler know which kernels belong to the flush of a record."""
-    flush = loop._Pending.flush
+    flush = Pending.flush
 
     def named(*arguments: object) -> Steps:
         with torch.profiler.record_function(FLUSH):
             return flush(*arguments)  # type: ignore[arg-type]
 
-    loop._Pending.flush = named  # type: ignore[method-assign, assignment]
+    Pending.flush = named  # type: ignore[method-assign, assignment]
 
 
 def records_of(run: Run) -> Iterator[Record]:

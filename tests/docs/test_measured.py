@@ -90,3 +90,17 @@ def test_what_bf16_learns_is_what_was_recorded() -> None:
     said = f"validation accuracy is {100 * slow:.2f} % in fp32 and {100 * fast:.2f} % in bf16"
     assert f"{said}, test accuracy {100 * slow_test:.2f} % and {100 * fast_test:.2f} %" in text
     assert abs(slow - fast) < 0.02
+
+
+def test_what_tiny_weights_cost_is_what_was_recorded() -> None:
+    runs = read_results(StudyFolder(ROOT / "results" / "adaptive-optimizers")).stages["search"]
+    seconds = {
+        (run.run.optimizer.name, run.run.lr): run.final.train_processor_seconds or 0
+        for run in runs
+        if run.final
+    }
+    usual, slow = (seconds["rmsprop", rate] for rate in (1e-5, 3e-4))
+    said = f"RMSProp took {usual:.0f} s at a rate of 1e-5 and {slow:.0f} s at 3e-4"
+    usual, slow = (seconds["rmsprop-nesterov", rate] for rate in (1e-5, 1e-4))
+    said += f", those of RMSProp + Nesterov {usual:.0f} s at 1e-5 and {slow:.0f} s at 1e-4"
+    assert said in " ".join(page("execution").split())
