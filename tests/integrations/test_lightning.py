@@ -13,7 +13,7 @@ import torch
 import losslab
 
 pytest.importorskip("lightning")
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
@@ -98,6 +98,12 @@ def test_module_and_data_see_a_trainer_that_trains_and_are_put_back() -> None:
     assert data.trainer is None
     assert own.state.stage is None
     assert len(own.loggers) == 1
+
+
+def test_a_datamodule_of_lightnings_own_class_is_given_back_without_the_trainer() -> None:
+    data = LightningDataModule.from_datasets(dataset(), batch_size=16)
+    find_lr(Module(), data, trainer=trainer(), steps=20, seeds=1)
+    assert data.trainer is None
 
 
 def test_the_answer_is_that_of_the_core_on_the_same_loss() -> None:

@@ -149,7 +149,7 @@ def _ready(
 def _attached(module: LightningModule, data: Any, trainer: Trainer | None) -> Iterator[None]:
     """Let a module and its data see a Trainer that trains, and its device; what they log goes nowhere."""
     before = module._trainer
-    before_of_data = data.trainer if isinstance(data, LightningDataModule) else None
+    before_of_data = getattr(data, "trainer", None)
     device = module.device
     loggers = trainer.loggers if trainer is not None else []
     stage = trainer.state.stage if trainer is not None else None
@@ -167,7 +167,7 @@ def _attached(module: LightningModule, data: Any, trainer: Trainer | None) -> It
     finally:
         del vars(module)["log"]
         module.trainer = before
-        if isinstance(data, LightningDataModule):
+        if trainer is not None and isinstance(data, LightningDataModule):
             data.trainer = before_of_data
         module.to(device)
         if trainer is not None:
