@@ -1,6 +1,7 @@
 """``losslab train``: one run."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from losslab.cli.train_text import check_course, print_loss, print_record
 from losslab.devices import ask_for_determinism
 from losslab.errors import InvalidInput, LosslabError
 from losslab.plots.files import check_file, check_picture
-from losslab.records import Final, Record
+from losslab.records import Record
 from losslab.spec import Layout, Precision, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
@@ -173,39 +174,12 @@ def _train(
     import torch
 
     from losslab.machine.memory import tune_memory
-    from losslab.study.worker import run_in_folder
-    from losslab.training.checkpoint import save_weights
     from losslab.training.distributed import rank
-    from losslab.training.loop import train as train_run
-    from losslab.training.state import new_state
 
     tune_memory()  # before the first operation, which reads these limits
     if threads is not None:
         torch.set_num_threads(threads)
-    if out is None:
-        dataset = load(run.data.name)
-        state = new_state(run, dataset, device, layout, compile_step)
-        records = train_run(
-            run, dataset=dataset, state=state, device=device, data_workers=data_workers
-        )
-    elif _is_done(folder := RunFolder(out), run):
-        if weights and not weights.exists():
-            raise InvalidInput(
-                f"--weights {weights}: the run in {out} is done and kept none; train it again into another --out"
-            )
-        if weights:
-            print(f"losslab: {weights}: left as it is", file=sys.stderr)
-        records = iter(folder.records())
-    else:
-        records = run_in_folder(
-            run,
-            folder,
-            layout,
-            compile_step,
-            device=device,
-            data_workers=data_workers,
-            weights=weights,
-        )
+    records = _records_of(run, out, weights, device, layout, compile_step, data_workers)
     if rank():  # one process of several speaks
         for _ in records:
             pass
@@ -214,8 +188,6 @@ def _train(
     try:
         for record in records:
             seen.append(record)
-            if weights and out is None and isinstance(record, Final):
-                save_weights(weights, state)
             try:
                 print_record(record, json=json)
             except BrokenPipeError:
@@ -230,6 +202,62 @@ def _train(
         if not json:
             print_loss(seen)
     check_course(course)
+
+
+def _records_of(
+    run: Run,
+    out: Path | None,
+    weights: Path | None,
+    device: str,
+    layout: Layout | None,
+    compile_step: bool,
+    data_workers: int,
+) -> Iterator[Record]:
+    """The records of a training in its folder or without one; of a run that is done those that are there."""
+    from losslab.study.worker import run_in_folder
+
+    if out is None:
+        return _without_folder(run, weights, device, layout, compile_step, data_workers)
+    folder = RunFolder(out)
+    if not _is_done(folder, run):
+        return run_in_folder(
+            run,
+            folder,
+            layout,
+            compile_step,
+            device=device,
+            data_workers=data_workers,
+            weights=weights,
+        )
+    if weights and not weights.exists():
+        raise InvalidInput(
+            f"--weights {weights}: the run in {out} is done and kept none; train it again into another --out"
+        )
+    if weights:
+        print(f"losslab: {weights}: left as it is", file=sys.stderr)
+    return iter(folder.records())
+
+
+def _without_folder(
+    run: Run,
+    weights: Path | None,
+    device: str,
+    layout: Layout | None,
+    compile_step: bool,
+    data_workers: int,
+) -> Iterator[Record]:
+    from losslab.training.checkpoint import save_weights
+    from losslab.training.distributed import rank
+    from losslab.training.loop import train as train_run
+    from losslab.training.state import new_state
+
+    dataset = load(run.data.name)
+    state = new_state(run, dataset, device, layout, compile_step)
+    yield from train_run(
+        run, dataset=dataset, state=state, device=device, data_workers=data_workers
+    )
+    if weights and not rank():
+        save_weights(weights, state)
 
 
 def _is_done(folder: RunFolder, run: Run) -> bool:

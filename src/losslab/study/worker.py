@@ -85,7 +85,12 @@ def run_in_folder(
 
 
 def _restored(
-    run: Run, folder: RunFolder, layout: Layout | None, compile_step: bool, device: str
+    run: Run,
+    folder: RunFolder,
+    layout: Layout | None,
+    compile_step: bool,
+    device: str,
+    data_sha256: str | None,
 ) -> tuple[TrainState, int, str]:
     """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
@@ -93,8 +98,7 @@ def _restored(
     if goes_on:
         before = folder.environment
         # Records of earlier versions do not say it.
-        held, found = before.get("data_sha256"), _data_sha256(run)
-        if held is not None and held != found:
+        if before.get("data_sha256") not in (None, data_sha256):
             raise InvalidInput(
                 f"{folder.path} was begun on other data: {run.data.name} has changed since; put it back, or choose "
                 "another folder"
@@ -155,7 +159,7 @@ def _follow(
     """Train along as a process of torchrun that is not the first, and write nothing."""
     if folder.status["status"] in ENDED:
         return
-    state, _, _ = _restored(run, folder, layout, compile_step, device)
+    state, _, _ = _restored(run, folder, layout, compile_step, device, _data_sha256(run))
     with _stop_signal() as stop:
         for record in _records(run, state, device, data_workers):
             if _goes_on(record):
@@ -173,9 +177,10 @@ def _run_leased(
     weights: Path | None,
 ) -> Iterator[Record]:
     reset_peak_memory(device)
-    state, rows, note = _restored(run, folder, layout, compile_step, device)
+    data_sha256 = _data_sha256(run)
+    state, rows, note = _restored(run, folder, layout, compile_step, device, data_sha256)
     choices = {"layout": state.layout, "compiled_step": state.compiled_step}
-    now = environment() | choices | device_facts(device) | {"data_sha256": _data_sha256(run)}
+    now = environment() | choices | device_facts(device) | {"data_sha256": data_sha256}
     folder.create(run, now | (_earlier(folder, now) if state.step else {}))
     folder.set_status("running", step=state.step, message=note)
     try:
