@@ -234,6 +234,12 @@ def test_a_study_goes_on_with_other_workers_and_never_with_other_bits(
     assert run_command(["study", "resume", str(out), "--quiet", "--workers", "2"]) == 0
     plan = StudyFolder(out).plan
     assert (plan["workers"], plan["most_workers"]) == (2, 3)
+    # On another device only where it is named.
+    StudyFolder(out).write_plan(plan | {"device": "mps"})
+    assert run_command(["study", "resume", str(out), "--quiet"]) == 2
+    assert run_command(["study", "resume", str(out), "--quiet", "--device", "cpu"]) == 0
+    assert StudyFolder(out).plan["device"] == "cpu"
+    capsys.readouterr()
 
 
 @pytest.mark.usefixtures("no_drawing")

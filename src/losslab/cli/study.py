@@ -283,7 +283,9 @@ def resume(
         )
         facts = {"command": part.plan.get("command")}
         planned = planned_before(part, selected, workers)
-        code |= _carry_out(planned, part, screen, facts, selected)
+        # Who names a device, or asks for determinism, wants it from here on.
+        is_explicit = device is not None or deterministic
+        code |= _carry_out(planned, part, screen, facts, selected, elsewhere=is_explicit)
     screen.print(f"next: losslab report {shlex.quote(str(folder))}", soft_wrap=True)
     return code
 
@@ -337,11 +339,17 @@ def pack_study(folder: Path, *, out: Path) -> None:
 
 
 def _carry_out(
-    planned: Plan, folder: StudyFolder, screen: Console, facts: dict[str, Any], engine: Engine
+    planned: Plan,
+    folder: StudyFolder,
+    screen: Console,
+    facts: dict[str, Any],
+    engine: Engine,
+    *,
+    elsewhere: bool = False,
 ) -> int:
     """Run what is missing; return the exit code, 1 where something failed, which diverging is not."""
     try:
-        show_progress(execute(planned, folder, facts, engine), screen)
+        show_progress(execute(planned, folder, facts, engine, elsewhere=elsewhere), screen)
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         path = shlex.quote(str(folder.path))

@@ -46,6 +46,8 @@ def execute(
     folder: StudyFolder | Path | str,
     facts: dict[str, Any] | None = None,
     engine: Engine = LOCAL,
+    *,
+    elsewhere: bool = False,
 ) -> Iterator[Progress]:
     """Do the runs and counts of a plan that its folder lacks, and yield the progress; nothing runs before it is read.
 
@@ -57,9 +59,11 @@ def execute(
         folder: where the runs go, created when absent; another process is kept out of it meanwhile.
         facts: further entries for study.json, such as the command.
         engine: where the runs are done.
+        elsewhere: whether a study that has begun may go on on another device, with other bits.
     Raises:
         TypeError: when it is no Plan.
-        InvalidInput: when the folder cannot be written, or holds runs of another study or of another scale of this one.
+        InvalidInput: when the folder cannot be written, or holds runs of another study, or of this one as it was
+            planned otherwise.
         StoreError: when another process works in the folder.
     Example:
         >>> import losslab
@@ -74,7 +78,7 @@ def execute(
     folder = folder if isinstance(folder, StudyFolder) else StudyFolder(Path(folder))
     folder.prepare()
     with folder.lease():
-        session = _begin(plan, folder, facts or {}, engine)
+        session = _begin(plan, folder, facts or {}, engine, elsewhere=elsewhere)
         try:
             yield from _run_stages(session)
             session.facts["ended"] = _now()
@@ -122,11 +126,13 @@ class _Session:
         vouch_for(self.folder.path, self.folder.path / PLAN)
 
 
-def _begin(plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine) -> _Session:
+def _begin(
+    plan: Plan, folder: StudyFolder, facts: dict[str, Any], engine: Engine, *, elsewhere: bool
+) -> _Session:
     """A session that adds its times to those of earlier ones on the same study and budget."""
     before = folder.plan if folder.has_plan else {}
     if before and any((folder.path / "runs").iterdir()):
-        _check_goes_on(folder, before, plan, engine)
+        _check_goes_on(folder, before, plan, None if elsewhere else engine)
     workers = max(before.get("most_workers") or before.get("workers") or 0, plan.workers)
     has_same_budget = before.get("budget_seconds") == plan.budget_seconds
     if not has_same_budget or not _is_same_study(before, plan):
@@ -153,21 +159,30 @@ def _is_same_study(before: dict[str, Any], plan: Plan) -> bool:
 
 
 def _check_goes_on(
-    folder: StudyFolder, before: dict[str, Any], plan: Plan, engine: Engine
+    folder: StudyFolder, before: dict[str, Any], plan: Plan, engine: Engine | None
 ) -> None:
-    """Raise InvalidInput where a plan would leave runs behind that no plan lists any more, or change bits midway."""
+    """Raise InvalidInput where a plan would leave runs behind that no plan lists any more, or change bits midway.
+
+    Without an engine the device may be another.
+    """
     changes = [(change["stage"], change["rung"]) for change in before.get("changes", ())]
-    device = str(before.get("device", "cpu")).partition(":")[0]
+    layouts = before.get("layouts") or {}
     same = {
         "text": _is_same_study(before, plan),
         "scale": read_scale(before["scale"]) == plan.scale,
         "changes": changes == [(change.stage, change.rung) for change in plan.changes],
         "threads": before.get("threads") == plan.threads,
-        "layouts": not before.get("layouts") or before["layouts"] == plan.used_layouts,
+        # Earlier versions named networks in other ways.
+        "layouts": all(
+            layouts.get(network, layout) == layout
+            for network, layout in plan.used_layouts.items()
+        ),
         "compile_step": before.get("compile_step", False) == plan.compile_step,
-        "device": device == engine.device.partition(":")[0],
-        "deterministic": before.get("deterministic", False) == engine.deterministic,
     }
+    if engine:
+        device = str(before.get("device", "cpu")).partition(":")[0]
+        same["device"] = device == engine.device.partition(":")[0]
+        same["deterministic"] = before.get("deterministic", False) == engine.deterministic
     if all(same.values()):
         return
     name = (before.get("study") or {}).get("name")
