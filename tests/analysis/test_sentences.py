@@ -4,6 +4,9 @@ import pytest
 
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.sentences import between, certainty, lead, why_absent
+from losslab.study.load import load_study
+from losslab.study.results import RunResult, StudyResults
+from losslab.study.stages import expand
 from losslab.text import percent
 
 
@@ -34,6 +37,19 @@ def test_groups_that_chance_does_not_tell_apart_share_the_lead_with_both_their_v
     )
 
 
+def test_a_leader_behind_one_that_is_told_apart_has_its_own_value() -> None:
+    """With two wide seeds AdaDelta ties with the first; RMSProp, which lies between them, does not."""
+    found = {
+        "Adam": (0.100, 0.101, 0.099),
+        "RMSProp": (0.150, 0.151, 0.149),
+        "AdaDelta": (0.20, 0.22),
+    }
+    sentence = lead(
+        {label: Estimate(seeds) for label, seeds in found.items()}, "loss", "{:.4f}".format
+    )
+    assert sentence.startswith("Adam (0.1000) and AdaDelta (0.2100) have the lowest loss")
+
+
 def test_equal_ends_are_one_value() -> None:
     assert between({"a": Estimate((1.0,)), "b": Estimate((1.0,))}, str) == "1.0"
     assert between({"a": Estimate((2.0,)), "b": Estimate((1.0,))}, str) == "1.0 (b) to 2.0 (a)"
@@ -59,8 +75,21 @@ def test_certainty_follows_from_the_number_of_seeds(
 
 
 def test_a_stage_without_a_result_says_why() -> None:
-    plan = {"stages": [{"name": "a", "skipped": "no range was found"}, {"name": "b"}]}
-    assert why_absent(plan, "a") == "It was skipped, because no range was found."
-    assert why_absent(plan, "b") == why_absent(plan, "c") == "None of its runs has ended yet."
-    over = {**plan, "ended": "2026-01-02T03:11:40+00:00"}
+    stages = [{"name": "a", "skipped": "no range was found"}, {"name": "b"}]
+    stages += [{"name": "d", "runs": ["one", "two"]}]
+    results = StudyResults({"stages": stages}, {})
+    assert why_absent(results, "a") == "It was skipped, because no range was found."
+    absent = {why_absent(results, name) for name in "bcd"}
+    assert absent == {"None of its runs has ended yet."}
+    over = StudyResults({"stages": stages, "ended": "2026-01-02T03:11:40+00:00"}, {})
     assert why_absent(over, "b").startswith("Too few of its runs have ended well")
+
+
+def test_a_stage_of_which_some_runs_have_ended_says_so() -> None:
+    (run,) = expand(load_study("adaptive-optimizers").stages[0])[:1]
+    stages = [{"name": "d", "runs": [run.id, "other"]}]
+    ended = {"d": (RunResult(run, "diverged", "", {}, ()),)}
+    assert (
+        why_absent(StudyResults({"stages": stages}, ended), "d")
+        == "Too few of its runs have ended so far."
+    )

@@ -513,4 +513,23 @@ def test_seeds_that_missed_keep_a_group_from_being_first(tmp_path: Path) -> None
     assert answer.startswith(
         "M = 2 (1 of 3 seeds) and M = 4 reached 94 % validation accuracy; "
     )
-    assert "Of those that did with every seed, M = 4 did so in the fewest epochs" in answer
+    assert "M = 4 did so with every seed after 2 epochs and " in answer
+
+
+def test_those_that_tie_in_epochs_have_their_own_numbers(tmp_path: Path) -> None:
+    """Two copies are there after an epoch with every seed, four at once, at once and late."""
+
+    def change(run: Run, records: list[Record]) -> list[Record]:
+        return [
+            replace(record, **_error(run, record.epoch))
+            if isinstance(record, Evaluation)
+            else record
+            for record in records
+        ]
+
+    def _error(run: Run, epoch: float) -> dict[str, float]:
+        first = {2: 1, 4: (1, 1, 3)[run.seed]}.get(run.repeats, 99)
+        return {"validation_accuracy": 0.95 if epoch >= first else 0.5}
+
+    answer = found_in(part_four(tmp_path, seeds=3, change=change)).race.answer
+    assert "M = 2 (1) and M = 4 (1.67) did so in the fewest epochs, and " in answer

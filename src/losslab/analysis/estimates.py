@@ -101,6 +101,9 @@ def differ(first: Estimate, second: Estimate) -> bool:
     interval must too. Where one side has one seed, the seeds' part is unknown and not judged: the other
     side's spread is not used either.
 
+    Both sides count as drawn by themselves, while runs share images and seeds. Errors that they have in common make
+    the true noise smaller: two that differ may be called alike, hardly the reverse.
+
     Example:
         >>> differ(Estimate((0.50, 0.52)), Estimate((0.51, 0.53)))
         False

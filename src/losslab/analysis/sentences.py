@@ -1,10 +1,11 @@
 """Sentences about estimates that several studies share: plain text, computed."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
+from losslab.analysis.runs import ended_of
+from losslab.study.results import StudyResults
 from losslab.text import names
 
 NO_ANSWER = "No run that belongs here has ended well, so there is no answer."
@@ -27,14 +28,16 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
     if not found:
         return NO_ANSWER
     ranking = rank(found, highest=highest)
-    values = [form(found[label].mean) for label in ranking.order]
+    values = {label: form(found[label].mean) for label in ranking.order}
     if len(found) == 1:
-        return f"{ranking.order[0]} has a {what} of {values[0]}; nothing else has ended to compare it with."
+        ((label, value),) = values.items()
+        return f"{label} has a {what} of {value}; nothing else has ended to compare it with."
     best = "highest" if highest else "lowest"
     if len(ranking.leaders) == 1:
         first, second = ranking.order[:2]
-        return f"{first} reached the {best} {what}, {values[0]}, ahead of {second} with {values[1]}."
-    leading = values[: len(ranking.leaders)]
+        return f"{first} reached the {best} {what}, {values[first]}, ahead of {second} with {values[second]}."
+    # By label: a leader of wide spread may stand behind a group that is told apart from the first.
+    leading = [values[label] for label in ranking.leaders]
     # Compared as they are printed: two values that read alike are one to the reader.
     if len(set(leading)) == 1:
         share = f"share the {best} {what}, {leading[0]}"
@@ -57,8 +60,13 @@ def between(found: Mapping[str, Estimate], form: Form) -> str:
     return least if least == most else f"{least} ({order[0]}) to {most} ({order[-1]})"
 
 
-def certainty(found: Mapping[str, Estimate]) -> str:
-    """Say how certain the estimates are, by their number of seeds; empty where there are none."""
+def certainty(found: Mapping[str, Estimate], *, with_spread: bool = True) -> str:
+    """Say how certain the estimates are, by their number of seeds; empty where there are none.
+
+    Args:
+        found: label -> estimate.
+        with_spread: whether their spread or intervals stand beside this sentence, which then says what they are.
+    """
     seeds = [estimate.n for estimate in found.values()]
     if not seeds:
         return ""
@@ -68,20 +76,26 @@ def certainty(found: Mapping[str, Estimate]) -> str:
             "seeds is given."
         )
     amount = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
-    return f"Means over {amount} seeds; ± is the standard deviation over seeds, intervals are 95 %."
+    spread = (
+        "; ± is the standard deviation over seeds, intervals are 95 %" if with_spread else ""
+    )
+    return f"Means over {amount} seeds{spread}."
 
 
-def why_absent(plan: Mapping[str, Any], name: str) -> str:
-    """Say why a stage has no result: it was skipped, or none of its runs has ended well.
+def why_absent(results: StudyResults, name: str) -> str:
+    """Say why a stage has no result: it was skipped, or too few of its runs have ended well.
 
     Args:
-        plan: what `study.json` holds.
+        results: of the study.
         name: of the stage.
     """
-    for stage in plan["stages"]:
+    for stage in results.plan["stages"]:
         # Where a part alone was skipped, the rest has runs, and their end is what is missing.
         if stage["name"] == name and stage.get("skipped") and not stage.get("runs"):
             return f"It was skipped, because {stage['skipped']}."
-    if plan.get("ended"):
+    if results.plan.get("ended"):
         return "Too few of its runs have ended well: the list of failed runs says why."
-    return "None of its runs has ended yet."
+    ended, _ = ended_of(results, name)
+    return (
+        "Too few of its runs have ended so far." if ended else "None of its runs has ended yet."
+    )

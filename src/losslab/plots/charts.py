@@ -67,6 +67,8 @@ def course(
     both = [*found.values(), *(beside or {}).values()]
     span = tuple(chain.from_iterable(curve.mean for curve in both))
     is_log = _is_wide(span) and not percent
+    if any(curve.low for curve in found.values()):
+        title = f"{title}; bands from the lowest to the highest seed"
     return Figure(
         name, title, x_label, y_label, series, y_log=is_log, y_span=span, percent=percent
     )

@@ -49,7 +49,7 @@ ALGORITHM: tuple[AlgorithmStep, ...] = (
     ),
     AlgorithmStep(
         "b_max",
-        f"b_max: the smallest size at which {1 - FALL_SHARE:.0%} of the fall is done; larger batches buy nothing.",
+        f"b_max: the smallest size at which {1 - FALL_SHARE:.0%} of the fall is done; larger batches gain little.",
     ),
 )
 """The six steps of :func:`find_batch_range` in words, for a diagram; the function has their numbers."""

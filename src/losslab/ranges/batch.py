@@ -151,7 +151,7 @@ def find_batch_range(
         fall = find_fall(np.median(losses, axis=1), error, TRY_MORE)
         # 5. and 6. The sizes at which the fall begins and is done.
         b_min, b_max = sizes[fall.begin], sizes[fall.end]
-        reason = _open_end(fall, sizes)
+        reason = _open_ends(fall, sizes)
     except NoRange as none:
         reason = f"no range found, because {none}"
     medians = np.median(losses, axis=1)
@@ -264,10 +264,16 @@ def _standard_error(losses: Array, traces: Sequence[Sequence[Trace]]) -> float:
     return float(np.sqrt((rest**2).sum() / degrees_of_freedom / seeds))
 
 
-def _open_end(fall: Fall, sizes: Sequence[int]) -> str:
-    if fall.lowest < len(sizes) - 1:
-        return ""
-    return "the loss is lowest at the largest size: larger ones may buy more"
+def _open_ends(fall: Fall, sizes: Sequence[int]) -> str:
+    """Say which ends of the range are ends of the sizes tried, beyond which it may go on."""
+    notes = []
+    if fall.begin == 0:
+        notes.append(
+            "the loss falls from the smallest size on: b_min is where the test started"
+        )
+    if fall.lowest == len(sizes) - 1:
+        notes.append("the loss is lowest at the largest size: larger ones may buy more")
+    return "; ".join(notes)
 
 
 def _course(traces: Sequence[Trace]) -> Array | None:

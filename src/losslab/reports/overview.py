@@ -148,7 +148,7 @@ def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
         predicted = size(plan.get("predicted_memory_bytes"))
         yield (
             "Memory",
-            f"{predicted} predicted, {size(results.memory_bytes)} measured, all workers together",
+            f"{predicted} predicted, at most {size(results.memory_bytes)} measured, all workers together",
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -40,7 +41,7 @@ class StageView:
         scale: how much of it was run.
         noun: "run" or "network".
         answer: who reached the lowest final loss.
-        scores: the metrics of the first of these; empty where the task has none.
+        scores: the metrics of all that share this place; empty where the task has none.
         certainty: how certain that is.
         quantity: the loss that the answer is by, such as "validation loss".
         loss: what the runs minimise, such as "cross-entropy".
@@ -89,19 +90,26 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
     runs = results.stages.get(name, ())
     groups, quantity = _groups(runs), _judged_by(runs)
     losses = estimates(groups, final(quantity))
+    course = _course(groups, quantity)
     return StageView(
         name,
         question,
         _scale(stage, runs),
-        answer=lead(losses, f"final {QUANTITIES[quantity]}", measured),
+        answer=_answer(runs, losses, quantity),
         scores=_scores(groups, losses),
-        certainty=certainty(losses),
+        certainty=certainty(losses, with_spread=not course),
         quantity=QUANTITIES[quantity],
         loss=_loss_name(runs),
-        course=_course(groups, quantity),
+        course=course,
         losses=losses,
         table=run_table(name, runs) if runs else None,
     )
+
+
+def _answer(runs: Sequence[RunResult], losses: Mapping[str, Estimate], quantity: str) -> str:
+    if len(_loss_kinds(runs)) > 1:
+        return "These runs minimise different losses, which have no common unit: they are not ranked by them."
+    return lead(losses, f"final {QUANTITIES[quantity]}", measured)
 
 
 def _judged_by(runs: Sequence[RunResult]) -> str:
@@ -113,19 +121,29 @@ def _judged_by(runs: Sequence[RunResult]) -> str:
 
 
 def _loss_name(runs: Sequence[RunResult]) -> str:
-    names = {result.run.loss.name for result in runs}
-    if len(names) != 1:  # losses of several kinds have no common unit
+    names = _loss_kinds(runs)
+    if len(names) != 1:
         return "loss"
     name = names.pop()
     return LOSSES.get(name) or name.rpartition(":")[2]
 
 
+def _loss_kinds(runs: Sequence[RunResult]) -> set[str]:
+    """The names of what the runs minimise: losses of several kinds have no common unit."""
+    return {result.run.loss.name for result in runs}
+
+
 def _scores(groups: Groups, losses: Mapping[str, Estimate]) -> str:
-    """What the first of the ranking scored beside the loss that it is first by: means over its seeds."""
+    """What those that lead, or all of several losses, scored beside the loss they are judged by: means over seeds."""
     if not losses:
         return ""
-    first = rank(losses).order[0]
-    by_seed = [scores(result) for result in done(groups[first])]
+    kinds = _loss_kinds(list(chain.from_iterable(groups.values())))
+    labels = rank(losses).leaders if len(kinds) == 1 else tuple(losses)
+    return " ".join(filter(None, [_score(label, groups[label]) for label in labels]))
+
+
+def _score(label: str, runs: Sequence[RunResult]) -> str:
+    by_seed = [scores(result) for result in done(runs)]
     words: dict[str, list[str]] = {}
     for part, metric in by_seed[0]:
         values = known(found.get((part, metric)) for found in by_seed)
@@ -133,7 +151,7 @@ def _scores(groups: Groups, losses: Mapping[str, Estimate]) -> str:
         if values and (part, metric) != ("validation", "loss"):
             words.setdefault(part, []).append(f"{metric} {score(metric, fmean(values))}")
     parts = [f"{part} {', '.join(metrics)}" for part, metrics in words.items()]
-    return f"{first}: {'; '.join(parts)}." if parts else ""
+    return f"{label}: {'; '.join(parts)}." if parts else ""
 
 
 def _groups(runs: Sequence[RunResult]) -> Groups:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from heapq import nlargest
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,13 @@ class StudyResults:
 
     @property
     def memory_bytes(self) -> int:
-        """The most that the workers may have held together: the largest process, as often as there are workers."""
-        results = chain.from_iterable(self.stages.values())
-        largest = max((result.memory_bytes for result in results), default=0)
-        return largest * int(self.plan.get("workers") or 1)
+        """The most that the workers can have held together: the largest runs, as many as there are workers."""
+        # A run that two stages share was trained once.
+        held = {
+            result.run.id: result.memory_bytes
+            for result in chain.from_iterable(self.stages.values())
+        }
+        return sum(nlargest(int(self.plan.get("workers") or 1), held.values()))
 
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""

@@ -8,6 +8,7 @@ from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import accuracy, estimates, side_by_side
 from losslab.analysis.runs import Groups
 from losslab.analysis.sentences import certainty, lead
+from losslab.studies.adaptive_optimizers.methods import TITLES, not_ranked
 from losslab.tables import Table
 from losslab.text import count, names, percent
 
@@ -45,8 +46,10 @@ def accuracies(plain: Groups, dropped: Groups, images: int | None) -> Accuracy:
     )
     found = {"without dropout": without, "with dropout": with_dropout}
     together = side_by_side(found)  # one ranking of all ten: the question is who is best at all
+    planned = [f"{title} {way}" for way in found for title in TITLES.values()]
     return Accuracy(
-        answer=lead(together, "test accuracy", percent, highest=True),
+        answer=lead(together, "test accuracy", percent, highest=True)
+        + not_ranked(planned, together),
         gain=_gain(without, with_dropout),
         found=found,
         table=_table(together, rank(together, highest=True)),
@@ -106,8 +109,8 @@ def _note(found: Mapping[str, Estimate], images: int) -> str:
     several = any(estimate.n > 1 for estimate in found.values())
     or_seeds = ", or Student's t over seeds where that is wider" if several else ""
     sentences = [
-        f"Intervals are Wilson's for {count(images, 'test image')}{or_seeds}: how much another draw of test images "
-        "would change the number."
+        f"Intervals are Wilson's for {count(images, 'test image')}, how much another draw of them would change the "
+        f"number{or_seeds}."
         if images
         else "",
         certainty(found),

@@ -8,9 +8,9 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import epoch_of_lowest, estimates, final, lowest
 from losslab.analysis.runs import Groups, run_ids
 from losslab.analysis.sentences import certainty, lead
-from losslab.studies.adaptive_optimizers.methods import TITLES
+from losslab.studies.adaptive_optimizers.methods import TITLES, not_ranked
 from losslab.tables import Table
-from losslab.text import measured, names, number, spread
+from losslab.text import measured, number, spread
 
 # What was minimised is the third; the first has dropout and moving weights in it, the second neither.
 TRAIN, FIT, OBJECTIVE = "train_loss", "fit_loss", "regularised_loss"
@@ -51,7 +51,8 @@ def losses(groups: Groups, name: str) -> Losses:
         estimates(groups, lowest(FIT)),
     )
     return Losses(
-        answer=lead(lowest_losses, "training loss", measured) + _missing(lowest_losses),
+        answer=lead(lowest_losses, "training loss", measured)
+        + not_ranked(TITLES.values(), lowest_losses),
         at_rest=lead(lowest_at_rest, "training loss in evaluation mode", measured),
         lowest=lowest_losses,
         lowest_at_rest=lowest_at_rest,
@@ -59,17 +60,6 @@ def losses(groups: Groups, name: str) -> Losses:
         table=_table(groups, name, lowest_losses, lowest_at_rest),
         certainty=certainty(lowest_losses),
     )
-
-
-def _missing(found: Mapping[str, Estimate]) -> str:
-    """Name the methods that cannot be ranked, where some can."""
-    # A method that diverged is no loser by its number; left out in silence it would look like one that was not tried.
-    missing = [title for title in TITLES.values() if title not in found]
-    if not missing or not found:
-        return ""
-    if len(missing) == 1:
-        return f" {missing[0]} has no finished run here and is not ranked."
-    return f" {names(missing)} have no finished run here and are not ranked."
 
 
 def _table(

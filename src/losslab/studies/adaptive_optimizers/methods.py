@@ -1,14 +1,33 @@
 """The five methods: their update rules, terms and hyperparameters."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from losslab.analysis.estimates import Estimate
 from losslab.optimizers import OPTIMIZERS
 from losslab.optimizers.method import Method
 from losslab.tables import Table
+from losslab.text import names
 
 METHODS = ("adagrad", "rmsprop", "rmsprop-nesterov", "adadelta", "adam")
 TITLES = {name: OPTIMIZERS[name].title for name in METHODS}
 """Name -> what a reader knows the method by."""
+
+FEW = 4
+"""So many names make a sentence; more are counted."""
+
+
+def not_ranked(labels: Iterable[str], found: Mapping[str, Estimate]) -> str:
+    """Name those that cannot be ranked, where some can; begins with a blank."""
+    # A method that diverged is no loser by its number; left out in silence it would look like one that was not tried.
+    missing = [label for label in labels if label not in found]
+    if not missing or not found:
+        return ""
+    if len(missing) == 1:
+        return f" {missing[0]} has no finished run here and is not ranked."
+    if len(missing) > FEW:
+        return f" {len(missing)} others have no finished run here and are not ranked."
+    return f" {names(missing)} have no finished run here and are not ranked."
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class LearningRates:
         answer: that of each method.
         budget: how much each method's search was given.
         edges: methods whose best lies at the end of those tried; may be empty.
+        transfer: in what the runs compared at these rates differ from those of the search; may be empty.
         tried: method -> what was tried.
         table: every candidate with its loss; None before a run has begun.
     """
@@ -27,6 +28,7 @@ class LearningRates:
     answer: str
     budget: str
     edges: str
+    transfer: str
     tried: Mapping[str, Search]
     table: Table | None
 
@@ -37,7 +39,12 @@ def learning_rates(results: StudyResults) -> LearningRates:
         group_runs(results.stages.get("search", ()), ["optimizer.name"], TITLES), "lr"
     )
     return LearningRates(
-        _answer(tried), _budget(tried), _edges(tried), tried, _table(tried) if tried else None
+        answer=_answer(tried),
+        budget=_budget(tried),
+        edges=_edges(tried),
+        transfer=_transfer(results),
+        tried=tried,
+        table=_table(tried) if tried else None,
     )
 
 
@@ -65,6 +72,29 @@ def _edges(tried: Mapping[str, Search]) -> str:
                 "may lie beyond."
             )
     return " ".join(sentences)
+
+
+def _transfer(results: StudyResults) -> str:
+    """Say in what the runs that are compared at the rates found differ from those of the search."""
+    searched, compared = (
+        [result.run for result in results.stages.get(name, ())]
+        for name in ("search", "compare")
+    )
+    if not searched or not compared:
+        return ""
+    differences = []
+    epochs = max(run.epochs or 0 for run in searched)
+    if any((run.epochs or 0) > epochs for run in compared):
+        differences.append(f"for {count(round(epochs), 'epoch')}")
+    models = {run.model for run in searched}
+    if any(run.model not in models for run in compared):
+        differences.append("without dropout")
+    if not differences:
+        return ""
+    return (
+        f"The search trained {' and '.join(differences)}: for the other runs, which take the same rates, others may "
+        "be better."
+    )
 
 
 def _table(tried: Mapping[str, Search]) -> Table:

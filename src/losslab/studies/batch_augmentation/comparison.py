@@ -123,6 +123,10 @@ def _after_time(groups: Groups, numbers: _Numbers, clock: Clock) -> list[str]:
     if not numbers.errors_in_time:
         return []
     first = lead(numbers.errors_in_time, "validation error", percent)
+    if len(numbers.errors_in_time) == 1:
+        # The others have ended too, but for none of their epochs by then.
+        ((label, error),) = numbers.errors_in_time.items()
+        first = f"{label} had a validation error of {percent(error.mean)}."
     sentences = [
         f"Within {time_spent(numbers.shortest, clock)}, all that the shortest run took: {first}"
     ]
@@ -142,7 +146,7 @@ def _caution(numbers: _Numbers, clock: Clock) -> str:
         sentences.append(
             "The runs with more copies are then early in their schedule, before the learning rate has come down: runs "
             "planned for that time alone, whose rate falls within it, would do better, so this comparison favours "
-            "M = 1."
+            f"{min(numbers.seconds, key=lambda label: numbers.seconds[label].mean)}."
         )
     return " ".join(sentences)
 
@@ -157,7 +161,8 @@ def _table(groups: Groups, numbers: _Numbers, clock: Clock) -> Table:
         "test accuracy",
         clock.name,
     )
-    then = ("against M = 1", f"epochs in {duration(numbers.shortest)}", "validation error then")
+    within_time = f"epochs in {duration(numbers.shortest)}" if groups else "epochs in that time"
+    then = ("against M = 1", within_time, "validation error then")
     return Table(
         label="Equal comparisons",
         title="In bold where no validation error after equal updates is lower beyond chance",
@@ -189,13 +194,17 @@ def _mean(estimate: Estimate | None, form: Callable[[float], str], missing: str 
 
 
 def _note(material: Material, workers: int) -> str:
-    """Say how certain times are."""
+    """Say how certain times are; nothing before a run has ended."""
+    if not material.compared:
+        return ""
     paces = estimates({"all": material.compared}, material.clock.drift)
-    varied = max(paces["all"].values) if paces else 0.0
     kind, exclusion = "Times", ""
     if material.clock is PROCESSOR:
         kind, exclusion = "Processor times", "what other work takes is not in them; "
-    return (
-        f"{kind} were measured with {count(workers, 'run')} at once on this machine; {exclusion}the pace of a "
-        f"run drifted by up to {percent(varied)} while it ran, so ratios of times are no more certain than that."
-    )
+    drift = "how far the pace of a run drifted is not known."
+    if paces:
+        drift = (
+            f"the pace of a run drifted by up to {percent(max(paces['all'].values))} while it ran, so ratios of times "
+            "are no more certain than that."
+        )
+    return f"{kind} were measured with {count(workers, 'run')} at once on this machine; {exclusion}{drift}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from losslab.analysis.clocks import Clock
 from losslab.analysis.curves import Curve, curves
 from losslab.analysis.runs import Groups
+from losslab.analysis.sentences import why_absent
 from losslab.studies.batch_augmentation.comparison import Comparison, comparison_of
 from losslab.studies.batch_augmentation.dropout import AGAINST_DROPOUT
 from losslab.studies.batch_augmentation.pictures import Pictures, pictures
@@ -68,6 +69,7 @@ class Findings:
         common_race: to the highest accuracy that all reached; None where that is no other one.
         literal_race: to 94 % with the drops at He et al.'s epochs; None before such a run has ended.
         beside_literal: how the rate of the compared runs falls in place of these drops.
+        literal_absent: why there is no such run.
         literal_errors: validation error of those runs by epoch.
         comparison: after equal updates and after equal training time.
         scope: what may be concluded.
@@ -87,6 +89,7 @@ class Findings:
     common_race: Race | None
     literal_race: Race | None
     beside_literal: str
+    literal_absent: str
     literal_errors: Mapping[str, Curve]
     comparison: Comparison
     scope: Scope
@@ -130,6 +133,7 @@ def findings(results: StudyResults) -> Findings:
         common_race=_common_race(material.copies, clock),
         literal_race=_literal_race(material, images),
         beside_literal=_beside_literal(setting),
+        literal_absent=_literal_absent(results),
         literal_errors=curves(material.literal, ERROR),
         comparison=comparison,
         scope=scope,
@@ -168,6 +172,12 @@ def _beside_literal(setting: Setting | None) -> str:
     if setting is None or has_he_drops(setting):
         return "The comparison above has the same drops at the same parts of its own length."
     return f"In the comparison above the rate has no such drops. {course(setting)}"
+
+
+def _literal_absent(results: StudyResults) -> str:
+    if any(stage["name"] == "literal" for stage in results.plan["stages"]):
+        return f"There is no literal run to tell of. {why_absent(results, 'literal')}"
+    return "The literal run belongs to the full scale and was not part of this one."
 
 
 def _literal_race(material: Material, images: int | None) -> Race | None:

@@ -156,19 +156,20 @@ def _table(material: Material, setting: Setting, errors: Mapping[str, Estimate])
 
 
 def _note(setting: Setting | None, errors: Mapping[str, Estimate]) -> list[str]:
-    validated = setting.validation_images if setting else None
-    images = count(validated or 0, "validation image")
+    if setting is None:
+        return []
+    images = count(setting.validation_images or 0, "validation image")
     sentences = [
         f"Intervals are Wilson's for {images}, or Student's t over seeds where that is wider.",
         certainty(errors),
     ]
     # The paper's number invites a comparison that holds for the same network and length alone.
-    if setting and setting.is_other_network:
+    if setting.is_other_network:
         sentences.append(
             "He et al. report 7.17 % test error for ResNet-44 after 164 epochs on all images; "
             f"{setting.network} is another network, so that number is no yardstick here."
         )
-    elif setting and setting.shorter:
+    elif setting.shorter:
         sentences.append(
             "He et al. report 7.17 % test error for ResNet-44 after 164 epochs; "
             f"{setting.length} are no match for that."

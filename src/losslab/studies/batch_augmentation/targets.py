@@ -1,5 +1,6 @@
 """When the runs reached an accuracy, and how good those were that never did."""
 
+from collections.abc import Callable, Mapping
 from math import floor
 
 from losslab.analysis.clocks import Clock
@@ -36,12 +37,28 @@ def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
     times = estimates(
         {label: groups[label] for label in whole}, reading(clock.field, accuracy=accuracy)
     )
-    soonest, fastest = rank(whole), rank(times)
-    epochs, seconds = whole[soonest.order[0]].mean, times[fastest.order[0]].mean
-    by_epochs = f"{names(soonest.leaders)} did so in the fewest epochs, {number(epochs, 3)}"
-    by_time = f"{names(fastest.leaders)} in the least {clock.name}, {duration(seconds)}"
+    if len(whole) == 1:
+        (label,) = whole
+        epochs = number(whole[label].mean, 3)
+        length = f"{epochs} epoch{'' if epochs == '1' else 's'}"
+        every = " with every seed" if partial else ""
+        return f"{answer} {label} did so{every} after {length} and {time_spent(times[label].mean, clock)}."
+    soonest, epochs = _leaders(whole, lambda value: number(value, 3))
+    fastest, seconds = _leaders(times, duration)
     among = "Of those that did with every seed, " if partial else ""
-    return f"{answer} {among}{by_epochs}, and {by_time}."
+    return (
+        f"{answer} {among}{soonest} did so in the fewest epochs{epochs}, and {fastest} in the least {clock.name}"
+        f"{seconds}."
+    )
+
+
+def _leaders(found: Mapping[str, Estimate], form: Callable[[float], str]) -> tuple[str, str]:
+    """Name those that share the lowest value, each with its own, or with one after them where all read alike."""
+    leaders = {label: form(found[label].mean) for label in rank(found).leaders}
+    values = list(dict.fromkeys(leaders.values()))
+    if len(values) == 1:
+        return names(list(leaders)), f", {values[0]}"
+    return names([f"{label} ({value})" for label, value in leaders.items()]), ""
 
 
 def _nearest(groups: Groups, accuracy: float, clock: Clock) -> str:

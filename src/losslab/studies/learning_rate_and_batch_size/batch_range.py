@@ -16,6 +16,7 @@ class RangeFindings:
         limits: b_min and b_max, or why there are none.
         answer: likewise, with what the cost of the sizes says of them.
         cost: what the loss that all sizes reached took; empty where nothing is known of it.
+        meaning: why the limits are where they are; empty where there are none.
         rule: how the limits are read; empty before two sizes have ended.
         lacks_noise: whether the noise scale of the gradient was not measured.
     """
@@ -23,6 +24,7 @@ class RangeFindings:
     limits: str
     answer: str
     cost: str
+    meaning: str
     rule: str
     lacks_noise: bool
 
@@ -37,12 +39,13 @@ def range_findings(found: BatchRange | None, absent: str, clock: Clock) -> Range
     """
     if found is None:
         limits = f"There is no batch-size range. {absent}"
-        return RangeFindings(limits, limits, "", "", lacks_noise=False)
+        return RangeFindings(limits, limits, "", "", "", lacks_noise=False)
     limits, costs = _limits(found), _costs(found, clock)
     return RangeFindings(
         limits=limits,
         answer=" ".join([limits, *costs]),
         cost=" ".join(costs),
+        meaning=_meaning(found),
         rule=found.rule,
         lacks_noise=found.noise_scale is None,
     )
@@ -59,6 +62,17 @@ def _limits(found: BatchRange) -> str:
     if not found.found:
         return f"{found.reason[0].upper()}{found.reason[1:]}."
     return f"b_min = {found.b_min} and b_max = {found.b_max}{remark(found.reason)}."
+
+
+def _meaning(found: BatchRange) -> str:
+    """Say what the limits mean; nothing of one that is an end of the sizes tried, beyond which nothing is known."""
+    sizes = found.curve.batch_size
+    sentences = []
+    if found.found and found.b_min != sizes[0]:
+        sentences.append("Below b_min a larger batch has hardly begun to help.")
+    if found.found and found.b_max != sizes[-1]:
+        sentences.append("From b_max on a larger one gains little.")
+    return " ".join(sentences)
 
 
 def _costs(found: BatchRange, clock: Clock) -> list[str]:

@@ -62,7 +62,7 @@ def batch_findings(results: StudyResults, lr: LrFindings) -> BatchFindings:
     runs = results.stages.get("batch-sizes", ())
     clock = clock_of(results)
     found = batch_range_of([by_clock(result, clock) for result in runs])
-    absent = why_absent(results.plan, "batch-sizes")
+    absent = why_absent(results, "batch-sizes")
     behaviour = f"Loss against batch size is not known. {absent}"
     alike = _alike(found, lr, results)
     read = range_findings(found, absent, clock)

@@ -71,13 +71,15 @@ def course(results: StudyResults, name: str, images: int | None) -> Course:
         loss=_both(runs, "loss"),
         accuracy=_both(runs, "accuracy"),
         first={name: runs[0]} if runs else {},
-        certainty=certainty(estimates({name: runs}, measures.final("validation_loss"))),
+        certainty=certainty(
+            estimates({name: runs}, measures.final("validation_loss")), with_spread=False
+        ),
     )
 
 
 def why_no(name: str, results: StudyResults) -> str:
     """Say why a cyclical policy has no result."""
-    return why_absent(results.plan, STAGES[name])
+    return why_absent(results, STAGES[name])
 
 
 def _course_answer(runs: Sequence[RunResult], name: str, images: int | None) -> str:

@@ -18,7 +18,17 @@ from losslab.studies.learning_rate_and_batch_size.data_set import DataFindings, 
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings, lr_findings
 from losslab.studies.learning_rate_and_batch_size.winner import Winner, winner
 from losslab.study.results import StudyResults
-from losslab.text import names
+from losslab.study.store import ENDED
+from losslab.text import count, names
+
+SUBJECTS = {
+    "the ramp": "lr-ramp",
+    "the ten rates": "lr-grid",
+    "the batch sizes": "batch-sizes",
+    "the cyclical lr": "cyclical-lr",
+    "the cyclical batch size": "cyclical-batch",
+}
+"""What a stage trains, in words -> its name."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def findings(results: StudyResults) -> Findings:
         ("Batch-size range.", batch.range.limits),
         ("Cyclical batch size.", cyclical_batch.answer),
         ("Which wins.", f"{best.answer} {best.beside_constants}".strip()),
-        ("Caution.", best.certainty),
+        ("Caution.", _caution(results)),
     )
     return Findings(
         summary=tuple((subject, sentences) for subject, sentences in summary if sentences),
@@ -79,6 +89,30 @@ def findings(results: StudyResults) -> Findings:
         cyclical_batch=cyclical_batch,
         winner=best,
     )
+
+
+def _caution(results: StudyResults) -> str:
+    """Say which answers rest on several seeds, and which on one; empty before a run has ended."""
+    seeds = {
+        subject: len(
+            {
+                result.run.seed
+                for result in results.stages.get(stage, ())
+                if result.status in ENDED
+            }
+        )
+        for subject, stage in SUBJECTS.items()
+    }
+    several = [f"{subject} ({count(n, 'seed')})" for subject, n in seeds.items() if n > 1]
+    single = [subject for subject, n in seeds.items() if n == 1]
+    sentences = []
+    if several:
+        sentences.append(f"Several seeds were run of {names(several)}.")
+    if single:
+        sentences.append(
+            f"One seed was run of {names(single)}: how much another would change the answers there is not known."
+        )
+    return " ".join(sentences)
 
 
 def _network(models: Sequence[str]) -> str:

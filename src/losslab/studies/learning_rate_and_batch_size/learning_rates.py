@@ -1,9 +1,10 @@
-"""Question 2: between which learning rates training works, by ramps and by separate runs."""
+"""Question 2: between which learning rates the loss falls, by ramps and by separate runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.runs import ended_of
+from losslab.analysis.sentences import why_absent
 from losslab.ranges import RULES, LrRange
 from losslab.ranges.curves import FALL_SHARE
 from losslab.study.findings import lr_range_of
@@ -14,7 +15,7 @@ from losslab.text import number, times
 
 @dataclass(frozen=True)
 class LrFindings:
-    """Between which learning rates training works.
+    """Between which learning rates the loss falls.
 
     Attributes:
         answer: what both readings say.
@@ -41,8 +42,15 @@ def lr_findings(results: StudyResults) -> LrFindings:
     ended, planned = ended_of(results, "lr-grid")
     so_far = f"Of {planned} separate runs {ended} have ended so far, and the others may change this. "
     is_partial = grid is not None and ended < planned
-    of_grid = _reading("the ten separate runs", grid)
-    sentences = [_reading("the ramp", ramp), f"{so_far}{of_grid}" if is_partial else of_grid]
+    of_ramp = (
+        _reading("the ramp", ramp)
+        or f"The ramp gives no range. {why_absent(results, 'lr-ramp')}"
+    )
+    of_grid = (
+        _reading("the ten separate runs", grid)
+        or f"The ten separate runs give no range. {why_absent(results, 'lr-grid')}"
+    )
+    sentences = [of_ramp, f"{so_far}{of_grid}" if is_partial else of_grid]
     if ramp and ramp.found:
         suggestion = number(ramp.suggestion, 3)
         sentences.append(
@@ -61,11 +69,14 @@ def lr_findings(results: StudyResults) -> LrFindings:
 
 def _reading(name: str, found: LrRange | None) -> str:
     if found is None:
-        return f"No run of {name} has ended yet, so it gives no range."
+        return ""
     if not found.found:
         return f"By {name}, {found.reason}."
-    limits = f"from lr_min = {number(found.lr_min, 3)} to lr_max = {number(found.lr_max, 3)}"
-    return f"By {name}, training works {limits}{remark(found.reason)}."
+    begin, lowest = number(found.lr_min, 3), number(found.lr_max, 3)
+    return (
+        f"By {name}, the loss begins to fall at lr_min = {begin} and is lowest at lr_max = {lowest}"
+        f"{remark(found.reason)}."
+    )
 
 
 def remark(reason: str) -> str:

@@ -77,7 +77,9 @@ def _images(policies: Groups, validation: Mapping[str, Estimate]) -> str:
     """Say whether the policies saw as many images; a budget may have shortened a later stage."""
     seen = estimates({name: policies[name] for name in validation}, _samples)
     amounts = [estimate.mean for estimate in seen.values()]
-    if not amounts or max(amounts) <= SAME_IMAGES * min(amounts):
+    if not amounts:
+        return ""
+    if max(amounts) <= SAME_IMAGES * min(amounts):
         return "All saw the same number of images; larger batches made fewer steps of them."
     most, least = (pick(seen, key=lambda name: seen[name].mean) for pick in (max, min))
     return (
