@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from losslab.analysis import charts
 from losslab.analysis.estimates import Estimate
 from losslab.errors import InvalidInput
-from losslab.plots import charts
 from losslab.plots.figures import Figure, Mark, Series
 from losslab.plots.files import check_picture, draw, write_files
 from losslab.plots.images import write_rows

@@ -43,6 +43,6 @@ def test_marks_stand_at_the_logarithm_on_a_logarithmic_axis() -> None:
 
 
 def test_a_figure_is_strict_json() -> None:
-    series = (Series("a", (1.0,), (2.0,), faint=True), Series("b", (1.0,), (3.0,), dash=True))
+    series = (Series("a", (1.0,), (2.0,), faint=True), Series("b", (1.0,), (3.0,)))
     drawing = json.dumps(to_plotly(Figure("f", "t", "x", "y", series)), allow_nan=False)
     assert [trace["opacity"] for trace in json.loads(drawing)["data"]] == [0.35, 1]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from losslab.plots.charts import Points, lines
+from losslab.analysis.charts import Points, lines
 from losslab.plots.figures import Figure
 from losslab.plots.files import draw
 from losslab.records import Evaluation, Record, Steps

@@ -138,9 +138,7 @@ def _draw(figure: Figure, axes: "Axes") -> None:
 def _draw_series(series: Series, axes: "Axes") -> None:
     color = _color(series)
     marker = "" if series.style == "line" else _symbol(series)
-    line = "--" if series.dash else "-"
-    if series.style == "points":
-        line = ""
+    line = "" if series.style == "points" else "-"
     width = 0.6 if series.faint else 1.6
     axes.plot(
         series.x,

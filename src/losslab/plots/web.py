@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from html import escape
 from itertools import chain
-from math import log10
 from typing import Any
 
-from losslab.plots.figures import Figure, Mark, Series, log_ticks, x_range, y_range
+from losslab.plots.figures import Figure, Mark, Series, log_ticks, scaled, x_range, y_range
 from losslab.plots.labels import (
     MarkLabel,
     label_shifts,
@@ -78,7 +77,7 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         if figure.x_names
         else None,
         "hovertemplate": _hover(figure),
-        "line": {"width": 1 if series.faint else 2, "dash": "dash" if series.dash else "solid"},
+        "line": {"width": 1 if series.faint else 2},
         "opacity": 0.35 if series.faint else 1,
         "marker": {"size": 9 if points else 7, "symbol": SYMBOLS[series.slot % len(SYMBOLS)]},
         "error_y": _errors(series) if points else None,
@@ -228,8 +227,9 @@ def _direct_labels(figure: Figure) -> Iterator[dict[str, Any]]:
         yield {
             "name": f"slot-{series.slot}",
             "text": escape(short(series.label)),
-            "x": _position(series.x[-1], figure.x_log),
-            "y": _position(series.y[-1], figure.y_log),
+            # By the logarithm on a log axis, where plotly takes values of lines and points.
+            "x": scaled(series.x[-1], figure.x_log),
+            "y": scaled(series.y[-1], figure.y_log),
             "xanchor": "left",
             "xshift": 8,
             "yshift": shift,
@@ -259,12 +259,7 @@ def _across_label(figure: Figure, mark: Mark) -> dict[str, Any]:
 def _line_label(figure: Figure, mark: Mark) -> dict[str, Any]:
     """At the end of a mark's line, in the x and y of the figure: a drawing with names downwards turns afterwards."""
     if mark.y is None:
-        end = {"x": _position(mark.value, figure.x_log), "y": 1, "yref": "paper"}
+        end = {"x": scaled(mark.value, figure.x_log), "y": 1, "yref": "paper"}
     else:
-        end = {"x": 1, "xref": "paper", "y": _position(mark.value, figure.y_log)}
+        end = {"x": 1, "xref": "paper", "y": scaled(mark.value, figure.y_log)}
     return end | {"text": escape(mark.label), "yanchor": "bottom", "showarrow": False}
-
-
-def _position(value: float, log: bool) -> float:
-    """Say where an annotation goes: by the logarithm on a log axis, where plotly takes values of lines and points."""
-    return log10(value) if log else value

@@ -9,8 +9,8 @@ import numpy as np
 
 from losslab import tables
 from losslab.plots.figures import Figure
-from losslab.plots.range_charts import batch_figure
 from losslab.ranges.answer import Answer
+from losslab.ranges.charts import batch_figure
 from losslab.ranges.curves import (
     FALL_SHARE,
     Array,

@@ -10,8 +10,8 @@ import numpy as np
 from losslab import tables
 from losslab.errors import unknown_name
 from losslab.plots.figures import Figure
-from losslab.plots.range_charts import branch_figure
 from losslab.ranges.answer import Answer
+from losslab.ranges.charts import branch_figure
 from losslab.ranges.curves import Array, finite_or_none
 from losslab.ranges.trace import Setting
 from losslab.text import cell

@@ -16,14 +16,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from losslab import __version__
+from losslab.analysis import charts
 from losslab.errors import InvalidInput, StoreError
 from losslab.files import write_text
-from losslab.plots import charts, ledger_charts, range_charts
+from losslab.plots import ledger_charts
 from losslab.plots.figures import DARK, LIGHT, NAME, Figure, Mark
 from losslab.plots.files import write_files
 from losslab.plots.numbers import describe, numbers, table
 from losslab.plots.web import to_plotly
 from losslab.ranges import ALGORITHM
+from losslab.ranges import charts as range_charts
 from losslab.reports import markdown
 from losslab.reports.algorithm_diagram import block_diagram
 from losslab.reports.equations import equation

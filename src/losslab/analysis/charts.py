@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import ceil, isfinite
-from statistics import median
+from math import isfinite
 from typing import Literal
 
-from losslab.plots.drawable import (
-    Curve,
-    Estimate,
-    Recorded,
-    Search,
-)
-from losslab.plots.figures import Figure, Mark, Series
+from losslab.analysis.curves import Curve, Search
+from losslab.analysis.estimates import Estimate
+from losslab.plots.figures import Figure, Mark, Series, thinned
+from losslab.study.results import RunResult
 
 WIDE, OUTLYING = 30.0, 3.0
 """Positive values whose largest is so many times the smallest go on a logarithmic axis; those of a search sooner."""
@@ -20,8 +16,6 @@ FEW = 15
 """Curves of fewer points show them."""
 OFFSET = 0.22
 """Distance between points of different series over the same name."""
-POINTS = 300
-"""Points of a curve by step, at most; each is the median of its neighbours."""
 
 Points = tuple[Sequence[float], Sequence[float]]
 """Abscissae and ordinates."""
@@ -152,7 +146,7 @@ def searched(
 
 
 def by_step(
-    name: str, title: str, found: Mapping[str, Recorded], column: str, label: str
+    name: str, title: str, found: Mapping[str, RunResult], column: str, label: str
 ) -> Figure:
     """Draw a column of the records of every step, such as ``lr`` or ``batch_size``, a line for each run.
 
@@ -245,12 +239,3 @@ def _points(
 
 def _is_wide(values: Sequence[float], factor: float = WIDE) -> bool:
     return bool(values) and min(values) > 0 and max(values) > factor * min(values)
-
-
-def thinned(values: Sequence[float]) -> tuple[float, ...]:
-    """Thin values to at most so many points, each the median of as many neighbours."""
-    # A median, as a mean would let one diverging step bend the whole curve. Rounded up, to keep within the number.
-    width = ceil(len(values) / POINTS) or 1
-    return tuple(
-        median(values[start : start + width]) for start in range(0, len(values), width)
-    )

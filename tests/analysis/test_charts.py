@@ -8,14 +8,14 @@ import pytest
 from torch import nn
 
 from losslab import count
+from losslab.analysis.charts import by_step, compared, lines
 from losslab.analysis.estimates import Estimate
-from losslab.plots.charts import by_step, compared, lines
 from losslab.plots.figures import Mark, Series
 from losslab.plots.files import write_files
 from losslab.plots.ledger_charts import by_layer, growth
 from losslab.plots.numbers import table
-from losslab.plots.range_charts import batch_figure, lr_figure
 from losslab.plots.web import to_plotly
+from losslab.ranges.charts import batch_figure, lr_figure
 from losslab.records import Steps
 
 

@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from losslab.plots.charts import thinned
-from losslab.plots.drawable import (
-    BatchCurve,
-    BatchRange,
-    CriticalBatch,
-    LrRange,
-)
-from losslab.plots.figures import Figure, Mark, Series
+from losslab.plots.figures import Figure, Mark, Series, thinned
 from losslab.text import number
 
+if TYPE_CHECKING:  # their modules draw by this one
+    from losslab.ranges.batch import BatchCurve, BatchRange
+    from losslab.ranges.branch import BranchCurve, CriticalBatch
+    from losslab.ranges.lr import LrRange
 
-def lr_figure(name: str, title: str, found: LrRange) -> Figure:
+
+def lr_figure(name: str, title: str, found: "LrRange") -> Figure:
     """Draw loss against learning rate, with the band over seeds and the range.
 
     Args:
@@ -46,20 +45,24 @@ def lr_figure(name: str, title: str, found: LrRange) -> Figure:
     )
 
 
-def batch_figure(name: str, title: str, found: BatchRange) -> Figure:
+def batch_figure(name: str, title: str, found: "BatchRange") -> Figure:
     """Draw loss against batch size, without those that diverged, and the range."""
     marks = _edges({"b_min": found.b_min, "b_max": found.b_max})
     return _of_sizes(name, title, found.curve, "training loss at the end", marks)
 
 
-def branch_figure(name: str, title: str, found: CriticalBatch) -> Figure:
+def branch_figure(name: str, title: str, found: "CriticalBatch") -> Figure:
     """Draw loss after equal samples against batch size, without those that diverged, and the critical size."""
     marks = _edges({"critical size": found.critical_size})
     return _of_sizes(name, title, found.curve, "loss after equal samples", marks)
 
 
 def _of_sizes(
-    name: str, title: str, curve: BatchCurve, label: str, marks: tuple[Mark, ...]
+    name: str,
+    title: str,
+    curve: "BatchCurve | BranchCurve",
+    label: str,
+    marks: tuple[Mark, ...],
 ) -> Figure:
     rows = zip(curve.batch_size, curve.loss, curve.loss_low, curve.loss_high, strict=True)
     ended = [
