@@ -22,6 +22,11 @@ class Clock:
     field: str
     name: str
 
+    @property
+    def took(self) -> str:
+        """The verb before a time on it: that of a processor is named, as a reader takes a time for wall time."""
+        return "took" if self.field == WALL.field else f"took, in {self.name},"
+
     def seconds(self, result: RunResult) -> float | None:
         """Time of the whole training; None where the records lack it."""
         value: float | None = getattr(result.evaluations[-1], self.field)

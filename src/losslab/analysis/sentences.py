@@ -6,7 +6,7 @@ from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.runs import ended_of
 from losslab.study.results import StudyResults
-from losslab.text import names
+from losslab.text import NONE, names, percent
 
 NO_ANSWER = "No run that belongs here has ended well, so there is no answer."
 Form = Callable[[float], str]
@@ -58,6 +58,14 @@ def between(found: Mapping[str, Estimate], form: Form) -> str:
     order = rank(found).order
     least, most = form(found[order[0]].mean), form(found[order[-1]].mean)
     return least if least == most else f"{least} ({order[0]}) to {most} ({order[-1]})"
+
+
+def interval(estimate: Estimate) -> str:
+    """Write the 95 % interval of a fraction, in percent; a dash where it is not known."""
+    if estimate.interval is None:
+        return NONE
+    low, high = estimate.interval
+    return f"{percent(low)} to {percent(high)}"
 
 
 def certainty(found: Mapping[str, Estimate], *, with_spread: bool = True) -> str:

@@ -20,7 +20,7 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 _BATCH_IMAGES = 10_000
 _PNG_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-# Spelt so in the package.
+# Name of the file, misspelt in the package -> most bytes that it may hold.
 _PNG_LABELS = {
     "train_lables.json": 100_001,
     "test_lables.json": 20_001,

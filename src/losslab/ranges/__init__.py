@@ -1,4 +1,4 @@
-"""Ranges read from curves: pure functions and frozen values, without torch."""
+"""What is read from range tests, without torch; `find_lr` and `find_batch`, which train, are imported by themselves."""
 
 from losslab.ranges.algorithm import ALGORITHM, AlgorithmStep
 from losslab.ranges.batch import BatchRange, Evidence, find_batch_range

@@ -1,4 +1,4 @@
-"""The steps of an algorithm as a block diagram, drawn from the steps that run."""
+"""The steps of an algorithm as a block diagram, drawn from `losslab.ranges.ALGORITHM`."""
 
 from collections.abc import Sequence
 from html import escape

@@ -24,8 +24,8 @@ LOSSES = {
     "cross_entropy": "cross-entropy",
     "mse": "mean squared error",
     "bce": "binary cross-entropy",
+    "causal_lm": "cross-entropy of a token",
 }
-LOSSES |= {"causal_lm": "cross-entropy of a token"}
 """Loss of a run -> what an axis calls it; one of the user's own has its function's name."""
 MOST_LINES, LONGEST_LABEL = 6, 28
 """Of a figure of curves; more groups, or longer labels, are drawn as points beside their names."""

@@ -86,8 +86,8 @@ class Rung(Frozen):
     floor: Floor = Floor()
 
 
-RANGES = ("lr_range", "batch_range")
-"""Findings of range tests, which are read step by step, and in which to diverge is a result."""
+RANGES = {"lr_range": ("lr_min", "lr_max", "suggestion"), "batch_range": ("b_min", "b_max")}
+"""Findings of range tests, which are read step by step, and in which to diverge is a result -> what they find."""
 Shrinkable = Literal["epochs", "images", "grid"]
 """What a budget shrinks: epochs or steps; training images; seeds and values of the grid."""
 

@@ -82,7 +82,7 @@ def network_of(run: Run) -> str:
 
 
 def kind_of_run(run: Run) -> str:
-    """The fields that decide a step's cost: all but length, data size, learning rate, seed and number of copies.
+    """The key of a run's cost, JSON: its data set, `STEP_FIELDS`, its optimizer, and whether weights decay.
 
     Steps with several copies lie on the line through the cost of one and that of as many as are quickly measured, so
     that the run of a kind with most copies tells what all of them cost.

@@ -21,7 +21,7 @@ def study_of(facts: dict[str, Any]) -> Study | None:
     """The study that a study.json holds; None where it holds none, or one that this version cannot read."""
     try:
         spec = deepcopy(facts["spec"])
-        # What ladders came in the place of: `floor.model` was trained at any scale but the full one.
+        # Before there were ladders `floor.model` was trained at every scale but the full one.
         for stage in spec["stages"]:
             model = stage.get("floor", {}).pop("model", None)
             if model and read_scale(facts["scale"]) != FULL:
@@ -113,12 +113,7 @@ def study_facts(
     return {
         "study": {"name": plan.study.name, "title": plan.study.title},
         "spec": plan.study.model_dump(mode="json"),
-        "scale": {
-            "length": plan.scale.length,
-            "images": plan.scale.images,
-            "grid": plan.scale.grid,
-            "text": describe_scale(plan),
-        },
+        "scale": asdict(plan.scale) | {"text": describe_scale(plan)},
         "stages": [
             _stage_facts(stage, runs, skipped.get(stage.name)) for stage, runs in stages
         ],

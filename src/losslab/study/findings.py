@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from statistics import fmean
 from typing import Any
@@ -10,6 +11,7 @@ from losslab.choice import Choice
 from losslab.ranges.batch import BatchRange, find_batch_range
 from losslab.ranges.lr import LrRange, find_lr_range
 from losslab.ranges.trace import Trace, trace_of
+from losslab.spec import RANGES
 from losslab.study.fields import Fields
 from losslab.study.results import RunResult, done, field_of
 
@@ -58,40 +60,32 @@ def final_validation_loss(result: RunResult) -> float:
     return float("inf") if loss is None else loss
 
 
-def lr_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """Add `lr_min`, `lr_max` and `suggestion` to the spec of each group; leave out a group without a range.
+def _ranges(
+    finding: str,
+    read: Callable[[Sequence[RunResult]], LrRange | BatchRange | None],
+    results: Sequence[RunResult],
+    group: Sequence[str],
+) -> list[Fields]:
+    """Add what a range test finds to the spec of each group; leave out a group without a range.
 
     Args:
-        results: ramps of the learning rate, or runs at constant rates, over any number of seeds.
+        finding: which of `losslab.spec.RANGES`.
+        read: finds the range of a group.
+        results: the runs of a stage, over any number of seeds.
         group: dotted fields of a run that are equal within a group.
     """
     found = []
-    for runs in _groups(_conclusive(results), group):
-        lr_range = lr_range_of(runs)
-        if lr_range and lr_range.found:
-            limits = {
-                "lr_min": lr_range.lr_min,
-                "lr_max": lr_range.lr_max,
-                "suggestion": lr_range.suggestion,
-            }
-            found.append(runs[0].run.model_dump(mode="json") | limits)
-    return found
-
-
-def batch_ranges(results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
-    """Add `b_min` and `b_max` to the spec of each group; leave out a group without a range."""
-    found = []
-    for runs in _groups(_conclusive(results), group):
-        batch_range = batch_range_of(runs)
-        if batch_range and batch_range.found:
-            limits = {"b_min": batch_range.b_min, "b_max": batch_range.b_max}
-            found.append(runs[0].run.model_dump(mode="json") | limits)
+    for runs in _groups(conclusive(results), group):
+        limits = read(runs)
+        if limits and limits.found:
+            fields = {name: getattr(limits, name) for name in RANGES[finding]}
+            found.append(runs[0].run.model_dump(mode="json") | fields)
     return found
 
 
 def lr_range_of(results: Sequence[RunResult]) -> LrRange | None:
     """The learning-rate range of runs that differ in learning rate and seed only; None before one has ended."""
-    ended = _conclusive(results)
+    ended = conclusive(results)
     if not ended:
         return None
     mode = "ramp" if isinstance(ended[0].run.lr, Choice) else "grid"
@@ -104,7 +98,7 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
     None before there are two such sizes.
     """
     by_size: dict[Any, dict[int, Trace]] = defaultdict(dict)
-    for result in sorted(_conclusive(results), key=lambda result: result.run.seed):
+    for result in sorted(conclusive(results), key=lambda result: result.run.seed):
         by_size[result.run.batch][result.run.seed] = _trace(result)
     # A size that lacks a seed is left out: its mean over the other seeds would not compare.
     groups = Counter(frozenset(traces) for traces in by_size.values())
@@ -115,7 +109,7 @@ def batch_range_of(results: Sequence[RunResult]) -> BatchRange | None:
     return find_batch_range(sizes, lambda size: list(by_size[size].values()))
 
 
-def _conclusive(results: Sequence[RunResult]) -> list[RunResult]:
+def conclusive(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs that a range is read from: to diverge is a result here."""
     return [
         result for result in results if result.start and result.status in ("done", "diverged")
@@ -138,7 +132,7 @@ def _groups(results: Sequence[RunResult], group: Sequence[str]) -> list[list[Run
 
 FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
     "best": best_runs,
-    "lr_range": lr_ranges,
-    "batch_range": batch_ranges,
+    "lr_range": partial(_ranges, "lr_range", lr_range_of),
+    "batch_range": partial(_ranges, "batch_range", batch_range_of),
 }
 """The findings of stages by the names that a study's TOML gives."""

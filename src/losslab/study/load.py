@@ -9,13 +9,11 @@ from pathlib import Path
 
 import losslab
 from losslab.errors import InvalidInput, unknown_name
-from losslab.spec import Run, Stage, Study, read_study
+from losslab.spec import RANGES, Run, Stage, Study, read_study
 from losslab.study.fields import flat_fields
 from losslab.study.ladder import rungs
 from losslab.study.stages import FULL, expand, merge, points_of, resolve
 
-LIMITS = {"lr_range": ("lr_min", "lr_max", "suggestion"), "batch_range": ("b_min", "b_max")}
-"""Finding of a range -> what it adds to the spec of its runs."""
 STUDIES = Path(losslab.__file__).parent / "studies"
 """A folder for each study that ships, importable: its name with `_` in place of `-`."""
 
@@ -82,7 +80,7 @@ def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
 
 def _found_by(stage: Stage) -> list[str]:
     """The dotted fields that a stage's finding has."""
-    fields: dict[str, None] = dict.fromkeys(LIMITS.get(stage.finding or "", ()))
+    fields: dict[str, None] = dict.fromkeys(RANGES.get(stage.finding or "", ()))
     for run in expand(stage):
         fields |= dict.fromkeys(flat_fields(run.model_dump(mode="json")))
     return list(fields)

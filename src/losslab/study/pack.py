@@ -49,7 +49,7 @@ def pack(folder: StudyFolder, target: Path) -> dict[str, list[str]]:
     packed.write_plan(plan)
     write_json(target / MANIFEST, {"files": {}})
     left_out: dict[str, list[str]] = {}
-    # Read step by step.
+    # Range tests are read step by step, so that their losses are not thinned.
     of_ranges = {
         run_id
         for stage in plan["stages"]

@@ -80,6 +80,11 @@ class StudyResults:
     """Files that are not as they were packed, or cannot be read: path -> what is wrong."""
 
     @property
+    def workers(self) -> int:
+        """How many runs were trained at once; 1 where an early version did not say."""
+        return int(self.plan.get("workers") or 1)
+
+    @property
     def least_seconds(self) -> float:
         """The least that the study can have taken: the time of its runs, shared among its workers."""
         # A run that two stages share was trained once.
@@ -87,8 +92,7 @@ class StudyResults:
             result.run.id: result.seconds
             for result in chain.from_iterable(self.stages.values())
         }
-        workers = self.plan.get("most_workers") or self.plan.get("workers") or 1
-        return sum(seconds.values()) / int(workers)
+        return sum(seconds.values()) / int(self.plan.get("most_workers") or self.workers)
 
     @property
     def memory_bytes(self) -> int:
@@ -98,7 +102,7 @@ class StudyResults:
             result.run.id: result.memory_bytes
             for result in chain.from_iterable(self.stages.values())
         }
-        return sum(nlargest(int(self.plan.get("workers") or 1), held.values()))
+        return sum(nlargest(self.workers, held.values()))
 
     def ledgers(self, stage: str) -> dict[str, dict[str, Any]]:
         """The ledgers of a stage that counts, by model."""

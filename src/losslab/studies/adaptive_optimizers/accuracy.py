@@ -7,7 +7,7 @@ from losslab.analysis.curves import Ranking, rank
 from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import accuracy, estimates, side_by_side
 from losslab.analysis.runs import Groups
-from losslab.analysis.sentences import certainty, lead
+from losslab.analysis.sentences import certainty, interval, lead
 from losslab.studies.adaptive_optimizers.methods import TITLES, not_ranked
 from losslab.tables import Table
 from losslab.text import count, names, percent
@@ -88,7 +88,7 @@ def _table(found: Mapping[str, Estimate], ranking: Ranking) -> Table:
     rows = []
     for label in ranking.order:
         estimate = found[label]
-        rows.append((label, percent(estimate.mean), _interval(estimate), str(estimate.n)))
+        rows.append((label, percent(estimate.mean), interval(estimate), str(estimate.n)))
     return Table(
         "Test accuracy, highest first; bold where none is higher beyond chance",
         ("method", "test accuracy", "95 % interval", "n"),
@@ -98,11 +98,6 @@ def _table(found: Mapping[str, Estimate], ranking: Ranking) -> Table:
             index for index, label in enumerate(ranking.order) if label in ranking.leaders
         ),
     )
-
-
-def _interval(estimate: Estimate) -> str:
-    low, high = estimate.interval or (None, None)
-    return f"{percent(low)} to {percent(high)}"
 
 
 def _note(found: Mapping[str, Estimate], images: int) -> str:

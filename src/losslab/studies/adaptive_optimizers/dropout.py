@@ -89,10 +89,7 @@ def _raised(plain: Groups, dropped: Groups, quantity: str) -> int:
 def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
     if not found:
         return "No method has ended both with and without dropout yet, so their times cannot be compared."
-    verb = "took" if clock is not PROCESSOR else f"took, in {clock.name},"
-    sentence = (
-        f"Training with dropout {verb} {between(found, times)} as long as training without."
-    )
+    sentence = f"Training with dropout {clock.took} {between(found, times)} as long as training without."
     # A ratio nearer to 1 than the pace of one run was steady tells nothing.
     doubtful = [label for label, ratio in found.items() if abs(ratio.mean - 1) <= drift]
     if not doubtful:

@@ -45,7 +45,7 @@ def findings(results: StudyResults) -> Findings:
         losses(plain, "without dropout"),
         losses(dropped, "with dropout"),
     )
-    dropout = dropout_changes(plain, dropped, workers=results.plan.get("workers") or 1)
+    dropout = dropout_changes(plain, dropped, workers=results.workers)
     accuracy = accuracies(plain, dropped, _test_images(results))
     summary = (
         ("Training loss.", plain_losses.answer),

@@ -81,8 +81,7 @@ def comparison_of(material: Material, setting: Setting | None, workers: int) -> 
     cost_range = between(dearer, times) if dearer else ""
     after_updates = lead(numbers.errors, "validation error after equal updates", percent)
     after_time = " ".join(_after_time(groups, numbers, clock))
-    verb = "took" if clock is not PROCESSOR else f"took, in {clock.name},"
-    cost = f"Equal epochs {verb} {cost_range} as long as with M = 1." if dearer else ""
+    cost = f"Equal epochs {clock.took} {cost_range} as long as with M = 1." if dearer else ""
     return Comparison(
         answer=" ".join(filter(None, [after_updates, after_time, cost])),
         after_updates=after_updates,

@@ -18,7 +18,6 @@ from losslab.studies.batch_augmentation.runs import (
     has_he_drops,
     material_of,
     setting_of,
-    workers_of,
 )
 from losslab.studies.batch_augmentation.scale import Scope, scope_of
 from losslab.studies.batch_augmentation.single_copy import SingleCopy, single_copy_of
@@ -107,7 +106,7 @@ def findings(results: StudyResults) -> Findings:
         reached(material.copies, TARGET, clock),
         target_table("Time to 94 percent", material.copies, clock, images),
     )
-    comparison = comparison_of(material, setting, workers_of(results))
+    comparison = comparison_of(material, setting, results.workers)
     scope = scope_of(material, setting, comparison.cost_range)
     summary = (
         ("Simple augmentation.", single.answer),

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from losslab.analysis.clocks import WALL, Clock, clock_for
-from losslab.analysis.estimates import Estimate
 from losslab.analysis.runs import Groups, group_runs
 from losslab.records import Evaluation, Start
 from losslab.spec import Run
 from losslab.study.results import RunResult, StudyResults, done
-from losslab.text import NONE, count, duration, names, number, percent
+from losslab.text import count, duration, names, number
 
 EPOCHS, MODEL, DATA = 100, "resnet-44", "cifar10"
 """Of the study at full scale."""
@@ -127,7 +126,7 @@ def material_of(results: StudyResults) -> Material:
         copies=group_runs(list(filter(_cuts_out, compared)), ["repeats"], COPIES),
         literal=group_runs(literal, ["repeats"], COPIES),
         # One clock for all: times of the two kinds would stand in one table.
-        clock=clock_for([*compared, *literal], workers=workers_of(results)),
+        clock=clock_for([*compared, *literal], workers=results.workers),
         full_epochs=_full_epochs(results),
     )
 
@@ -137,11 +136,6 @@ def _full_epochs(results: StudyResults) -> float:
         if stage["name"] == "copies":
             return float((stage.get("asked") or {}).get("epochs") or EPOCHS)
     return EPOCHS
-
-
-def workers_of(results: StudyResults) -> int:
-    """Read how many runs were trained at once."""
-    return int(results.plan.get("workers") or 1)
 
 
 def setting_of(material: Material) -> Setting | None:
@@ -172,14 +166,6 @@ def has_he_drops(setting: Setting) -> bool:
     """Whether the learning rate drops where He et al.'s epochs lie in a run of this length."""
     lr = setting.run.lr
     return not isinstance(lr, float) and bool(lr.options.get("fractions"))
-
-
-def interval(estimate: Estimate) -> str:
-    """Write the 95 % interval of a fraction, in percent."""
-    if estimate.interval is None:
-        return NONE
-    low, high = estimate.interval
-    return f"{percent(low)} to {percent(high)}"
 
 
 def time_spent(seconds: float, clock: Clock) -> str:

@@ -8,7 +8,7 @@ from losslab.analysis.curves import Curve, curves
 from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import run_ids
-from losslab.analysis.sentences import certainty
+from losslab.analysis.sentences import certainty, interval
 from losslab.spec import CROSS_ENTROPY, Run
 from losslab.studies.batch_augmentation.runs import (
     ERROR,
@@ -17,7 +17,6 @@ from losslab.studies.batch_augmentation.runs import (
     Material,
     Setting,
     course,
-    interval,
 )
 from losslab.tables import Table
 from losslab.text import NONE, count, number, percent

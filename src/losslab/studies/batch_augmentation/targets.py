@@ -8,8 +8,8 @@ from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, lowest, reading
 from losslab.analysis.runs import Groups, run_ids
-from losslab.analysis.sentences import NO_ANSWER
-from losslab.studies.batch_augmentation.runs import interval, time_spent
+from losslab.analysis.sentences import NO_ANSWER, interval
+from losslab.studies.batch_augmentation.runs import time_spent
 from losslab.tables import Table
 from losslab.text import NONE, duration, names, number, percent
 

@@ -19,7 +19,7 @@ from losslab.studies.learning_rate_and_batch_size.curve_shape import (
 )
 from losslab.studies.learning_rate_and_batch_size.learning_rates import LrFindings
 from losslab.studies.learning_rate_and_batch_size.times import by_clock, clock_of, clock_remark
-from losslab.study.findings import batch_range_of
+from losslab.study.findings import batch_range_of, conclusive
 from losslab.study.results import RunResult, StudyResults
 from losslab.tables import Table
 from losslab.text import count, measured, names, number
@@ -122,12 +122,7 @@ def _alike(found: BatchRange | None, lr: LrFindings, results: StudyResults) -> s
     # Separate runs, where there are any: a point of theirs is a training, as a batch size is; a ramp's is a moment.
     if lr.grid:
         # As the range has it: a run that failed tells nothing of its rate.
-        ended = [
-            result
-            for result in results.stages["lr-grid"]
-            if result.start and result.status in ("done", "diverged")
-        ]
-        rates = {result.run.lr for result in ended}
+        rates = {result.run.lr for result in conclusive(results.stages["lr-grid"])}
         over_lr = lr_shape(lr.grid, len(rates))
     elif lr.ramp:
         over_lr = lr_shape(lr.ramp, max(map(_steps, results.stages["lr-ramp"])))

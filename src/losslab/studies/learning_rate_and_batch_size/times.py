@@ -14,7 +14,7 @@ def clock_of(results: StudyResults) -> Clock:
     A run that is evaluated at its end alone does not show whether its pace drifted; other runs of the study do.
     """
     runs = list(chain.from_iterable(results.stages.values()))
-    return clock_for(runs, workers=int(results.plan.get("workers") or 1))
+    return clock_for(runs, workers=results.workers)
 
 
 def clock_remark(clock: Clock) -> str:

@@ -9,7 +9,7 @@ from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates
 from losslab.analysis.runs import Groups, where
-from losslab.analysis.sentences import certainty, lead
+from losslab.analysis.sentences import certainty, interval, lead
 from losslab.studies.learning_rate_and_batch_size.cycles import STAGES, cyclical_runs, why_no
 from losslab.studies.learning_rate_and_batch_size.times import clock_of, clock_remark
 from losslab.study.results import RunResult, StudyResults
@@ -143,13 +143,12 @@ def _table(
     rows = []
     for name in ranking.order:
         estimate, lr = validation[name], policies[name][0].run.lr
-        low, high = estimate.interval or (None, None)
         rows.append(
             (
                 name,
                 number(lr, 3) if isinstance(lr, float) else "cycle",
                 percent(estimate.mean),
-                f"{percent(low)} to {percent(high)}",
+                interval(estimate),
                 percent(test[name].mean) if name in test else NONE,
                 number(steps[name].mean),
                 measured(seconds[name].mean, 3),
