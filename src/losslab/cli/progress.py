@@ -76,16 +76,17 @@ def outcome(result: RunResult) -> str:
     last, final = result.evaluations[-1], result.final
     parts = [f"training loss {loss(last.train_loss)}"]
     if last.validation_loss is not None:
-        parts.append(
-            " ".join(
-                [f"validation loss {loss(last.validation_loss)}", *metrics(last, "validation")]
-            )
-        )
+        parts.append(scored("validation loss", last.validation_loss, last, "validation"))
     if final and final.test_loss is not None:
-        parts.append(" ".join(["test", *metrics(final, "test")]))
+        parts.append(" ".join(["test", *_metrics(final, "test")]))
     return f"{', '.join(parts)}, {duration(last.train_seconds)} of training"
 
 
-def metrics(record: Evaluation | Final, part: str) -> list[str]:
+def scored(label: str, value: float, record: Evaluation | Final, part: str) -> str:
+    """Write the loss of a part, and what else was measured of it."""
+    return " ".join([f"{label} {loss(value)}", *_metrics(record, part)])
+
+
+def _metrics(record: Evaluation | Final, part: str) -> list[str]:
     """Write what was measured of a part beside its loss, each in a word and a number."""
     return [f"{name} {score(name, value)}" for name, value in metrics_of(record, part).items()]

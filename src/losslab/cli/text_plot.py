@@ -14,6 +14,8 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of a braille character, by row and column of the dot."""
 BRAILLE = 0x2800
 """The braille character without dots."""
+ROWS = 8
+"""Characters of a curve's height."""
 MARGIN = 9
 """Characters for the numbers of the vertical axis."""
 LEAST_COLUMNS = 20
@@ -67,7 +69,6 @@ def text_plot(
     names: tuple[str, str],
     log: bool = False,
     marks: Mapping[str, float | None] | None = None,
-    rows: int = 8,
 ) -> str:
     """Draw a line through points, as wide as the terminal, with numbers on both axes.
 
@@ -77,7 +78,6 @@ def text_plot(
         names: of the horizontal and the vertical axis.
         log: a logarithmic horizontal axis, for positive x.
         marks: name -> value of x, shown by a ^ below the curve and named under it; None is left out.
-        rows: characters of height.
     Returns:
         Lines of text; none where fewer than two points are left.
     """
@@ -93,8 +93,8 @@ def text_plot(
     heights = _thinned(points[:, 1], columns)
     low, high = float(heights.min()), float(heights.max())
     span = (high - low) or 1.0  # a level curve has no span to divide by; it lies at the bottom
-    curve = _braille(across, (heights - low) / span, columns, rows)
-    values = [_vertical(high), *[""] * (rows - 2), _vertical(low)]
+    curve = _braille(across, (heights - low) / span, columns, ROWS)
+    values = [_vertical(high), *[""] * (ROWS - 2), _vertical(low)]
     lines = [f"{value:>{MARGIN - 1}} {line}" for value, line in zip(values, curve, strict=True)]
     known = {name: value for name, value in (marks or {}).items() if value is not None}
     below = [

@@ -5,11 +5,11 @@ from itertools import accumulate, chain
 from json import dumps
 from statistics import fmean
 
-from losslab.cli.progress import metrics
+from losslab.cli.progress import scored
 from losslab.cli.text_plot import text_plot
 from losslab.errors import LosslabError
 from losslab.records import Evaluation, Final, Record, Start, Steps, to_row
-from losslab.text import count, loss, number
+from losslab.text import count, number
 
 DIVERGING = 4.0
 """A run whose loss ends at so many times that of the untrained network has diverged."""
@@ -70,20 +70,13 @@ def _line(record: Record) -> str:
             f"{record.validation_images:,} validation samples; {count(record.total_steps, 'step')}"
         )
     if isinstance(record, Evaluation):
-        trained = " ".join(
-            [f"training loss {loss(record.train_loss)}", *metrics(record, "train")]
-        )
+        trained = scored("training loss", record.train_loss, record, "train")
         parts = [f"epoch {record.epoch:6.2f}", f"step {record.step:6,}", trained]
         if record.validation_loss is not None:
             parts.append(
-                " ".join(
-                    [
-                        f"validation loss {loss(record.validation_loss)}",
-                        *metrics(record, "validation"),
-                    ]
-                )
+                scored("validation loss", record.validation_loss, record, "validation")
             )
         return "  ".join([*parts, f"{record.train_seconds:.1f} s"])
     if isinstance(record, Final) and record.test_loss is not None:
-        return " ".join([f"test loss {loss(record.test_loss)}", *metrics(record, "test")])
+        return scored("test loss", record.test_loss, record, "test")
     return ""

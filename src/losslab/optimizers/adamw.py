@@ -40,7 +40,6 @@ class AdamW(Method):
     )
     reference: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 2"
     default_lr: ClassVar[float] = 0.001
-    l2: ClassVar[str] = "decoupled"
 
     name: Literal["adamw"] = "adamw"
     betas: tuple[Decay, Decay] = Field(

@@ -48,8 +48,6 @@ class Method(Frozen):
     """The paper or book, with its section."""
     default_lr: ClassVar[float]
     """Learning rate that the source or torch proposes."""
-    l2: ClassVar[str] = "coupled"
-    """`coupled`: weight_decay * theta is added to the gradient; `decoupled`: weights shrink apart from the rule."""
     compiles: ClassVar[bool] = False
     """Whether its step can be compiled: torch has no fused one."""
 

@@ -24,7 +24,6 @@ class Losses:
         answer: who reached the lowest.
         at_rest: the same by the loss in evaluation mode.
         lowest: method -> lowest training loss.
-        lowest_at_rest: method -> lowest training loss in evaluation mode.
         courses: field of an evaluation -> method -> its curve.
         table: all readings.
         certainty: how certain they are.
@@ -33,7 +32,6 @@ class Losses:
     answer: str
     at_rest: str
     lowest: Mapping[str, Estimate]
-    lowest_at_rest: Mapping[str, Estimate]
     courses: Mapping[str, Mapping[str, Curve]]
     table: Table
     certainty: str
@@ -55,7 +53,6 @@ def losses(groups: Groups, name: str) -> Losses:
         + not_ranked(TITLES.values(), lowest_losses),
         at_rest=lead(lowest_at_rest, "training loss in evaluation mode", measured),
         lowest=lowest_losses,
-        lowest_at_rest=lowest_at_rest,
         courses={field: curves(groups, field) for field in (TRAIN, FIT, OBJECTIVE)},
         table=_table(groups, name, lowest_losses, lowest_at_rest),
         certainty=certainty(lowest_losses),
