@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +85,48 @@ def test_find_batch_prints_its_finding_as_json(find: Callable[..., Done]) -> Non
     assert len(set(found["weights_sha256"])) == 3
     assert found["curve"]["batch_size"] == [8, 32, 128]
     assert found["noise_scale"] > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("samples:table", "samples:table_network", "mse"),
+        ("samples:tokens", "samples:reader", "causal_lm"),
+        ("own_task:tokens", "samples:reader", "own_task:token_loss"),
+    ],
+    ids=["table", "text", "of one's own"],
+)
+def test_what_is_no_image_by_class_has_a_loss_of_its_own(
+    words: tuple[str, str, str], find: Callable[..., Done]
+) -> None:
+    data, model, loss = words
+    shared = ("--data", data, "--model", model, "--loss", loss, "--optimizer", "adam", "--json")
+    done = find("lr", *shared, "--batch", 16, "--steps", 100, "--seeds", 1)
+    found = json.loads(done.stdout)
+    assert found["setting"]["loss"] == loss
+    assert found["lr_min"] < found["suggestion"] < found["lr_max"]
+    done = find("batch", *shared, "--lr", 0.003, "--sizes", "8,16", "--steps", 10, "--seeds", 1)
+    assert json.loads(done.stdout)["setting"]["loss"] == loss
+
+
+def test_rows_of_a_file_have_a_range(find: Callable[..., Done], tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).standard_normal((400, 8)).astype("float32")
+    path = tmp_path / "rows.npz"
+    np.savez(path, train_inputs=inputs, train_targets=inputs.sum(1))
+    shared = ("lr", "--data", path, "--model", "mlp(hidden=[16])", "--optimizer", "adam")
+    done = find(*shared, "--loss", "mse", "--steps", 100, "--seeds", 1, "--json")
+    assert json.loads(done.stdout)["found"], done.stderr
+
+
+def test_a_critical_batch_size_is_that_of_the_loss(find: Callable[..., Done]) -> None:
+    sizes = ("--lr", 0.01, "--sizes", "8,16", "--steps", 8, "--seeds", 1, "--mode", "branch")
+    smooth = "cross_entropy(label_smoothing=0.5)"
+    plain, smoothed = (
+        json.loads(find("batch", *TINY, *sizes, "--loss", loss, "--json").stdout)["branches"][0]
+        for loss in ("cross_entropy", smooth)
+    )
+    assert (plain["setting"]["loss"], smoothed["setting"]["loss"]) == ("cross_entropy", smooth)
+    assert plain["curve"]["loss"] != smoothed["curve"]["loss"]
 
 
 def test_find_prints_a_summary_and_a_plot(find: Callable[..., Done]) -> None:

@@ -1,5 +1,6 @@
 """What a loss function returns is read where it is clear; what does not suit cross-entropy is asked about."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_every_clear_form_trains_alike(form: str) -> None:
         ),
         (
             F.mse_loss,
-            r"write `loss_fn=lambda model, batch: mse_loss\(model\(batch\[0\]\), batch\[1\]\)`",
+            r"write `loss_fn=lambda model, batch: mse_loss\(model\(batch\[0\]\).flatten\(\), batch",
         ),
         (
             lambda outputs: outputs,
@@ -84,6 +85,35 @@ def test_what_is_no_loss_is_one_line_that_says_what_to_write(
     with pytest.raises(TypeError, match=message) as error:
         losslab.find_lr(plain(), loader(), "adam", loss_fn=loss_fn, steps=5, seeds=1)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        cross_entropy,
+        F.mse_loss,
+        F.l1_loss,
+        F.smooth_l1_loss,
+        F.huber_loss,
+        nn.MSELoss,
+        nn.L1Loss(),
+    ],
+)
+def test_what_is_to_be_written_compares_no_row_with_another(loss_fn: Any) -> None:
+    """Columns of outputs beside flat targets, whose broadcast would pair every row with every row."""
+    model, data = linear(1), pairs(torch.randn(64))
+    with pytest.raises(TypeError) as error:
+        losslab.find_lr(model, data, "adam", loss_fn=loss_fn, steps=5, seeds=1)
+    code = re.search(r"`(?:loss_fn=)?(lambda .*)`", str(error.value))
+    assert code
+    scope = {"torch": torch, **vars(F), **vars(nn), "criterion": loss_fn}
+    advised = eval(code[1], scope)
+    inputs, targets = data[0]
+    criterion = F.mse_loss if loss_fn is cross_entropy else loss_fn
+    if isinstance(criterion, type):
+        criterion = criterion()
+    expected = criterion(model(inputs)[:, 0], targets)
+    assert advised(model, data[0]).item() == pytest.approx(expected.item())
 
 
 def linear(outputs: int) -> nn.Module:

@@ -55,6 +55,17 @@ def test_a_run_too_large_for_memory_starts_again_in_halves(
     assert trace(run).micro_batch == 16
 
 
+def test_the_noise_is_that_of_the_gradient_of_the_loss_that_trains() -> None:
+    fields = {**FIELDS, "lr": 1e-9, "steps": 2, "evaluate": "end"}
+    runs = [
+        make_run({**fields, "loss": f"cross_entropy(label_smoothing={part})"})
+        for part in (0.0, 0.5)
+    ]
+    squares = [trace(run, noise_batch=16).gradient_squares for run in runs]
+    assert squares[0] != squares[1]
+    assert trace(make_run(fields), noise_batch=16).gradient_squares == squares[0]
+
+
 def test_runs_of_one_seed_start_from_the_same_weights_at_every_size() -> None:
     hashes = [
         trace(run).weights_sha256

@@ -11,6 +11,7 @@ from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.ranges.branch import CriticalBatch
 from losslab.ranges.find_batch import find_batch
+from losslab.ranges.losses import loss_of
 from losslab.ranges.progress import watched
 from losslab.records import Steps
 from losslab.spec import Run
@@ -90,6 +91,7 @@ def branch_run(
             state.optimizer,
             sizes=sizes,
             lr=state.optimizer.param_groups[0]["lr"],
+            loss_fn=loss_of(run),
             steps=steps,
             seeds=seeds,
             mode="branch",

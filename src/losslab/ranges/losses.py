@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
-from losslab.tasks.losses import IGNORED, Judged, Loss, mean_cross_entropy
+from losslab.spec import CROSS_ENTROPY, Run
+from losslab.tasks.losses import IGNORED, Judged, Loss, build_loss, mean_cross_entropy
 from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
@@ -18,9 +19,15 @@ LossFn = Callable[[nn.Module, Any], Any]
 """(model, batch) -> loss, (loss, accuracy), or a mapping or an object that has the loss by that name."""
 
 WRITE = "write `loss_fn=lambda model, batch: {}(model(batch[0]), batch[1])`"
+# Flat: outputs (batch, 1) and targets (batch,) would broadcast, and compare every row with every other.
+WRITE_FLAT = (
+    "write `loss_fn=lambda model, batch: {}(model(batch[0]).flatten(), batch[1].flatten())`"
+)
+BROADCASTING = ("mse", "l1", "smoothl1", "huber", "poissonnll")
+"""Losses of torch, as functions and as classes, that only warn where outputs and targets differ in shape."""
 OWN_LOSS = "give `loss_fn(model, batch)`"
 BATCHES = "give batches, such as DataLoader(TensorDataset(inputs, labels), batch_size=64)"
-SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]), batch[1])`"
+SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]).flatten(), batch[1].flatten())`"
 ACCURACIES = ("accuracy", "acc")
 
 
@@ -68,6 +75,11 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
     counted = classes != IGNORED
     hits = (logits.detach().argmax(1) == classes) & counted
     return loss, hits.sum() / counted.sum().clamp(min=1)
+
+
+def loss_of(run: Run) -> LossFn:
+    """The loss of a run as range tests take it; its cross-entropy is theirs, which knows accuracy."""
+    return cross_entropy if run.loss == CROSS_ENTROPY else build_loss(run.loss)
 
 
 def _checked_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -219,13 +231,15 @@ def _number(accuracy: Any) -> Any:
 
 def _checked_function(function: Any) -> LossFn:
     if isinstance(function, type):
-        raise TypeError(f"`loss_fn` is a class; {WRITE.format(f'{function.__name__}()')}")
+        raise TypeError(f"`loss_fn` is a class; {_write(function, f'{function.__name__}()')}")
     if (
         isinstance(function, _Loss)
         or getattr(function, "__module__", "") == "torch.nn.functional"
     ):
         name = getattr(function, "__name__", "criterion")
-        raise TypeError(f"`loss_fn` (={name}) takes outputs and targets; {WRITE.format(name)}")
+        raise TypeError(
+            f"`loss_fn` (={name}) takes outputs and targets; {_write(function, name)}"
+        )
     if not callable(function):
         raise TypeError(
             f"`loss_fn` is {_kind(function)}; give a function of (model, batch) that returns the loss"
@@ -242,6 +256,13 @@ def _checked_function(function: Any) -> LossFn:
             f"`loss_fn` takes {signature}; it is called as loss_fn(model, batch)"
         ) from None
     return function  # type: ignore[no-any-return]
+
+
+def _write(criterion: Any, call: str) -> str:
+    """What to write for a function of outputs and targets."""
+    name = str(getattr(criterion, "__name__", type(criterion).__name__))
+    bare = name.lower().replace("_", "").removesuffix("loss")
+    return (WRITE_FLAT if bare in BROADCASTING else WRITE).format(call)
 
 
 def _kind(value: Any) -> str:

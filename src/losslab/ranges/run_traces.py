@@ -10,7 +10,7 @@ from losslab.data.task_data import TaskData
 from losslab.errors import OutOfMemory
 from losslab.randomness import generator
 from losslab.ranges.curves import STOP_BETA, steps_before_divergence
-from losslab.ranges.losses import cross_entropy
+from losslab.ranges.losses import loss_of
 from losslab.ranges.trace import GradientSquares, Trace, trace_of
 from losslab.ranges.trial import NOISE_BATCHES, measure_gradients
 from losslab.records import Record, Start, Steps
@@ -106,7 +106,7 @@ def _gradients(
     parts = torch.split(order[: size * NOISE_BATCHES], size)
     batches = [images.batch(part) for part in parts if len(part) == size]
     return (
-        measure_gradients(state.model, batches, cross_entropy, samples=size)
+        measure_gradients(state.model, batches, loss_of(run), samples=size)
         if len(batches) > 1
         else None
     )

@@ -1,5 +1,6 @@
 """``losslab find batch``: the range of batch sizes, or the critical one."""
 
+from dataclasses import replace
 from math import ceil, inf
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def batch(
     tolerance: float | None = None,
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
+    loss: str = "cross_entropy",
     train_images: int | None = None,
     device: str = "cpu",
     deterministic: Flag = False,
@@ -68,6 +70,8 @@ def batch(
         tolerance: Part of the smallest size's loss by which the loss of a branch may be higher; 0.01 when absent.
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
+        loss: cross_entropy, mse, bce, causal_lm or `package.module:function`; options:
+            "cross_entropy(label_smoothing=0.1)".
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
         deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
@@ -101,6 +105,7 @@ def batch(
         "lr": lr,
         "max_micro_batch": max_micro_batch,
         "parameter_groups": parameter_groups,
+        "loss": loss,
     }
     # The length follows from the images, and these from a run: one of any length will do to count them.
     first = batch_runs(
@@ -167,7 +172,7 @@ def _branch(run: Run, after: int, crew: Crew, options: dict[str, Any]) -> Critic
     crew.prepare_process()
     from losslab.ranges.branch_runs import branch_run
 
-    return branch_run(
+    found = branch_run(
         run,
         load(run.data.name),
         after=after,
@@ -175,6 +180,9 @@ def _branch(run: Run, after: int, crew: Crew, options: dict[str, Any]) -> Critic
         device=crew.device,
         **options,
     )
+    # As a run names its loss, and not as the class of it is called.
+    setting = found.setting and replace(found.setting, loss=str(run.loss))
+    return replace(found, setting=setting)
 
 
 def _write_branches(branches: dict[float, CriticalBatch], output: Output) -> None:

@@ -37,6 +37,7 @@ def lr(
     confirm: Flag = False,
     weight_decay: float = 0.0,
     parameter_groups: str | None = None,
+    loss: str = "cross_entropy",
     train_images: int | None = None,
     device: str = "cpu",
     deterministic: Flag = False,
@@ -69,6 +70,8 @@ def lr(
             most 1,875 steps more for each seed.
         weight_decay: Strength of L2 on weights, not on biases.
         parameter_groups: Function of the model, `package.module:function`, that gives groups like torch's.
+        loss: cross_entropy, mse, bce, causal_lm or `package.module:function`; options:
+            "cross_entropy(label_smoothing=0.1)".
         train_images: Use only so many training images, stratified.
         device: Where to train: cpu, cuda, cuda:1, mps, xpu, or auto, the fastest here.
         deterministic: Have torch use algorithms that repeat their bits, and fail where a device has none.
@@ -98,6 +101,7 @@ def lr(
         "steps": steps,
         "epochs": epochs,
         "parameter_groups": parameter_groups,
+        "loss": loss,
     }
     runs = lr_runs(fields, start=start, end=end, seeds=seeds, mode=mode, candidates=candidates)
     check_batch(runs[0])
