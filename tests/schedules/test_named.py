@@ -1,9 +1,13 @@
 """A schedule prints, compares and is pickled as the call that built it; without its length it is open."""
 
+import inspect
 import pickle
+import re
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +37,9 @@ from losslab.schedules import (
     whole,
 )
 
+BUILDERS = sorted(
+    set(schedules.__all__) - {"Envelope", "Named", "Plateau", "Schedule", "chain", "piecewise"}
+)
 SCHEDULES: list[Schedule] = [
     constant(0.1),
     linear_ramp(1, 3, 9),
@@ -144,3 +151,33 @@ def test_a_wrong_argument_is_told_with_the_function_and_those_that_it_takes(
 ) -> None:
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("build", [getattr(schedules, name) for name in BUILDERS], ids=BUILDERS)
+@pytest.mark.parametrize("value", [None, "0.1", [0.1]], ids=repr)
+def test_what_is_no_number_is_named_before_anything_is_laid_out(
+    build: Callable[..., Any], value: object
+) -> None:
+    arguments: dict[str, Any] = {}
+    numbers = []
+    for name, parameter in inspect.signature(build).parameters.items():
+        if parameter.annotation in (float, int):
+            numbers.append(name)
+        elif parameter.default is parameter.empty:
+            arguments[name] = constant(1.0)
+    for name in numbers:
+        with pytest.raises(TypeError, match=rf"`{name}` \(={re.escape(repr(value))}\) must be"):
+            build(**{**arguments, **dict.fromkeys(numbers, 3), name: value})
+
+
+def test_a_range_that_was_not_found_makes_no_cycle() -> None:
+    with pytest.raises(TypeError, match=r"`base_lr` \(=None\) must be a number; where a range"):
+        exp_range(None, None, cycles=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`values` \(=None\) must be a number"):
+        piecewise([0.1, None], [3])  # type: ignore[list-item]
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    assert constant(np.float32(0.5))(0) == constant(torch.tensor(0.5))(0) == 0.5
+    assert cosine(np.float64(1), steps=np.int64(2), low=0)(2) == 0  # type: ignore[arg-type]
+    assert triangular(1, 3, 8, cycles=None) == triangular(1, 3, 8, cycles=None)

@@ -5,7 +5,7 @@ from functools import wraps
 from math import floor
 from typing import Any
 
-from losslab.schedules.checks import LEFT_OPEN, check_fraction, check_positive
+from losslab.schedules.checks import LEFT_OPEN, check_fraction, check_positive, of_numbers
 from losslab.schedules.named import Schedule, bare, named
 from losslab.schedules.ramps import constant
 
@@ -84,6 +84,7 @@ def decay(gamma: float) -> Envelope:
     return lambda step: gamma**step
 
 
+@of_numbers
 def gamma_for(end_fraction: float, steps: int) -> float:
     """The gamma of :func:`decay` under which the height has come down to ``end_fraction`` after ``steps`` steps.
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from inspect import isfunction
 from typing import Any, ParamSpec, TypeVar
 
+from losslab.schedules.checks import check_numbers
+
 Schedule = Callable[[int], float]
 """Optimizer step, counted from 0 -> a learning rate, a batch size or a momentum."""
 
@@ -82,6 +84,8 @@ def named(build: Callable[P, Callable[[int], Value]]) -> Callable[P, Callable[[i
             # The signature does not know whose it is.
             takes = ", ".join(signature.parameters)
             raise TypeError(f"{build.__name__}({takes}): {error}") from None
+        # Here, since an open one is built only when it is laid out.
+        check_numbers(signature, arguments)
         is_open = "steps" in signature.parameters and "steps" not in arguments
         value = None if is_open else bare(build(*args, **kwargs))
         # `wrapped` and not `build`: it is what the module holds under this name, which pickling looks up.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
-from losslab.schedules.checks import check_positive
+from losslab.schedules.checks import check_positive, of_numbers
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Plateau:
             self.value = value
 
 
+@of_numbers
 def reduce_on_plateau(
     lr: float,
     *,
@@ -171,6 +172,7 @@ def reduce_on_plateau(
     return Plateau(lr, factor=factor, limit=min_lr, rule=rule, least_change=eps)
 
 
+@of_numbers
 def grow_on_plateau(
     batch_size: int,
     *,
