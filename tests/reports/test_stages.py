@@ -5,18 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_ranges import part_two
 from fake_study import part_one, write_run
 
 from losslab.accounting import count
 from losslab.analysis.runs import failed_runs
+from losslab.analysis.sentences import NO_ANSWER
 from losslab.files import write_json
 from losslab.plots.figures import Figure
-from losslab.records import Evaluation, Final, Record, Start
+from losslab.records import Evaluation, Final, Record, Start, Steps
 from losslab.reports.render import render, report
 from losslab.reports.stages import StageView, stage_views
-from losslab.spec import Count, make_run
+from losslab.spec import Count, Run, make_run
+from losslab.study.findings import batch_range_of, lr_range_of
 from losslab.study.results import read_results
 from losslab.study.store import StudyFolder
+from losslab.text import cell
 
 
 def views(folder: StudyFolder) -> dict[str, StageView]:
@@ -279,3 +283,56 @@ def test_a_length_that_the_study_leaves_open_is_said_as_it_was_planned(tmp_path:
         "2 epochs, 45,000 training images, 3 seeds, 10 of 10 runs ended well. Others were skipped, because stage "
         "'search' found no lr for adam."
     )
+
+
+def test_a_range_test_is_answered_by_its_range_and_not_by_a_ranking(tmp_path: Path) -> None:
+    folder = part_two(tmp_path)
+    results = read_results(folder)
+    lr_range = lr_range_of(results.stages["lr-ramp"])
+    batch_range = batch_range_of(results.stages["batch-sizes"])
+    assert lr_range is not None
+    assert batch_range is not None
+    ramp, sizes = views(folder)["lr-ramp"], views(folder)["batch-sizes"]
+    assert ramp.answer.startswith(f"All runs: lr_min {cell(lr_range.lr_min)}, lr_max ")
+    assert f"suggestion {cell(lr_range.suggestion)} by rule valley" in ramp.answer
+    assert sizes.answer.startswith(f"All runs: b_min {batch_range.b_min}, b_max ")
+    assert "noise scale" not in sizes.answer
+    assert (ramp.losses, ramp.scores, ramp.certainty) == ({}, "", "")
+    # Of a study that ships no page of its own.
+    mine = replace(results, plan={**results.plan, "study": {"name": "mine", "title": "Mine"}})
+    shown: dict[str, Figure] = {}
+    page = render(mine, shown)
+    assert ramp.answer in page
+    assert {"lr-ramp-range-1", "batch-sizes-range-1"} <= shown.keys()
+    assert [mark.label.split()[0] for mark in shown["lr-ramp-range-1"].marks] == [
+        "lr_min",
+        "suggestion",
+        "lr_max",
+    ]
+
+
+def test_each_group_of_a_range_test_has_its_range_or_the_reason_why_not(tmp_path: Path) -> None:
+    def flat_at_first(run: Run, records: list[Record]) -> list[Record]:
+        if run.seed:
+            return records
+        return [
+            replace(row, loss=[2.0] * len(row.loss)) if isinstance(row, Steps) else row
+            for row in records
+        ]
+
+    folder = part_two(tmp_path, change=flat_at_first, skip=lambda run: run.seed == 2)
+    plan = folder.plan
+    for stage in plan["stages"]:
+        if stage["name"] == "lr-ramp":
+            stage["group"] = ["seed"]
+    folder.write_plan(plan)
+    view = views(folder)["lr-ramp"]
+    assert re.match("seed 0: no range found, because .* seed 1: lr_min ", view.answer)
+    assert len(view.ranges) == 2
+    none = views(part_two(tmp_path / "none", skip=lambda run: True))["lr-ramp"]
+    assert (none.answer, none.ranges) == (NO_ANSWER, ())
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_setting(tmp_path: Path) -> None:
+    view = views(regression(tmp_path, {0.1: 0.5}, seeds=2))["fit"]
+    assert view.answer.startswith("The only setting has a final validation loss of 0.5000")

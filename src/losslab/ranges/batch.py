@@ -102,8 +102,14 @@ class BatchRange(Answer):
 
     @property
     def values(self) -> str:
-        """Both ends, how they were read, and the noise scale."""
-        return f"b_min {self.b_min}, b_max {self.b_max}: {self.rule}; noise scale {cell(self.noise_scale)}"
+        """Both ends, how they were read, and the noise scale where it was measured."""
+        ends = f"b_min {self.b_min}, b_max {self.b_max}: {self.rule}"
+        # A study does not measure it, and neither does a test on anything but images.
+        return (
+            ends
+            if self.noise_scale is None
+            else f"{ends}; noise scale {cell(self.noise_scale)}"
+        )
 
     def figure(self, title: str = "") -> Figure:
         """Loss against batch size, the band over seeds and the range."""

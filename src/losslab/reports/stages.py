@@ -11,8 +11,10 @@ from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, final, known
 from losslab.analysis.runs import Groups, group_runs, varying_fields
 from losslab.analysis.sentences import certainty, lead
+from losslab.plots.figures import Figure
 from losslab.reports.ledger_table import ledger_table
 from losslab.reports.overview import TITLES
+from losslab.reports.range_answer import range_answer
 from losslab.reports.run_table import run_table, scores
 from losslab.study.results import CountResult, RunResult, StudyResults, done
 from losslab.tables import Table
@@ -47,6 +49,7 @@ class StageView:
         loss: what the runs minimise, such as "cross-entropy".
         course: label -> loss over epochs; empty where it is drawn as points.
         losses: label -> final loss.
+        ranges: in the place of both, of a range test, the curve of each group and what was read off it.
         counted: whether it counts networks.
         table: every run or network; None before the first.
         ledgers: name and input of each network that is counted, and its rows.
@@ -63,6 +66,7 @@ class StageView:
     loss: str = ""
     course: Mapping[str, Curve] = field(default_factory=dict)
     losses: Mapping[str, Estimate] = field(default_factory=dict)
+    ranges: tuple[Figure, ...] = ()
     counted: bool = False
     table: Table | None = None
     ledgers: tuple[tuple[str, Table], ...] = ()
@@ -88,6 +92,17 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
             ledgers=tuple((_title(each), ledger_table(each.ledger)) for each in networks),
         )
     runs = results.stages.get(name, ())
+    table = run_table(name, runs) if runs else None
+    answer = range_answer(stage, runs)
+    if answer:
+        return StageView(
+            name,
+            question,
+            _scale(stage, runs),
+            answer=answer.text,
+            ranges=answer.figures,
+            table=table,
+        )
     groups, quantity = _groups(runs), _judged_by(runs)
     losses = estimates(groups, final(quantity))
     course = _course(groups, quantity)
@@ -102,13 +117,17 @@ def _view(stage: dict[str, Any], results: StudyResults) -> StageView:
         loss=_loss_name(runs),
         course=course,
         losses=losses,
-        table=run_table(name, runs) if runs else None,
+        table=table,
     )
 
 
 def _answer(runs: Sequence[RunResult], losses: Mapping[str, Estimate], quantity: str) -> str:
     if len(_loss_kinds(runs)) > 1:
         return "These runs minimise different losses, which have no common unit: they are not ranked by them."
+    # What group_runs calls all runs where they differ in nothing but the seed.
+    losses = {
+        label if label != "all runs" else "The only setting": losses[label] for label in losses
+    }
     return lead(losses, f"final {QUANTITIES[quantity]}", measured)
 
 
