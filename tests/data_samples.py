@@ -92,3 +92,13 @@ def host(
         finally:
             server.shutdown()
             thread.join()
+
+
+def without_its_file() -> object:
+    """A data set of one's own, whose file is not there."""
+    return np.loadtxt("nowhere.csv")
+
+
+def with_its_own_fault() -> object:
+    """A data set of one's own that fails for a reason of its own."""
+    raise ZeroDivisionError("as intended")

@@ -310,10 +310,29 @@ def test_arrays_that_are_no_part_of_the_data_set_are_not_read(tmp_path: Path) ->
     assert len(dataset.train_labels) == 30
 
 
-def test_a_single_array_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", IMAGES)
-    with pytest.raises(
-        InvalidInput,
-        match=r"images.npy' is no .npz file; store images and labels in one by np.savez",
-    ):
-        load(str(tmp_path / "images.npy"))
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": FLOATS, "y": FLOATS[:, 0, 0]},
+        {"x_train": FLOATS[:, 0], "y_train": FLOATS[:, 0, 0]},
+        {"train_images": IMAGES, "train_labels": FLOATS[:, 0, 0]},
+    ],
+    ids=["names of one's own", "a table by Keras's names", "a number for each image"],
+)
+def test_what_is_no_images_by_class_has_names_of_its_own(
+    arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "own.npz", **arrays)
+    with pytest.raises(InvalidInput, match="anything else as train_inputs and train_targets"):
+        load(str(tmp_path / "own.npz"))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "rows.csv"])
+def test_another_file_is_refused_with_the_remedy(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"1,2")
+    message = (
+        f"{name}' is no .npz file; store in one by np.savez images as train_images and train_labels, anything else "
+        "as train_inputs and train_targets, or give package.module:factory"
+    )
+    with pytest.raises(InvalidInput, match=message):
+        load(str(tmp_path / name))

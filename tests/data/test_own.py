@@ -60,12 +60,18 @@ def test_a_factory_is_a_data_set() -> None:
         ("no_such_module:make", "cannot import no_such_module"),
         ("samples:no_such", "samples has no 'no_such'"),
         ("os:getcwd", "gave str, not a losslab.data.TaskData or a losslab.data.Dataset"),
-        ("os:open", "data set 'os:open': "),
+        ("os:open", "data set 'os:open': TypeError: "),
+        ("data_samples:without_its_file", "FileNotFoundError: nowhere.csv not found"),
+        (
+            "data_samples:with_its_own_fault",
+            "data set 'data_samples:with_its_own_fault': ZeroDivisionError: ",
+        ),
         (
             "cifar-10",
             "did you mean 'cifar10'.*or a folder of images by class, an .npz file or package.module:factory",
         ),
-        ("missing.npz", "no such folder or .npz file: 'missing.npz'"),
+        ("missing.npz", r"no such folder or .npz file: 'missing.npz' \(looked for in /"),
+        ("/no/missing.npz", "no such folder or .npz file: '/no/missing.npz'$"),
     ],
 )
 def test_what_is_no_data_set_is_one_clear_line(name: str, message: str) -> None:

@@ -120,9 +120,11 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         sys.stdout = None  # the reader is gone; nothing is left to flush
         return 0
-    except OSError as error:
-        return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
     except Exception as error:
+        # Of the user's own network or loss, an OSError is a fault of the code like any other.
+        if isinstance(error, OSError) and not _own_frames(error):
+            what = error.filename or "input or output"
+            return _complain(f"{what}: {error.strerror or error}", 1)
         # Mostly of the user's own network, data or loss. A developer wants all of it.
         if sys.flags.dev_mode:
             raise

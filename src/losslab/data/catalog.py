@@ -150,6 +150,10 @@ CATALOG: dict[str, Entry] = {
 """Name -> description of every data set that ``load`` and ``fetch`` know."""
 
 
+ELSE = "anything else as train_inputs and train_targets, or give package.module:factory"
+"""What to do with samples that are no images by class."""
+
+
 def is_dataset(name: str) -> bool:
     """Whether ``load`` may take a name: one of the catalog, an existing path, or ``package.module:factory``.
 
@@ -167,13 +171,18 @@ def unknown_dataset(name: str) -> str:
     """Say in one line why a name is no data set: a path that is not there, or an unknown name.
 
     Example:
-        >>> unknown_dataset("photos/")
-        "no such folder or .npz file: 'photos/'"
+        >>> unknown_dataset("/photos/")
+        "no such folder or .npz file: '/photos/'"
     """
     if Path(name).is_file():
-        return f"'{name}' is no .npz file; store images and labels in one by np.savez, or give a folder of images"
+        return (
+            f"'{name}' is no .npz file; store in one by np.savez images as train_images and train_labels, {ELSE}; or "
+            "give a folder of images"
+        )
     if "/" in name or name.lower().endswith(".npz"):
-        return f"no such folder or .npz file: '{name}'"
+        # A study names its data from where it is run, which may be another folder than the reader thinks of.
+        where = "" if Path(name).is_absolute() else f" (looked for in {Path.cwd()})"
+        return f"no such folder or .npz file: '{name}'{where}"
     own = "a folder of images by class, an .npz file or package.module:factory"
     return f"{unknown_name('data set', name, CATALOG)} or {own}"
 

@@ -15,7 +15,7 @@ from losslab.data.readers import Part
 from losslab.data.samples_file import holds_samples, read_samples
 from losslab.data.splitting import split
 from losslab.data.task_data import TaskData
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, LosslabError
 
 TEST_FRACTION = 0.2
 """Part held out as test images, stratified, where the user's data name none."""
@@ -121,7 +121,14 @@ def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float,
 
 
 def _from_factory(name: str) -> Dataset | TaskData:
-    dataset = import_attribute(f"data set '{name}'", name)()
+    factory = import_attribute(f"data set '{name}'", name)
+    try:
+        dataset = factory()
+    except LosslabError:
+        raise
+    except Exception as error:
+        # A file that is missing, say: the user's code failed, and where is told by the command line.
+        raise InvalidInput(f"data set '{name}': {type(error).__name__}: {error}") from error
     if isinstance(dataset, TaskData):
         return replace(dataset, name=name, title=dataset.title or name)
     if not isinstance(dataset, Dataset):
