@@ -53,14 +53,30 @@ def parse_choice(
         names = [k.arg for k in call.keywords]
         if len(set(names)) < len(names) or {None, "name"} & set(names):
             raise ValueError
-        values = [ast.literal_eval(value) for value in call.args]
-        options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        if call.args and order is None:
+            raise ValueError
     except (SyntaxError, TypeError, ValueError):
         raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)") from None
-    if values and order is None:
-        raise ValueError(f"'{text}' is not of the form name or name(key=value, ...)")
+    values = [
+        _literal(text, f"option {index}", value) for index, value in enumerate(call.args, 1)
+    ]
+    options = {str(k.arg): _literal(text, f"`{k.arg}`", k.value) for k in call.keywords}
     keys = order(name) if order else ()
     return {"name": name, **_by_position(name, values, keys, options), **options}
+
+
+def _literal(text: str, option: str, value: ast.expr) -> Any:
+    """The value of an option of a choice."""
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, TypeError, ValueError):
+        written = ast.unparse(value)
+        remedy = "give a number, a text in quotes, True, False, None, or a list of these"
+        if isinstance(value, ast.Name | ast.Attribute):
+            remedy = f"text stands in quotes: '{written}'"
+        raise ValueError(
+            f"'{text}': the value of {option} (={written}) is no literal; {remedy}"
+        ) from None
 
 
 def _by_position(
@@ -138,15 +154,24 @@ def import_attribute(what: str, path: str) -> Any:
     try:
         home = importlib.import_module(module)
     except Exception as error:
-        file = Path(module)
-        hint = (
-            f"a file is named without .py, and from its folder: {file.stem}:{attribute}"
-            if file.suffix == ".py"
-            else "is it installed?"
-        )
-        raise InvalidInput(f"{what}: cannot import {module} ({error}); {hint}") from error
+        hint = _import_hint(module, attribute, error)
+        raise InvalidInput(f"{what}: cannot import {module} ({error}){hint}") from error
     if not hasattr(home, attribute):
         near = get_close_matches(attribute, dir(home), n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise InvalidInput(f"{what}: {module} has no '{attribute}'{hint}")
     return getattr(home, attribute)
+
+
+def _import_hint(module: str, attribute: str, error: Exception) -> str:
+    """What to do where a module cannot be imported; nothing where its own code failed, whose message says it."""
+    file = Path(module)
+    if file.suffix == ".py":
+        return f"; a file is named without .py, and from its folder: {file.stem}:{attribute}"
+    root = module.partition(".")[0]
+    if not isinstance(error, ImportError):
+        return ""
+    missing = getattr(error, "name", None)
+    if missing and missing.partition(".")[0] != root:
+        return f"; {missing} is missing: is it installed?"
+    return f"; is it installed? if it is your own, call losslab in the folder of {root}.py"

@@ -312,6 +312,11 @@ def test_a_range_that_was_not_found_is_drawn_too(
             "`batch` (=4096) exceeds the 207 training samples",
         ),
         (("batch", "--lr", 0.1, "--sizes", "64"), "two or more increasing"),
+        (
+            ("batch", "--lr", 0.1, "--train-images", 58),
+            "the default ones begin 64, 128, and samples:tiny_data has 58 training images; give two sizes or more up "
+            "to that number, such as --sizes 8,16,32",
+        ),
         (("batch", "--lr", 0.1, "--sizes", "many"), "two or more increasing"),
         (("batch", "--lr", -0.1, "--sizes", "8,16"), "greater than 0"),
         (("batch", "--lr", 0.1, "--sizes", "8,16", "--seeds", 0), "seeds"),

@@ -281,11 +281,29 @@ def test_a_loss_that_diverges_at_once_is_not_that_of_the_untrained_network() -> 
     assert untrained_loss(record) == 2.5
 
 
+def test_a_file_that_a_loss_of_ones_own_misses_is_told_with_the_line_that_reads_it(
+    losslab: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reads_weights.py").write_text(
+        "def loss(model, batch):\n    open('none.txt')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["--data", "samples:tiny_data", "--model", "mlp", "--loss", "reads_weights:loss"]
+    done = losslab("train", *words, "--optimizer", "adam", "--lr", 0.1, "--epochs", 1)
+    assert done.returncode == 1
+    assert "FileNotFoundError: [Errno 2] No such file or directory: 'none.txt'" in done.stderr
+    assert "reads_weights.py, line 2)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
         (["--data", ""], 2, "--data is empty; give a data set or a path"),
-        (["--model", "no_such_module:f"], 2, "is it installed?\n"),
+        (
+            ["--model", "no_such_module:f"],
+            2,
+            "call losslab in the folder of no_such_module.py\n",
+        ),
         (["--out", "~no-such-user/run"], 2, "~no-such-user"),
     ],
 )

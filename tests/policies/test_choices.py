@@ -175,6 +175,14 @@ def test_so_does_a_batch_size(text: str, other: object) -> None:
         ("optimizer", "sgd(momentum=0.9)(nesterov=True)", "is not of the form"),
         ("optimizer", "adam(eps=1e-8, eps=1)", "is not of the form"),
         (
+            "model",
+            "net:Net(width=a)",
+            "the value of `width` (=a) is no literal; text stands in quotes: 'a'",
+        ),
+        ("lr", "cosine(low=0, high=1e-3 * 2)", "(=0.001 * 2) is no literal; give a number"),
+        ("lr", "cosine(high)", "the value of option 1 (=high) is no literal; text stands in"),
+        ("model", "mlp(100)", "is not of the form"),
+        (
             "batch",
             "piecewise([50, 100], epochs=[5], multiple=32)",
             "must be multiples of `multiple` (=32) where `epochs` says when",

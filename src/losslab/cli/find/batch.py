@@ -114,6 +114,8 @@ def batch(
     images = training_images(first)
     if sizes is None:
         listed = [size for size in listed if size <= images]
+        if len(listed) < 2:
+            raise InvalidInput(_sizes_needed(data, images))
     if len(listed) < 2 or listed[-1] > images:
         raise InvalidInput(
             f"--sizes (={','.join(map(str, listed))}): {data} has {images:,} training images; give two "
@@ -132,6 +134,16 @@ def batch(
         _write_branches(found, output)
         return
     _find_range(fields, listed, seeds, crew, output)
+
+
+def _sizes_needed(data: str, images: int) -> str:
+    """Say why the default sizes do not do, and what to give."""
+    smaller = [2**power for power in range(1, 7) if 2**power <= images][-3:]
+    example = ",".join(map(str, smaller))
+    return (
+        f"--sizes is missing: the default ones begin {SIZES[0]}, {SIZES[1]}, and {data} has {images:,} training "
+        f"images; give two sizes or more up to that number, such as --sizes {example}"
+    )
 
 
 def epoch_at(step: int, size: int, images: int) -> float:
