@@ -19,7 +19,10 @@ from losslab.errors import StoreError
 from losslab.ranges import Trace, find_batch_range, find_lr_range
 from losslab.ranges.branch import critical_batch
 from losslab.records import Evaluation
-from losslab.study.results import read_results
+from losslab.spec import make_run
+from losslab.study.results import read_results, read_run
+from losslab.study.store import RunFolder
+from losslab.study.worker import run_in_folder
 
 PAYLOAD = "<script>alert(1)</script>"
 
@@ -185,7 +188,7 @@ def test_the_data_frame_of_a_study_has_a_row_for_each_evaluation(tmp_path: Path)
         e for runs in results.stages.values() for run in runs for e in run.evaluations
     ]
     assert frame["train_loss"].tolist() == [e.train_loss for e in evaluations]
-    assert {field.name for field in fields(Evaluation)} <= set(frame.columns)
+    assert {field.name for field in fields(Evaluation)} - {"metrics"} <= set(frame.columns)
     last = frame[
         (frame["stage"] == "compare")
         & (frame["optimizer.name"] == "adam")
@@ -194,6 +197,31 @@ def test_the_data_frame_of_a_study_has_a_row_for_each_evaluation(tmp_path: Path)
     assert sorted(last["model.hidden_dropout"]) == [0.0, 0.5]
     finals = {run.run.id: run.final.test_accuracy for run in results.stages["compare"]}
     assert last["test_accuracy"].tolist() == [finals[name] for name in last["id"]]
+
+
+def test_the_metrics_of_a_task_are_columns_and_those_of_the_spec_stay(tmp_path: Path) -> None:
+    run = make_run(
+        {
+            "data": "samples:table",
+            "model": "samples:table_network",
+            "optimizer": "adam",
+            "lr": 0.01,
+            "batch": 32,
+            "epochs": 2,
+            "loss": "mse",
+            "metrics": ["mae"],
+        }
+    )
+    for _ in run_in_folder(run, RunFolder(tmp_path)):
+        pass
+    result = read_run(RunFolder(tmp_path))
+    frame = losslab.read_evaluations(tmp_path)
+    assert frame["validation_mae"].tolist() == [
+        record.metrics["validation_mae"] for record in result.evaluations
+    ]
+    assert frame["test_mae"].tolist() == [result.final.metrics["test_mae"]] * 2
+    assert frame["metrics"].tolist() == [[{"name": "mae"}]] * 2
+    assert frame["id"].tolist() == [run.id] * 2
 
 
 def test_a_study_without_runs_is_an_empty_data_frame(tmp_path: Path) -> None:

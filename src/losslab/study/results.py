@@ -202,19 +202,25 @@ def field_of(result: RunResult, path: str) -> Any:
 
 
 def read_evaluations(folder: Path | str) -> Any:
-    """Read the evaluations of a study folder into a pandas DataFrame, a row each; needs pandas.
+    """Read the evaluations of a study, or of one run, into a pandas DataFrame, a row each; needs pandas.
 
     Its columns are `stage`, `id` and `status`, the run's spec by dotted path (`optimizer.name`, `lr`, `seed`), what was
-    measured (`epoch`, `train_loss` ...), and the run's `test_loss` and `test_accuracy`.
+    measured (`epoch`, `train_loss`, `validation_mae` ...), and what its test was (`test_loss`, `test_accuracy`,
+    `test_mae` ...).
 
     Args:
-        folder: what ``losslab study run`` filled; it may be unfinished.
+        folder: what ``losslab study run`` or ``losslab train --out`` filled; it may be unfinished.
     Raises:
-        InvalidInput: when it holds no study.
+        InvalidInput: when it holds neither.
         ImportError: when pandas is not installed.
     """
+    path = Path(folder)
+    if (path / "run.json").exists():
+        stages: dict[str, tuple[RunResult, ...]] = {"": (read_run(RunFolder(path)),)}
+    else:
+        stages = read_results(StudyFolder(path)).stages
     rows: list[dict[str, Any]] = []
-    for stage, results in read_results(StudyFolder(Path(folder))).stages.items():
+    for stage, results in stages.items():
         for result in results:
             identity = {"stage": stage, "id": result.run.id, "status": result.status}
             spec = flat_fields(result.run.model_dump(mode="json"))
@@ -222,9 +228,13 @@ def read_evaluations(folder: Path | str) -> Any:
                 name: getattr(result.final, name, None)
                 for name in ("test_loss", "test_accuracy")
             }
-            rows += [
-                identity | spec | asdict(evaluation) | test for evaluation in result.evaluations
-            ]
+            if result.final:
+                test |= result.final.metrics or {}
+            for evaluation in result.evaluations:
+                measured = asdict(evaluation)
+                # Beside the losses: in a spec, `metrics` is what it asks for.
+                metrics = measured.pop("metrics") or {}
+                rows.append(identity | spec | measured | metrics | test)
     # Runs of several methods have different fields: a column is any row's, and empty where a run lacks it.
     columns: dict[str, list[Any]] = {key: [] for key in chain.from_iterable(rows)}
     for row in rows:
