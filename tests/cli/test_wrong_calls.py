@@ -81,7 +81,11 @@ WRONG = [
     (FIND_BATCH, ("--batch", "8"), "unknown option --batch; did you mean --sizes?"),
     (FIND_BATCH, ("--mode", "brnch"), "did you mean 'branch'"),
     (FIND_BATCH, ("--mode", "branch", "--after", "3,1"), "increasing whole numbers of steps"),
-    (FIND_BATCH[:-6], ("--train-images", "100"), "--sizes (=64): samples:tiny_data has 100"),
+    (
+        FIND_BATCH[:-6],
+        ("--train-images", "100"),
+        "begin 64, 128, and samples:tiny_data has 100",
+    ),
     (FIND_BATCH, ("--optimizer", "adm"), "did you mean 'adam'"),
     (FIND_LR, ("--batch", "10000"), "exceeds the 207 training samples of samples:tiny_data"),
     (FIND_LR, ("--batch", "linear_ramp(2, 8)"), "must be a whole number, such as 100"),

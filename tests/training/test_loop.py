@@ -514,7 +514,7 @@ def test_an_augmentation_that_does_not_suit_the_images_is_refused_before_the_fir
             {"augment": ["cutout", "flip"]},
             r"`augment`: `flip\(alternate=False\)` must come before `cutout",
         ),
-        ({"repeats": 0}, r"`repeats` \(=0\): input should be greater than 0"),
+        ({"repeats": 0}, r"`repeats` \(=0\): must be greater than 0"),
     ],
 )
 def test_wrong_augmentations_are_refused_by_the_spec(
