@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from losslab.accounting import Comparison, count
+from losslab.accounting import Comparison, count, training_memory
 from losslab.choice import Choice, parse_choice
 from losslab.cli import main
 from losslab.errors import InvalidInput
@@ -320,6 +320,50 @@ def test_shared_modules_and_tied_weights_count_once_but_work_twice():
     ledger = count(nn.Sequential(layer, layer), (4,))
     assert (ledger.parameters, ledger.macs) == (20, 32)
     assert [row.name for row in ledger.rows] == ["input", "0", "0#2"]
+
+
+class OneTable(nn.Module):
+    """The weights of a layer are those of the embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(20, 8), nn.Linear(8, 20, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, ids):
+        return self.head(self.embed(ids))
+
+
+class OneWeight(nn.Module):
+    """A parameter under two names."""
+
+    def __init__(self):
+        super().__init__()
+        weight = nn.Parameter(torch.zeros(4, 4))
+        self.first = self.second = weight
+
+    def forward(self, x):
+        return x @ self.first @ self.second
+
+
+class OneLayer(nn.Sequential):
+    """Two layers with one weight and one bias."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 4), nn.Linear(4, 4))
+        self[1].weight, self[1].bias = self[0].weight, self[0].bias
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "parameters"),
+    [(OneTable, "5:int64", 160), (OneWeight, (4,), 16), (OneLayer, (4,), 20)],
+)
+def test_tied_weights_of_a_model_that_is_built_here_count_once(kind, shape, parameters):
+    for model in (kind, kind()):
+        memory = training_memory(model, shape)
+        assert count(model, shape).parameters == parameters
+        assert memory.trainable_parameters == parameters
+        assert memory.parameter_bytes == memory.gradient_bytes == 4 * parameters
 
 
 class Dictionary(nn.Module):

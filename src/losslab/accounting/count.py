@@ -1,6 +1,7 @@
 """The account of a network, from the network, what builds it, or its name."""
 
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -135,24 +136,17 @@ def _by_name(name: str, input_shape: InputShape | None) -> Callable[[], nn.Modul
 
 def _weightless(make: Callable[[], nn.Module]) -> nn.Module:
     """What a factory builds, without weights; small constants have values, which a factory may ask for."""
-    handle = register_module_parameter_registration_hook(_registered_weightless)
-    try:
-        with torch.inference_mode(False), Values():
-            return make()
-    except InvalidInput:
-        raise
-    except Exception:
-        return _built_with_values(make)
-    finally:
-        handle.remove()
-
-
-def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
-    """What a factory builds that reads values of large tensors; only its parameters are without."""
-    handle = register_module_parameter_registration_hook(_registered_weightless)
+    handle = register_module_parameter_registration_hook(_without_weights())
     try:
         with torch.inference_mode(False):
-            return make()
+            try:
+                with Values():
+                    return make()
+            except InvalidInput:
+                raise
+            except Exception:
+                # It may read values of large tensors; then only its parameters are without.
+                return make()
     except InvalidInput:
         raise
     except Exception as error:
@@ -161,8 +155,22 @@ def _built_with_values(make: Callable[[], nn.Module]) -> nn.Module:
         handle.remove()
 
 
-def _registered_weightless(_module: Any, _name: Any, parameter: nn.Parameter | None) -> Any:
-    return None if parameter is None else weightless(parameter)
+def _without_weights() -> Callable[..., Any]:
+    """A hook that registers a weightless parameter in place of each, and one for all registrations of the same."""
+    twins: dict[int, tuple[weakref.ref[nn.Parameter], Any]] = {}
+
+    def registered(_module: Any, _name: Any, parameter: nn.Parameter | None) -> Any:
+        # None keeps what is registered: another object would untie a weight that two layers share.
+        if parameter is None or parameter.is_meta:
+            return None
+        original, twin = twins.get(id(parameter), (None, None))
+        # The id of one that is gone may be that of another.
+        if original is None or original() is not parameter:
+            twin = weightless(parameter)
+            twins[id(parameter)] = weakref.ref(parameter), twin
+        return twin
+
+    return registered
 
 
 def _default_shape(name: str, network: nn.Module) -> Any:
