@@ -438,6 +438,31 @@ def test_elementwise_work_is_apart_from_macs_and_from_activations():
     assert ledger.activations == 3 + 4
 
 
+class Permuted(nn.Linear):
+    """A layer over channels, on an image whose memory has them first."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "activations"),
+    [
+        (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), (5, 16), 930),
+        (Permuted(8, 16), (8, 4, 4), 8 * 16 + 16 * 16),
+    ],
+    ids=["encoder layer", "permuted"],
+)
+def test_activations_are_proportional_to_the_batch_whatever_the_memory_layout(
+    model, shape, activations
+):
+    # torch adds the bias by itself where the memory is not in order
+    for batch in (1, 2, 4):
+        ledger = count(model, shape, batch_size=batch)
+        assert ledger.activations == batch * activations
+        assert ledger.parameters == sum(p.numel() for p in model.parameters())
+
+
 def test_normalisation_is_a_row_with_parameters_and_without_macs():
     row = count(nn.BatchNorm2d(3), (3, 4, 4)).rows[1]
     assert (row.kind, int(row.parameters), int(row.macs), int(row.operations)) == (

@@ -77,11 +77,13 @@ def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
     work, shape = step.work, step.shape
     in_batches = bool(shape) and shape[0] == batch_size
     sample = shape[1:] if in_batches else shape
+    activations = repeated(count, units(sample, batch_size if in_batches else 1))
     return Row(
         name=name,
         kind=work.kind,
         output_shape=sample,
-        activations=repeated(count, units(sample, batch_size if in_batches else 1)),
+        # Elementwise work forms no units; a row of it that stays holds parameters, as where torch adds a bias by itself.
+        activations=NOTHING if work.kind in APART else activations,
         parameters=step.parameters,
         macs=repeated(count, work.macs),
         operations=repeated(count, work.operations),
