@@ -91,6 +91,19 @@ def test_the_peak_with_fused_kernels_is_within_a_tenth_of_the_measured(model, sh
     )
 
 
+class Masked(nn.Linear):
+    """Multiplies by a large constant that its forward makes."""
+
+    def forward(self, x):
+        return super().forward(x) * torch.ones(1024, 1024)
+
+
+def test_the_peak_has_the_constants_that_a_forward_makes():
+    predicted = training_memory(Masked(8, 1024), (8,), batch_size=1024).peak_bytes
+    measured = measured_step(Masked(8, 1024), torch.randn(1024, 8))
+    assert predicted == pytest.approx(measured, rel=0.01)
+
+
 RECURRENT = {
     "lstm": (nn.LSTM, (32, 48), {}, 60),
     "lstm with odd widths": (nn.LSTM, (33, 65), {}, 40),

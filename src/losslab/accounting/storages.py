@@ -25,7 +25,7 @@ class SavedStorages:
 
     def pack(self, tensor: Tensor) -> Tensor:
         """The hook of `torch.autograd.graph.saved_tensors_hooks`."""
-        if tensor.is_sparse:
+        if tensor.layout is not torch.strided:
             return tensor
         storage = tensor.untyped_storage()
         key = storage._cdata
@@ -64,7 +64,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs = tensors_in(result)
         scratch = _convolution_scratch(func, args, outputs)
         for tensor in outputs:
-            if tensor.is_meta and not tensor.is_sparse:
+            if tensor.layout is torch.strided:
                 self._note(tensor)
         if not self._adds_in_place(func, args, outputs):
             self.peak_bytes = max(self.peak_bytes, self.bytes + scratch)
