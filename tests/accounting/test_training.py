@@ -121,6 +121,48 @@ def test_what_is_saved_is_what_torch_keeps_on_a_cpu(name):
     assert saved == pytest.approx(kept_bytes(model, x), rel=0.01)
 
 
+class Changed(Attention):
+    """Attention whose query, key and value are changed before, which may have a mask."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        q, k, v = self.project(x).unflatten(-1, (3, 4, 16)).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(*self.change(q, k, v))
+
+
+class Unfused(Attention):
+    """Attention that its forward keeps from being fused."""
+
+    def forward(self, x):
+        with sdpa_kernel(SDPBackend.MATH):
+            return super().forward(x)
+
+
+def columns_first(x):
+    return x.mT.contiguous().mT
+
+
+ATTENTION = {
+    "one head of keys": lambda q, k, v: (q, k[:, :1], v[:, :1]),
+    "keys of one sample": lambda q, k, v: (q, k[:1], v[:1]),
+    "a mask for each head": lambda q, k, v: (q, k, v, torch.zeros(4, 96, 96)),
+    "a mask for each sample": lambda q, k, v: (q, k, v, torch.zeros(2, 1, 1, 96)),
+    "columns of queries": lambda q, k, v: (columns_first(q), k, v),
+    "columns of values": lambda q, k, v: (q, k, columns_first(v)),
+    "some queries": lambda q, k, v: (q[:, :, :9], k, v),
+}
+
+
+@pytest.mark.parametrize("name", [*ATTENTION, "not allowed"])
+def test_attention_is_fused_where_torch_fuses_it(name):
+    model = Changed(ATTENTION[name]) if name in ATTENTION else Unfused()
+    saved = training_memory(model, (96, 64), batch_size=2).saved_bytes
+    assert saved == kept_bytes(model, torch.randn(2, 96, 64))
+
+
 @pytest.mark.parametrize("name", ["attention", "u-net", "encoder layer", "gru"])
 def test_backward_macs_are_those_of_torchs_counter_on_real_data(name):
     make, shape = MODELS[name]

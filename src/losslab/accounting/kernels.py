@@ -68,7 +68,7 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor | None:
     """What the device's fused kernel gives; None where torch takes attention apart there."""
-    if query.dim() != 4 or not query.shape[-1] == key.shape[-1] == value.shape[-1]:
+    if not _fits_together(query, key, value, enable_gqa):
         return None
     if attn_mask is not None and attn_mask.requires_grad:
         return None
@@ -78,7 +78,8 @@ def _attention(
         else torch.empty(attn_mask.shape, dtype=query.dtype, device="meta")
     )
     if device == "cpu":
-        if dropout_p > 0:
+        allowed = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]  # of a CPU, too
+        if dropout_p > 0 or not allowed or (mask is not None and mask.dim() not in (2, 4)):
             return None
         fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         return _first(fused(query, key, value, 0.0, is_causal, attn_mask=mask, scale=scale))
@@ -92,6 +93,17 @@ def _attention(
         mask = mask.expand(*query.shape[:-1], key.shape[-2])
     efficient = torch.ops.aten._scaled_dot_product_efficient_attention
     return _first(efficient(query, key, value, mask, True, dropout_p, is_causal, scale=scale))
+
+
+def _fits_together(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> bool:
+    """Whether shapes and strides are such as fused kernels take: nothing to broadcast, rows in one piece."""
+    tensors = query, key, value
+    if any(tensor.dim() != 4 or tensor.stride(-1) != 1 for tensor in tensors):
+        return False
+    batches, heads, _, widths = (
+        set(sizes) for sizes in zip(*(t.shape for t in tensors), strict=True)
+    )
+    return len(batches) == len(widths) == 1 and (len(heads) == 1 or enable_gqa)
 
 
 def _first(results: tuple[Tensor, ...]) -> Tensor:

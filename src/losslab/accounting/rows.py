@@ -82,7 +82,7 @@ def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
         name=name,
         kind=work.kind,
         output_shape=sample,
-        # Elementwise work forms no units; a row of it that stays holds parameters, as where torch adds a bias by itself.
+        # Elementwise work forms no units; its rows hold parameters, as where torch adds a bias by itself.
         activations=NOTHING if work.kind in APART else activations,
         parameters=step.parameters,
         macs=repeated(count, work.macs),
