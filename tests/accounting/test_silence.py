@@ -102,6 +102,79 @@ def test_weights_in_a_plain_list_are_named():
     assert any("4x8" in note and "plain list" in note for note in ledger.notes)
 
 
+class Function(nn.Module):
+    """A function of the input alone."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def zeros(*shape):
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+WITHOUT_PRODUCTS = {
+    "cross entropy": (lambda x: F.cross_entropy(x, zeros(2)), (5,)),
+    "cross entropy of pixels": (lambda x: F.cross_entropy(x, zeros(2, 4, 4)), (5, 4, 4)),
+    "squares": (lambda x: F.mse_loss(x, 2 * x), (5,)),
+    "smooth": (lambda x: F.smooth_l1_loss(x, 2 * x), (5,)),
+    "huber": (lambda x: F.huber_loss(x, 2 * x), (5,)),
+    "binary": (lambda x: F.binary_cross_entropy(x.sigmoid(), x.sigmoid()), (5,)),
+    "logits": (lambda x: F.binary_cross_entropy_with_logits(x, x.sigmoid()), (5,)),
+    "soft margin": (lambda x: F.soft_margin_loss(x, x), (5,)),
+    "margins": (lambda x: F.multi_margin_loss(x, zeros(2)), (5,)),
+    "margins of labels": (lambda x: F.multilabel_margin_loss(x, zeros(2, 5)), (5,)),
+    "copied by index": (lambda x: x.index_copy(1, zeros(1), x[:, :1]), (5,)),
+    "put": (lambda x: x.put(zeros(1), x[0, :1]), (5,)),
+    "renorm": (lambda x: x.renorm(2, 0, 1.0), (5,)),
+    "largest norm": (lambda x: F.embedding(zeros(2, 1), x, max_norm=1.0), (5,)),
+    "kth value": (lambda x: x.kthvalue(2)[0], (5,)),
+    "mode": (lambda x: x.mode(1)[0], (5,)),
+    "median": (lambda x: x.nanmedian(), (5,)),
+    "gumbel": (F.gumbel_softmax, (5,)),
+    "poisson": (lambda x: torch.poisson(x.abs()), (5,)),
+    "cross product": (lambda x: torch.linalg.cross(x, 2 * x), (5, 3)),
+    "distance": (lambda x: torch.dist(x, 2 * x), (5,)),
+    "distances": (F.pdist, (5,)),
+    "fractional pooling": (lambda x: F.fractional_max_pool2d(x, 2, output_size=3), (3, 8, 8)),
+    "bag without a gradient": (lambda x: F.embedding_bag(zeros(2, 3), x), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_PRODUCTS)
+def test_losses_and_statistics_in_a_forward_are_known_and_have_no_macs(name):
+    function, shape = WITHOUT_PRODUCTS[name]
+    ledger = count(Function(function), shape, batch_size=2)
+    assert (ledger.status, ledger.macs) == ("complete", 0)
+
+
+def test_a_loss_for_each_element_is_elementwise_work():
+    ledger = count(Function(lambda x: F.mse_loss(x, 2 * x, reduction="none")), (5,))
+    assert [row.kind for row in ledger.rows] == ["input"]
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "macs"),
+    [
+        (lambda x: F.affine_grid(x, (2, 3, 4, 5)), (2, 3), 2 * 4 * 5 * 2 * 3),
+        (lambda x: F.affine_grid(x, (2, 3, 4, 5, 6)), (3, 4), 2 * 4 * 5 * 6 * 3 * 4),
+        (
+            lambda x: torch.conv_tbc(x, torch.zeros(3, 4, 5), torch.zeros(5), 1),
+            (6, 4),
+            2 * 6 * 5 * 3 * 4,
+        ),
+    ],
+    ids=["grid of pixels", "grid of voxels", "convolution in time"],
+)
+def test_products_within_one_operation_are_counted(function, shape, macs):
+    ledger = count(Function(function), shape, batch_size=2)
+    assert (ledger.status, ledger.macs) == ("complete", macs)
+
+
 class Between(nn.Module):
     def __init__(self, change, layer):
         super().__init__()

@@ -26,6 +26,7 @@ _NO_BOOLEANS = _FLOATS_ONLY | words(
 """Operations that have no kernel for truth values."""
 _PIXELS = words("upsample_bilinear2d upsample_bicubic2d")
 """Operations that have a kernel for bytes, and for no other integers."""
+EMBEDDINGS = words("embedding _embedding_bag _embedding_bag_forward_only")
 _HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -42,7 +43,7 @@ def check_call(call: Call) -> None:
         )
     if call.name in _NO_INTEGERS | _NO_BOOLEANS and call.tensors:
         _check_kernel(call.name, call.tensors[0])
-    if call.name in ("embedding", "_embedding_bag") and call["indices"].is_floating_point():
+    if call.name in EMBEDDINGS and call["indices"].is_floating_point():
         raise TypeError(
             f"{call.name} of {_names([call['indices']])}: indices must be integers: int64"
         )

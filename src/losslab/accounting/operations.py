@@ -173,6 +173,27 @@ def _pool(call: Call) -> Work:
     )
 
 
+def _conv_tbc(call: Call) -> Work:
+    """Of (time, batch, channels) by a weight of (kernel, input channels, output channels)."""
+    kernel, channels, _ = call["weight"].shape
+    macs = times(*_batched(call.shape), times(kernel, channels))
+    return Work("conv", macs, detail=f"{kernel}, padding {call['pad']}")
+
+
+def _affine_grid(call: Call) -> Work:
+    """Every position, as a vector with a 1 in the end, is multiplied by the sample's matrix."""
+    rows, inner = call["theta"].shape[1:]
+    macs = times(*call.shape[:-1], rows, inner)
+    return Work("matmul", macs, detail=call.name, inner=times(inner))
+
+
+def _loss(call: Call) -> Work:
+    """One number of many; without a reduction, elementwise work."""
+    source = call.tensors[0].shape
+    kind = "elementwise" if call.shape == tuple(source) else "reduce"
+    return Work(kind, operations=elements(source), detail=call.name)
+
+
 def _reads_input(kind: str) -> Callable[[Call], Work]:
     return lambda call: Work(kind, operations=elements(call.tensors[0].shape))
 
@@ -207,6 +228,8 @@ WORK: dict[str, Callable[[Call], Work]] = {
     "_grouped_mm": _grouped,
     "_scaled_grouped_mm": _grouped,
     "_trilinear": _trilinear,
+    "conv_tbc": _conv_tbc,
+    "affine_grid_generator": _affine_grid,
     "torchvision::deform_conv2d": _deformable,
     "torchvision::roi_align": _roi_align,
     **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), _fft),
@@ -217,20 +240,37 @@ WORK: dict[str, Callable[[Call], Work]] = {
     **_kinds(
         _reads_input,
         "pool",
-        "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d",
+        "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d "
+        "fractional_max_pool3d",
     ),
     **_kinds(
         _reads_input,
         "norm",
         "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training native_layer_norm "
-        "native_group_norm _fused_rms_norm",
+        "native_group_norm _fused_rms_norm renorm",
     ),
     **_kinds(
         _reads_input,
         "reduce",
         "mean sum amax amin max min prod var std var_mean std_mean linalg_vector_norm norm logsumexp argmax argmin "
         "all any cumsum cumprod cummax cummin logcumsumexp median nansum count_nonzero col2im scatter_add index_add "
-        "scatter_reduce index_reduce trace aminmax histc bincount equal",
+        "scatter_reduce index_reduce trace aminmax histc bincount equal kthvalue mode nanmedian dist _pdist_forward "
+        "segment_reduce",
+    ),
+    **dict.fromkeys(
+        (
+            "nll_loss_forward",
+            "nll_loss2d_forward",
+            "mse_loss",
+            "smooth_l1_loss",
+            "huber_loss",
+            "binary_cross_entropy",
+            "binary_cross_entropy_with_logits",
+            "soft_margin_loss",
+            "multi_margin_loss",
+            "multilabel_margin_loss_forward",
+        ),
+        _loss,
     ),
     **_kinds(_reads_input, "softmax", "_softmax _safe_softmax _log_softmax"),
     **_kinds(
@@ -244,10 +284,10 @@ WORK: dict[str, Callable[[Call], Work]] = {
         _makes_output,
         "elementwise",
         "glu hardswish log_sigmoid_forward rrelu_with_noise rsub floor_divide _prelu_kernel isin complex polar addr "
-        "_weight_norm_interface",
+        "_weight_norm_interface linalg_cross embedding_renorm",
     ),
     **_kinds(_free, "embedding", "embedding"),
-    **_kinds(_reads_input, "embedding", "_embedding_bag"),
+    **_kinds(_reads_input, "embedding", "_embedding_bag _embedding_bag_forward_only"),
     **_kinds(
         _free,
         "move",
@@ -257,14 +297,19 @@ WORK: dict[str, Callable[[Call], Work]] = {
         "sort topk tril triu repeat_interleave index_fill as_strided_scatter diagonal_scatter masked_scatter take "
         "rot90 block_diag diag_embed _unsafe_index _index_put_impl _unsafe_index_put max_unpool2d max_unpool3d "
         "searchsorted bucketize nonzero masked_select unique_dim unique_consecutive "
-        "_unique2 one_hot _pack_padded_sequence _pad_packed_sequence torchvision::nms",
+        "_unique2 one_hot index_copy put _pack_padded_sequence _pad_packed_sequence torchvision::nms",
     ),
     **_kinds(
         _free,
         "view",
         "_unsafe_view _reshape_alias _reshape_copy unsafe_split unsafe_split_with_sizes lift_fresh",
     ),
-    **_kinds(_free, "random", "bernoulli uniform normal random native_dropout multinomial"),
+    **_kinds(
+        _free,
+        "random",
+        "bernoulli uniform normal random native_dropout multinomial exponential poisson cauchy log_normal geometric "
+        "_standard_gamma",
+    ),
     **_kinds(
         _free,
         "create",

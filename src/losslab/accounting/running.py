@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from losslab.accounting.call import tensors_in
+from losslab.accounting.dtypes import EMBEDDINGS
 from losslab.accounting.flex import flex_attention_as_attention
 from losslab.accounting.values import DependsOnData, without_values
 from losslab.errors import InvalidInput
@@ -28,7 +29,7 @@ class NeedsIntegers(Exception):  # noqa: N818
 
 def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) -> None:
     """Raise NeedsIntegers where an input of floats, known by its id, goes straight into an embedding."""
-    if name in ("embedding", "_embedding_bag"):
+    if name in EMBEDDINGS:
         indices = arguments["indices"]
         if indices.is_floating_point() and id(indices) in fed:
             raise NeedsIntegers(frozenset({fed[id(indices)]}))
