@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from losslab.accounting import Comparison, count
+from losslab.accounting import Comparison, count, training_memory
 from losslab.errors import InvalidInput
 
 
@@ -173,6 +173,71 @@ def test_a_loss_for_each_element_is_elementwise_work():
 def test_products_within_one_operation_are_counted(function, shape, macs):
     ledger = count(Function(function), shape, batch_size=2)
     assert (ledger.status, ledger.macs) == ("complete", macs)
+
+
+def graph(layout=torch.sparse_coo, nodes=50):
+    """Neighbours of a ring: two numbers in each row."""
+    rows = torch.arange(nodes).repeat(2)
+    columns = torch.cat([torch.arange(nodes) + 1, torch.arange(nodes) - 1]) % nodes
+    with torch.sparse.check_sparse_tensor_invariants():
+        matrix = torch.sparse_coo_tensor(torch.stack([rows, columns]), torch.ones(2 * nodes))
+    return matrix.coalesce().to_sparse(layout=layout)
+
+
+class Graph(nn.Module):
+    def __init__(self, mix, layout=torch.sparse_coo):
+        super().__init__()
+        self.mix, self.layer = mix, nn.Linear(16, 4)
+        self.register_buffer("graph", graph(layout))
+
+    def forward(self, x):
+        return self.layer(self.mix(self.graph, x))
+
+
+LAYER = 50 * 16 * 4
+SPARSE = {
+    "product": (lambda a, x: a @ x, 100 * 16),
+    "function": (torch.sparse.mm, 100 * 16),
+    "sum and product": (lambda a, x: torch.addmm(x, a, x), 100 * 16),
+    "turned": (lambda a, x: a.t() @ x, 100 * 16),
+    "on the right": (lambda a, x: (x.t() @ a).t(), 16 * 100),
+    "vector": (lambda a, x: x * a.mv(x[:, 0])[:, None], 100),
+    "made dense": (lambda a, x: a.to_dense() @ x, 50 * 50 * 16),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr], ids=["coo", "csr"])
+@pytest.mark.parametrize("name", SPARSE)
+def test_each_number_of_a_sparse_matrix_is_multiplied_once(name, layout):
+    mix, macs = SPARSE[name]
+    ledger = count(Graph(mix, layout), (16,), batch_size=50)
+    assert (ledger.status, ledger.macs) == ("complete", macs + LAYER)
+    assert Graph(mix, layout)(torch.ones(50, 16)).shape == ledger.output_shapes[0]
+
+
+def test_a_sparse_matrix_may_be_built_here_or_be_an_input():
+    assert count(lambda: Graph(torch.mm), (16,), batch_size=50).macs == 1600 + LAYER
+
+    class Mixed(nn.Module):
+        def forward(self, x, a):
+            return a @ x
+
+    assert count(Mixed(), [torch.ones(50, 16), graph()]).macs == 1600
+
+
+def test_what_else_is_done_with_a_sparse_matrix_is_not_counted():
+    ledger = count(Graph(lambda a, x: (2 * a) @ x), (16,), batch_size=50)
+    assert ledger.status == "partial"
+    assert [row.kind for row in ledger.not_counted] == ["mul"]
+
+
+def test_a_sparse_matrix_takes_the_memory_of_what_it_keeps():
+    memory = training_memory(Graph(torch.mm), (16,), batch_size=50)
+    assert memory.buffer_bytes == 100 * (4 + 2 * 8)
+    assert memory.forward_macs == 1600 + LAYER
+    with pytest.raises(InvalidInput, match="not for sparse matrices"):
+        training_memory(Graph(torch.mm), (16,), batch_size=50, dtype=torch.bfloat16)
 
 
 class Between(nn.Module):

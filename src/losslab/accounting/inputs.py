@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from losslab.accounting.sparse import is_sparse, note_kept
 from losslab.accounting.values import MOST_ELEMENTS
 from losslab.errors import InvalidInput
 
@@ -35,7 +36,7 @@ class Input:
         shape: of one sample; of the whole where it came as a tensor without a batch of its own.
         dtype: None stands for that of the model.
         batch: samples in front of the shape; None for the batch size of the count, 0 for no batch.
-        example: a small tensor of integers that was given; its values are kept.
+        example: a small tensor of integers that was given, whose values are kept, or a sparse matrix.
     """
 
     name: str
@@ -49,9 +50,12 @@ class Input:
         kind = self.dtype or dtype
         batch = batch_size if self.batch is None else self.batch
         shape = (batch, *self.shape) if batch else self.shape
+        empty = torch.empty(shape, dtype=kind, device="meta")
+        if self.example is not None and is_sparse(self.example):
+            note_kept(empty, self.example)
+            return empty
         if self.example is not None:
             return self.example.detach().to("cpu", copy=True)
-        empty = torch.empty(shape, dtype=kind, device="meta")
         if kind.is_floating_point or kind.is_complex or empty.numel() > MOST_ELEMENTS:
             return empty
         return self._values(empty, kind)
@@ -72,7 +76,7 @@ class Input:
     def assumption(self) -> str:
         """Which values it has, where a forward may ask for them."""
         kind = self.dtype
-        if self.example is not None:
+        if self.example is not None and not is_sparse(self.example):
             return f"{self.name} as given"
         if kind is None or kind.is_floating_point or kind.is_complex:
             return ""
@@ -102,6 +106,11 @@ class Inputs:
 
     def __hash__(self) -> int:
         return hash(tuple(entry.name for entry in self.each))
+
+    @property
+    def examples(self) -> list[Tensor]:
+        """The tensors that are kept as they were given."""
+        return [entry.example for entry in self.each if entry.example is not None]
 
     def as_integers(self, names: frozenset[str]) -> "Inputs":
         """The same with these inputs as int64."""
@@ -248,7 +257,8 @@ class _Parser:
 def _example(name: str, tensor: Tensor, *, batched: bool = True) -> Input:
     """A tensor that was given, its batch in front; small integers keep their values."""
     is_float = tensor.is_floating_point() or tensor.is_complex()
-    kept = None if is_float or tensor.is_meta or tensor.numel() > MOST_ELEMENTS else tensor
+    large = is_float or tensor.is_meta or tensor.numel() > MOST_ELEMENTS
+    kept = None if large and not is_sparse(tensor) else tensor
     if not batched or tensor.dim() == 0:
         return Input(name, tuple(tensor.shape), tensor.dtype, batch=0, example=kept)
     batch, *sizes = tensor.shape

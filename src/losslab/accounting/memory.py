@@ -21,6 +21,7 @@ from losslab.accounting.optimizers import (
 )
 from losslab.accounting.products import Products
 from losslab.accounting.running import Running, first_line, run
+from losslab.accounting.sparse import bytes_of, is_sparse, kept
 from losslab.accounting.storages import LiveStorages, SavedStorages
 from losslab.accounting.trace import as_fits, fed, materialise
 from losslab.accounting.twin import meta_copy
@@ -179,6 +180,11 @@ class _Step:
         materialise(twin, running, inputs, self.batch_size)
         twin = twin.train()
         if self.dtype is not None:
+            sparse = map(kept, (*twin.parameters(), *twin.buffers()))
+            if any(sparse) or any(map(is_sparse, inputs.examples)):
+                raise InvalidInput(
+                    f"`dtype` (={self.dtype}) is not for sparse matrices; leave it out, or convert the model before"
+                )
             twin = twin.to(self.dtype)
         trained = [parameter for parameter in twin.parameters() if parameter.requires_grad]
         if not trained:
@@ -227,7 +233,7 @@ class _Step:
             batch_size=self.batch_size,
             dtype=str(next(iter(trained)).dtype).removeprefix("torch."),
             parameter_bytes=_bytes(twin.parameters()),
-            buffer_bytes=_bytes(twin.buffers()),
+            buffer_bytes=sum(map(bytes_of, twin.buffers())),
             gradient_bytes=_bytes(p.grad for p in twin.parameters() if p.grad is not None),
             optimizer_bytes=_bytes(state),
             saved_bytes=saved.bytes,

@@ -12,6 +12,7 @@ from losslab.accounting.call import Call, FieldRule
 from losslab.accounting.formulas import Formula, times
 from losslab.accounting.operations import WORK, Work, elements
 from losslab.accounting.propagate import AXES, pointwise
+from losslab.accounting.sparse import sparse_work
 
 Macs = int | Formula
 Counter = TypeVar("Counter", bound=Callable[..., Any])
@@ -95,6 +96,10 @@ def module_work(module: nn.Module, inputs: Any, output: Any) -> Work:
 
 def work_of(call: Call) -> Work:
     """The kind and the arithmetic of an operation."""
+    return sparse_work(call, _dense_work(call))
+
+
+def _dense_work(call: Call) -> Work:
     known = RULES.get(call.name)
     if known is not None and known.work is not None:
         return known.work(call)

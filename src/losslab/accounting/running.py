@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from losslab.accounting.call import tensors_in
 from losslab.accounting.dtypes import EMBEDDINGS
 from losslab.accounting.flex import flex_attention_as_attention
+from losslab.accounting.sparse import as_of_sparse
 from losslab.accounting.values import DependsOnData, without_values
 from losslab.errors import InvalidInput
 
@@ -201,6 +202,9 @@ class _OneDevice(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        sparse = as_of_sparse(func, args)
+        if sparse is not None:
+            return sparse
         if func is torch.Tensor.cuda:
             return args[0]
         if func is torch.Tensor.to and len(args) > 1 and _is_accelerator(args[1]):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.call import tensors_in
+from losslab.accounting.sparse import bytes_of
 
 _BLOCK = 8
 """Channels that a CPU's convolution kernels keep together."""
@@ -38,7 +39,7 @@ class SavedStorages:
 
             self._seen.add(key)
             self._alive[key] = weakref.ref(storage, freed)
-            self.bytes += storage.nbytes()
+            self.bytes += bytes_of(tensor)
         return tensor.detach()
 
 
@@ -83,7 +84,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
+        key, size = storage._cdata, bytes_of(tensor)
         if key in self._alive:
             return
 

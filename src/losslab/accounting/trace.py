@@ -79,11 +79,9 @@ def fed(twin: nn.Module, inputs: Inputs, batch_size: int, *, with_values: bool) 
     """The tensors of the input."""
     dtype = float_dtype(twin.parameters())
     tensors = [entry.tensor(batch_size, dtype) for entry in inputs.each]
-    return (
-        tensors
-        if with_values
-        else [torch.empty_like(tensor, device="meta") for tensor in tensors]
-    )
+    if with_values:
+        return tensors
+    return [t if t.is_meta else torch.empty_like(t, device="meta") for t in tensors]
 
 
 def materialise(twin: nn.Module, running: Running, inputs: Inputs, batch_size: int) -> None:

@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 from torch.overrides import TorchFunctionMode
 
 from losslab.accounting.running import first_line
+from losslab.accounting.sparse import is_sparse, note_kept
 from losslab.accounting.values import MOST_ELEMENTS
 from losslab.errors import InvalidInput
 
@@ -58,16 +59,18 @@ def weightless(tensor: Tensor) -> Tensor:
             UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
         )
         return make(device="meta")  # type: ignore[call-arg]
-    empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-    return (
-        nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-    )
+    twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    if isinstance(tensor, nn.Parameter):
+        twin = nn.Parameter(twin, tensor.requires_grad)
+    if is_sparse(tensor):
+        note_kept(twin, tensor)
+    return twin
 
 
 def without_large_values(tensor: Tensor) -> Tensor:
     """A copy of a tensor that is no parameter: with its values where a forward may ask for them, else weightless."""
     is_float = tensor.is_floating_point() or tensor.is_complex()
-    if is_lazy(tensor) or tensor.is_meta or tensor.is_sparse or tensor.is_quantized:
+    if is_lazy(tensor) or tensor.is_meta or is_sparse(tensor) or tensor.is_quantized:
         return weightless(tensor)
     if tensor.numel() > (_FEW if is_float else MOST_ELEMENTS):
         return weightless(tensor)
