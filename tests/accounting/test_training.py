@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from losslab.accounting import training_memory
+from losslab.accounting import count, training_memory
 from losslab.cli import main
 from losslab.errors import InvalidInput
 
@@ -283,6 +283,73 @@ def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
     memory = training_memory(model, shape, batch_size=3, precision="bf16")
     assert memory.saved_bytes == pytest.approx(kept, rel=0.05)
     assert memory.parameter_bytes == training_memory(model, shape, batch_size=3).parameter_bytes
+
+
+class Cast(nn.Module):
+    """Two layers, run by a function that may take care of precision itself."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.first, self.second, self.run = nn.Linear(64, 64), nn.Linear(64, 64), run
+
+    def layers(self, x):
+        return self.second(self.first(x).relu())
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def by_halves(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return self.layers(x)
+
+
+def from_halves(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return self.layers(x.bfloat16())
+
+
+def of_its_input(self, x):
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        return self.layers(x)
+
+
+def in_part(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        halves = self.first(x).relu()
+        with torch.autocast("cpu", enabled=False):
+            return self.second(halves.float())
+
+
+def checkpointed(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return checkpoint(self.layers, self.first(x), use_reentrant=False)
+
+
+FORWARDS = [
+    by_halves,
+    from_halves,
+    of_its_input,
+    in_part,
+    checkpointed,
+    torch.autocast("cpu", dtype=torch.bfloat16)(Cast.layers),
+]
+
+
+@pytest.mark.parametrize("run", FORWARDS, ids=lambda run: run.__name__)
+def test_autocast_within_a_forward_keeps_what_it_keeps_in_torch(run):
+    model = Cast(run)
+    memory = training_memory(model, (64,), batch_size=128)
+    assert memory.saved_bytes == kept_bytes(model, torch.randn(128, 64))
+    assert count(model, (64,)).macs == memory.forward_macs / 128
+
+
+def test_autocast_of_a_models_own_ends_with_its_run():
+    methods = vars(torch.autocast).copy()
+    count(Cast(by_halves), (64,))
+    assert vars(torch.autocast) == methods
+    with pytest.raises(InvalidInput, match="torch wants one dtype"):
+        count(Cast(Cast.layers), "64:bfloat16")
 
 
 def test_fused_attention_of_cuda_keeps_no_matrix_of_scores():

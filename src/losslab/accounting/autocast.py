@@ -1,7 +1,9 @@
 """Mixed precision without data: products in half precision, what needs digits in float32, as `torch.autocast` does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -68,15 +70,28 @@ _WHOLE_ON_CUDA = frozenset(
 
 
 class Autocast(TorchFunctionMode):
-    """Within a forward; a parameter is converted once and kept until the mode ends, as torch does."""
+    """Within a forward; a parameter is converted once and kept until the mode ends, as torch does.
 
-    def __init__(self, dtype: torch.dtype, device: str) -> None:
+    Of modes within each other the innermost acts; one without a dtype converts nothing.
+    """
+
+    _entered: ClassVar[list["Autocast"]] = []
+
+    def __init__(self, dtype: torch.dtype | None, device: str) -> None:
         super().__init__()
         self._dtype, self._device = dtype, device
         self._converted: dict[int, Tensor] = {}
         self._torchs: list[Any] = []
 
+    @classmethod
+    def acts(cls) -> bool:
+        """Whether some mode makes dtypes fit."""
+        return bool(cls._entered) and cls._entered[-1]._dtype is not None
+
     def __enter__(self) -> Self:
+        if self._entered and self._entered[-1]._dtype is self._dtype:
+            self._converted = self._entered[-1]._converted
+        self._entered.append(self)
         self._torchs = [getattr(module, name) for module, name in _WITHOUT_MODES]
         for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
             setattr(module, name, partial(self._half, function))
@@ -86,9 +101,12 @@ class Autocast(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
             setattr(module, name, function)
+        self._entered.pop()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def _half(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._entered[-1] is not self or self._dtype is None:
+            return function(*args, **kwargs)
         return function(
             *self._all(args, torch.float32, self._dtype),
             **self._all(kwargs, torch.float32, self._dtype),
@@ -99,18 +117,16 @@ class Autocast(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in _HALF:
-            args, kwargs = (
-                self._all(args, torch.float32, self._dtype),
-                self._all(kwargs, torch.float32, self._dtype),
-            )
-        elif func in _WHOLE_ON_CUDA and self._device == "cuda":
+            return self._half(func, *args, **kwargs)
+        acts = self._entered[-1] is self and self._dtype is not None
+        if acts and func in _WHOLE_ON_CUDA and self._device == "cuda":
             args, kwargs = (
                 self._all(args, self._dtype, torch.float32),
                 self._all(kwargs, self._dtype, torch.float32),
             )
         return func(*args, **kwargs)
 
-    def _all(self, value: Any, source: torch.dtype, target: torch.dtype) -> Any:
+    def _all(self, value: Any, source: torch.dtype | None, target: torch.dtype) -> Any:
         if isinstance(value, Tensor):
             return self._one(value, target) if value.dtype is source else value
         if isinstance(value, dict):
@@ -125,3 +141,39 @@ class Autocast(TorchFunctionMode):
         if id(tensor) not in self._converted:
             self._converted[id(tensor)] = tensor.to(target)
         return self._converted[id(tensor)]
+
+
+@contextmanager
+def autocast_of_models(device: str) -> Iterator[None]:
+    """Within, ``torch.autocast`` in a forward acts without data, too, as on this device, whichever one it names.
+
+    torch knows no autocast for the meta device, and lets that of an accelerator be where there is none.
+    """
+    autocast: Any = torch.autocast
+    init, enter, leave = autocast.__init__, autocast.__enter__, autocast.__exit__
+    modes: list[Autocast] = []
+
+    def on_cpu(
+        self: Any, device_type: str, dtype: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        if device_type != "cpu" and isinstance(device_type, str):
+            name = device if device_type == "meta" else device_type
+            dtype = dtype or torch.get_autocast_dtype(name)
+            device_type = "cpu"
+        init(self, device_type, dtype, *args, **kwargs)
+
+    def entered(self: Any) -> Any:
+        result = enter(self)
+        modes.append(Autocast(self.fast_dtype if self._enabled else None, device))
+        modes[-1].__enter__()
+        return result
+
+    def left(self: Any, *error: Any) -> Any:
+        modes.pop().__exit__(*error)
+        return leave(self, *error)
+
+    autocast.__init__, autocast.__enter__, autocast.__exit__ = on_cpu, entered, left
+    try:
+        yield
+    finally:
+        autocast.__init__, autocast.__enter__, autocast.__exit__ = init, enter, leave

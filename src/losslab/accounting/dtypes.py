@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from losslab.accounting.autocast import Autocast
 from losslab.accounting.call import Call, words
 
 _ONE_DTYPE = words(
@@ -37,7 +38,12 @@ def check_call(call: Call) -> None:
         TypeError: with the dtypes.
         ValueError: with the channels.
     """
-    if call.name in _ONE_DTYPE and len({tensor.dtype for tensor in call.tensors}) > 1:
+    alike = Autocast.acts()  # which makes them so
+    if (
+        not alike
+        and call.name in _ONE_DTYPE
+        and len({tensor.dtype for tensor in call.tensors}) > 1
+    ):
         raise TypeError(
             f"{call.name} of {_names(call.tensors)}: torch wants one dtype; convert one of them"
         )
@@ -47,7 +53,7 @@ def check_call(call: Call) -> None:
         raise TypeError(
             f"{call.name} of {_names([call['indices']])}: indices must be integers: int64"
         )
-    if call.name in _NORMS:
+    if not alike and call.name in _NORMS:
         _check_norm(call)
     if call.name == "convolution" and call["transposed"]:
         _check_channels(call["input"], call["weight"])

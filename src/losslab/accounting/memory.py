@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losslab.accounting.autocast import Autocast
+from losslab.accounting.autocast import Autocast, autocast_of_models
 from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import Inputs, InputShape
@@ -175,7 +175,7 @@ class _Step:
         self, network: nn.Module, inputs: Inputs, *, with_values: bool
     ) -> TrainingMemory:
         """What two steps of a copy keep and compute."""
-        twin, running = meta_copy(network), Running()
+        twin, running = meta_copy(network), Running(self.device)
         running.follow(twin)
         materialise(twin, running, inputs, self.batch_size)
         twin = twin.train()
@@ -251,7 +251,8 @@ class _Step:
         with Products(names, checked=self.precision == "fp32") as products:
             loss = call.loss()
             forward = products.macs
-            _backward(loss)
+            with autocast_of_models(self.device):
+                _backward(loss)
         return forward, products.macs - forward
 
     def _loss(self, call: "_Call") -> Tensor:
@@ -268,8 +269,8 @@ class _Step:
             yield
 
     def _backward(self, loss: Tensor) -> None:
-        # Attention that checkpointing computes once more must keep what it kept the first time.
-        with self._kernels():
+        # What checkpointing computes once more must keep what it kept the first time.
+        with self._kernels(), autocast_of_models(self.device):
             _backward(loss)
 
 

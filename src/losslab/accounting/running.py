@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from losslab.accounting.autocast import autocast_of_models
 from losslab.accounting.call import tensors_in
 from losslab.accounting.dtypes import EMBEDDINGS
 from losslab.accounting.flex import flex_attention_as_attention
@@ -38,8 +39,12 @@ def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) ->
 
 @dataclass
 class Running:
-    """Which modules are running: the path, class and argument shapes of each, outermost first."""
+    """Which modules are running: the path, class and argument shapes of each, outermost first.
 
+    ``device`` is the one whose autocast is stood for.
+    """
+
+    device: str = "cpu"
     running: list[tuple[str, str, str, int]] = field(default_factory=list)
     visits: int = 0
 
@@ -97,7 +102,7 @@ def run(
         InvalidInput: one line that says which layer got what, when its forward raises or depends on data.
     """
     try:
-        with _as_if_real():
+        with _as_if_real(running.device):
             return model(*args, **kwargs)
     except NeedsIntegers:
         raise
@@ -137,7 +142,7 @@ def _line_of(error: Exception) -> str:
 
 
 @contextmanager
-def _as_if_real() -> Iterator[None]:
+def _as_if_real(device: str) -> Iterator[None]:
     """What keeps a model from seeing that its tensors have no data, or from running what only data can run."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     # Packs tensors by the values of their mask; the work is the same.
@@ -147,7 +152,7 @@ def _as_if_real() -> Iterator[None]:
             warnings.catch_warnings(
                 action="ignore"
             ),  # about speed and deprecation, none of which is counted
-            _autocast_of_meta(),
+            autocast_of_models(device),
             _uncompiled(),
             flex_attention_as_attention(),
             _unvalidated_distributions(),
@@ -156,21 +161,6 @@ def _as_if_real() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-
-
-@contextmanager
-def _autocast_of_meta() -> Iterator[None]:
-    """Have ``torch.autocast(tensor.device.type)`` take the meta device for a CPU; it knows no other name for it."""
-    original = torch.autocast.__init__
-
-    def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
-        original(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
-
-    torch.autocast.__init__ = init  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        torch.autocast.__init__ = original  # type: ignore[method-assign]
 
 
 @contextmanager
