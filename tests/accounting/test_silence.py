@@ -76,6 +76,24 @@ def test_complex_numbers_are_stated():
     assert not count(nn.Linear(4, 3), (4,)).notes
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "macs"),
+    [
+        (nn.Conv2d, {}, 6 * 6 * 3 * 9 * 2),
+        (nn.Conv2d, {"padding": "same", "bias": False}, 8 * 8 * 3 * 9 * 2),
+        (nn.ConvTranspose2d, {}, 8 * 8 * 2 * 9 * 3),
+    ],
+    ids=["conv", "same", "transposed"],
+)
+def test_a_complex_convolution_counts_once_and_is_stated(kind, options, macs):
+    layer = kind(2, 3, 3, dtype=torch.complex64, **options)
+    ledger = count(layer, "2x8x8:complex64")
+    assert (ledger.status, ledger.macs) == ("complete", macs)
+    assert ledger.parameters == sum(p.numel() for p in layer.parameters())
+    assert any("complex" in note for note in ledger.notes)
+    assert len(ledger.rows) == 2
+
+
 def test_a_comparison_repeats_that_a_ledger_is_partial():
     class Unknown(nn.Linear):
         def forward(self, x):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import Factor, plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
+from losslab.accounting.complex_convolution import ComplexConvolution
 from losslab.accounting.dtypes import check_call
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
@@ -23,7 +24,7 @@ from losslab.accounting.values import reads_values
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Fills a trace while a twin runs under it."""
+    """Fills a trace while a twin runs under it, and under its ``functions``."""
 
     def __init__(
         self, model: nn.Module, running: Running, trace: Trace, *, include_bias: bool
@@ -39,6 +40,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._fed: dict[int, str] = {}
         self._claimed: set[str] = set()
         self._complex = False
+        self.functions = ComplexConvolution()
 
     def follow(self, model: nn.Module) -> None:
         """Have modules with a rule of their own be one step each."""
@@ -119,14 +121,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _note(self, call: Call) -> None:
-        work, sources = work_of(call), [self._tensors[tensor] for tensor in call.tensors]
+        work, sources = self._work(call), [self._tensors[tensor] for tensor in call.tensors]
         weights = frozenset().union(*(known.weights for known in sources))
         forms_units = work.kind not in APART and work.kind != "reduce"
         active = any(known.active for known in sources) or forms_units
         axes = [axes_of(call, output) for output in call.outputs]
         parameters = self._claim(weights, work) if active else NOTHING
-        if work.macs and call.outputs[0].is_complex():
-            self._complex = True
         if weights and work.kind == "matmul":
             work = replace(work, kind="linear")
         if not active and work.kind not in SILENT:
@@ -145,6 +145,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._tensors.note_write(output, known)
             else:
                 self._tensors[output] = known
+
+    def _work(self, call: Call) -> Work:
+        """Of the three parts of a complex convolution, the first has its work."""
+        work, parts = work_of(call), self.functions.parts
+        is_part = parts is not None and call.name == "convolution"
+        if work.macs and (is_part or call.outputs[0].is_complex()):
+            self._complex = True
+        if not is_part:
+            return work
+        self.functions.parts = (parts or 0) + 1
+        return replace(work, kind="elementwise", macs=NOTHING, sizes=()) if parts else work
 
     def _claim(self, weights: frozenset[str], work: Work) -> Formula:
         """The arithmetic of the parameters that no operation before this one has used."""
