@@ -285,6 +285,66 @@ def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
     assert memory.parameter_bytes == training_memory(model, shape, batch_size=3).parameter_bytes
 
 
+class First(nn.Module):
+    """The first output of a recurrent layer, or of one step of it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        result = self.layer(x)
+        return result[0] if isinstance(result, tuple) else result
+
+
+class Halves(First):
+    """Takes care of its precision."""
+
+    @torch.autocast("cpu", torch.bfloat16)
+    def forward(self, x):
+        return super().forward(x)
+
+
+STEPS = {
+    "lstm cell": (lambda: nn.LSTMCell(32, 16), (32,)),
+    "gru cell": (lambda: nn.GRUCell(32, 16, bias=False), (32,)),
+    "rnn cell": (lambda: nn.RNNCell(32, 16, nonlinearity="relu"), (32,)),
+    "gru": (lambda: nn.GRU(32, 48, batch_first=True), (20, 32)),
+    "gru both ways": (
+        lambda: nn.GRU(32, 48, 2, batch_first=True, bidirectional=True),
+        (20, 32),
+    ),
+    "rnn": (lambda: nn.RNN(32, 48, batch_first=True), (20, 32)),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_recurrent_steps_keep_what_torch_keeps_in_either_precision(name):
+    make, shape = STEPS[name]
+    x, layer = torch.randn(8, *shape), make()
+
+    def saved(model, precision="fp32"):
+        memory = training_memory(model, shape, batch_size=8, precision=precision)
+        return memory.saved_bytes
+
+    assert saved(First(layer)) == kept_bytes(First(layer), x)
+    assert saved(Halves(layer)) == saved(First(layer), "bf16") == kept_bytes(Halves(layer), x)
+
+
+def test_dropout_keeps_a_byte_an_element_on_cuda_and_a_float_on_a_cpu():
+    class Functions(nn.Linear):
+        def forward(self, x):
+            return F.dropout(torch.dropout(super().forward(x), 0.5, True), 0.5, self.training)
+
+    layers = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5), nn.Linear(64, 64))
+    inputs, mask = 2 * 4 * 32 * 64, 32 * 64
+    for device, each in (("cpu", 4), ("cuda", 1)):
+        memory = training_memory(layers, (64,), batch_size=32, device=device)
+        assert memory.saved_bytes == inputs + each * mask
+        memory = training_memory(Functions(64, 64), (64,), batch_size=32, device=device)
+        assert memory.saved_bytes == inputs // 2 + 2 * each * mask
+
+
 class Cast(nn.Module):
     """Two layers, run by a function that may take care of precision itself."""
 

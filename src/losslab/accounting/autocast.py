@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from losslab.accounting.recurrent import is_fused
+
 _WITHOUT_MODES = [(F, "linear"), (torch, "baddbmm"), (torch, "bmm")]
 """Products of torch's own functions of many steps, such as nn.MultiheadAttention's, which run with modes set aside."""
 _HALF = frozenset(
@@ -37,12 +39,22 @@ _HALF = frozenset(
         torch.tensordot,
         torch.prelu,
         F.scaled_dot_product_attention,
-        torch.lstm,
-        torch.gru,
-        torch.rnn_tanh,
     }
 )
 """Functions whose float32 arguments become halves."""
+_HALF_ON_CUDA = frozenset(
+    {
+        torch.lstm,
+        torch.gru,
+        torch.rnn_tanh,
+        torch.rnn_relu,
+        torch.lstm_cell,
+        torch.gru_cell,
+        torch.rnn_tanh_cell,
+        torch.rnn_relu_cell,
+    }
+)
+"""Functions of which a CPU converts the products alone, unless it has one kernel for all of them."""
 _WHOLE_ON_CUDA = frozenset(
     {
         F.softmax,
@@ -116,10 +128,11 @@ class Autocast(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _HALF:
+        on_cuda = self._device == "cuda"
+        if func in _HALF or (func in _HALF_ON_CUDA and (on_cuda or is_fused(func, args))):
             return self._half(func, *args, **kwargs)
         acts = self._entered[-1] is self and self._dtype is not None
-        if acts and func in _WHOLE_ON_CUDA and self._device == "cuda":
+        if acts and on_cuda and func in _WHOLE_ON_CUDA:
             args, kwargs = (
                 self._all(args, self._dtype, torch.float32),
                 self._all(kwargs, self._dtype, torch.float32),

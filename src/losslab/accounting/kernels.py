@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from losslab.accounting.recurrent import is_recurrent, recurrent
+from losslab.accounting.recurrent import cell, is_cell, is_recurrent, recurrent
 
 Device = Literal["cpu", "cuda"]
 _ATTENTION = F.scaled_dot_product_attention
+_DROPOUT = F.dropout
 _HALVES = (torch.float16, torch.bfloat16)
 _WIDEST_HEAD = 256
 """Of flash attention on CUDA."""
@@ -30,11 +31,13 @@ class FusedKernels(TorchFunctionMode):
     def __enter__(self) -> Self:
         # torch's own functions of many steps, such as that of nn.MultiheadAttention, run with modes set aside
         F.scaled_dot_product_attention = self._attend
+        F.dropout = self._drop
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         F.scaled_dot_product_attention = _ATTENTION
+        F.dropout = _DROPOUT
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
@@ -43,8 +46,12 @@ class FusedKernels(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is _ATTENTION:
             return self._attend(*args, **kwargs)
+        if func in (_DROPOUT, torch.dropout):
+            return self._drop(*args, **kwargs)
         if self._device == "cpu" and is_recurrent(func, args):
             return recurrent(func, *args)
+        if self._device == "cpu" and is_cell(func, args):
+            return cell(func, *args)
         return func(*args, **kwargs)
 
     def _attend(self, query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -53,6 +60,21 @@ class FusedKernels(TorchFunctionMode):
             return output
         apart: Tensor = _ATTENTION(query, *args, **kwargs)
         return apart
+
+    def _drop(
+        self,
+        input: Tensor,
+        p: float = 0.5,
+        training: bool = True,
+        inplace: bool = False,
+        *,
+        train: bool = True,
+    ) -> Tensor:
+        """CUDA keeps one byte for each element, the CPU a mask of floats."""
+        drops = training and train and 0 < p < 1 and not inplace
+        if self._device == "cuda" and drops and input.is_meta:
+            return _first(torch.native_dropout(input, p, True))
+        return _DROPOUT(input, p, training and train, inplace)
 
 
 def _attention(

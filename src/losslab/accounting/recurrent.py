@@ -73,6 +73,13 @@ _CELLS: dict[Any, Cell] = {
     torch.rnn_tanh: _rnn_tanh,
     torch.rnn_relu: _rnn_relu,
 }
+_SINGLE: dict[Any, Cell] = {
+    torch.lstm_cell: _lstm,
+    torch.gru_cell: _gru,
+    torch.rnn_tanh_cell: _rnn_tanh,
+    torch.rnn_relu_cell: _rnn_relu,
+}
+"""Functions of one step."""
 
 
 def is_recurrent(func: Any, args: Sequence[Any]) -> bool:
@@ -113,6 +120,32 @@ def recurrent(
             layer = F.dropout(layer, dropout)
     last = map(torch.stack, zip(*ends, strict=True))
     return layer.transpose(0, 1) if batch_first else layer, *last
+
+
+def is_cell(func: Any, args: Sequence[Any]) -> bool:
+    """Whether this is one step of a recurrent layer, without data."""
+    return func in _SINGLE and args[0].is_meta
+
+
+def cell(
+    func: Any,
+    source: Tensor,
+    states: Tensor | States,
+    of_inputs: Tensor,
+    of_hidden: Tensor,
+    *biases: Any,
+) -> Tensor | States:
+    """What `torch.lstm_cell`, `torch.gru_cell` and the like give and keep on a CPU."""
+    given = len(biases) == 2 and biases[0] is not None
+    weights = Weights(of_inputs, of_hidden, biases if given else None, None)
+    starts = (states,) if isinstance(states, Tensor) else tuple(states)
+    ends = _SINGLE[func](weights.of_inputs(source), starts, weights)
+    return ends[0] if isinstance(states, Tensor) else ends
+
+
+def is_fused(func: Any, args: Sequence[Any]) -> bool:
+    """Whether a CPU runs a call as one operation."""
+    return is_recurrent(func, args) and _has_kernel(func, args[0], tuple(args[1]))
 
 
 def _has_kernel(func: Any, source: Tensor, states: States) -> bool:
