@@ -461,7 +461,7 @@ def test_the_command_line_gives_macs_parameters_and_sizes_with_units(capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     printed = capsys.readouterr().out
-    assert "16.3 MB" in printed
+    assert "16.3\N{NO-BREAK SPACE}MB" in printed
     assert "backward MACs" in printed
 
 

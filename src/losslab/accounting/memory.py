@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from losslab import text
 from losslab.accounting.autocast import Autocast, autocast_of_models
 from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
@@ -32,7 +33,6 @@ from losslab.spec import Precision
 from losslab.tables import Table
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class TrainingMemory:
         """Bytes with units, parameters and multiply-accumulates."""
         sizes = {name: size for name, size in vars(self).items() if name.endswith("_bytes")}
         rows = [
-            (name.removesuffix("_bytes"), f"{size:,}", _size(size))
+            (name.removesuffix("_bytes"), f"{size:,}", text.size(size))
             for name, size in sizes.items()
         ]
         counts = {
@@ -102,15 +102,6 @@ class TrainingMemory:
         mixed = f", products in {self.precision}" if self.precision != "fp32" else ""
         title = f"training step, {self.optimizer}, batch {self.batch_size}, {self.dtype}{mixed}, {self.device}"
         return Table(title, ("part", "bytes or number", "size"), tuple(rows))
-
-
-def _size(size: float) -> str:
-    """Bytes to three digits with a unit of thousands."""
-    unit = 0
-    # Above, three digits would be 1,000.
-    while size >= 999.5 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {_UNITS[unit]}"
 
 
 def training_memory(
