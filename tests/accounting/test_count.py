@@ -485,6 +485,75 @@ def test_inputs_have_the_dtype_of_the_model():
     assert count(nn.Linear(3, 4).bfloat16(), (3,)).macs == 12
 
 
+def test_the_dtype_and_the_bytes_are_those_of_the_model():
+    ledger = count(nn.Linear(3, 4).bfloat16(), (3,))
+    assert ledger.to_dict()["dtype"] == "bfloat16"
+    assert ledger.totals()["parameter_bytes"] == 2 * 16
+    assert ledger.totals(4)["activation_bytes"] == 4 * 7
+    assert count("lenet5").to_dict()["dtype"] == "float32"
+
+
+def test_a_parameter_that_is_an_output_by_itself_is_used():
+    class Tempered(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 4)
+            self.scale, self.shift = nn.Parameter(torch.zeros(())), nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return super().forward(x), self.scale.exp(), self.shift
+
+    ledger = count(Tempered(), (3,))
+    assert ledger.parameters == 16 + 1 + 2
+    assert {row.status for row in ledger.rows} == {"counted"}
+    assert ledger.activations == 3 + 4
+
+
+@pytest.mark.parametrize("build", [False, True], ids=["module", "factory"])
+def test_a_parameter_keeps_the_attributes_that_it_was_given(build):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, 4))
+            self.weight.scale, self.weight.shift = 2.0, torch.ones(1)
+
+        def forward(self, x):
+            return x @ self.weight * self.weight.scale + self.weight.shift
+
+    assert count(Scaled if build else Scaled(), (3,)).macs == 12
+
+
+def test_an_index_that_a_forward_makes_may_be_taken_along_an_axis():
+    class Picked(nn.Linear):
+        def forward(self, x):
+            ids = torch.zeros(x.shape[0], 1, dtype=torch.int64)
+            return torch.take_along_dim(super().forward(x), ids, 1)
+
+    assert count(Picked(3, 4), (3,)).output_shapes == ((1, 1),)
+
+
+class Catches(nn.Module):
+    """Runs a layer that does not fit, and goes on."""
+
+    def __init__(self, *, then_fails):
+        super().__init__()
+        self.wrong, self.right, self.then_fails = nn.Linear(5, 5), nn.Linear(3, 4), then_fails
+
+    def forward(self, x):
+        try:
+            self.wrong(x)
+        except RuntimeError:
+            x = 2 * x
+        return self.wrong(x) if self.then_fails else self.right(x)
+
+
+def test_after_an_error_that_a_model_catches_rows_have_the_names_of_what_runs():
+    ledger = count(nn.Sequential(Catches(then_fails=False)), (3,))
+    assert [row.name for row in ledger.apart] == ["0"]
+    assert [row.name for row in ledger.rows[:2]] == ["input", "0.right"]
+    with pytest.raises(InvalidInput, match=r"layer '0.wrong' \(Linear\) got 3"):
+        count(nn.Sequential(Catches(then_fails=True)), (3,))
+
+
 def test_floats_that_go_straight_into_an_embedding_are_taken_as_integers():
     ledger = count(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)), (7,))
     assert (ledger.macs, ledger.inputs.each[0].dtype) == (7 * 4 * 2, torch.int64)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from losslab.accounting.inputs import Inputs
 from losslab.accounting.row import Fields, Row
 from losslab.plots.files import draw
@@ -36,6 +38,7 @@ class Ledger:
         output_fields: what their units see, as in a row's ``fields``.
         notes: what a reader must know, such as the values of inputs under which the ledger holds, where the model
             looked at them.
+        dtype: of the model's floats.
     """
 
     model: str
@@ -47,6 +50,7 @@ class Ledger:
     output_shapes: tuple[tuple[int, ...], ...]
     output_fields: tuple[Fields, ...]
     notes: tuple[str, ...] = ()
+    dtype: torch.dtype = torch.float32
 
     @property
     def parameters(self) -> int:
@@ -83,15 +87,16 @@ class Ledger:
         """Whether it has more rows than are read at a glance; what a person reads has equal blocks folded then."""
         return len(self.rows) > SCREEN
 
-    def totals(self, bytes_per_number: int = 4) -> dict[str, int]:
-        """The sums of the rows; bytes for numbers of this size, that of float32 by default."""
+    def totals(self, bytes_per_number: int | None = None) -> dict[str, int]:
+        """The sums of the rows; bytes for numbers of this size, that of the model's dtype by default."""
+        each = self.dtype.itemsize if bytes_per_number is None else bytes_per_number
         return {
             "parameters": self.parameters,
             "macs": self.macs,
             "flops": self.flops,
             "activations": self.activations,
-            "parameter_bytes": self.parameters * bytes_per_number,
-            "activation_bytes": self.activations * bytes_per_number,
+            "parameter_bytes": self.parameters * each,
+            "activation_bytes": self.activations * each,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +106,7 @@ class Ledger:
             "model": self.model,
             "input_shape": next(iter(shapes.values())) if len(shapes) == 1 else shapes,
             "batch_size": self.batch_size,
-            "dtype": "float32",
+            "dtype": str(self.dtype).removeprefix("torch."),
             "convention": CONVENTION,
             "output_shapes": [list(shape) for shape in self.output_shapes],
             "rows": [row.to_dict() for row in self.rows],

@@ -173,9 +173,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def finish(self, outputs: list[Tensor]) -> None:
         """Note the outputs, the parameters that no operation used, and those used that are not the model's."""
-        self.trace.outputs = [
-            (tuple(output.shape), self._tensors[output].axes) for output in outputs
-        ]
+        self.trace.dtype = float_dtype(self._parameters.values())
+        for output in outputs:
+            known, shape = self._tensors[output], tuple(output.shape)
+            self.trace.outputs.append((shape, known.axes))
+            # Such as a learned temperature, which no other operation may have used.
+            work = Work("weights", detail="output")
+            parameters = self._claim(known.weights, work)
+            if parameters:
+                self.trace.steps.append(Step("", 0, work, shape, parameters, known.axes))
         for name, parameter in self._parameters.items():
             if name not in self._claimed and self._counts(name):
                 self.trace.unused[name] = tuple(parameter.shape)

@@ -30,6 +30,7 @@ def ledger_of(model: str, trace: Trace, batch_size: int) -> Ledger:
         output_shapes=tuple(shape for shape, _ in trace.outputs),
         output_fields=tuple(_fields(axes) for _, axes in trace.outputs),
         notes=tuple(trace.notes),
+        dtype=trace.dtype,
     )
 
 

@@ -17,8 +17,11 @@ from losslab.accounting.call import tensors_in
 from losslab.accounting.dtypes import EMBEDDINGS
 from losslab.accounting.flex import flex_attention_as_attention
 from losslab.accounting.sparse import as_of_sparse
-from losslab.accounting.values import DependsOnData, without_values
+from losslab.accounting.values import DependsOnData, as_meta, without_values
 from losslab.errors import InvalidInput
+
+_WHERE = "losslab_where"
+"""Attribute of an error: the module that raised it."""
 
 
 class NeedsIntegers(Exception):  # noqa: N818
@@ -64,7 +67,8 @@ class Running:
             module.register_forward_pre_hook(
                 self._entered(path), prepend=True, with_kwargs=True
             )
-            module.register_forward_hook(self._left)
+            # A model may catch what a module raises.
+            module.register_forward_hook(self._left, always_call=True)
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -74,8 +78,16 @@ class Running:
 
         return enter
 
-    def _left(self, *_: Any) -> None:
+    def _left(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        error = sys.exception()
+        if output is None and error is not None:
+            # Of the modules that an error leaves, the innermost comes first.
+            vars(error).setdefault(_WHERE, str(self))
         self.running.pop()
+
+    def where(self, error: Exception) -> str:
+        """The module that raised an error, or the one that is running."""
+        return vars(error).get(_WHERE) or str(self)
 
     def __str__(self) -> str:
         path, kind, shapes, _ = self.running[-1] if self.running else ("", "", "", 0)
@@ -108,8 +120,11 @@ def run(
         raise
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
-            raise InvalidInput(f"{running}; {_line_of(error)}{_reads(error)}") from error
-        raise InvalidInput(f"{running}: {first_line(error)}{_as_one(model, args)}") from error
+            raise InvalidInput(
+                f"{running.where(error)}; {_line_of(error)}{_reads(error)}"
+            ) from error
+        message = f"{running.where(error)}: {first_line(error)}{_as_one(model, args)}"
+        raise InvalidInput(message) from error
 
 
 def _as_one(model: nn.Module, args: tuple[Any, ...]) -> str:
@@ -201,13 +216,15 @@ class _OneDevice(TorchFunctionMode):
             args = (args[0], "cpu", *args[2:])
         if _is_accelerator(kwargs.get("device")):
             kwargs["device"] = "cpu"
-        try:
-            return func(*args, **kwargs)
-        except RuntimeError as error:
-            if "device" not in str(error):
-                raise
-            # Some functions want one device of all.
-            return func(*without_values(args), **without_values(kwargs))
+        # Some functions want one device of all: the floats on the meta device, or everything.
+        for change in (without_values, as_meta):
+            try:
+                return func(*args, **kwargs)
+            except RuntimeError as error:
+                if "device" not in str(error).lower():
+                    raise
+            args, kwargs = change(args), change(kwargs)
+        return func(*args, **kwargs)
 
 
 def _is_accelerator(device: Any) -> bool:

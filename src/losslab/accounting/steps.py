@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 from losslab.accounting.axes import Axes
 from losslab.accounting.formulas import Formula
 from losslab.accounting.inputs import Inputs
@@ -34,7 +36,8 @@ class Trace:
     """The steps of one run, its outputs as shapes and axes, and the parameters that nothing used.
 
     ``axes`` names the axes that are numbered in the steps: the input's name and the dimension of its sample.
-    ``notes`` says what a reader must know, such as the values under which a run holds that ``read_values``.
+    ``notes`` says what a reader must know, such as the values under which a run holds that ``read_values``; ``dtype``
+    is that of the model's floats.
     """
 
     inputs: Inputs
@@ -44,3 +47,4 @@ class Trace:
     unused: dict[str, tuple[int, ...]] = field(default_factory=dict)
     read_values: bool = False
     notes: list[str] = field(default_factory=list)
+    dtype: torch.dtype = torch.float32

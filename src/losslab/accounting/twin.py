@@ -53,7 +53,23 @@ def _check_copyable(path: str, module: nn.Module) -> None:
 
 
 def weightless(tensor: Tensor) -> Tensor:
-    """The same parameter or buffer without its data."""
+    """The same parameter or buffer without its data, with the attributes that it was given."""
+    return _as_given(_empty(tensor), tensor)
+
+
+def without_large_values(tensor: Tensor) -> Tensor:
+    """A copy of a tensor that is no parameter: with its values where a forward may ask for them, else weightless."""
+    return _as_given(_with_few_values(tensor), tensor)
+
+
+def _as_given(twin: Tensor, tensor: Tensor) -> Tensor:
+    """The twin with the attributes of what it stands for, such as a scale beside a weight."""
+    for name, value in vars(tensor).items():
+        vars(twin)[name] = _with_few_values(value) if isinstance(value, Tensor) else value
+    return twin
+
+
+def _empty(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
         make = (
             UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
@@ -67,13 +83,12 @@ def weightless(tensor: Tensor) -> Tensor:
     return twin
 
 
-def without_large_values(tensor: Tensor) -> Tensor:
-    """A copy of a tensor that is no parameter: with its values where a forward may ask for them, else weightless."""
+def _with_few_values(tensor: Tensor) -> Tensor:
     is_float = tensor.is_floating_point() or tensor.is_complex()
     if is_lazy(tensor) or tensor.is_meta or is_sparse(tensor) or tensor.is_quantized:
-        return weightless(tensor)
+        return _empty(tensor)
     if tensor.numel() > (_FEW if is_float else MOST_ELEMENTS):
-        return weightless(tensor)
+        return _empty(tensor)
     return tensor.detach().to("cpu", copy=True)
 
 

@@ -256,6 +256,11 @@ def without_values(arguments: Any) -> Any:
     )
 
 
+def as_meta(arguments: Any) -> Any:
+    """The arguments with all tensors replaced by such as have no data."""
+    return _replaced(arguments, _meta)
+
+
 def _is_real_float(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and not tensor.is_meta
 
