@@ -273,6 +273,30 @@ def test_bad_input_is_one_clear_line_and_status_2(
     assert "Traceback" not in out.err
 
 
+@pytest.mark.parametrize(
+    ("layers", "shape", "says"),
+    [
+        (
+            [nn.Conv2d(1, 8, 3)],
+            "3x28x28",
+            r"^`input` \(=3x28x28\) does not fit `model` \(Sequential\): layer '0' \(Conv2d\) got 3x28x28: .*; "
+            "it takes 1 channel: give 1x28x28$",
+        ),
+        (
+            [nn.Flatten(), nn.Linear(784, 10)],
+            "1x27x27",
+            r"^`input` \(=1x27x27\) .* layer '1' \(Linear\) got 729: .*; it takes 784 numbers$",
+        ),
+        ([nn.Linear(784, 10)], "27", "; it takes 784 numbers: give 784$"),
+        ([nn.Linear(784, 10)], "784:float64", "convert one of them$"),
+    ],
+    ids=["channels", "numbers behind other layers", "numbers", "dtype"],
+)
+def test_an_input_that_does_not_fit_is_named_with_what_would(layers, shape, says):
+    with pytest.raises(InvalidInput, match=says):
+        count(nn.Sequential(*layers), shape)
+
+
 def test_a_module_in_the_current_folder_is_found(tmp_path):
     (tmp_path / "mine.py").write_text(BROKEN.replace("10, 2", "144, 2"))
     script = "import sys; sys.path.remove(''); from losslab.cli import main; main(sys.argv[1:])"

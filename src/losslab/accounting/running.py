@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from losslab.accounting.autocast import autocast_of_models
-from losslab.accounting.call import tensors_in
 from losslab.accounting.dtypes import EMBEDDINGS
 from losslab.accounting.flex import flex_attention_as_attention
+from losslab.accounting.misfit import Frame, misfit, shapes_in
 from losslab.accounting.sparse import as_of_sparse
 from losslab.accounting.values import DependsOnData, as_meta, without_values
 from losslab.errors import InvalidInput
@@ -42,24 +42,28 @@ def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) ->
 
 @dataclass
 class Running:
-    """Which modules are running: the path, class and argument shapes of each, outermost first.
+    """Which modules are running, outermost first.
 
     ``device`` is the one whose autocast is stood for.
     """
 
     device: str = "cpu"
-    running: list[tuple[str, str, str, int]] = field(default_factory=list)
+    running: list[Frame] = field(default_factory=list)
     visits: int = 0
 
     @property
     def module(self) -> str:
         """Path of the innermost running module; empty for the model itself."""
-        return self.running[-1][0] if self.running else ""
+        return self._innermost.path
 
     @property
     def visit(self) -> int:
         """Number of that module's call, counted over all calls of modules."""
-        return self.running[-1][3] if self.running else 0
+        return self._innermost.visit
+
+    @property
+    def _innermost(self) -> Frame:
+        return self.running[-1] if self.running else Frame()
 
     def follow(self, model: nn.Module) -> None:
         """Keep up with the modules of a twin as they run."""
@@ -72,9 +76,9 @@ class Running:
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            shapes = [_shape_of_sample(tensor) for tensor in tensors_in(args, kwargs)]
             self.visits += 1
-            self.running.append((path, type(module).__name__, ", ".join(shapes), self.visits))
+            kind, shapes = type(module).__name__, shapes_in(args, kwargs)
+            self.running.append(Frame(path, kind, shapes, self.visits))
 
         return enter
 
@@ -82,27 +86,12 @@ class Running:
         error = sys.exception()
         if output is None and error is not None:
             # Of the modules that an error leaves, the innermost comes first.
-            vars(error).setdefault(_WHERE, str(self))
+            vars(error).setdefault(_WHERE, self._innermost)
         self.running.pop()
 
-    def where(self, error: Exception) -> str:
+    def failed(self, error: Exception) -> Frame:
         """The module that raised an error, or the one that is running."""
-        return vars(error).get(_WHERE) or str(self)
-
-    def __str__(self) -> str:
-        path, kind, shapes, _ = self.running[-1] if self.running else ("", "", "", 0)
-        where = (
-            f"layer '{path}' ({kind})"
-            if path
-            else f"the model ({kind})"
-            if kind
-            else "the model"
-        )
-        return f"{where} got {shapes}" if shapes else where
-
-
-def _shape_of_sample(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape[1:])) or "a scalar"
+        return vars(error).get(_WHERE) or self._innermost
 
 
 def run(
@@ -121,10 +110,11 @@ def run(
     except Exception as error:
         if isinstance(error, DependsOnData) or "meta tensor" in str(error):
             raise InvalidInput(
-                f"{running.where(error)}; {_line_of(error)}{_reads(error)}"
+                f"{running.failed(error)}; {_line_of(error)}{_reads(error)}"
             ) from error
-        message = f"{running.where(error)}: {first_line(error)}{_as_one(model, args)}"
-        raise InvalidInput(message) from error
+        says = f"{first_line(error)}{_as_one(model, args)}"
+        given = shapes_in(args, kwargs)
+        raise InvalidInput(misfit(model, given, running.failed(error), says)) from error
 
 
 def _as_one(model: nn.Module, args: tuple[Any, ...]) -> str:
