@@ -83,8 +83,8 @@ def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
         name=name,
         kind=work.kind,
         output_shape=sample,
-        # Elementwise work forms no units; its rows hold parameters, as where torch adds a bias by itself.
-        activations=NOTHING if work.kind in APART else activations,
+        # Elementwise work forms no units, not where it holds parameters, as where torch adds a bias by itself.
+        activations=NOTHING if work.kind in APART and step.parameters else activations,
         parameters=step.parameters,
         macs=repeated(count, work.macs),
         operations=repeated(count, work.operations),
