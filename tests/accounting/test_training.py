@@ -278,8 +278,14 @@ def test_mixed_precision_keeps_what_torchs_autocast_keeps(make):
     shapes = {perceptron: (64,), UNet: (3, 16, 16), encoder: (20, 64), recurrent: (20, 32)}
     shape = shapes[make]
     x = torch.randn(3, *shape)
-    with torch.autocast("cpu", torch.bfloat16):
-        kept = kept_bytes(model, x)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            kept = kept_bytes(model, x)
+    except RuntimeError as error:
+        # Without AVX-512 torch has no LSTM in bf16.
+        if "primitive descriptor" not in str(error):
+            raise
+        pytest.skip("torch cannot run this here")
     memory = training_memory(model, shape, batch_size=3, precision="bf16")
     assert memory.saved_bytes == pytest.approx(kept, rel=0.05)
     assert memory.parameter_bytes == training_memory(model, shape, batch_size=3).parameter_bytes
