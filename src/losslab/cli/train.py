@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -19,6 +19,9 @@ from losslab.spec import Layout, Precision, Run, make_run
 from losslab.study.sizes import check_batch, load, training_images
 from losslab.study.store import ENDED, RunFolder
 from losslab.training.timeline import Timeline
+
+if TYPE_CHECKING:  # imported where it is used, like all that trains
+    from losslab.training.setup import Setup
 
 
 def train(
@@ -137,6 +140,7 @@ def train(
             draw_timeline(timeline, figure)
         return
     from losslab.training import distributed
+    from losslab.training.setup import Setup
 
     device = check_machine(device, threads)
     if data_workers < 0:
@@ -148,12 +152,9 @@ def train(
             run,
             out,
             weights,
-            own_device,
+            Setup(own_device, layout, compile_step, data_workers),
             threads,
-            layout,
-            compile_step,
             figure,
-            data_workers,
             json=json,
         )
 
@@ -162,12 +163,9 @@ def _train(
     run: Run,
     out: Path | None,
     weights: Path | None,
-    device: str,
+    setup: "Setup",
     threads: int | None,
-    layout: Layout | None,
-    compile_step: bool,
     figure: Path | None,
-    data_workers: int,
     *,
     json: bool,
 ) -> None:
@@ -179,7 +177,7 @@ def _train(
     tune_memory()  # before the first operation, which reads these limits
     if threads is not None:
         torch.set_num_threads(threads)
-    records = _records_of(run, out, weights, device, layout, compile_step, data_workers)
+    records = _records_of(run, out, weights, setup)
     if rank():  # one process of several speaks
         for _ in records:
             pass
@@ -205,28 +203,22 @@ def _train(
 
 
 def _records_of(
-    run: Run,
-    out: Path | None,
-    weights: Path | None,
-    device: str,
-    layout: Layout | None,
-    compile_step: bool,
-    data_workers: int,
+    run: Run, out: Path | None, weights: Path | None, setup: "Setup"
 ) -> Iterator[Record]:
     """The records of a training in its folder or without one; of a run that is done those that are there."""
     from losslab.study.worker import run_in_folder
 
     if out is None:
-        return _without_folder(run, weights, device, layout, compile_step, data_workers)
+        return _without_folder(run, weights, setup)
     folder = RunFolder(out)
     if not _is_done(folder, run):
         return run_in_folder(
             run,
             folder,
-            layout,
-            compile_step,
-            device=device,
-            data_workers=data_workers,
+            setup.layout,
+            setup.compile_step,
+            device=setup.device,
+            data_workers=setup.data_workers,
             weights=weights,
         )
     if weights and not weights.exists():
@@ -238,24 +230,16 @@ def _records_of(
     return iter(folder.records())
 
 
-def _without_folder(
-    run: Run,
-    weights: Path | None,
-    device: str,
-    layout: Layout | None,
-    compile_step: bool,
-    data_workers: int,
-) -> Iterator[Record]:
+def _without_folder(run: Run, weights: Path | None, setup: "Setup") -> Iterator[Record]:
     from losslab.training.checkpoint import save_weights
     from losslab.training.distributed import rank
     from losslab.training.loop import train as train_run
     from losslab.training.state import new_state
 
     dataset = load(run.data.name)
-    state = new_state(run, dataset, device, layout, compile_step)
-    yield from train_run(
-        run, dataset=dataset, state=state, device=device, data_workers=data_workers
-    )
+    device, workers = setup.device, setup.data_workers
+    state = new_state(run, dataset, device, setup.layout, setup.compile_step)
+    yield from train_run(run, dataset=dataset, state=state, device=device, data_workers=workers)
     if weights and not rank():
         save_weights(weights, state)
 

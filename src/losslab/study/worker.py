@@ -3,6 +3,8 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,6 +30,7 @@ from losslab.training.checkpoint import (
     save_weights,
 )
 from losslab.training.loop import train
+from losslab.training.setup import Setup
 from losslab.training.state import TrainState, new_state
 
 # What a power cut costs at most, against the time of writing weights and optimizer state.
@@ -74,23 +77,17 @@ def run_in_folder(
         Interrupted: after SIGINT or SIGTERM, when the state has been saved.
     """
     folder.check_holds(run)
+    setup = Setup(device, layout, compile_step, data_workers)
     if distributed.rank():
-        yield from _follow(run, folder, layout, compile_step, device, data_workers)
+        yield from _follow(run, folder, setup)
         return
     with folder.lease():
         if folder.status["status"] not in ENDED:
-            yield from _run_leased(
-                run, folder, layout, compile_step, device, data_workers, weights
-            )
+            yield from _run_leased(run, folder, setup, weights)
 
 
 def _restored(
-    run: Run,
-    folder: RunFolder,
-    layout: Layout | None,
-    compile_step: bool,
-    device: str,
-    data_sha256: str | None,
+    run: Run, folder: RunFolder, setup: Setup, data_sha256: str | None
 ) -> tuple[TrainState, int, str]:
     """Restore the state to go on from, with the number of its records and why newer checkpoints were passed over."""
     dataset = load(run.data.name)
@@ -104,17 +101,22 @@ def _restored(
                 "another folder"
             )
         # The usual one, and no compiled step, where the record knows none.
-        layout, compile_step = before.get("layout"), before.get("compiled_step", False)
+        setup = replace(
+            setup,
+            layout=before.get("layout"),
+            compile_step=before.get("compiled_step", False),
+        )
+    build = partial(new_state, run, dataset, setup.device, setup.layout, setup.compile_step)
     try:
-        state = new_state(run, dataset, device, layout, compile_step)
+        state = build()
     except InvalidInput as error:
-        if not (goes_on and compile_step):
+        if not (goes_on and setup.compile_step):
             raise
         raise InvalidInput(f"{folder.path} was begun with a compiled step: {error}") from error
     except OutOfMemory as error:
         # One that has trained here fitted before, and may again: what others hold now is no result of the run.
         if not goes_on:
-            folder.create(run, environment() | device_facts(device))
+            folder.create(run, environment() | device_facts(setup.device))
         folder.set_status("failed" if goes_on else "out_of_memory", message=str(error))
         raise
     rows, rejected = load_newest(folder.path / "checkpoints", state)
@@ -123,7 +125,7 @@ def _restored(
         rejected.append(
             f"{folder.records_path}: fewer rows than its checkpoint knows; begun again"
         )
-        state, rows = new_state(run, dataset, device, layout, compile_step), 0
+        state, rows = build(), 0
     return state, rows, "; ".join(rejected)
 
 
@@ -148,37 +150,26 @@ def _data_sha256(run: Run) -> str | None:
     return dataset.sha256 if isinstance(dataset, Dataset) else content_sha256(dataset)
 
 
-def _follow(
-    run: Run,
-    folder: RunFolder,
-    layout: Layout | None,
-    compile_step: bool,
-    device: str,
-    data_workers: int,
-) -> Iterator[Record]:
+def _follow(run: Run, folder: RunFolder, setup: Setup) -> Iterator[Record]:
     """Train along as a process of torchrun that is not the first, and write nothing."""
     if folder.status["status"] in ENDED:
         return
-    state, _, _ = _restored(run, folder, layout, compile_step, device, _data_sha256(run))
+    state, _, _ = _restored(run, folder, setup, _data_sha256(run))
     with _stop_signal() as stop:
-        for record in _records(run, state, device, data_workers):
+        for record in _records(run, state, setup):
             if _goes_on(record):
-                _raise_if_stopped(state, distributed.largest(max(stop, default=0), device))
+                signal_number = distributed.largest(max(stop, default=0), setup.device)
+                _raise_if_stopped(state, signal_number)
             yield record
 
 
 def _run_leased(
-    run: Run,
-    folder: RunFolder,
-    layout: Layout | None,
-    compile_step: bool,
-    device: str,
-    data_workers: int,
-    weights: Path | None,
+    run: Run, folder: RunFolder, setup: Setup, weights: Path | None
 ) -> Iterator[Record]:
+    device = setup.device
     reset_peak_memory(device)
     data_sha256 = _data_sha256(run)
-    state, rows, note = _restored(run, folder, layout, compile_step, device, data_sha256)
+    state, rows, note = _restored(run, folder, setup, data_sha256)
     choices = {"layout": state.layout, "compiled_step": state.compiled_step}
     now = environment() | choices | device_facts(device) | {"data_sha256": data_sha256}
     folder.create(run, now | (_earlier(folder, now) if state.step else {}))
@@ -186,7 +177,7 @@ def _run_leased(
     try:
         with _stop_signal() as stop:
             yield from _train_and_save(
-                folder, state, rows, device, stop, _records(run, state, device, data_workers)
+                folder, state, rows, device, stop, _records(run, state, setup)
             )
         # Before the run is done, so that a run that is done has them.
         if weights:
@@ -207,10 +198,9 @@ def _run_leased(
     folder.set_status("done", step=state.step, message=note, memory_bytes=peak_memory(device))
 
 
-def _records(run: Run, state: TrainState, device: str, data_workers: int) -> Iterator[Record]:
-    return train(
-        run, dataset=load(run.data.name), state=state, device=device, data_workers=data_workers
-    )
+def _records(run: Run, state: TrainState, setup: Setup) -> Iterator[Record]:
+    dataset, device, workers = load(run.data.name), setup.device, setup.data_workers
+    return train(run, dataset=dataset, state=state, device=device, data_workers=workers)
 
 
 def _train_and_save(
