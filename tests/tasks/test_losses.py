@@ -179,3 +179,28 @@ def test_a_loss_of_ones_own_is_a_function_of_model_and_batch() -> None:
 def test_a_wrong_choice_is_one_line(choice: Choice, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         build_loss(choice)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(4,), (4, 2)])
+def test_class_156_counts_in_every_integer_type(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    """In uint8, -100 is 156."""
+    logits = torch.randn(4, 157, *shape[1:], generator=torch.Generator().manual_seed(0))
+    targets = torch.full(shape, 156, dtype=dtype)
+    batch = (torch.zeros(4), targets)
+    expected = nn.functional.cross_entropy(logits, targets.long())
+    torch.testing.assert_close(loss("cross_entropy")(Given(logits), batch).loss, expected)
+    total, items = loss("cross_entropy").total(Given(logits), batch)
+    assert items == targets.numel()
+    torch.testing.assert_close(total.loss / items, expected)
+    assert loss("cross_entropy").weight(batch) == (targets.numel() if len(shape) > 1 else None)
+
+
+def test_bytes_of_a_text_count_alike_and_a_mask_takes_them_out() -> None:
+    ids = torch.tensor([[1, 156, 156, 7]], dtype=torch.uint8)
+    assert loss("causal_lm").weight(ids) == 3
+    mask = torch.tensor([[1, 1, 1, 0]])
+    assert loss("causal_lm").weight({"input_ids": ids, "attention_mask": mask}) == 2
+    assert loss("causal_lm").weight({"input_ids": ids, "labels": ids}) == 3

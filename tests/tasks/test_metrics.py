@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from losslab.choice import Choice
 from losslab.errors import InvalidInput
@@ -151,3 +152,14 @@ def test_targets_that_do_not_vary_leave_nothing_to_explain() -> None:
     targets = torch.full((1000,), 0.1)
     assert value(metric("r2"), targets + 1, targets) == 0
     assert value(metric("r2"), targets, targets) == 1
+
+
+@pytest.mark.parametrize("name", ["accuracy", "top_k", "f1"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_class_156_counts_in_every_integer_type(name: str, dtype: torch.dtype) -> None:
+    """In uint8, -100 is 156."""
+    outputs = nn.functional.one_hot(torch.tensor([156, 156, 3]), 200).float()
+    targets = torch.tensor([156, 156, 156], dtype=dtype)
+    expected = {"accuracy": 2 / 3, "top_k": 2 / 3, "f1": (2 * 2 / 5) / 2}[name]
+    options = {"k": 1} if name == "top_k" else {}
+    assert value(metric(name, **options), outputs, targets) == pytest.approx(expected)

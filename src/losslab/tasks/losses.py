@@ -114,6 +114,17 @@ def inputs_and_targets(batch: Any) -> tuple[Any, Any]:
     )
 
 
+def as_indices(targets: torch.Tensor) -> torch.Tensor:
+    """Class indices as int64, in which -100 is no class, as it is in bytes (156); probabilities as they are."""
+    return targets if targets.is_floating_point() else targets.long()
+
+
+def inputs_and_classes(batch: Any) -> tuple[Any, torch.Tensor]:
+    """The two parts of a batch whose targets are classes."""
+    inputs, targets = inputs_and_targets(batch)
+    return inputs, as_indices(targets)
+
+
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
     """Cross-entropy of classes.
@@ -140,7 +151,7 @@ class CrossEntropy(Loss):
 
     def __call__(self, model: nn.Module, batch: Any) -> Judged:
         """As :class:`Loss` has it."""
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_classes(batch)
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
@@ -149,7 +160,7 @@ class CrossEntropy(Loss):
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
-        targets = inputs_and_targets(batch)[1]
+        targets = inputs_and_classes(batch)[1]
         # One target a sample, or probabilities: the mean is over samples, and no part of a batch waits for the others.
         if not _is_dense(targets):
             return None
@@ -158,7 +169,7 @@ class CrossEntropy(Loss):
 
     def total(self, model: nn.Module, batch: Any) -> tuple[Judged, float]:
         """Sum at once: a mean times its number would round twice."""
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_classes(batch)
         logits = predict(model, inputs)
         # Of probabilities every position has its own.
         items = (
@@ -251,13 +262,12 @@ class CausalLanguageModel(Loss):
 
 def _next_tokens(batch: Any) -> torch.Tensor:
     """The token after every position but the last; -100 where it counts in no loss."""
-    labels: torch.Tensor
     if not isinstance(batch, Mapping):
-        labels = batch[0] if isinstance(batch, tuple | list) else batch
+        labels = as_indices(batch[0] if isinstance(batch, tuple | list) else batch)
     elif "labels" in batch:
-        labels = batch["labels"]
+        labels = as_indices(batch["labels"])
     else:
-        labels, mask = batch["input_ids"], batch.get("attention_mask")
+        labels, mask = as_indices(batch["input_ids"]), batch.get("attention_mask")
         if mask is not None:
             labels = labels.masked_fill(mask == 0, IGNORED)
     return labels[:, 1:]

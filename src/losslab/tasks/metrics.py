@@ -14,7 +14,7 @@ import torch
 from losslab.choice import Choice, check_options, import_attribute
 from losslab.errors import InvalidInput
 from losslab.tasks import METRICS
-from losslab.tasks.losses import IGNORED, NOTHING_COUNTS, like_targets, samples_in
+from losslab.tasks.losses import IGNORED, NOTHING_COUNTS, as_indices, like_targets, samples_in
 
 ROUNDING = 1e-12
 """Of the sum of squares: less is no variance but the rounding of one."""
@@ -142,6 +142,7 @@ def f1() -> Metric:
             )
             named, true = outputs > 0, targets > 0.5
         else:
+            targets = as_indices(targets)
             classes = torch.arange(outputs.shape[1], device=outputs.device)
             counted = (targets != IGNORED).unsqueeze(1)
             named = (outputs.argmax(1).unsqueeze(1) == classes) & counted
@@ -183,7 +184,7 @@ def _own_metric(choice: Choice) -> Metric:
 def _classes_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Targets as class indices; of probabilities the likeliest."""
     is_probability = targets.is_floating_point() and targets.shape == outputs.shape
-    return targets.argmax(1) if is_probability else targets
+    return targets.argmax(1) if is_probability else as_indices(targets)
 
 
 def _ratio(sums: Sums) -> float:
