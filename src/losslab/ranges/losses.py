@@ -11,7 +11,14 @@ from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
 from losslab.spec import CROSS_ENTROPY, Run
-from losslab.tasks.losses import IGNORED, Judged, Loss, build_loss, mean_cross_entropy
+from losslab.tasks.losses import (
+    IGNORED,
+    Judged,
+    Loss,
+    are_probabilities,
+    build_loss,
+    mean_cross_entropy,
+)
 from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
@@ -91,19 +98,12 @@ def _checked_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         )
     if not labels.is_floating_point():
         return labels.long()
-    if labels.shape != logits.shape or not _are_probabilities(labels):
+    if labels.shape != logits.shape or not are_probabilities(labels):
         raise TypeError(
             f"{shapes}: targets of type {labels.dtype} are neither class indices nor probabilities; {OWN_LOSS}, such "
             f"as {SQUARES}"
         )
     return labels.to(logits.dtype)
-
-
-def _are_probabilities(labels: torch.Tensor) -> bool:
-    totals = labels.sum(1).float()
-    # Probabilities of 16 bits sum to one within about a hundredth.
-    sum_to_one = torch.allclose(totals, torch.ones_like(totals), atol=1e-2)
-    return sum_to_one and bool((labels >= 0).all())
 
 
 class UserLoss(Loss):

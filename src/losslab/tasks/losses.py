@@ -131,7 +131,8 @@ class CrossEntropy(Loss):
 
     The model gives logits (sample, class, ...); targets are class indices (sample, ...), or probabilities of the shape
     of the logits. A class index of -100 is ignored. With one class a sample, a batch must not be all -100, and its
-    parts weigh by their samples, ignored ones included.
+    parts weigh by their samples, ignored ones included; a run finds such classes beforehand, and its means are over
+    the others.
 
     Args:
         label_smoothing: fraction of each target that is spread over all classes, in training alone, so that losses of
@@ -155,14 +156,27 @@ class CrossEntropy(Loss):
         logits = predict(model, inputs)
         # By the model's mode, which is also how its dropout knows that it is evaluated.
         smoothing = self.label_smoothing if model.training else 0.0
-        mean = mean_cross_entropy(logits, targets, label_smoothing=smoothing)
-        return Judged(mean, logits, targets)
+        self.check_outputs(logits)
+        mean = mean_of_counted if self.counts(targets) else F.cross_entropy
+        return Judged(mean(logits, targets, label_smoothing=smoothing), logits, targets)
+
+    def check_outputs(self, logits: torch.Tensor) -> None:
+        """Raise ValueError when the outputs are of too few classes."""
+        if logits.ndim < 2 or logits.shape[1] < 2:
+            raise ValueError(
+                f"outputs {tuple(logits.shape)} are of a single class, whose cross-entropy is always 0; give `loss` "
+                "mse for numbers, bce for yes-or-no labels, or data of two classes or more"
+            )
+
+    def counts(self, targets: torch.Tensor) -> bool:
+        """Whether a mean is over the targets that are not -100, and not over the samples."""
+        return _is_dense(targets)
 
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         targets = inputs_and_classes(batch)[1]
         # One target a sample, or probabilities: the mean is over samples, and no part of a batch waits for the others.
-        if not _is_dense(targets):
+        if not self.counts(targets):
             return None
         items: torch.Tensor = (targets != IGNORED).sum()
         return items
@@ -180,12 +194,10 @@ class CrossEntropy(Loss):
         return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
 
 
-def mean_cross_entropy(
-    logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
-) -> torch.Tensor:
+def mean_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The mean cross-entropy, of several targets a sample over those that count."""
     mean = mean_of_counted if _is_dense(targets) else F.cross_entropy
-    return mean(logits, targets, label_smoothing=label_smoothing)
+    return mean(logits, targets)
 
 
 def mean_of_counted(
@@ -195,6 +207,14 @@ def mean_of_counted(
     counted = (targets != IGNORED).sum().clamp(min=1)
     total = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
     return total / counted
+
+
+def are_probabilities(targets: torch.Tensor) -> bool:
+    """Whether targets (sample, class, ...) are from 0 up and add up to 1 over the classes."""
+    totals = targets.sum(1).float()
+    # Probabilities of 16 bits sum to one within about a hundredth.
+    sum_to_one = torch.allclose(totals, torch.ones_like(totals), atol=1e-2)
+    return sum_to_one and bool((targets >= 0).all())
 
 
 def _is_dense(targets: torch.Tensor) -> bool:

@@ -18,6 +18,7 @@ from losslab.optimizers import at_iterate
 from losslab.randomness import seeded, seeded_wholly
 from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
+from losslab.tasks.class_targets import on_data
 from losslab.tasks.losses import Judged
 from losslab.tasks.samples import Parts, SomeSamples, describe
 from losslab.training import distributed, single_sample
@@ -65,7 +66,8 @@ def train(
         flush_steps: most steps in one Steps record.
     Raises:
         TypeError: when it is no Run.
-        InvalidInput: when the network does not suit the data, or comes to a single sample that batch norm cannot take.
+        InvalidInput: when network or loss do not suit the data, or a step comes to a single sample that batch norm
+            cannot take.
         Diverged: after the Steps record that holds the first loss that is not finite.
         OutOfMemory: when a step, an evaluation or the samples do not fit.
     Example:
@@ -82,9 +84,10 @@ def train(
     if state is None:
         state = new_state(run, dataset, device, layout, compile_step)
     parts = prepare(run, dataset, state.layout, device, data_workers)
-    session = _Session(
-        run, dataset, state, parts, make_task(run), Timeline(run, len(parts.training))
-    )
+    task = make_task(run)
+    is_divided = run.max_micro_batch is not None or distributed.processes() > 1
+    task = replace(task, loss=on_data(task.loss, parts, is_divided=is_divided))
+    session = _Session(run, dataset, state, parts, task, Timeline(run, len(parts.training)))
     # Before anything else that waits for all processes.
     distributed.check_same("the step to go on from", state.step, device)
     if state.step == 0:
