@@ -3,6 +3,7 @@
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +14,12 @@ from own_network import plain, tensors
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import losslab
 from losslab.integrations.torch import PolicyBatchSampler
-from losslab.ranges.batches import CannotCount, Counter
+from losslab.ranges.batches import CannotCount, Counter, steps_of
+from losslab.training.step import Part, Stepper
 
 
 def floats(*shape: int) -> torch.Tensor:
@@ -175,7 +177,6 @@ def test_a_size_trains_as_many_samples_as_it_says() -> None:
         seeds=1,
     )
     noise = 2 * len(objects(16)) * 16  # fewer than 16 batches: all of them, after each size
-    # The last step of an epoch takes what is left of its twelve batches.
     assert seen == 10 * 16 + 10 * 32 + noise
 
 
@@ -235,7 +236,7 @@ def test_a_stream_without_a_length_works_in_both_finders(workers: int) -> None:
     assert losslab.find_lr(plain(), data, "adam", steps=30, seeds=1).curve.loss
     found = losslab.find_batch(plain(), data, "adam", sizes=[16, 64], lr=0.01, steps=6, seeds=1)
     assert found.curve.batch_size == [16, 64]
-    with pytest.raises(ValueError, match="an epoch has 15 batches of 16"):
+    with pytest.raises(ValueError, match="an epoch has 14 batches of 16"):
         losslab.find_batch(plain(), data, "adam", sizes=[16, 4096], lr=0.01, steps=6, seeds=1)
 
 
@@ -272,3 +273,65 @@ def test_a_last_batch_of_one_is_left_out_where_batch_norm_trains() -> None:
     model[2].eval()  # frozen batch norm takes one
     losslab.find_lr(model, data, "adam", loss_fn=loss_fn, steps=6, seeds=1)
     assert set(sizes) == {16, 1}
+
+
+def groups(samples: int, parts: int, *, equal: bool) -> list[int]:
+    """Samples of the steps of an epoch of batches of 16."""
+    batches = [floats(size) for size in [16] * (samples // 16) + [samples % 16] if size]
+    steps = steps_of(batches, parts, len, equal=equal, no_single=False)
+    per_epoch = -(-len(batches) // parts)
+    return [sum(part.samples for part in group) for group in islice(steps, per_epoch)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"), [(96, [32, 32, 32]), (90, [32, 32, 26]), (98, [32, 32, 32, 2])]
+)
+def test_steps_of_equal_batches_are_of_one_size(samples: int, expected: list[int]) -> None:
+    assert groups(samples, 2, equal=False) == expected
+    assert groups(samples, 2, equal=True) == [32] * len(expected)
+    whole = samples // 16
+    assert groups(samples, whole, equal=True) == [16 * whole] * len(
+        range(0, samples, 16 * whole)
+    )
+
+
+def test_a_size_that_an_epoch_does_not_quite_hold_is_refused_before_anything_trains() -> None:
+    trained = 0
+
+    def loss_fn(model: nn.Module, batch: Any) -> torch.Tensor:
+        nonlocal trained
+        trained += 1
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    data = DataLoader(tensors(), batch_size=16)
+    count, last = len(data), len(tensors()) % 16
+    assert last
+    with pytest.raises(ValueError, match=f"an epoch has {count - 1} batches of 16"):
+        losslab.find_batch(
+            plain(), data, "adam", loss_fn=loss_fn, sizes=[16, 16 * count], lr=0.01, steps=3
+        )
+    assert trained == 0
+    with pytest.raises(
+        ValueError, match=rf"takes {count} batches of 16, .* a last one of {last} "
+    ):
+        next(steps_of(data, count, Counter(data), equal=True, no_single=False))
+
+
+@pytest.mark.parametrize("mode", ["steps", "branch"])
+def test_a_point_of_a_batch_size_is_of_steps_of_that_size(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Of 66 samples a step of 64 leaves a batch of 2."""
+    sizes: list[int] = []
+    step = Stepper.step
+
+    def recorded(self: Stepper, parts: list[Part], samples: int, **options: Any) -> Any:
+        sizes.append(samples)
+        return step(self, parts, samples, **options)
+
+    monkeypatch.setattr(Stepper, "step", recorded)
+    data = DataLoader(TensorDataset(*(tensor[:66] for tensor in tensors().tensors)), 16)
+    options = {"sizes": [16, 32, 64], "lr": 0.01, "steps": 8, "seeds": 1, "mode": mode}
+    losslab.find_batch(plain(), data, "adam", **options)
+    counts = [8, 4, 2] if mode == "branch" else [8, 8, 8]
+    assert sizes == [16] * counts[0] + [32] * counts[1] + [64] * counts[2]

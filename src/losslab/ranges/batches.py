@@ -120,16 +120,18 @@ class Counter:
 def steps_of(
     data: Iterable[Any], parts: int, counter: Count, *, equal: bool, no_single: bool
 ) -> Iterator[list[Part]]:
-    """The batches that each step accumulates, epoch after epoch; an epoch's last step takes what is left.
+    """The batches that each step accumulates, epoch after epoch.
+
+    An epoch's last step takes what is left; where all are to be of one size, that is left out.
 
     Args:
         data: the batches of an epoch, iterated anew for each.
         parts: batches of a step.
         counter: of the samples of a batch.
-        equal: refuse batches of several sizes, but for the last of an epoch.
+        equal: have all steps of one size, and refuse batches of several sizes, but for the last of an epoch.
         no_single: leave out a single sample that follows larger batches: batch norm cannot train on it.
     Raises:
-        ValueError: when an epoch has not as many batches.
+        ValueError: when an epoch has not as many batches, or not as many of one size.
     """
     is_first_epoch = True
     while True:
@@ -144,17 +146,17 @@ def steps_of(
             raise ValueError(
                 f"a step takes {parts} batches, but `data` has {len(first)} in an epoch{but_single}"
             )
+        size = _samples(first)
+        if equal and size != parts * first[0].samples:
+            raise ValueError(
+                f"a step takes {parts} batches of {first[0].samples}, but `data` has {parts - 1} in an epoch, a last "
+                f"one of {first[-1].samples} aside"
+            )
         is_first_epoch = False
         yield first
-        yield from groups
-
-
-def up_to(steps: Iterator[list[Part]], samples: int) -> Iterator[list[Part]]:
-    """The first of these steps, until they have so many samples together."""
-    while samples > 0:
-        parts = next(steps)
-        samples -= sum(part.samples for part in parts)
-        yield parts
+        for group in groups:
+            if not equal or _samples(group) == size:
+                yield group
 
 
 def outline(batch: Any) -> str:
@@ -206,6 +208,10 @@ def _counted(
         elif samples != first:
             differing = samples
         yield Part(batch, samples)
+
+
+def _samples(group: list[Part]) -> int:
+    return sum(part.samples for part in group)
 
 
 def _grouped(parts: Iterator[Part], count: int) -> Iterator[list[Part]]:

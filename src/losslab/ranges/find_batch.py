@@ -100,7 +100,8 @@ def find_batch(
         model: any module.
         data: an iterable of batches that can be iterated anew.
         optimizer: of the model, or a method of losslab.
-        sizes: increasing multiples of the size of the data's batches; an epoch must hold the largest.
+        sizes: increasing multiples of the size of the data's batches; an epoch must hold the largest, and what it has
+            left after steps of a size trains none.
         lr: learning rate; that of the optimizer's first group when None. A method by name has none: give it.
         loss_fn: as in :func:`find_lr`; a mean over the batch.
         steps: optimizer steps at every size.
@@ -218,14 +219,8 @@ class _Branches:
         def measure() -> tuple[float, int]:
             # Drawn before training, and with the draws of the seed: the same batches judge every size.
             batches = list(islice(self.subject.data, JUDGING_BATCHES))
-            # An epoch may end with a short step, so that samples end a training and not steps.
-            most_steps = 2 * samples // size + 1
             measured = self.subject.train(
-                [lr] * most_steps,
-                size // micro_batch,
-                is_counted=True,
-                equal=True,
-                samples=samples,
+                [lr] * (samples // size), size // micro_batch, is_counted=True, equal=True
             )
             has_diverged = steps_before_divergence(measured.loss, STOP_BETA) < len(
                 measured.loss
@@ -256,8 +251,9 @@ def _micro_batch(subject: Subject, sizes: Sequence[int]) -> int:
         )
     needed = sizes[-1] // micro_batch
     batches = length(subject.data)
-    if batches is None:
-        batches = subject.batches_at_most(needed)
+    if batches is None or batches == needed:
+        # Read, because the last one of an epoch may be short.
+        batches = subject.full_batches(micro_batch, needed)
     if batches < needed:
         raise ValueError(
             f"`sizes` (={list(sizes)}) exceed the data: an epoch has {batches} batches of {micro_batch}"

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from losslab.optimizers import Method, at_iterate
 from losslab.randomness import seeded
 from losslab.ranges.arguments import bound, check_model, positive
-from losslab.ranges.batches import Count, Counter, check_data, steps_of, up_to
+from losslab.ranges.batches import Count, Counter, check_data, steps_of
 from losslab.ranges.held_out import HeldOut, items_of
 from losslab.ranges.losses import LossFn, UserLoss
 from losslab.ranges.progress import Progress, watched
@@ -96,9 +96,8 @@ class Subject:
         *,
         is_counted: bool,
         equal: bool = False,
-        samples: int | None = None,
     ) -> Measured:
-        """Train a step for each learning rate, each of so many batches; up to so many samples in all."""
+        """Train a step for each learning rate, each of so many batches."""
         stepper = Stepper(
             network=self.model,
             optimizer=self.optimizer,
@@ -114,7 +113,6 @@ class Subject:
         judge = None
         if self.held_out is not None:
             judge = partial(self.held_out.measure, self.model, self.optimizer)
-        steps = steps if samples is None else up_to(steps, samples)
         return train_briefly(stepper, steps, lrs, judge, progress=self.progress)
 
     def judged(self, batches: Sequence[Any]) -> float:
@@ -152,9 +150,13 @@ class Subject:
 
         return self.trial(0, samples_of_first)
 
-    def batches_at_most(self, most: int) -> int:
-        """How many batches an epoch of data without a length has, counted up to so many."""
-        return self.trial(0, lambda: sum(1 for _ in islice(self.data, most)))
+    def full_batches(self, size: int, most: int) -> int:
+        """How many of the first batches of an epoch, up to so many, are of a size."""
+
+        def count() -> int:
+            return sum(self.counter(batch) == size for batch in islice(self.data, most))
+
+        return self.trial(0, count)
 
     def device(self) -> torch.device:
         """Where the network is."""
