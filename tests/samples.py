@@ -226,6 +226,14 @@ def largest_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (outputs.flatten() - targets.flatten()).abs().max()
 
 
+def columns_error(outputs: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A metric of targets that are a mapping."""
+    return (outputs - targets["right"]).abs().mean()
+
+
+columns_error.direction = "lower"  # type: ignore[attr-defined]
+
+
 def table(rows: int = 400, seed: int = 0) -> TaskData:
     """Eight numbers a row, whose noisy sum of squares is the target."""
     generator = np.random.default_rng(seed)

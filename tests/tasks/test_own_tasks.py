@@ -11,12 +11,16 @@ import torch
 from torch import nn
 
 from losslab import data
+from losslab.choice import Choice
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
+from losslab.tasks.losses import Judged
+from losslab.tasks.metrics import build_metric
 from losslab.tasks.samples import Read, Selection
 from losslab.training.checkpoint import load_newest, save_checkpoint
+from losslab.training.evaluation import sums_of
 from losslab.training.loop import train
 from losslab.training.state import new_state
 
@@ -232,6 +236,25 @@ def test_a_part_in_which_no_target_counts_is_named() -> None:
     parts = TaskData(train=masked(20, 0), validation=masked(4, 4))
     with pytest.raises(InvalidInput, match="no target counts in a part of the data"):
         records(run(LANGUAGE, batch=4), dataset=parts)
+
+
+def test_training_metrics_are_over_all_outputs_of_a_loss_that_flattens_them() -> None:
+    """In batches of 32 sequences, whose loss gives the 3 to 11 tokens of each that count."""
+    fields = {"loss": "own_task:token_loss", "metrics": ["top_k(k=5)"], "lr": 1e-12}
+    spec = run({**LANGUAGE, "model": "samples:still_reader", **fields}, epochs=1)
+    data = samples.tokens()
+    found = last(Evaluation, records(spec, dataset=TaskData(data.train, validation=data.train)))
+    assert found.metrics["train_top_5"] == pytest.approx(found.metrics["validation_top_5"])
+    assert found.metrics["train_top_5"] == pytest.approx(found.metrics["fit_top_5"])
+
+
+def test_targets_may_be_a_mapping_longer_than_its_batch() -> None:
+    measure = build_metric(Choice(name="samples:columns_error"))
+    targets = {"left": torch.ones(1), "right": torch.zeros(1)}
+    judged = Judged(torch.tensor(0.0), torch.ones(1), targets)
+    (whole,) = sums_of({"error": measure}, judged, 1).values()
+    (nothing,) = sums_of({"error": measure}, judged, 0).values()
+    assert (whole.tolist(), nothing.tolist()) == ([1.0, 1.0], [0.0, 0.0])
 
 
 def perturbed(spec: Run) -> list[Any]:

@@ -83,8 +83,12 @@ def _batches(samples: SomeSamples) -> Iterator[tuple[Any, torch.device]]:
 def sums_of(
     metrics: Mapping[str, Metric], judged: Judged, samples: int | None = None
 ) -> dict[str, torch.Tensor]:
-    """Sum each metric over the samples that a loss judged, or over the first of them.
+    """Sum each metric over what a loss judged; to zeros where none of its samples counts.
 
+    Args:
+        metrics: by name.
+        judged: outputs and targets, which may be of a sample each or of an item, such as a token.
+        samples: of the part that count, as :class:`losslab.training.step.Part` has it; all when None.
     Raises:
         TypeError: when there are metrics, but the loss gave no outputs or targets.
     """
@@ -99,9 +103,11 @@ def sums_of(
     outputs, targets = judged.outputs, judged.targets
     if isinstance(outputs, torch.Tensor):
         outputs = outputs.detach()
-    if samples is not None and samples < len(targets):
-        outputs, targets = outputs[:samples], targets[:samples]
-    return {name: sums(outputs, targets) for name, sums in summed.items()}
+    found = {name: sums(outputs, targets) for name, sums in summed.items()}
+    # Of a process without samples of its own, whose sums are of the same length, for the processes to add up.
+    if samples == 0:
+        found = {name: torch.zeros_like(values) for name, values in found.items()}
+    return found
 
 
 def metric_values(

@@ -27,8 +27,8 @@ class Part:
 
     Attributes:
         batch: what the loss takes.
-        samples: how many of its samples count, the first ones; 0 in a process that has none of its own and only keeps
-            the others company.
+        samples: how many it has, all of which count; 0 in a process that has none of its own and only keeps the others
+            company.
     """
 
     batch: Any
@@ -60,7 +60,7 @@ class Stepper:
         network: the model, or what torch wraps around it for several processes.
         optimizer: of its weights.
         loss: what is minimised.
-        measure: from what the loss judged, and how many samples count, to the sums of metrics.
+        measure: from what the loss judged, and how many samples it counts for, to the sums of metrics.
         precision: of the arithmetic.
         clip_norm: most that the gradient's norm may be.
         scaler: of the loss in fp16.
