@@ -121,9 +121,11 @@ def linear(outputs: int) -> nn.Module:
     return nn.Linear(10, outputs)
 
 
+INPUTS = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+
+
 def pairs(targets: torch.Tensor) -> list[Any]:
-    inputs = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
-    return list(zip(inputs.split(16), targets.split(16), strict=True))
+    return list(zip(INPUTS.split(16), targets.split(16), strict=True))
 
 
 def test_dense_labels_that_are_ignored_count_neither_as_right_nor_as_wrong() -> None:
@@ -248,6 +250,46 @@ def test_a_loss_that_says_what_its_mean_is_over_is_accumulated_by_it() -> None:
         for data, count in ((whole, 1), (parts, 2))
     )
     assert two.curve.loss == pytest.approx(one.curve.loss, rel=1e-5)
+
+
+class Dense(nn.Module):
+    """Logits (sample, class, position) of inputs (sample, feature)."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.axes = axes
+        self.linear = nn.Linear(10, 3 * torch.Size(axes).numel())
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.linear(inputs).reshape(len(inputs), 3, *self.axes)
+
+
+@pytest.mark.parametrize("axes", [(), (4,)], ids=["a label a sample", "dense labels"])
+def test_labels_that_are_ignored_weigh_nothing_in_an_accumulated_step(
+    axes: tuple[int, ...],
+) -> None:
+    labels = (torch.arange(64 * torch.Size(axes).numel()) % 3).reshape(64, *axes)
+    labels[:12] = -100
+
+    def curve(size: int) -> list[float]:
+        batches = list(zip(INPUTS.split(size), labels.split(size), strict=True))
+        found = losslab.find_lr(
+            Dense(axes), batches, "sgd", accumulate=32 // size, steps=30, seeds=1
+        )
+        return list(found.curve.loss)
+
+    assert curve(16) == pytest.approx(curve(32), rel=1e-5)
+
+
+def test_labels_that_all_count_weigh_as_samples_do_to_the_bit() -> None:
+    by_labels, by_samples = (
+        losslab.find_lr(
+            plain(), list(loader()), "adam", accumulate=3, steps=20, seeds=1, **options
+        ).curve.loss
+        for options in ({}, {"loss_fn": mean_loss})
+    )
+    assert by_labels == by_samples
 
 
 def test_the_name_of_a_loss_is_stated() -> None:

@@ -70,7 +70,7 @@ def items_of(
     """What the mean over a batch counts for among others: its items, its samples, or 1 where neither can be told."""
     items = loss.weight(batch)
     if items is not None:
-        return items.double()
+        return items.to(device).double()
     try:
         samples = counter(batch)
     except CannotCount:

@@ -11,6 +11,7 @@ from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
 from losslab.spec import CROSS_ENTROPY, Run
+from losslab.tasks.class_targets import RunCrossEntropy
 from losslab.tasks.losses import (
     IGNORED,
     Judged,
@@ -36,6 +37,8 @@ OWN_LOSS = "give `loss_fn(model, batch)`"
 BATCHES = "give batches, such as DataLoader(TensorDataset(inputs, labels), batch_size=64)"
 SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]).flatten(), batch[1].flatten())`"
 ACCURACIES = ("accuracy", "acc")
+ALL_COUNTED = RunCrossEntropy(has_ignored=True)
+"""The weight of :func:`cross_entropy`, of labels that nobody looked at beforehand."""
 
 
 def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -138,6 +141,9 @@ class UserLoss(Loss):
         # Only losslab's own losses mean this by the name: a criterion's `weight` is that of its classes.
         if _is_own(self.function):
             return self.function.weight(batch)  # type: ignore[attr-defined, no-any-return]
+        # Labels that are ignored weigh nothing in the mean of several batches. What is no pair is refused by the loss.
+        if self.function is cross_entropy and _is_pair(batch):
+            return ALL_COUNTED.weight(batch)
         return None
 
     def measure(self, judged: Judged, samples: int) -> Sums:
@@ -146,6 +152,11 @@ class UserLoss(Loss):
             return {}
         accuracy = torch.as_tensor(judged.outputs, dtype=torch.float, device=judged.loss.device)
         return {"accuracy": accuracy * samples}
+
+
+def _is_pair(batch: Any) -> bool:
+    is_sequence = isinstance(batch, tuple | list) and len(batch) == 2
+    return is_sequence and all(isinstance(part, torch.Tensor) for part in batch)
 
 
 def _is_own(function: LossFn) -> bool:

@@ -122,15 +122,18 @@ class Stepper:
         waiting = list(parts)
         weights = [self._items(part) for part in waiting]
         total = distributed.total(torch.stack(weights).sum())
+        # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits. MPS has none.
+        wide = torch.float32 if total.device.type == "mps" else torch.float64
         for index, (part, weight) in enumerate(zip(waiting, weights, strict=True)):
-            # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits.
             # Of a step without an item that counts, each part weighs nothing.
-            fraction = processes * (weight.double() / (total + (total == 0)))
+            fraction = processes * (weight.to(wide) / (total + (total == 0)))
             yield part, fraction, index == len(waiting) - 1, total
 
     def _items(self, part: Part) -> torch.Tensor:
         weight = self.loss.weight(part.batch)
         assert weight is not None
+        # Batches of a range test may lie elsewhere than the network, and processes add up what is on their devices.
+        weight = weight.to(device_of(self.network))
         return weight if part.samples else torch.zeros_like(weight)
 
     def _backward(self, loss: torch.Tensor) -> None:
