@@ -124,6 +124,27 @@ def conv_net() -> nn.Module:
     )
 
 
+class Remembering(nn.Module):
+    """A linear network that scales its outputs by what it keeps in buffers outside of its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(108, 3)
+        self.register_buffer("scale", torch.ones(()), persistent=False)
+        self.register_buffer("seen", torch.zeros(1).expand(2), persistent=False)
+        self.register_buffer("last", None, persistent=False)
+        self.register_buffer("edges", torch.eye(2).to_sparse(), persistent=False)
+        self.register_buffer("angles", torch.ones(2, dtype=torch.complex128), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.scale *= 0.9
+            self.seen = torch.cat([self.seen, self.scale.reshape(1)])
+            self.last = self.seen[-2:] / 2
+        last = 0 if self.last is None else self.last.sum()
+        return self.linear(images.flatten(1)) * (self.scale + self.seen.mean() + last)
+
+
 class Doubled(nn.Module):
     """A network in float64, without batch norm or dropout: its batches may be taken apart without a trace."""
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 from samples import tiny_data
 
+from losslab.choice import Choice
 from losslab.errors import CheckpointCorrupt, InvalidInput
 from losslab.records import deterministic
 from losslab.spec import Run, make_run
+from losslab.training import checkpoint
 from losslab.training.checkpoint import check, checkpoints, load_newest, save_checkpoint
 from losslab.training.evaluation import weights_sha256
 from losslab.training.loop import train
@@ -279,3 +281,24 @@ def test_a_device_without_processor_time_has_none_after_resuming(tmp_path: Path)
     state.train_processor_seconds = None
     load_newest(tmp_path, state)
     assert state.train_processor_seconds is None
+
+
+def test_buffers_outside_of_the_state_go_on_from_disk_to_the_bit(tmp_path: Path) -> None:
+    spec = run().model_copy(update={"model": Choice(name="samples:Remembering")})
+    whole = [deterministic(record) for record in train(spec, dataset=DATA, flush_steps=3)]
+    save_checkpoint(tmp_path, trained(spec, 3), rows=3)
+    state = new_state(spec, DATA)
+    assert load_newest(tmp_path, state) == (3, [])
+    rest = train(spec, dataset=DATA, state=state, flush_steps=3)
+    assert [deterministic(record) for record in rest] == whole[3:]
+
+
+def test_a_checkpoint_of_before_without_such_buffers_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = run().model_copy(update={"model": Choice(name="samples:Remembering")})
+    monkeypatch.setattr(checkpoint, "_unlisted_buffers", lambda model: {})
+    save_checkpoint(tmp_path, trained(spec, 3), rows=3)
+    state = new_state(spec, DATA)
+    assert load_newest(tmp_path, state) == (3, [])
+    assert float(state.model.scale) == 1.0

@@ -23,6 +23,7 @@ from losslab.files import sync_folder, write_bytes, write_json
 from losslab.optimizers import at_iterate
 from losslab.training import optimizer_state
 from losslab.training.state import TrainState, Window
+from losslab.training.step import device_of
 
 # The newest may be found damaged when it is read; the one before it then costs a minute and not the run.
 KEPT = 2
@@ -54,6 +55,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
         **optimizer_state.numbers(state.optimizer),
     }
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    tensors |= {f"buffer.{key}": value for key, value in _unlisted_buffers(state.model).items()}
     if state.average is not None:
         tensors |= {f"average.{key}": value for key, value in state.average.tensors.items()}
     tensors |= optimizer_state.tensors(state.optimizer)
@@ -151,12 +153,8 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     # safetensors' `load` gives no metadata: a file begins with the length of its JSON header, 8 bytes, then the header.
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
-    model = {
-        key.removeprefix("model."): value
-        for key, value in tensors.items()
-        if key.startswith("model.")
-    }
-    state.model.load_state_dict(model)
+    state.model.load_state_dict(_named("model.", tensors))
+    _restore_buffers(state.model, _named("buffer.", tensors))
     optimizer_state.restore(state.optimizer, tensors, facts)
     state.step, state.window = facts["step"], Window(**facts["window"])
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
@@ -173,6 +171,45 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
         for name, tensor in state.average.tensors.items():
             tensor.copy_(tensors[f"average.{name}"])
     return int(facts["rows"])
+
+
+def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {
+        key.removeprefix(prefix): value
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _unlisted_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The buffers that training may change, although ``state_dict()`` leaves them out (``persistent=False``)."""
+    listed = model.state_dict().keys()
+    return {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        # What safetensors cannot hold is mostly a constant, such as the edges of a graph or angles of positions.
+        if name not in listed and _can_be_held(buffer)
+    }
+
+
+def _can_be_held(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.dtype != torch.complex128
+
+
+@torch.no_grad()
+def _restore_buffers(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
+    """Put buffers back; one that was not there yet or had another form, such as a cache that grows, is replaced."""
+    for name, value in saved.items():
+        path, _, attribute = name.rpartition(".")
+        module = model.get_submodule(path)
+        buffer = getattr(module, attribute)
+        form = None if buffer is None else (buffer.shape, buffer.dtype)
+        # An expanded one, of which several elements are one in memory, cannot be written to.
+        if form == (value.shape, value.dtype) and 0 not in buffer.stride():
+            buffer.copy_(value)
+        else:
+            setattr(module, attribute, value.to(device_of(model)))
 
 
 def _in_order(tensor: torch.Tensor) -> torch.Tensor:

@@ -122,7 +122,8 @@ class Stepper:
         waiting = list(parts)
         weights = [self._items(part) for part in waiting]
         total = distributed.total(torch.stack(weights).sum())
-        # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits. MPS has none.
+        # In float64: a quotient of whole numbers in float32 would cost a float64 model its last nine digits; MPS has no
+        # float64.
         wide = torch.float32 if total.device.type == "mps" else torch.float64
         for index, (part, weight) in enumerate(zip(waiting, weights, strict=True)):
             # Of a step without an item that counts, each part weighs nothing.
