@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from losslab import data
 from losslab.errors import InvalidInput
 from losslab.models.mlp import mlp
+from losslab.optimizers import at_iterate
 from losslab.randomness import epoch_order, seeded
 from losslab.records import Evaluation, Steps, deterministic
 from losslab.spec import Run, make_run
@@ -104,6 +105,23 @@ def test_an_average_is_the_weighted_mean_of_the_weights(
         }
     assert state.average is not None
     torch.testing.assert_close(state.average.tensors, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop-nesterov", "optimizer_samples:ScheduleFree"])
+def test_an_average_is_of_the_weights_that_are_evaluated(optimizer: str) -> None:
+    spec = run(average="equal(start=0.0)", optimizer=optimizer, lr=0.01)
+    dataset = data.load("samples:table")
+    state = new_state(spec, dataset)
+    evaluated = []
+    for record in train(spec, dataset=dataset, state=state, flush_steps=1):
+        if isinstance(record, Steps):
+            with at_iterate(state.optimizer):
+                evaluated.append(nn.utils.parameters_to_vector(state.model.parameters()))
+    expected = torch.stack(evaluated).mean(0)
+    assert state.average is not None
+    averages = state.average.tensors
+    found = torch.cat([averages[name].flatten() for name, _ in state.model.named_parameters()])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_average_is_evaluated_beside_the_weights_and_leaves_them() -> None:

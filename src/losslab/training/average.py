@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from losslab.choice import Choice
+from losslab.optimizers import at_iterate
 
 
 @dataclass
@@ -26,11 +27,19 @@ class Average:
     count: int = 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module, *, step: int, total_steps: int) -> None:
-        """Take in the weights after a step.
+    def update(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        step: int,
+        total_steps: int,
+    ) -> None:
+        """Take in the weights after a step: those to evaluate.
 
         Args:
             model: whose weights they are.
+            optimizer: which may hold other weights in the model while it trains.
             step: the step's index.
             total_steps: of the run.
         """
@@ -38,12 +47,13 @@ class Average:
         if share == 0:
             return
         self.count += 1
-        for name, tensor in model.state_dict().items():
-            # A mean of counters, such as the batches that a normalisation layer has seen, means nothing.
-            if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, share)
-            else:
-                self.tensors[name].copy_(tensor)
+        with at_iterate(optimizer):
+            for name, tensor in model.state_dict().items():
+                # A mean of counters, such as the batches that a normalisation layer has seen, means nothing.
+                if tensor.is_floating_point():
+                    self.tensors[name].lerp_(tensor, share)
+                else:
+                    self.tensors[name].copy_(tensor)
 
     def _share(self, step: int, total_steps: int) -> float:
         """The fraction of the way that the average moves towards the newest weights."""

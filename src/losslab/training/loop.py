@@ -144,7 +144,10 @@ class _Session:
                 result = stepper.step(parts, step.batch_size * run.repeats, with_norm=flushing)
                 if state.average is not None:
                     state.average.update(
-                        state.model, step=step.index, total_steps=self.timeline.total_steps
+                        state.model,
+                        state.optimizer,
+                        step=step.index,
+                        total_steps=self.timeline.total_steps,
                     )
             pending.add(replace(step, lr=step.lr * factor), result)
             state.step = step.index + 1
