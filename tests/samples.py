@@ -145,6 +145,17 @@ class Remembering(nn.Module):
         return self.linear(images.flatten(1)) * (self.scale + self.seen.mean() + last)
 
 
+class Looked(nn.Module):
+    """A model of whole numbers from 0 to 6, whose table of weights has sparse gradients, or dense ones."""
+
+    def __init__(self, sparse: bool) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 3, sparse=sparse)
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.table(numbers).sum(1)
+
+
 class Doubled(nn.Module):
     """A network in float64, without batch norm or dropout: its batches may be taken apart without a trace."""
 

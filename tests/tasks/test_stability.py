@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from losslab import data
+from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.models.mlp import mlp
 from losslab.optimizers import at_iterate
 from losslab.randomness import epoch_order, seeded
-from losslab.records import Evaluation, Steps, deterministic
+from losslab.records import Evaluation, Record, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.tasks.samples import part_positions
 from losslab.training.checkpoint import load_newest, save_checkpoint
@@ -83,6 +84,36 @@ def test_a_clipped_gradient_is_the_one_that_torch_clips() -> None:
     torch.testing.assert_close(
         trained(run(clip_norm=0.5)).state_dict(), expected.state_dict(), rtol=1e-4, atol=1e-6
     )
+
+
+def looked_up(sparse: bool, optimizer: str, **fields: object) -> list[Record]:
+    """The records of a table of weights that whole numbers, some of them twice, look up."""
+    numbers = torch.arange(120).reshape(40, 3) * 5 % 7
+    model = f"samples:Looked(sparse={sparse})"
+    spec = run(model=model, loss="cross_entropy", optimizer=optimizer, **fields)
+    part = (numbers, numbers[:, 0] % 3)
+    return list(train(spec, dataset=TaskData(part), flush_steps=1))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "of_dense"),
+    [("torch.optim/SparseAdam", "torch.optim/Adam"), ("torch.optim/SGD", "torch.optim/SGD")],
+)
+def test_sparse_gradients_have_the_norm_of_dense_ones(optimizer: str, of_dense: str) -> None:
+    sparse, dense = (
+        [record.gradient_norm for record in found if isinstance(record, Steps)]
+        for found in (looked_up(True, optimizer), looked_up(False, of_dense))
+    )
+    assert len(sparse) == 12
+    # The lazy Adam leaves alone what a batch does not look up, as that of the second step.
+    assert sparse[:2] == pytest.approx(dense[:2], rel=1e-4)
+
+
+def test_sparse_gradients_are_not_clipped() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"`clip_norm` \(=1.0\) scales dense gradients alone"
+    ):
+        looked_up(True, "torch.optim/SparseAdam", clip_norm=1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from losslab.errors import InvalidInput
 from losslab.spec import Precision
 from losslab.tasks.losses import Judged, Loss
 from losslab.training import distributed
@@ -83,6 +84,8 @@ class Stepper:
             parts: of the batch in this process; a generator makes each when it is needed.
             samples: of the whole step, in all processes.
             with_norm: whether the gradient's norm is wanted.
+        Raises:
+            InvalidInput: when sparse gradients are to be clipped.
         """
         self.optimizer.zero_grad()
         losses: list[torch.Tensor] = []
@@ -163,10 +166,20 @@ class Stepper:
             chain.from_iterable(group["params"] for group in self.optimizer.param_groups)
         )
         gradients = [parameter.grad for parameter in weights if parameter.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = nn.utils.get_total_norm([_values(gradient) for gradient in gradients])
         if self.clip_norm is not None:
+            if any(gradient.is_sparse for gradient in gradients):
+                raise InvalidInput(
+                    f"`clip_norm` (={self.clip_norm}) scales dense gradients alone, and a layer gives sparse ones; "
+                    "leave it out, or give that layer sparse=False"
+                )
             nn.utils.clip_grads_with_norm_(weights, self.clip_norm, norm)
         return norm
+
+
+def _values(gradient: torch.Tensor) -> torch.Tensor:
+    """The numbers of a gradient; of a sparse one those that it has, which may name a row twice."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def _like(fraction: float | torch.Tensor, loss: torch.Tensor) -> float | torch.Tensor:
