@@ -189,6 +189,16 @@ def test_the_rate_grows_by_the_rule_of_the_optimizer(
     assert found.to_dict()["curve"]["batch_size"] == [16, 64]
 
 
+def test_the_noise_scale_of_a_network_in_evaluation_mode_is_that_of_training() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+    options = {"sizes": [16, 32], "lr": 0.01, "steps": 4, "seeds": 1, "mode": "branch"}
+    data = list(loader())
+    training = losslab.find_batch(model, data, "adam", **options)
+    evaluating = losslab.find_batch(model.eval(), data, "adam", **options)
+    assert evaluating.noise_scale == training.noise_scale
+    assert not any(module.training for module in model.modules())
+
+
 def test_branches_are_judged_at_the_weights_that_the_optimizer_says_to_evaluate() -> None:
     model, data = network(), list(loader())
     optimizer = RMSPropNesterov().build([{"params": list(model.parameters())}], lr=1e-3)

@@ -125,7 +125,7 @@ class Subject:
         return float(np.average(losses, weights=weights))
 
     def gradient_squares(self, micro_batch: int) -> GradientSquares | None:
-        """Measured on batches of full size; None with fewer than two."""
+        """Measured on batches of full size, in training mode; None with fewer than two."""
         batches = [
             batch
             for batch in islice(self.data, NOISE_BATCHES)
@@ -133,6 +133,9 @@ class Subject:
         ]
         if len(batches) < 2:
             return None
+        # As in the test's training, whatever mode a network that branches is in.
+        if not self.model.training:
+            self.model.train()
         return measure_gradients(self.model, batches, self.loss.function, samples=micro_batch)
 
     def batch_size(self) -> int:
