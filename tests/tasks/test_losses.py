@@ -1,12 +1,14 @@
 """Losses against their formulas, and what their means are over."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from losslab.choice import Choice
 from losslab.errors import InvalidInput
-from losslab.tasks.losses import build_loss, like_targets
+from losslab.tasks.losses import OwnLoss, build_loss, like_targets
 
 
 def loss(text: str, **options: object):
@@ -204,3 +206,20 @@ def test_bytes_of_a_text_count_alike_and_a_mask_takes_them_out() -> None:
     mask = torch.tensor([[1, 1, 1, 0]])
     assert loss("causal_lm").weight({"input_ids": ids, "attention_mask": mask}) == 2
     assert loss("causal_lm").weight({"input_ids": ids, "labels": ids}) == 3
+
+
+class Weighted(nn.CrossEntropyLoss):
+    """A criterion of a user's own, whose `weight` is that of its classes."""
+
+    def forward(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        return super().forward(model(batch[0]), batch[1])
+
+
+def test_the_weights_of_classes_are_no_weight_of_a_batch() -> None:
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    own = OwnLoss("own", Weighted(weight=weights), {})
+    batch = (torch.zeros(2), CLASSES)
+    assert own.weight(batch) is None
+    total, items = own.total(Given(LOGITS), batch)
+    expected = nn.functional.cross_entropy(LOGITS, CLASSES, weight=weights)
+    torch.testing.assert_close(total.loss / items, expected)

@@ -163,3 +163,15 @@ def test_class_156_counts_in_every_integer_type(name: str, dtype: torch.dtype) -
     expected = {"accuracy": 2 / 3, "top_k": 2 / 3, "f1": (2 * 2 / 5) / 2}[name]
     options = {"k": 1} if name == "top_k" else {}
     assert value(metric(name, **options), outputs, targets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("positions", [3, 5], ids=["as many as classes", "more"])
+def test_f1_of_several_classes_a_sample_is_that_of_all_positions(positions: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    outputs = torch.randn(4, 3, positions, generator=random)
+    targets = torch.randint(3, (4, positions), generator=random)
+    flat = outputs.transpose(1, 2).reshape(-1, 3), targets.flatten()
+    assert value(metric("f1"), outputs, targets) == pytest.approx(f1(*flat))
+    targets[0] = -100
+    flat = flat[0][positions:], flat[1][positions:]
+    assert value(metric("f1"), outputs, targets) == pytest.approx(f1(*flat))

@@ -73,6 +73,16 @@ def test_parts_are_split_and_counted_as_images_are() -> None:
     assert (start.training_images, start.validation_images, start.test_images) == (270, 30, 100)
 
 
+def test_a_fraction_of_data_with_its_own_validation_is_refused() -> None:
+    table = samples.table()
+    data = TaskData(table.train, validation=table.test, name="mine")
+    fraction = {"name": "samples:table", "validation_fraction": 0.2}
+    with pytest.raises(
+        InvalidInput, match="left out: mine names its own 100 validation samples"
+    ):
+        records(run(data=fraction), dataset=data)
+
+
 def test_losses_and_metrics_are_those_of_the_whole_part() -> None:
     spec = run(metrics=["mae"], steps=5, epochs=None)
     dataset = data.load("samples:table")

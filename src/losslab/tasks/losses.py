@@ -329,7 +329,8 @@ class OwnLoss(Loss):
     def weight(self, batch: Any) -> torch.Tensor | None:
         """As :class:`Loss` has it."""
         weight = getattr(self.function, "weight", None)
-        return None if weight is None else torch.as_tensor(weight(batch))
+        # A criterion's is a tensor, the weights of its classes.
+        return torch.as_tensor(weight(batch)) if callable(weight) else None
 
 
 def _targets_or_none(batch: Any) -> Any:

@@ -131,7 +131,8 @@ def r2() -> Metric:
 def f1() -> Metric:
     """Mean of the harmonic mean of precision and recall over the classes that outputs or targets name.
 
-    Outputs are (sample, class) logits; targets class indices, or yes-or-no labels of the outputs' shape.
+    Outputs are logits (sample, class, ...); targets class indices (sample, ...), or yes-or-no labels of the outputs'
+    shape.
     """
 
     def sums(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -142,11 +143,10 @@ def f1() -> Metric:
             )
             named, true = outputs > 0, targets > 0.5
         else:
-            targets = as_indices(targets)
+            indices = as_indices(targets).reshape(-1, 1)
             classes = torch.arange(outputs.shape[1], device=outputs.device)
-            counted = (targets != IGNORED).unsqueeze(1)
-            named = (outputs.argmax(1).unsqueeze(1) == classes) & counted
-            true = targets.unsqueeze(1) == classes
+            named = (outputs.argmax(1).reshape(-1, 1) == classes) & (indices != IGNORED)
+            true = indices == classes
         return torch.cat([(named & true).sum(0), named.sum(0), true.sum(0)]).double()
 
     return Metric("f1", True, sums, _f1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from losslab.data.batches import Images
-from losslab.data.splitting import split
+from losslab.data.splitting import VALIDATION_FRACTION, split
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
 from losslab.randomness import seeded_wholly
@@ -171,6 +171,11 @@ def part_positions(
     if labels is None:
         labels = np.zeros(samples, np.int64)
     fraction = validation_fraction if data.validation is None else 0.0
+    if data.validation is not None and validation_fraction != VALIDATION_FRACTION:
+        raise InvalidInput(
+            f"validation_fraction (={validation_fraction}) must be left out: {data.name or 'the data'} names its own "
+            f"{count_samples(data.validation, 'validation'):,} validation samples"
+        )
     return split(labels, validation_fraction=fraction, train_images=train_samples)
 
 
