@@ -258,6 +258,17 @@ def largest_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (outputs.flatten() - targets.flatten()).abs().max()
 
 
+def broken_metric(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    raise LookupError("no such thing")
+
+
+def large_metric(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return torch.empty(10**15).sum()
+
+
+broken_metric.direction = large_metric.direction = "lower"  # type: ignore[attr-defined]
+
+
 def columns_error(outputs: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
     """A metric of targets that are a mapping."""
     return (outputs - targets["right"]).abs().mean()

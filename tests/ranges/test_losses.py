@@ -298,3 +298,11 @@ def test_the_name_of_a_loss_is_stated() -> None:
     assert found.setting.loss == "cross_entropy"
     assert UserLoss(cross_entropy).name == "cross_entropy"
     assert UserLoss(CrossEntropy()).name == "CrossEntropy"
+
+
+@pytest.mark.parametrize("model", [linear(4), nn.Conv1d(1, 4, 10)], ids=["linear", "conv"])
+def test_inputs_in_float64_have_a_next_step(model: nn.Module) -> None:
+    inputs = INPUTS.double() if isinstance(model, nn.Linear) else INPUTS.double()[:, None]
+    batches = list(zip(inputs.split(16), (torch.arange(64) % 4).split(16), strict=True))
+    with pytest.raises(RuntimeError, match=r'give float32 arrays \(.astype\("float32"\)\)$'):
+        losslab.find_lr(model, batches, "adam", steps=5, seeds=1)

@@ -13,7 +13,7 @@ from torch import nn
 from losslab import data
 from losslab.choice import Choice
 from losslab.data.task_data import TaskData
-from losslab.errors import InvalidInput
+from losslab.errors import InvalidInput, OutOfMemory
 from losslab.records import Evaluation, Final, Record, Start, Steps, deterministic
 from losslab.spec import Run, make_run
 from losslab.tasks.losses import Judged
@@ -216,6 +216,42 @@ def test_augmentations_are_for_images() -> None:
 def test_a_model_that_does_not_suit_the_data_is_one_line() -> None:
     with pytest.raises(InvalidInput, match=r"`model` \(=samples:narrow\).*float32 \(300, 8\)"):
         records(run(model="samples:narrow"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"metrics": ["accuracy"]},
+            r"^`metrics` \(=accuracy\) cannot judge outputs \(32,\) float32 and targets \(32,\) float32: "
+            "IndexError.*; choose mae or r2 for numbers",
+        ),
+        (
+            {"data": "samples:tiny_data", "loss": "cross_entropy", "metrics": ["mae"]},
+            r"^`metrics` \(=mae\) cannot judge outputs \(32, 3\) float32 and targets \(32,\) int64: "
+            "ValueError.*; choose accuracy, top_k or f1 for classes",
+        ),
+        (
+            {"metrics": ["samples:broken_metric"]},
+            r"^`metrics` \(=broken_metric\) cannot judge .*: LookupError: no such thing",
+        ),
+    ],
+    ids=["accuracy of numbers", "mae of classes", "an own one"],
+)
+def test_a_metric_that_does_not_suit_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        records(run(**fields))
+
+
+def test_a_metric_for_which_memory_lacks_is_not_to_blame() -> None:
+    with pytest.raises(OutOfMemory):
+        records(run(metrics=["samples:large_metric"]))
+
+
+def test_inputs_in_float64_are_told_apart() -> None:
+    inputs, targets = samples.table().train
+    with pytest.raises(InvalidInput, match=r'give float32 arrays \(.astype\("float32"\)\)$'):
+        records(run(), dataset=TaskData((inputs.astype("float64"), targets)))
 
 
 def test_a_loss_without_outputs_needs_no_metrics() -> None:

@@ -20,6 +20,7 @@ from losslab.tasks.losses import (
     build_loss,
     mean_cross_entropy,
 )
+from losslab.tasks.samples import advice_on_types
 from losslab.training.single_sample import TORCH_SAYS
 from losslab.training.step import Sums
 
@@ -184,6 +185,7 @@ def _telling_what_does_not_fit(
             kind = type(model).__name__
             advice = (
                 f"`model` ({kind}){loss} and a batch of `data`, {outline(batch)}, do not fit"
+                f"{advice_on_types(reason)}"
             )
         raise type(error)(f"{reason}; {advice}") from error
 

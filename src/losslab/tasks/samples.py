@@ -1,5 +1,6 @@
 """Parts of a user's data: on the device where they are tensors, else read by workers in a fixed order."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -294,6 +295,12 @@ def content_sha256(data: TaskData) -> str:
                     leaf.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
                 )
     return digest.hexdigest()[:16]
+
+
+def advice_on_types(reason: str) -> str:
+    """What to do where torch says that inputs are float64, unlike the weights; nothing of other errors."""
+    is_of_types = re.search("double.*float", reason, re.IGNORECASE | re.DOTALL)
+    return '; give float32 arrays (.astype("float32"))' if is_of_types else ""
 
 
 def describe(data: TaskData) -> str:

@@ -1,6 +1,7 @@
 """Measure a network as it stands: loss and metrics of samples, the penalty of its weights, their hash."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from math import fsum
@@ -91,6 +92,7 @@ def sums_of(
         samples: of the part that count, as :class:`losslab.training.step.Part` has it; all when None.
     Raises:
         TypeError: when there are metrics, but the loss gave no outputs or targets.
+        InvalidInput: when a metric cannot judge these.
     """
     summed = {name: metric.sums for name, metric in metrics.items() if metric.sums is not None}
     if not summed:
@@ -103,11 +105,41 @@ def sums_of(
     outputs, targets = judged.outputs, judged.targets
     if isinstance(outputs, torch.Tensor):
         outputs = outputs.detach()
-    found = {name: sums(outputs, targets) for name, sums in summed.items()}
+    found: dict[str, torch.Tensor] = {}
+    for name, sums in summed.items():
+        with _named(name, outputs, targets):
+            found[name] = sums(outputs, targets)
     # Of a process without samples of its own, whose sums are of the same length, for the processes to add up.
     if samples == 0:
         found = {name: torch.zeros_like(values) for name, values in found.items()}
     return found
+
+
+@contextmanager
+def _named(metric: str, outputs: Any, targets: Any) -> Iterator[None]:
+    """Say of an error that it is a metric's, and which metrics suit such targets."""
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # A class of torch's own, such as that of memory, tells what it is; on a CPU only the text does.
+        if type(error).__module__ != "builtins" or "can't allocate memory" in str(error):
+            raise
+        has_classes = isinstance(targets, torch.Tensor) and not targets.is_floating_point()
+        suitable = (
+            "accuracy, top_k or f1 for classes"
+            if has_classes
+            else "mae or r2 for numbers, label_accuracy for yes-or-no labels"
+        )
+        raise InvalidInput(
+            f"`metrics` (={metric}) cannot judge outputs {_form(outputs)} and targets {_form(targets)}: "
+            f"{type(error).__name__}: {error}; choose {suitable}, or a function of your own"
+        ) from error
+
+
+def _form(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"that are a {type(value).__name__}"
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
 
 
 def metric_values(

@@ -20,7 +20,7 @@ from losslab.records import Evaluation, Final, Record, Start, Steps, is_finite
 from losslab.spec import Layout, Run
 from losslab.tasks.class_targets import on_data
 from losslab.tasks.losses import Judged
-from losslab.tasks.samples import Parts, SomeSamples, describe
+from losslab.tasks.samples import Parts, SomeSamples, advice_on_types, describe
 from losslab.training import distributed, single_sample
 from losslab.training.evaluation import (
     Scores,
@@ -331,7 +331,7 @@ def _explained_at_first(step: Step, run: Run, dataset: Dataset | TaskData) -> It
             raise
         raise InvalidInput(
             f"`model` (={run.model}) cannot be trained on `data` (={run.data.name}), whose {_form(dataset)}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}{advice_on_types(str(error))}"
         ) from error
 
 
