@@ -108,3 +108,23 @@ def test_the_training_loss_of_an_epoch_is_over_the_classes_that_count() -> None:
     found = list(train(run(lr=1e-9, batch=16), dataset=data))
     (evaluation,) = (record for record in found if isinstance(record, Evaluation))
     assert evaluation.train_loss == pytest.approx(evaluation.fit_loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2])
+def test_an_epoch_goes_on_from_steps_that_were_weighed_by_samples(stop_at: int) -> None:
+    """As an earlier version left them, or several processes that one takes over from."""
+    labels = LABELS.copy()
+    labels[:40] = -100
+    data = TaskData((INPUTS, labels), validation=(INPUTS, LABELS))
+    state = new_state(run(batch=16), data)
+    losses, weights = [], []
+    for record in train(run(batch=16), dataset=data, state=state, flush_steps=1):
+        if isinstance(record, Steps):
+            losses += record.loss
+            weights = state.window.weight[:]
+            if len(losses) == stop_at:
+                state.window.weight.clear()
+        elif isinstance(record, Evaluation):
+            assert weights[:stop_at] == [16.0] * stop_at
+            assert len(weights) == len(losses) == 6
+            assert record.train_loss == pytest.approx(np.average(losses, weights=weights))

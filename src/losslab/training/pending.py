@@ -53,6 +53,11 @@ class Pending:
         if self.counts_correct and "accuracy" in sums:
             correct = [count / self.repeats for count, _ in sums.pop("accuracy")]
         window = state.window
+        # A window may have begun, before a checkpoint, with steps whose means were over samples.
+        if items and not window.weight:
+            window.weight += self._samples(window.batch_size)
+        if window.weight and not items:
+            items = self._samples(sizes)
         window.loss += loss
         window.correct += correct
         window.batch_size += sizes
@@ -72,6 +77,10 @@ class Pending:
         )
         self.steps, self.results = [], []
         return record
+
+    def _samples(self, sizes: list[int]) -> list[float]:
+        """What the means of steps are over, copies included, where they are over samples."""
+        return [float(size * self.repeats) for size in sizes]
 
     def _total(self, name: str) -> list[list[float]]:
         """The sums of a metric at each step, over all processes."""
