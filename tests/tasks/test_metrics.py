@@ -175,3 +175,15 @@ def test_f1_of_several_classes_a_sample_is_that_of_all_positions(positions: int)
     targets[0] = -100
     flat = flat[0][positions:], flat[1][positions:]
     assert value(metric("f1"), outputs, targets) == pytest.approx(f1(*flat))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "top_k", "f1"])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_a_single_class_is_not_always_right(name: str, shape: tuple[int, ...]) -> None:
+    targets = torch.zeros(4, dtype=torch.int64)
+    if name != "f1":
+        targets = torch.randn(shape)
+    elif shape == (4,):
+        targets = targets[:, None].expand(4, 2)
+    with pytest.raises(ValueError, match="of a single class, or of none"):
+        value(metric(name), torch.randn(shape), targets)

@@ -224,7 +224,7 @@ def test_a_model_that_does_not_suit_the_data_is_one_line() -> None:
         (
             {"metrics": ["accuracy"]},
             r"^`metrics` \(=accuracy\) cannot judge outputs \(32,\) float32 and targets \(32,\) float32: "
-            "IndexError.*; choose mae or r2 for numbers",
+            "ValueError: the outputs are of a single class, or of none; choose mae or r2 for numbers",
         ),
         (
             {"data": "samples:tiny_data", "loss": "cross_entropy", "metrics": ["mae"]},

@@ -143,7 +143,7 @@ def f1() -> Metric:
             )
             named, true = outputs > 0, targets > 0.5
         else:
-            indices = as_indices(targets).reshape(-1, 1)
+            indices = _classes_of(outputs, targets).reshape(-1, 1)
             classes = torch.arange(outputs.shape[1], device=outputs.device)
             named = (outputs.argmax(1).reshape(-1, 1) == classes) & (indices != IGNORED)
             true = indices == classes
@@ -182,7 +182,13 @@ def _own_metric(choice: Choice) -> Metric:
 
 
 def _classes_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Targets as class indices; of probabilities the likeliest."""
+    """Targets as class indices; of probabilities the likeliest.
+
+    Raises:
+        ValueError: when the outputs are of a single class, which would always be right.
+    """
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
+        raise ValueError("the outputs are of a single class, or of none")
     is_probability = targets.is_floating_point() and targets.shape == outputs.shape
     return targets.argmax(1) if is_probability else as_indices(targets)
 
