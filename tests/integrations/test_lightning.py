@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import random
 import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import losslab
 
 pytest.importorskip("lightning")
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning_samples import SAMPLES, Data, Module, Rates, dataset, train_one_of_two, trainer
 from torch.utils.data import (
@@ -208,6 +209,72 @@ def test_sizes_and_rates_of_a_fit_are_those_laid_out(workers: int) -> None:
     for step, (first, second) in enumerate(rates.rates):
         assert first == pytest.approx(expected.lr(step), rel=1e-12)
         assert second == pytest.approx(0.1 * expected.lr(step), rel=1e-12)
+
+
+class Kept(Module):
+    """Keeps the samples of each step, and asks for the loader before a checkpoint is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs: list[torch.Tensor] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        self.inputs.append(batch[0])
+        return super().training_step(batch, batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.trainer.estimated_stepping_batches > 0
+        return super().configure_optimizers()
+
+
+def kept_fit(
+    callbacks: list[Any], checkpoint: Path | None = None, **options: Any
+) -> tuple[Kept, list[float]]:
+    module, rates = Kept(), Rates()
+    policies = [LrPolicy(POLICY), BatchPolicy("exp_range(8, 64)", seed=3)]
+    fit = trainer(
+        callbacks=[*policies, rates, *callbacks],
+        enable_checkpointing=bool(callbacks),
+        num_sanity_val_steps=0,
+        **options,
+    )
+    loader = DataLoader(dataset(), batch_size=16, shuffle=True)
+    fit.fit(module, loader, DataLoader(dataset(), batch_size=64), ckpt_path=checkpoint)
+    return module, [first for first, _ in rates.rates]
+
+
+@pytest.mark.parametrize("options", [{}, {"val_check_interval": 0.5}])
+def test_a_training_is_resumed_after_any_step_with_the_samples_that_are_left(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    keep = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1)
+    whole, rates = kept_fit([keep], **options)
+    total = len(whole.sizes)
+    for step in range(1, total):
+        resumed, left = kept_fit([], tmp_path / f"step={step}.ckpt", **options)
+        assert resumed.sizes == whole.sizes[step:]
+        assert all(map(torch.equal, resumed.inputs, whole.inputs[step:]))
+        assert left == pytest.approx(rates[step:], rel=1e-12)
+
+
+def test_a_longer_training_than_was_begun_is_refused_where_rate_and_size_would_part() -> None:
+    fit = trainer(
+        callbacks=[LrPolicy(POLICY), BatchPolicy("exp_range(8, 64)", seed=3)], max_epochs=2
+    )
+    fit.fit(Module(), datamodule=Data())
+    fit.fit_loop.max_epochs = 3
+    message = r"goes on at step 12, which is step 14 of the batch policy over max_epochs=3"
+    with pytest.raises(ValueError, match=message):
+        fit.fit(Module(), datamodule=Data())
+
+    module, equal = Module(), trainer(callbacks=[LrPolicy(0.1), BatchPolicy(16)], max_epochs=2)
+    equal.fit(module, datamodule=Data())
+    equal.fit_loop.max_epochs = 3
+    equal.fit(module, datamodule=Data())
+    assert module.sizes == [*[16] * 12, 11] * 3
 
 
 def test_a_fit_ends_with_the_loaders_and_the_trainer_as_they_were() -> None:

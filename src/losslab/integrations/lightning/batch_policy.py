@@ -1,11 +1,13 @@
 """A batch-size policy as a callback of Lightning's Trainer."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
 
 from losslab.integrations.torch.course import Course, PolicyLike, lay_out
 from losslab.integrations.torch.loader import (
@@ -14,6 +16,7 @@ from losslab.integrations.torch.loader import (
     sampler_for,
     with_batches,
 )
+from losslab.integrations.torch.sampler import PolicyBatchSampler
 
 
 class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is not installed
@@ -53,6 +56,12 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
         loop._data_source = _Source(loop._data_source, self, trainer)
         trainer.reload_dataloaders_every_n_epochs = 1
 
+    def on_fit_start(self, trainer: Trainer, _module: LightningModule) -> None:
+        """Have the loader built anew where a checkpoint follows, which says with which batch it begins."""
+        # A module that asked for its number of steps has had it built already.
+        if trainer.ckpt_path is not None:
+            trainer.fit_loop._combined_loader = None
+
     def teardown(self, trainer: Trainer, *_arguments: Any, **_options: Any) -> None:
         """Put the source back."""
         if self._undo is not None:
@@ -87,7 +96,8 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
             replicas=trainer.world_size,
         )
         sampler.set_epoch(trainer.current_epoch)
-        loader = with_batches(own, sampler)
+        done = batches_done(trainer)
+        loader = with_batches(own, _Rest(sampler, done) if done else sampler)
         if trainer.world_size > 1:
             # By this attribute, which a loader with a batch sampler does not use, Lightning sees that the samples are
             # split already; it would build the sampler anew, without its seed and its shuffling.
@@ -99,6 +109,32 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
                 self.seed,
             )
         return loader
+
+
+class _Rest(BatchSampler):
+    """The batches of an epoch after those that are done; its length is of all, with which Lightning compares them."""
+
+    def __init__(self, epoch: PolicyBatchSampler, done: int) -> None:
+        # By these names Lightning sets the epoch.
+        self.sampler = epoch  # type: ignore[assignment]
+        self.batch_size, self.drop_last = epoch.batch_size, epoch.drop_last
+        self.done = done
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return islice(self.sampler, self.done, None)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+
+def batches_done(trainer: Trainer) -> int:
+    """Batches of the epoch at hand that a checkpoint has behind it; Lightning counts them and skips none."""
+    loop = trainer.fit_loop
+    epochs = loop.epoch_progress.current
+    # After an epoch's end the count is still that of its batches.
+    if not loop.restarting or epochs.processed == epochs.started:
+        return 0
+    return int(loop.epoch_loop.batch_progress.current.processed)
 
 
 @dataclass

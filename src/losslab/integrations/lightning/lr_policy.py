@@ -5,8 +5,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from losslab.integrations.lightning.batch_policy import BatchPolicy
-from losslab.integrations.torch.course import PolicyLike, equal_steps, laid_out_lr
+from losslab.integrations.lightning.batch_policy import BatchPolicy, batches_done
+from losslab.integrations.torch.course import Course, PolicyLike, equal_steps, laid_out_lr
 from losslab.ranges.trial import lr_ratios, set_lrs
 from losslab.schedules import Schedule
 
@@ -24,7 +24,8 @@ class LrPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is no
         schedule: the learning rate by step; known from the beginning of the training.
         total_steps: optimizer steps over which it is laid out.
     Raises:
-        ValueError: where the module has a scheduler of its own, several optimizers, or no known length.
+        ValueError: where the module has a scheduler of its own, several optimizers, or no known length; where a training
+            goes on that a :class:`BatchPolicy` lays out otherwise than it was begun.
     """
 
     def __init__(self, policy: PolicyLike) -> None:
@@ -49,6 +50,7 @@ class LrPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is no
         batch_policies = [own for own in trainer.callbacks if isinstance(own, BatchPolicy)]
         if batch_policies:
             course = batch_policies[0].course(self.policy)
+            _check_step(trainer, course)
             self.schedule, self.total_steps = course.lr, course.total_steps
             return
         steps = trainer.estimated_stepping_batches
@@ -76,4 +78,16 @@ def _check(trainer: Trainer) -> None:
         raise ValueError(
             f"configure_optimizers returns a scheduler ({name}) beside LrPolicy, and both set the learning rate; "
             "leave one out"
+        )
+
+
+def _check_step(trainer: Trainer, course: Course) -> None:
+    """Raise ValueError where rate and size would be those of different steps: the one by the step, the other by epoch."""
+    course.batch_sampler.set_epoch(trainer.current_epoch)
+    step = course.batch_sampler.state_dict()["current"]["step"] + batches_done(trainer)
+    if trainer.global_step != step:
+        raise ValueError(
+            f"the training goes on at step {trainer.global_step}, which is step {step} of the batch policy over "
+            f"max_epochs={trainer.max_epochs}: it was begun with another max_epochs, policy or data; give those, or "
+            "begin anew with a new Trainer"
         )
