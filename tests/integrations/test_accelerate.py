@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ pytest.importorskip("accelerate")
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState, GradientState
 from accelerate_samples import SAMPLES, parts, train, train_one_of_two
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
 from losslab.integrations.accelerate import find_batch, find_lr, lay_out
 
@@ -70,6 +71,65 @@ def test_accumulation_and_precision_are_the_accelerators() -> None:
     assert found.setting.batch_sizes == [48]
     assert seen
     assert all(seen)
+
+
+class Stream(IterableDataset[Any]):
+    """Samples without a length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in range(64):
+            yield torch.full((20,), index / 64), torch.tensor(index % 5)
+
+
+class OfBatches(Dataset[Any]):
+    """Samples that are batches already."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.full((8, 20), index / 8), torch.arange(8) % 5
+
+
+@pytest.mark.parametrize("dispatch_batches", [None, False])
+@pytest.mark.parametrize(
+    "loader", [DataLoader(Stream(), 8), DataLoader(OfBatches(), batch_size=None)]
+)
+def test_samples_that_no_sampler_chooses_are_tested_as_they_come(
+    loader: DataLoader[Any], dispatch_batches: bool | None
+) -> None:
+    settings = DataLoaderConfiguration(dispatch_batches=dispatch_batches)
+    accelerator = Accelerator(cpu=True, dataloader_config=settings)
+    network = torch.nn.Linear(20, 5)
+    network, optimizer, prepared = accelerator.prepare(
+        network, torch.optim.Adam(network.parameters()), loader
+    )
+    found = find_lr(accelerator, network, prepared, optimizer, steps=5, seeds=1)
+    plain = losslab.find_lr(network, loader, optimizer.optimizer, steps=5, seeds=1)
+    assert found.setting.batch_sizes == [8]
+    assert found.curve == plain.curve
+
+
+class Slow(torch.optim.Optimizer):
+    """Wraps another optimizer and steps in its own way, as Lookahead does."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data -= 1e-3 * group["lr"] * weight.grad
+
+
+def test_an_optimizer_that_wraps_another_is_the_one_that_is_tested() -> None:
+    accelerator = Accelerator(cpu=True)
+    network, _, loader = parts(accelerator)
+    slow = Slow(torch.optim.SGD(network.parameters(), lr=0.1))
+    for optimizer in (slow, accelerator.prepare(slow)):
+        found = find_lr(accelerator, network, loader, optimizer, steps=5, seeds=1)
+        assert found.setting.optimizer == "Slow"
 
 
 @pytest.mark.parametrize("workers", [0, 2])

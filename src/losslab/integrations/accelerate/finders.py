@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import send_to_device
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 import losslab
-from losslab.integrations.torch.loader import with_batches
+from losslab.integrations.torch.loader import kept_options, with_batches
 from losslab.ranges import BatchRange, CriticalBatch, LrRange
 from losslab.ranges.losses import LossFn, UserLoss, cross_entropy
 from losslab.tasks.losses import Loss
@@ -44,7 +45,7 @@ def find_lr(
     return losslab.find_lr(
         model,
         unprepared(data),
-        _inner(optimizer),
+        inner(optimizer),
         loss_fn=OnDevice(accelerator, loss_fn),
         **own | options,
     )
@@ -77,7 +78,7 @@ def find_batch(
     found: BatchRange | CriticalBatch = losslab.find_batch(
         model,
         unprepared(data),
-        _inner(optimizer),
+        inner(optimizer),
         sizes=sizes,
         loss_fn=OnDevice(accelerator, loss_fn),
         **options,
@@ -114,6 +115,17 @@ def unprepared(data: Any) -> Any:
     """
     if not isinstance(data, DataLoader) or not hasattr(data, "rng_types"):
         return data
+    is_iterable = isinstance(data.dataset, IterableDataset)
+    if is_iterable or data.batch_sampler is None:
+        # No sampler deals batches out: samples come in the dataset's own order, or are batches themselves.
+        sampler = None if is_iterable else data.sampler
+        return DataLoader(
+            data.dataset,
+            data.batch_size,
+            sampler=sampler,
+            drop_last=data.drop_last,
+            **kept_options(data),
+        )
     batches: Any = data.batch_sampler
     # Accelerate's sampler draws the same order for every seed of a test; torch's follows the test's seeds. One of
     # several processes has another sampler around it, and keeps the order on which all agree.
@@ -134,6 +146,6 @@ def check_unscaled(accelerator: Accelerator) -> None:
         )
 
 
-def _inner(optimizer: Any) -> Any:
-    """The optimizer that Accelerate wrapped."""
-    return getattr(optimizer, "optimizer", optimizer)
+def inner(optimizer: Any) -> Any:
+    """The optimizer that Accelerate wrapped; any other that wraps one, such as Lookahead, is itself the one to test."""
+    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer

@@ -37,11 +37,16 @@ def with_batches(loader: DataLoader[Any], batch_sampler: BatchSampler) -> DataLo
         TypeError: as :func:`check_loader`.
     """
     check_loader(loader)
+    return DataLoader(loader.dataset, batch_sampler=batch_sampler, **kept_options(loader))
+
+
+def kept_options(loader: DataLoader[Any]) -> dict[str, Any]:
+    """Arguments of a DataLoader, but for those that say what its batches are."""
     options = {name: getattr(loader, name) for name in KEPT if hasattr(loader, name)}
     # An empty name means none, but torch warns of any that is given.
     if not options.get("pin_memory_device"):
         options.pop("pin_memory_device", None)
-    return DataLoader(loader.dataset, batch_sampler=batch_sampler, **options)
+    return options
 
 
 def check_loader(loader: object) -> None:
