@@ -17,8 +17,25 @@ import losslab
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-from transformers import Trainer
-from transformers_samples import SAMPLES, Collator, Seen, model, train_one_of_two, trainer
+from tokenizers import Tokenizer, models
+from torch.utils.data import IterableDataset
+from transformers import (
+    DataCollatorWithPadding,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+)
+from transformers_samples import (
+    SAMPLES,
+    Collator,
+    Seen,
+    model,
+    sequences,
+    train_one_of_two,
+    trainer,
+)
 
 from losslab.integrations.transformers import LrPolicy, batch_policy, find_batch, find_lr
 
@@ -85,6 +102,127 @@ def test_a_step_of_the_test_has_the_loss_and_the_gradient_of_a_step_of_the_train
     found = find_lr(own, steps=10, start=1e-12, end=1e-11, seeds=1, mode="ramp")
     assert found.setting.batch_sizes == [32]
     assert found.curve.loss[0] == pytest.approx(expected, rel=1e-6)
+
+
+def classifier(folder: Path) -> Trainer:
+    """Without a token to pad by, which the Trainer takes from the tokenizer as its training begins."""
+    words = Tokenizer(models.WordLevel({f"w{index}": index for index in range(17)}, "w16"))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="w3", unk_token="w16", eos_token="w5"
+    )
+    config = LlamaConfig(
+        vocab_size=17,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=2,
+        pad_token_id=None,
+    )
+    own = trainer(folder, num_train_epochs=1)
+    rows = [
+        {"input_ids": [1 + index % 9] * (4 + index % 5), "labels": index % 2}
+        for index in range(64)
+    ]
+    return Trainer(
+        model=LlamaForSequenceClassification(config),
+        args=own.args,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+
+
+def test_special_tokens_are_those_of_the_training_and_are_put_back(tmp_path: Path) -> None:
+    own = classifier(tmp_path)
+    before = own.model.config.to_dict()
+    assert len(find_lr(own, steps=5, seeds=1, progress=False).curve.loss) == 5
+    assert own.model.config.to_dict() == before
+    assert own.train().global_step == 8
+    assert (own.model.config.pad_token_id, own.model.config.eos_token_id) == (3, 5)
+
+
+@pytest.mark.parametrize("kwargs", [None, {"use_reentrant": True}])
+def test_activations_are_recomputed_in_a_test_where_they_are_in_the_training(
+    tmp_path: Path, kwargs: dict[str, Any] | None
+) -> None:
+    own = trainer(tmp_path, gradient_checkpointing=True, gradient_checkpointing_kwargs=kwargs)
+    seen: list[bool] = []
+    own.model.register_forward_pre_hook(
+        lambda module, _: seen.append(module.model.layers[0].gradient_checkpointing)
+    )
+    hooks = dict(own.model.get_input_embeddings()._forward_hooks)
+    attributes = [vars(module).copy() for module in own.model.modules()]
+    losses = find_lr(own, steps=5, seeds=1, progress=False).curve.loss
+    assert seen
+    assert all(seen)
+    assert [vars(module) for module in own.model.modules()] == attributes
+    assert own.model.get_input_embeddings()._forward_hooks == hooks
+    assert find_lr(trainer(tmp_path), steps=5, seeds=1, progress=False).curve.loss == losses
+
+
+class Logging(Trainer):
+    """Counts and logs in its loss, as trainers of fine-tuning do."""
+
+    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
+        self.metrics["train"].setdefault("steps", []).append(1)
+        self.state.num_input_tokens_seen += 1
+        self.log({"x": 1.0})
+        return super().compute_loss(*arguments, **options)
+
+
+class Logs(TrainerCallback):
+    """What was logged."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def on_log(self, *_arguments: Any, logs: Any = None, **_options: Any) -> None:
+        self.seen.append(logs)
+
+
+def test_what_a_loss_counts_and_logs_in_a_test_leaves_no_trace(tmp_path: Path) -> None:
+    logs = Logs()
+    own = trainer(tmp_path, [logs])
+    own.__class__ = Logging
+    own.metrics = {"train": {"steps": [5]}}
+    metrics, steps = own.metrics, own.metrics["train"]["steps"]
+    find_lr(own, steps=5, seeds=1, progress=False)
+    assert own.metrics is metrics
+    assert metrics["train"]["steps"] is steps
+    assert steps == [5]
+    assert own.state.log_history == logs.seen == []
+    assert own.state.num_input_tokens_seen == 0
+    assert "log" not in vars(own)
+
+
+def test_groups_of_an_optimizer_of_ones_own_are_there_for_the_training(tmp_path: Path) -> None:
+    own = trainer(tmp_path)
+    first, *others = own.model.parameters()
+    groups = [{"params": [first], "lr": 0.5}, {"params": others}]
+    own.optimizer_cls_and_kwargs = (torch.optim.SGD, {"params": groups, "lr": 0.1})
+    find_lr(own, steps=5, seeds=1, progress=False)
+    assert own.optimizer_cls_and_kwargs[1] == {"params": groups, "lr": 0.1}
+    assert groups[1].keys() == {"params"}
+    assert [group["lr"] for group in own.create_optimizer().param_groups] == [0.5, 0.1]
+
+
+class Stream(IterableDataset[Any]):
+    """Samples without a length."""
+
+    def __iter__(self) -> Any:
+        yield from sequences()
+
+
+@pytest.mark.parametrize("dispatch_batches", [None, False])
+def test_data_without_a_length_is_tested_and_has_no_batch_policy(
+    tmp_path: Path, dispatch_batches: bool | None
+) -> None:
+    own = trainer(tmp_path, accelerator_config={"dispatch_batches": dispatch_batches})
+    own.train_dataset = Stream()
+    assert len(find_lr(own, steps=5, seeds=1, progress=False).curve.loss) == 5
+    with pytest.raises(TypeError, match="is an IterableDataset"), batch_policy(own, 8):
+        pass
 
 
 def test_seeds_of_a_test_differ_in_their_order_alone(
@@ -199,6 +337,18 @@ def test_a_training_is_resumed_amid_an_epoch(tmp_path: Path) -> None:
     assert all(
         torch.equal(value, others[name]) for name, value in resumed.model.state_dict().items()
     )
+
+
+def test_steps_that_are_done_are_not_taken_again_with_the_sizes_of_others(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5, "num_train_epochs": 1}
+    with batch_policy(own := trainer(tmp_path, **options), 32):
+        own.train()
+    resumed = trainer(tmp_path, ignore_data_skip=True, **options)
+    message = r"`ignore_data_skip` \(=True\) begins epoch 0 anew after 5 of its steps"
+    with batch_policy(resumed, 32), pytest.raises(ValueError, match=message):
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5"))
 
 
 def test_without_a_batch_policy_the_rate_ends_where_the_trainer_does(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ class LrPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is no
         schedule: the learning rate by step; known from the beginning of the training.
         total_steps: optimizer steps over which it is laid out.
     Raises:
-        ValueError: where the module has a scheduler of its own, several optimizers, or no known length; where a training
-            goes on that a :class:`BatchPolicy` lays out otherwise than it was begun.
+        ValueError: where the module has a scheduler of its own, several optimizers, or no known length; where a
+            training goes on that a :class:`BatchPolicy` lays out otherwise than it was begun.
     """
 
     def __init__(self, policy: PolicyLike) -> None:
@@ -82,7 +82,7 @@ def _check(trainer: Trainer) -> None:
 
 
 def _check_step(trainer: Trainer, course: Course) -> None:
-    """Raise ValueError where rate and size would be those of different steps: the one by the step, the other by epoch."""
+    """Raise ValueError where the rate, which goes by the step, and the size, by the epoch, would part."""
     course.batch_sampler.set_epoch(trainer.current_epoch)
     step = course.batch_sampler.state_dict()["current"]["step"] + batches_done(trainer)
     if trainer.global_step != step:

@@ -10,6 +10,7 @@ from transformers import Trainer
 
 from losslab.integrations.torch.course import Course, PolicyLike, lay_out
 from losslab.integrations.torch.loader import (
+    check_loader,
     is_shuffled,
     own_batches,
     sampler_for,
@@ -42,11 +43,13 @@ def batch_policy(trainer: Trainer, policy: PolicyLike, *, seed: int = 0) -> Iter
     Yields:
         The course: ``batch_sizes`` of all steps, ``total_steps``.
     Raises:
-        ValueError: where the Trainer accumulates or counts by ``max_steps``, or is older than Transformers 5.
+        ValueError: where the Trainer accumulates or counts by ``max_steps``, or is older than Transformers 5; where it
+            resumes amid an epoch with ``ignore_data_skip``.
         TypeError: for a dataset without a length, or samples in an order of their own, such as grouped by length.
     """
     _check(trainer)
     own = _own_loader(trainer)
+    check_loader(own)
     shape = {
         "dataset_size": len(own.dataset),  # type: ignore[arg-type]
         "epochs": trainer.args.num_train_epochs,
@@ -102,6 +105,11 @@ class _Led:
         while done and done >= self._epoch_steps(epoch):
             done -= self._epoch_steps(epoch)
             epoch += 1
+        if done and trainer.args.ignore_data_skip:
+            raise ValueError(
+                f"`ignore_data_skip` (=True) begins epoch {epoch} anew after {done} of its steps, and the batches of "
+                "the policy would be those of other steps; set ignore_data_skip=False"
+            )
         return epoch, done
 
     def _run_epoch(self, *, epoch: int, **options: Any) -> None:

@@ -1,7 +1,6 @@
 """Range tests from what a Transformers Trainer has: its model, collator, loss, precision and optimizer."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,18 +8,17 @@ from torch import nn
 from transformers import Trainer
 
 import losslab
-from losslab.integrations.accelerate.finders import check_unscaled, unprepared
+from losslab.integrations.accelerate.finders import check_unscaled
+from losslab.integrations.transformers.ready import ready
 from losslab.ranges import BatchRange, CriticalBatch, LrRange
-from losslab.ranges.restored import process_state
 from losslab.tasks.losses import Judged, Loss
-from losslab.training.distributed import replicated
 
 
 def find_lr(trainer: Trainer, *, write_back: bool = False, **options: Any) -> LrRange:
     """The learning rates between which the loss of a Trainer's model falls, as :func:`losslab.find_lr`.
 
     Collator, loss, label smoothing, precision, accumulation (by tokens where the model's loss is), clipping and
-    optimizer are the Trainer's; callbacks are not called, and nothing of the Trainer is changed.
+    optimizer are the Trainer's; callbacks are not called, nothing is logged, and nothing of the Trainer is changed.
 
     Args:
         trainer: before or after training.
@@ -38,7 +36,7 @@ def find_lr(trainer: Trainer, *, write_back: bool = False, **options: Any) -> Lr
         "scaler": trainer.accelerator.scaler,
         "count": _samples,
     }
-    with _ready(trainer) as (model, loader, optimizer):
+    with ready(trainer) as (model, loader, optimizer):
         found = losslab.find_lr(
             model, loader, optimizer, loss_fn=TrainerLoss(trainer), **own | options
         )
@@ -61,7 +59,7 @@ def find_batch(
     """
     check_unscaled(trainer.accelerator)
     own: dict[str, Any] = {"count": _samples, "clip_norm": trainer.args.max_grad_norm or None}
-    with _ready(trainer) as (model, loader, optimizer):
+    with ready(trainer) as (model, loader, optimizer):
         found: BatchRange | CriticalBatch = losslab.find_batch(
             model,
             loader,
@@ -98,36 +96,6 @@ class TrainerLoss(Loss):
         trainer = self.trainer()
         items = trainer._get_num_items_in_batch([batch], trainer.args.device)
         return None if items is None else torch.as_tensor(items)
-
-
-@contextmanager
-def _ready(trainer: Trainer) -> Iterator[tuple[nn.Module, Any, torch.optim.Optimizer]]:
-    """The Trainer's model, batches and optimizer within the context, which leaves the Trainer as it was."""
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        raise ValueError(
-            "DeepSpeed or FSDP own this Trainer's weights; test an unsharded Trainer of the same arguments"
-        )
-    put_back = process_state()
-    kept = vars(trainer).copy()
-    prepared = list(trainer.accelerator._dataloaders)
-    arguments = vars(trainer.args).copy()
-    try:
-        # Steps of a test add the tokens of all processes up themselves.
-        vars(trainer.args)["average_tokens_across_devices"] = False
-        model = replicated(trainer.model)
-        loader = unprepared(trainer.get_train_dataloader())
-        # A test trains on one GPU; the Trainer would spread each batch, and count its items once for each.
-        vars(trainer.args)["_n_gpu"] = min(1, trainer.args.n_gpu)
-        # A user's own optimizer is returned as it is; one that the Trainer builds is built for the test alone.
-        optimizer = trainer.optimizer if trainer.optimizer else trainer.create_optimizer()
-        yield model, loader, getattr(optimizer, "optimizer", optimizer)
-    finally:
-        vars(trainer.args).clear()
-        vars(trainer.args).update(arguments)
-        trainer.accelerator._dataloaders[:] = prepared
-        vars(trainer).clear()
-        vars(trainer).update(kept)
-        put_back()
 
 
 def _samples(batch: Any) -> int:
