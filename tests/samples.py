@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -223,6 +224,13 @@ def broken() -> Iterator[int]:
 def killed() -> Iterator[int]:
     yield 1
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_later(value: Any) -> Iterator[Any]:
+    """Tell the process, which is killed soon: while it sends a large value, or when the task has ended."""
+    yield os.getpid()
+    Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    yield value
 
 
 def waiting() -> Iterator[int]:

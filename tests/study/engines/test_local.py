@@ -5,6 +5,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,48 @@ def test_a_task_that_fails_or_dies_harms_no_other() -> None:
         "good": None,
     }
     assert values["good"] == [0, 1]
+
+
+def end_of(process: int) -> None:
+    """Wait until a worker is gone, as it is when the server that it was forked from has noticed."""
+    while psutil.pid_exists(process):
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="workers are forked on Linux alone")
+def test_a_worker_that_is_killed_within_a_message_harms_no_other() -> None:
+    large = Task("large", "samples:killed_later", (b"x" * 10**7,))
+    events = run_tasks([large, Task("good", "samples:counting", (2,))], workers=1, threads=1)
+    first = next(events)
+    assert isinstance(first, Yielded)
+    end_of(first.value)
+    assert list(events) == [
+        Ended("large", "its process ended with exit code -9"),
+        *[Yielded("good", 0), Yielded("good", 1), Ended("good", None)],
+    ]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="workers are forked on Linux alone")
+def test_the_task_of_a_worker_that_is_killed_between_two_goes_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A process that dies after it was last looked at.
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.is_alive", lambda _: True)
+    tasks = [
+        Task("first", "samples:killed_later", (1,)),
+        Task("next", "samples:counting", (1,)),
+    ]
+    values: dict[str, Any] = {}
+    ends = {}
+    for event in run_tasks(tasks, workers=1, threads=1):
+        if isinstance(event, Yielded):
+            values.setdefault(event.key, []).append(event.value)
+            continue
+        ends[event.key] = event.error
+        if event.key == "first":
+            end_of(values["first"][0])
+    assert ends == {"first": None, "next": None}
+    assert values["next"] == [0]
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="keeps no process to some cores")

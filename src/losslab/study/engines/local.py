@@ -117,10 +117,13 @@ def run_tasks(
     crew = [hire(index) for index in range(len(own_devices))]
     try:
         while waiting or any(worker.task for worker in crew):
-            for worker in crew:
+            for index, worker in enumerate(crew):
                 if waiting and worker.task is None:
-                    worker.task = waiting.popleft()
-                    worker.connection.send(worker.task)
+                    task = waiting.popleft()
+                    if not _give(worker, task):
+                        # Killed between two tasks. A new worker whose pipe breaks at once ends its task.
+                        crew[index] = hire(index)
+                        _give(crew[index], task)
             ready = wait([worker.connection for worker in crew if worker.task])
             for index, worker in enumerate(crew):
                 if worker.connection in ready:
@@ -166,12 +169,22 @@ def _hire(
     return _Worker(process, mine)
 
 
+def _give(worker: _Worker, task: Task) -> bool:
+    """Send a worker its next task; whether its pipe took it."""
+    worker.task = task
+    try:
+        worker.connection.send(task)
+    except OSError:
+        return False
+    return True
+
+
 def _receive(worker: _Worker) -> Iterator[Event]:
     assert worker.task is not None
     key = worker.task.key
     try:
         event = worker.connection.recv()
-    except (EOFError, ConnectionError):
+    except (EOFError, OSError):  # the second within a message
         worker.process.join()
         event = Ended(key, f"its process ended with exit code {worker.process.exitcode}")
     if isinstance(event, Ended):
@@ -226,7 +239,7 @@ def _work(
         while (task := connection.recv()) is not None:
             for event in events_of(task, device):
                 connection.send(event)
-    except (EOFError, ConnectionError, Interrupted):
+    except (EOFError, OSError, Interrupted):
         sys.exit(0)
 
 
