@@ -182,13 +182,14 @@ def test_wandb_has_what_was_recorded_without_a_network(
 ) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where nobody answers
-    run_folder = a_run(tmp_path / "mine")
-    assert run_command(["export", str(tmp_path / "mine"), "--to", "wandb"]) == 0
-    (path,) = (tmp_path / "mine" / "wandb" / "wandb").glob("offline-run-*/run-*.wandb")
+    folder = tmp_path / "mine #2: lr=1%?"
+    run_folder = a_run(folder)
+    assert run_command(["export", str(folder), "--to", "wandb"]) == 0
+    (path,) = (folder / "wandb" / "wandb").glob("offline-run-*/run-*.wandb")
     records = list(from_wandb(path))
     (head,) = [r.run for r in records if r.WhichOneof("record_type") == "run"]
     config = {item.key: json.loads(item.value_json) for item in head.config.update}
-    assert (head.project, head.display_name) == ("mine", "run")
+    assert (head.project, head.display_name) == ("mine -2- lr=1--", "run")
     assert (config["losslab.id"], config["losslab.status"]) == (run_folder.run.id, "done")
     assert (config["optimizer.name"], config["lr"]) == ("adam", 0.1)
     found: Curves = {}

@@ -1,5 +1,6 @@
 """Records as offline runs of Weights & Biases; needs the extra ``wandb``, but no network and no login."""
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from itertools import groupby
@@ -22,7 +23,7 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
     given by when that was; the training time of a step is a series of its own, ``train_seconds``.
 
     Args:
-        study: name of the study, and of the project.
+        study: name of the study, and of the project, where ``-`` stands for what a project's name may not hold.
         runs: name -> run.
         out: a folder; created when absent, for Weights & Biases writes elsewhere otherwise.
     """
@@ -39,9 +40,11 @@ def export(study: str, runs: Mapping[str, RunResult], out: Path) -> None:
         x_disable_meta=True,
         x_save_requirements=False,
     )
+    # A project may hold none of these characters, which a folder's name may, and no more than so many.
+    project = re.sub(r"[/\\#?%:]", "-", study)[:128]
     for name, result in runs.items():
         run = wandb.init(
-            project=study,
+            project=project,
             name=name,
             # Not the run's own identity, which two stages may share.
             id=sha256(f"{study}/{name}".encode()).hexdigest()[:16],
