@@ -49,6 +49,19 @@ class Late(nn.Module):
         return self.linear(images.flatten(1))
 
 
+class Piping(nn.Module):
+    """Sends its activations to a process that has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(108, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            raise BrokenPipeError(32, "Broken pipe")
+        return self.linear(images.flatten(1))
+
+
 def broken_model() -> nn.Module:
     raise ZeroDivisionError("in the factory")
 

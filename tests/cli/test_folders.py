@@ -1,6 +1,7 @@
 """What commands do with folders that hold something already, and with readers that go."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,15 @@ def test_a_run_goes_on_when_its_reader_has_gone(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait() == 0
     assert RunFolder(tmp_path / "run").status["status"] == "done"
+
+
+def test_a_command_ends_without_a_word_when_its_reader_has_gone(tmp_path: Path) -> None:
+    words = [sys.executable, "-u", "-m", "losslab", *RUN]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(words, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(

@@ -116,12 +116,9 @@ def test_a_run_in_a_folder_is_kept_and_not_repeated(
 ) -> None:
     first = losslab(*TRAIN, "--out", tmp_path).stdout
     assert "test loss" in first
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "run.json",
-        "records.jsonl",
-        "status.json",
-        "lease",
-    }
+    # A machine that stands still for a minute leaves a checkpoint, too.
+    names = {path.name for path in tmp_path.iterdir()} - {"checkpoints"}
+    assert names == {"run.json", "records.jsonl", "status.json", "lease"}
     again = losslab(*TRAIN, "--out", tmp_path)
     assert again.stdout == first
     assert "this run is done already" in again.stderr

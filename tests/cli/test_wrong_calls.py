@@ -209,6 +209,7 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(
     ("change", "message"),
     [
         (("--model", "edge_samples:Late"), "RuntimeError: an error of two lines ("),
+        (("--model", "edge_samples:Piping"), "BrokenPipeError: [Errno 32] Broken pipe ("),
         (("--model", "edge_samples:broken_model"), "ZeroDivisionError: in the factory ("),
         (("--data", "edge_samples:torn"), "KeyError: 'no sample "),
     ],

@@ -1,8 +1,10 @@
 """The command line: one file per command; each parses, calls and prints, and knows nothing more."""
 
+import select
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
@@ -117,10 +119,10 @@ def run_command(arguments: Sequence[str] | None) -> int:
         )
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
-    except BrokenPipeError:
-        sys.stdout = None  # the reader is gone; nothing is left to flush
-        return 0
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            sys.stdout = None  # nothing is left to flush
+            return 0
         # Of the user's own network or loss, an OSError is a fault of the code like any other.
         if isinstance(error, OSError) and not _own_frames(error):
             what = error.filename or "input or output"
@@ -130,6 +132,17 @@ def run_command(arguments: Sequence[str] | None) -> int:
             raise
         return _complain(f"{_cause(error)}; {_TRACEBACK}", 1)
     return status if isinstance(status, int) else 0
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as after `| head`; a user's network may break pipes of its own."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):  # one that is no file
+            poll.register(stream.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _cause(error: Exception) -> str:
