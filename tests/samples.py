@@ -142,8 +142,12 @@ class Remembering(nn.Module):
             self.scale *= 0.9
             self.seen = torch.cat([self.seen, self.scale.reshape(1)])
             self.last = self.seen[-2:] / 2
+            if not hasattr(self, "late"):  # as masks and tables of angles often are
+                self.register_buffer("late", torch.ones(()), persistent=False)
+            self.late = self.late / 2
         last = 0 if self.last is None else self.last.sum()
-        return self.linear(images.flatten(1)) * (self.scale + self.seen.mean() + last)
+        late = getattr(self, "late", 0)
+        return self.linear(images.flatten(1)) * (self.scale + self.seen.mean() + last + late)
 
 
 class Looked(nn.Module):

@@ -88,13 +88,11 @@ def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:
     (ramp, *_), plan = results.stages["lr-ramp"], results.plan
     assert ramp.start is not None
     beside = found.winner.beside_constants.partition(": ")[2].rstrip(".")
-    leaders, _, tie = beside.partition(
-        " have the highest validation accuracy at its best epoch, "
-    )
+    leaders, _, tie = beside.partition(" have the highest validation accuracy of any epoch, ")
     last = found.winner.answer.partition(". ")[0].partition("ahead of ")[2]
     said = [
         found.lr.answer.partition(". ")[0],
-        # At their best epochs A (x %) and B (y %) were too close to be told apart; C reached z %
+        # At their best epochs A (x %) and B (y %) were too close to rank; C reached z %
         f"At their best epochs {leaders} were {tie}; {last.replace(' with ', ' reached ')} ",
         f"{written(ramp.run.epochs)} epochs of {ramp.start.training_images:,} images",
         f"over {written(results.stages['cyclical-lr'][0].run.epochs)} epochs",

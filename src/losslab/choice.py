@@ -169,9 +169,9 @@ def _import_hint(module: str, attribute: str, error: Exception) -> str:
     if file.suffix == ".py":
         return f"; a file is named without .py, and from its folder: {file.stem}:{attribute}"
     root = module.partition(".")[0]
-    if not isinstance(error, ImportError):
+    if not isinstance(error, ModuleNotFoundError):
         return ""
-    missing = getattr(error, "name", None)
+    missing = error.name
     if missing and missing.partition(".")[0] != root:
         return f"; {missing} is missing: is it installed?"
     return f"; is it installed? if it is your own, call losslab in the folder of {root}.py"

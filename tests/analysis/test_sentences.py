@@ -31,10 +31,7 @@ def test_the_lead_names_who_is_first(found: dict[str, float], expected: str) -> 
 def test_groups_that_chance_does_not_tell_apart_share_the_lead_with_both_their_values() -> None:
     close = {"a": Estimate((0.500,), 100), "b": Estimate((0.502,), 100)}
     sentence = " ".join(lead(close, "score", percent, highest=True).split())
-    assert (
-        sentence
-        == "b (50.2 %) and a (50.0 %) have the highest score, too close to be told apart."
-    )
+    assert sentence == "b (50.2 %) and a (50.0 %) have the highest score, too close to rank."
 
 
 def test_a_leader_behind_one_that_is_told_apart_has_its_own_value() -> None:

@@ -306,3 +306,10 @@ def test_inputs_in_float64_have_a_next_step(model: nn.Module) -> None:
     batches = list(zip(inputs.split(16), (torch.arange(64) % 4).split(16), strict=True))
     with pytest.raises(RuntimeError, match=r'give float32 arrays \(.astype\("float32"\)\)$'):
         losslab.find_lr(model, batches, "adam", steps=5, seeds=1)
+
+
+def test_a_batch_of_ignored_labels_alone_has_loss_zero() -> None:
+    """As in a run; torch's own mean is no number."""
+    model, inputs = nn.Linear(4, 3), torch.randn(6, 4)
+    loss, accuracy = cross_entropy(model, (inputs, torch.full((6,), -100)))
+    assert (loss.item(), accuracy.item()) == (0.0, 0.0)

@@ -33,7 +33,7 @@ def faults_of(text: str, folder: Path) -> str:
     [
         ('metrics = "mae"', "`metrics` (='mae'): must be a list: metrics = [\"mae\"]"),
         ("augment = 3", "`augment` (=3): must be a list: augment = [...]"),
-        ("seed = [0, 1]", "`seed` (=[0, 1]): must be a whole number; several values stand in [[stages.grid]]"),
+        ("seed = [0, 1]", "`seed` (=[0, 1]): must be a whole number; several values go into the grid of a study"),
         ("seed = 1.5", "`seed` (=1.5): must be a whole number"),
         ("weight_decay = '1'", "`weight_decay` (='1'): must be a number"),
         ("repeats = 0", "`repeats` (=0): must be greater than 0"),
@@ -41,7 +41,7 @@ def faults_of(text: str, folder: Path) -> str:
         ("parameter_groups = 3", "`parameter_groups` (=3): must be a text, in quotes"),
         ("evaluate = 'never'", "`evaluate` (='never'): must be 'epoch' or 'end'"),
         ("loss = 3", "`loss` (=3): must be a name, or a table with a `name`"),
-        ("loss = {label_smoothing = 0.1}", "`loss.name`: is missing; write name = ... in `loss`"),
+        ("loss = {label_smoothing = 0.1}", "`loss.name`: must be given"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_field_of_a_run(lines: str, message: str, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_slip_in_a_study_is_one_fault(text: str, message: str, tmp_path: Path)
 @pytest.mark.parametrize("key", ["data", "model", "optimizer", "lr", "batch"])
 def test_a_field_that_is_missing_is_told_where_to_write_it(key: str, tmp_path: Path) -> None:
     base = "\n".join(line for line in BASE.splitlines() if not line.startswith(key))
-    message = f"`{key}`: is missing; write {key} = ... in [stages.base]"
+    message = f"`{key}`: must be given, in a study in [stages.base]"
     assert faults_of(f"{HEAD}{STAGE}{base}", tmp_path) == message
 
 

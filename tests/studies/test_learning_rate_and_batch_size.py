@@ -246,7 +246,7 @@ def test_the_winner_follows_from_the_records(tmp_path: Path, whole: StudyFolder)
         found_in(part_two(tmp_path, change=batch_wins)).winner,
     )
     assert before.answer.startswith(
-        "Cyclical lr reached the highest validation accuracy at its best epoch, 91.1"
+        "Cyclical lr reached the highest validation accuracy of any epoch, 91.1"
     )
     assert after.answer.startswith(
         "Cyclical batch size reached the highest validation accuracy"

@@ -227,3 +227,25 @@ def test_all_faults_come_together() -> None:
 def test_an_unknown_study_names_the_nearest() -> None:
     with pytest.raises(InvalidInput, match="did you mean 'adaptive-optimizers'"):
         load_study("adaptive-optimiser")
+
+
+@pytest.mark.parametrize(
+    ("losses", "group", "is_fit"),
+    [
+        (["cross_entropy", "mse"], [], False),
+        (["cross_entropy", "mse"], ["loss.name"], True),
+        (["cross_entropy", "cross_entropy(label_smoothing=0.1)"], [], True),
+    ],
+    ids=["two", "grouped", "smoothing"],
+)
+def test_the_best_run_is_of_one_loss(
+    tmp_path: Path, losses: list[str], group: list[str], is_fit: bool
+) -> None:
+    grid = f"[[stages.grid]]\nloss = {losses}\n"
+    finding = f'name = "one"\nfinding = "best"\ngroup = {group}'
+    path = write(tmp_path, GOOD.replace('name = "one"', finding) + grid)
+    if is_fit:
+        assert load_study(path).title == "Mine"
+        return
+    with pytest.raises(InvalidInput, match=r"add 'loss\.name' to `group`"):
+        load_study(path)

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from losslab.data.task_data import TaskData
 from losslab.errors import InvalidInput
-from losslab.records import Evaluation, Record, Steps
+from losslab.records import Evaluation, Final, Record, Steps
 from losslab.spec import Run, make_run
 from losslab.training.loop import train
 from losslab.training.state import new_state
@@ -51,6 +51,25 @@ def test_what_is_no_class_is_refused_before_anything_trains(targets: Any, messag
 def test_numbers_that_are_read_are_refused_alike() -> None:
     with pytest.raises(InvalidInput, match="neither class indices nor probabilities"):
         list(train(run(data="samples:rows")))
+
+
+@pytest.mark.parametrize("labels", [np.full(9, -1), np.full(9, 7)], ids=["none", "unknown"])
+def test_a_test_set_that_is_not_read_may_hold_anything(labels: Any) -> None:
+    data = TaskData((INPUTS, LABELS), test=(INPUTS[:9], labels))
+    assert isinstance(list(train(run(test=False), dataset=data))[-1], Final)
+    with pytest.raises(InvalidInput, match="a class index"):
+        list(train(run(), dataset=data))
+
+
+def test_samples_that_are_read_weigh_the_classes_that_count() -> None:
+    labels = np.where(np.arange(SAMPLES) % 8 < 5, -100, LABELS)
+    whole = records(labels, batch=8)
+    dataset = TensorDataset(torch.tensor(INPUTS), torch.tensor(labels))
+    read = list(train(run(batch=8), dataset=TaskData(dataset)))
+    losses = [
+        [r.train_loss for r in each if isinstance(r, Evaluation)] for each in (whole, read)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_probabilities_train() -> None:

@@ -36,7 +36,7 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
     if len(ranking.leaders) == 1:
         first, second = ranking.order[:2]
         return f"{first} reached the {best} {what}, {values[first]}, ahead of {second} with {values[second]}."
-    # By label: a leader of wide spread may stand behind a group that is told apart from the first.
+    # By label: a leader of wide spread may stand behind a group that is no leader.
     leading = [values[label] for label in ranking.leaders]
     # Compared as they are printed: two values that read alike are one to the reader.
     if len(set(leading)) == 1:
@@ -45,7 +45,7 @@ def lead(found: Mapping[str, Estimate], what: str, form: Form, *, highest: bool 
     leaders = [
         f"{label} ({value})" for label, value in zip(ranking.leaders, leading, strict=True)
     ]
-    return f"{names(leaders)} have the {best} {what}, too close to be told apart."
+    return f"{names(leaders)} have the {best} {what}, too close to rank."
 
 
 def between(found: Mapping[str, Estimate], form: Form) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.data.catalog import ELSE
+from losslab.data.catalog import OTHER_DATA
 from losslab.data.readers import Part
 
 NAMES = {
@@ -55,7 +55,7 @@ def _read(file: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Part], tuple[str,
         elif part == "train":
             held = ", ".join(file) or "nothing"
             raise ValueError(
-                f"it must hold train_images and train_labels (or x_train and y_train), {ELSE}; it holds {held}"
+                f"it must hold train_images and train_labels (or x_train and y_train), {OTHER_DATA}; it holds {held}"
             )
     _, labels = parts["train"]
     return parts, _given_names(file["classes"]) if "classes" in file else _numbered_names(
@@ -103,7 +103,7 @@ def as_labels(labels: NDArray[Any], name: str, count: int) -> NDArray[np.int64]:
     if labels.dtype.kind not in "iu":
         raise ValueError(
             f"{described} must be integers; store np.unique({name}, return_inverse=True)[1], or whole numbers "
-            f'by {name}.astype("int64"); store {ELSE}'
+            f'by {name}.astype("int64"); store {OTHER_DATA}'
         )
     # uint64 beyond int64 would turn negative in silence.
     if labels.size and int(labels.max()) > np.iinfo(np.int64).max:
@@ -129,7 +129,7 @@ def as_images(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if images.ndim not in (3, 4):
         raise ValueError(
             f"{name} (={images.dtype} {images.shape}) must have 3 or 4 axes, (image, height, width) or with a channel "
-            f"axis of 1 or 3; reshape rows of pixels by {name}.reshape(-1, height, width); store {ELSE}"
+            f"axis of 1 or 3; reshape rows of pixels by {name}.reshape(-1, height, width); store {OTHER_DATA}"
         )
     if not images.size:
         raise ValueError(f"{name} (={images.shape}) holds no images")

@@ -150,7 +150,7 @@ CATALOG: dict[str, Entry] = {
 """Name -> description of every data set that ``load`` and ``fetch`` know."""
 
 
-ELSE = "anything else as train_inputs and train_targets, or give package.module:factory"
+OTHER_DATA = "anything else as train_inputs and train_targets, or give package.module:factory"
 """What to do with samples that are no images by class."""
 
 
@@ -176,8 +176,8 @@ def unknown_dataset(name: str) -> str:
     """
     if Path(name).is_file():
         return (
-            f"'{name}' is no .npz file; store in one by np.savez images as train_images and train_labels, {ELSE}; or "
-            "give a folder of images"
+            f"'{name}' is no .npz file; store in one by np.savez images as train_images and train_labels, "
+            f"{OTHER_DATA}; or give a folder of images"
         )
     if "/" in name or name.lower().endswith(".npz"):
         # A study names its data from where it is run, which may be another folder than the reader thinks of.

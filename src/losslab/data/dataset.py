@@ -114,7 +114,8 @@ class Dataset:
                 validation_fraction=validation_fraction,
                 train_images=train_images,
             )
-        if validation_fraction != VALIDATION_FRACTION:
+        # None is held out, as 0 says; the default says nothing.
+        if validation_fraction not in (0, VALIDATION_FRACTION):
             raise InvalidInput(
                 f"validation_fraction (={validation_fraction}) must be left out: {self.name} names its own "
                 f"{self.own_validation:,} validation images"

@@ -7,18 +7,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
 from losslab.ranges.batches import outline
 from losslab.spec import CROSS_ENTROPY, Run
-from losslab.tasks.class_targets import RunCrossEntropy
 from losslab.tasks.losses import (
     IGNORED,
     Judged,
     Loss,
     are_probabilities,
+    as_indices,
     build_loss,
-    mean_cross_entropy,
+    mean_of_counted,
 )
 from losslab.tasks.samples import advice_on_types
 from losslab.training.single_sample import TORCH_SAYS
@@ -38,8 +39,6 @@ OWN_LOSS = "give `loss_fn(model, batch)`"
 BATCHES = "give batches, such as DataLoader(TensorDataset(inputs, labels), batch_size=64)"
 SQUARES = "`lambda model, batch: torch.nn.functional.mse_loss(model(batch[0]).flatten(), batch[1].flatten())`"
 ACCURACIES = ("accuracy", "acc")
-ALL_COUNTED = RunCrossEntropy(has_ignored=True)
-"""The weight of :func:`cross_entropy`, of labels that nobody looked at beforehand."""
 
 
 def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,7 +70,9 @@ def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Ten
         raise TypeError(f"the model returns {_kind(logits)}, not logits; {OWN_LOSS}")
     labels = _checked_labels(logits, labels.to(device))
     try:
-        loss = mean_cross_entropy(logits, labels)
+        # Of labels that are all ignored torch's own mean is no number.
+        mean = F.cross_entropy if labels.is_floating_point() else mean_of_counted
+        loss = mean(logits, labels)
     except IndexError as error:
         raise TypeError(
             f"{_pair(logits, labels)}: a label is {_beyond(logits, labels)}, but the model has {logits.shape[1]} "
@@ -144,7 +145,8 @@ class UserLoss(Loss):
             return self.function.weight(batch)  # type: ignore[attr-defined, no-any-return]
         # Labels that are ignored weigh nothing in the mean of several batches. What is no pair is refused by the loss.
         if self.function is cross_entropy and _is_pair(batch):
-            return ALL_COUNTED.weight(batch)
+            labels = as_indices(batch[1])
+            return None if labels.is_floating_point() else (labels != IGNORED).sum()
         return None
 
     def measure(self, judged: Judged, samples: int) -> Sums:

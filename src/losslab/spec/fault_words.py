@@ -50,13 +50,10 @@ def _missing(names: list[str], title: str) -> str:
     *parents, key = names
     if key in LISTS_OF_TABLES:
         return f"is missing; write [[{'.'.join(names)}]]"
-    path = ".".join(parents)
-    if title == "Study":
-        table = f"[[{path}]]" if path else "the first lines"
-    elif title == "Run":
-        table = f"`{path}`" if path else "[stages.base]"
-    else:
-        return "is missing"
+    if title != "Study":
+        # A run has no file of its own; where it is a stage's, its fields stand there.
+        return "must be given" + (", in a study in [stages.base]" if not parents else "")
+    table = f"[[{'.'.join(parents)}]]" if parents else "the first lines"
     return f"is missing; write {key} = ... in {table}"
 
 
@@ -73,4 +70,4 @@ def _for_a_list(names: list[str], value: Any, title: str) -> str:
         return ""
     if names[-1] == "seeds":
         return f", how many: seeds = {len(value)}"
-    return "; several values stand in [[stages.grid]]" if title == "Run" else ""
+    return "; several values go into the grid of a study" if title == "Run" else ""

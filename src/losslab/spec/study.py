@@ -136,22 +136,6 @@ class Stage(Frozen):
             )
         return self
 
-    @model_validator(mode="after")
-    def _best_of_one_loss(self) -> Self:
-        losses = set()
-        for grid in self.grid:
-            value = grid.get("loss", self.base.get("loss"))
-            losses |= {
-                str(choice)
-                for choice in (value if isinstance(value, list | tuple) else [value])
-            }
-        if self.finding == "best" and len(losses) > 1 and "loss" not in self.group:
-            raise ValueError(
-                f"`finding` (=best) compares runs by one loss and `grid` has {len(losses)}; add `loss` to `group`, or "
-                "leave `finding` out"
-            )
-        return self
-
 
 class Study(Frozen):
     """Stages that answer a question together.

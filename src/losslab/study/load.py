@@ -13,6 +13,7 @@ from losslab.spec import RANGES, Run, Stage, Study, read_study
 from losslab.study.fields import flat_fields
 from losslab.study.ladder import rungs
 from losslab.study.stages import FULL, expand, merge, points_of, resolve
+from losslab.text import names
 
 STUDIES = Path(losslab.__file__).parent / "studies"
 """A folder for each study that ships, importable: its name with `_` in place of `-`."""
@@ -71,6 +72,12 @@ def _check_grid(stage: Stage, runs: Sequence[Run]) -> None:
     if stage.finding == "best" and any(run.data.validation_fraction == 0 for run in runs):
         raise ValueError(
             "`finding` (='best') needs validation data; raise `data.validation_fraction` above 0"
+        )
+    losses = {run.loss.name for run in runs}
+    if stage.finding == "best" and len(losses) > 1 and "loss.name" not in stage.group:
+        raise ValueError(
+            f"`finding` (='best') compares runs by one loss, but they have {names(sorted(losses))}; add 'loss.name' to "
+            "`group`, or leave `finding` out"
         )
     for run, key in itertools.product(runs, stage.group):
         known = flat_fields(run.model_dump(mode="json"))

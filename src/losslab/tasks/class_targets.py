@@ -16,15 +16,18 @@ from losslab.tasks.losses import (
 )
 from losslab.tasks.samples import Parts, Read, Tensors, first_batch
 
+PIECE = 2**20
+"""Targets that are looked at together."""
+
 
 @dataclass(frozen=True)
 class RunCrossEntropy(CrossEntropy):
     """Cross-entropy on the data of a run.
 
     Args:
-        has_ignored: whether training targets may be -100 where a sample has one, so that a mean is over the others.
-        largest: class index of the data; -1 where it has none.
-        part: of the data, which has it.
+        has_ignored: whether a training target may be -100, so that a mean is over the others.
+        largest: the largest class index of the data; -1 if there is none.
+        part: where it was found.
     """
 
     has_ignored: bool = False
@@ -42,28 +45,29 @@ class RunCrossEntropy(CrossEntropy):
         outputs = logits.shape[1]
         if self.largest >= outputs:
             raise ValueError(
-                f"a class index of `{self.part}` is {self.largest}, but the network has {outputs} outputs, counted "
-                "from 0, which follow from the classes of `train` where losslab builds it; have every class in "
-                "`train`, number the classes anew, or give the network more outputs"
+                f"a class index of `{self.part}` is {self.largest}, but the network has {outputs} outputs; classes "
+                "are counted from 0: put every class into `train`, number them anew, or give the network more outputs"
             )
 
 
-def on_data(loss: Loss, parts: Parts, *, is_divided: bool) -> Loss:
+def on_data(loss: Loss, parts: Parts, *, is_tested: bool) -> Loss:
     """The loss of a run on its data, whose targets are checked; of other losses than cross-entropy the same.
 
     Args:
         loss: of the run.
         parts: of its data.
-        is_divided: whether steps are taken in parts, each of which must know what its mean is over.
+        is_tested: whether the run reads the test set, which is left alone otherwise.
     Raises:
         InvalidInput: when targets are neither class indices nor probabilities.
     """
     if not isinstance(loss, CrossEntropy):
         return loss
     # What is read sample by sample cannot be looked at beforehand.
-    has_ignored = is_divided and isinstance(parts.training, Read)
+    has_ignored = isinstance(parts.training, Read)
     largest, where = -1, ""
-    named = {"train": parts.training, "validation": parts.validation, "test": parts.test}
+    named = {"train": parts.training, "validation": parts.validation}
+    if is_tested:
+        named["test"] = parts.test
     for part, samples in named.items():
         targets = _targets(samples)
         if targets is None:
@@ -71,12 +75,16 @@ def on_data(loss: Loss, parts: Parts, *, is_divided: bool) -> Loss:
         if targets.is_floating_point():
             _check_probabilities(part, targets)
             continue
-        indices = as_indices(targets)
-        _check_indices(part, indices)
-        if part == "train":
-            has_ignored = has_ignored or bool((indices == IGNORED).any())
-        if int(indices.max()) > largest:
-            largest, where = int(indices.max()), part
+        # In pieces: as int64, masks of bytes would take many times their memory.
+        for piece in torch.split(targets.reshape(-1), PIECE):
+            indices = as_indices(piece)
+            is_ignored = indices == IGNORED
+            if part == "train":
+                has_ignored = has_ignored or bool(is_ignored.any())
+            smallest, highest = torch.aminmax(indices.masked_fill(is_ignored, 0))
+            _check_index(part, int(smallest))
+            if int(highest) > largest:
+                largest, where = int(highest), part
     return RunCrossEntropy(
         loss.label_smoothing, has_ignored=has_ignored, largest=largest, part=where
     )
@@ -107,10 +115,9 @@ def _check_probabilities(part: str, targets: torch.Tensor) -> None:
         )
 
 
-def _check_indices(part: str, indices: torch.Tensor) -> None:
-    wrong = indices[(indices < 0) & (indices != IGNORED)]
-    if len(wrong):
+def _check_index(part: str, smallest: int) -> None:
+    if smallest < 0:
         raise InvalidInput(
-            f"`{part}` of the data has a class index {int(wrong.min())}; classes are counted from 0, and {IGNORED} is "
+            f"`{part}` of the data has a class index {smallest}; classes are counted from 0, and {IGNORED} is "
             "what counts in no loss: number them anew, or give `loss` mse for numbers"
         )

@@ -194,12 +194,6 @@ class CrossEntropy(Loss):
         return Judged(F.cross_entropy(logits, targets, reduction="sum"), logits, targets), items
 
 
-def mean_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean cross-entropy, of several targets a sample over those that count."""
-    mean = mean_of_counted if _is_dense(targets) else F.cross_entropy
-    return mean(logits, targets)
-
-
 def mean_of_counted(
     logits: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:

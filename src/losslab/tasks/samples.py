@@ -172,7 +172,8 @@ def part_positions(
     if labels is None:
         labels = np.zeros(samples, np.int64)
     fraction = validation_fraction if data.validation is None else 0.0
-    if data.validation is not None and validation_fraction != VALIDATION_FRACTION:
+    # None is held out, as 0 says; the default says nothing.
+    if data.validation is not None and validation_fraction not in (0, VALIDATION_FRACTION):
         raise InvalidInput(
             f"validation_fraction (={validation_fraction}) must be left out: {data.name or 'the data'} names its own "
             f"{count_samples(data.validation, 'validation'):,} validation samples"

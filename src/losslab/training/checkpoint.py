@@ -27,6 +27,11 @@ from losslab.training.step import device_of
 
 # The newest may be found damaged when it is read; the one before it then costs a minute and not the run.
 KEPT = 2
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+HELD = frozenset(
+    {*WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64}
+)
+"""Types of numbers that safetensors holds."""
 
 
 def save_checkpoint(folder: Path, state: TrainState, *, rows: int) -> Path:
@@ -153,8 +158,8 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     # safetensors' `load` gives no metadata: a file begins with the length of its JSON header, 8 bytes, then the header.
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
-    state.model.load_state_dict(_named("model.", tensors))
-    _restore_buffers(state.model, _named("buffer.", tensors))
+    state.model.load_state_dict(_below("model.", tensors))
+    _restore_buffers(state.model, _below("buffer.", tensors))
     optimizer_state.restore(state.optimizer, tensors, facts)
     state.step, state.window = facts["step"], Window(**facts["window"])
     state.train_seconds, state.eval_seconds = facts["train_seconds"], facts["eval_seconds"]
@@ -173,7 +178,7 @@ def _restore(checkpoint: Path, state: TrainState) -> int:
     return int(facts["rows"])
 
 
-def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors whose names begin so, by the rest of their names."""
     return {
         key.removeprefix(prefix): value
@@ -194,7 +199,7 @@ def _unlisted_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _can_be_held(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and tensor.dtype != torch.complex128
+    return tensor.layout == torch.strided and tensor.dtype in HELD
 
 
 @torch.no_grad()
@@ -203,10 +208,16 @@ def _restore_buffers(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
     for name, value in saved.items():
         path, _, attribute = name.rpartition(".")
         module = model.get_submodule(path)
-        buffer = getattr(module, attribute)
-        form = None if buffer is None else (buffer.shape, buffer.dtype)
+        if attribute not in module._buffers:  # a forward that has not run yet registers it
+            module.register_buffer(attribute, value.to(device_of(model)), persistent=False)
+            continue
+        buffer = module._buffers[attribute]
+        same_form = buffer is not None and (buffer.shape, buffer.dtype) == (
+            value.shape,
+            value.dtype,
+        )
         # An expanded one, of which several elements are one in memory, cannot be written to.
-        if form == (value.shape, value.dtype) and 0 not in buffer.stride():
+        if buffer is not None and same_form and 0 not in buffer.stride():
             buffer.copy_(value)
         else:
             setattr(module, attribute, value.to(device_of(model)))

@@ -107,7 +107,7 @@ def sums_of(
         outputs = outputs.detach()
     found: dict[str, torch.Tensor] = {}
     for name, sums in summed.items():
-        with _named(name, outputs, targets):
+        with _of_metric(name, outputs, targets):
             found[name] = sums(outputs, targets)
     # Of a process without samples of its own, whose sums are of the same length, for the processes to add up.
     if samples == 0:
@@ -116,7 +116,7 @@ def sums_of(
 
 
 @contextmanager
-def _named(metric: str, outputs: Any, targets: Any) -> Iterator[None]:
+def _of_metric(metric: str, outputs: Any, targets: Any) -> Iterator[None]:
     """Say of an error that it is a metric's, and which metrics suit such targets."""
     try:
         yield

@@ -85,8 +85,8 @@ def train(
         state = new_state(run, dataset, device, layout, compile_step)
     parts = prepare(run, dataset, state.layout, device, data_workers)
     task = make_task(run)
-    is_divided = run.max_micro_batch is not None or distributed.processes() > 1
-    task = replace(task, loss=on_data(task.loss, parts, is_divided=is_divided))
+    with memory_at(0):
+        task = replace(task, loss=on_data(task.loss, parts, is_tested=run.test))
     session = _Session(run, dataset, state, parts, task, Timeline(run, len(parts.training)))
     # Before anything else that waits for all processes.
     distributed.check_same("the step to go on from", state.step, device)

@@ -18,7 +18,7 @@ from losslab.text import NONE, measured, number, percent
 
 SAME_IMAGES = 1.02
 """A run ends with a whole step, so that as many images are the same to a batch or so."""
-BEST = "validation accuracy at its best epoch"
+BEST = "validation accuracy of any epoch"
 
 
 @dataclass(frozen=True)
