@@ -63,12 +63,12 @@ def test_a_test_set_that_is_not_read_may_hold_anything(labels: Any) -> None:
 
 def test_samples_that_are_read_weigh_the_classes_that_count() -> None:
     labels = np.where(np.arange(SAMPLES) % 8 < 5, -100, LABELS)
-    whole = records(labels, batch=8)
     dataset = TensorDataset(torch.tensor(INPUTS), torch.tensor(labels))
-    read = list(train(run(batch=8), dataset=TaskData(dataset)))
-    losses = [
-        [r.train_loss for r in each if isinstance(r, Evaluation)] for each in (whole, read)
-    ]
+    losses = []
+    for samples in ((INPUTS, labels), dataset):
+        data = TaskData(samples, validation=(INPUTS, LABELS), classes=("a", "b", "c"))
+        evaluations = train(run(batch=8), dataset=data)
+        losses.append([r.train_loss for r in evaluations if isinstance(r, Evaluation)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
