@@ -1,6 +1,7 @@
 """What a training step keeps and computes, against what torch keeps (saved tensors) and counts (its flop counter)."""
 
 import json
+import threading
 import warnings
 
 import pytest
@@ -408,6 +409,115 @@ def test_autocast_within_a_forward_keeps_what_it_keeps_in_torch(run):
     memory = training_memory(model, (64,), batch_size=128)
     assert memory.saved_bytes == kept_bytes(model, torch.randn(128, 64))
     assert count(model, (64,)).macs == memory.forward_macs / 128
+
+
+@pytest.mark.parametrize(("use_reentrant", "peak"), [(False, 231176), (True, 263944)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.half)]
+)
+def test_what_checkpointing_computes_once_more_has_the_steps_precision(
+    precision, dtype, use_reentrant, peak
+):
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 64)
+            self.middle = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64))
+
+        def forward(self, x):
+            return self.last(
+                checkpoint(self.middle, self.first(x), use_reentrant=use_reentrant)
+            )
+
+    model = Checkpointed()
+    with torch.autocast("cpu", dtype):
+        kept = kept_bytes(model, torch.randn(128, 64))
+    for device in ("cpu", "cuda"):
+        memory = training_memory(
+            model, (64,), batch_size=128, precision=precision, device=device
+        )
+        assert (memory.saved_bytes, memory.peak_bytes) == (kept, peak)
+
+
+def in_a_thread(run):
+    """Run, and return what it raised."""
+    raised = []
+
+    def kept():
+        try:
+            run()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=kept)
+    thread.start()
+    return thread, raised
+
+
+def test_autocast_of_other_threads_is_torchs_while_a_model_runs():
+    seen = []
+
+    def other():
+        halves = torch.autocast("cuda", dtype=torch.bfloat16)
+        with halves:
+            seen.append((halves.device, F.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype))
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            thread, raised = in_a_thread(other)
+            thread.join()
+            assert not raised
+            return self.layers(x)
+
+    count(Cast(forward), (64,))
+    assert seen == [("cuda", torch.float32)]
+
+
+def test_counts_that_overlap_in_threads_leave_torch_as_it_was():
+    methods, linear, dropout = vars(torch.autocast).copy(), F.linear, F.dropout
+    begun, second, first_ended = (threading.Event() for _ in range(3))
+
+    def first(self, x):
+        begun.set()
+        second.wait(0.5)
+        return by_halves(self, x)
+
+    def last(self, x):
+        second.set()
+        first_ended.wait(10)
+        return by_halves(self, x)
+
+    def run_last():
+        begun.wait(10)
+        training_memory(Cast(last), (64,), precision="bf16")
+
+    thread, raised = in_a_thread(run_last)
+    training_memory(Cast(first), (64,), precision="bf16")
+    first_ended.set()
+    thread.join()
+    assert not raised
+    assert (vars(torch.autocast), F.linear, F.dropout) == (methods, linear, dropout)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_autocast_that_a_forward_leaves_open_ends_with_its_run(fails):
+    linear = F.linear
+
+    def forward(self, x):
+        torch.autocast("cpu", dtype=torch.bfloat16).__enter__()
+        if fails:
+            raise RuntimeError("amid it")
+        return self.layers(x)
+
+    for run in (count, training_memory):
+        try:
+            run(Cast(forward), (64,))
+        except InvalidInput:
+            assert fails
+        assert F.linear is linear
+        assert not torch.is_autocast_enabled("cpu")
+        with pytest.raises(InvalidInput, match="torch wants one dtype"):
+            count(Cast(Cast.layers), "64:bfloat16")
 
 
 def test_autocast_of_a_models_own_ends_with_its_run():

@@ -1,5 +1,6 @@
 """Mixed precision without data: products in half precision, what needs digits in float32, as `torch.autocast` does."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -81,29 +82,34 @@ _WHOLE_ON_CUDA = frozenset(
 """Functions whose halves become float32, on CUDA alone."""
 
 
+_LOCK = threading.RLock()
+"""Of the thread that runs a model: torch's methods and functions are replaced for the whole process."""
+
+
 class Autocast(TorchFunctionMode):
     """Within a forward; a parameter is converted once and kept until the mode ends, as torch does.
 
     Of modes within each other the innermost acts; one without a dtype converts nothing.
     """
 
-    _entered: ClassVar[list["Autocast"]] = []
+    _stack: ClassVar[list["Autocast"]] = []
 
     def __init__(self, dtype: torch.dtype | None, device: str) -> None:
         super().__init__()
         self._dtype, self._device = dtype, device
         self._converted: dict[int, Tensor] = {}
         self._torchs: list[Any] = []
+        self._thread = threading.get_ident()
 
     @classmethod
     def acts(cls) -> bool:
         """Whether some mode makes dtypes fit."""
-        return bool(cls._entered) and cls._entered[-1]._dtype is not None
+        return bool(cls._stack) and cls._stack[-1]._dtype is not None
 
     def __enter__(self) -> Self:
-        if self._entered and self._entered[-1]._dtype is self._dtype:
-            self._converted = self._entered[-1]._converted
-        self._entered.append(self)
+        if self._stack and self._stack[-1]._dtype is self._dtype:
+            self._converted = self._stack[-1]._converted
+        self._stack.append(self)
         self._torchs = [getattr(module, name) for module, name in _WITHOUT_MODES]
         for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
             setattr(module, name, partial(self._half, function))
@@ -113,11 +119,12 @@ class Autocast(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         for (module, name), function in zip(_WITHOUT_MODES, self._torchs, strict=True):
             setattr(module, name, function)
-        self._entered.pop()
+        self._stack.pop()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def _half(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._entered[-1] is not self or self._dtype is None:
+        other_thread = threading.get_ident() != self._thread
+        if other_thread or self._stack[-1] is not self or self._dtype is None:
             return function(*args, **kwargs)
         return function(
             *self._all(args, torch.float32, self._dtype),
@@ -131,7 +138,7 @@ class Autocast(TorchFunctionMode):
         on_cuda = self._device == "cuda"
         if func in _HALF or (func in _HALF_ON_CUDA and (on_cuda or is_fused(func, args))):
             return self._half(func, *args, **kwargs)
-        acts = self._entered[-1] is self and self._dtype is not None
+        acts = self._stack[-1] is self and self._dtype is not None
         if acts and on_cuda and func in _WHOLE_ON_CUDA:
             args, kwargs = (
                 self._all(args, self._dtype, torch.float32),
@@ -160,33 +167,49 @@ class Autocast(TorchFunctionMode):
 def autocast_of_models(device: str) -> Iterator[None]:
     """Within, ``torch.autocast`` in a forward acts without data, too, as on this device, whichever one it names.
 
-    torch knows no autocast for the meta device, and lets that of an accelerator be where there is none.
+    torch has no autocast for the meta device, and switches CUDA's off where there is no GPU. One that names CUDA and was
+    made before, as a decorator is, acts only where there is CUDA. Other threads keep torch's own autocast, and wait
+    where they run a model here, too.
     """
     autocast: Any = torch.autocast
-    init, enter, leave = autocast.__init__, autocast.__enter__, autocast.__exit__
-    modes: list[Autocast] = []
+    opened: list[tuple[Any, Autocast]] = []
 
-    def on_cpu(
+    def init_on_cpu(
         self: Any, device_type: str, dtype: Any = None, *args: Any, **kwargs: Any
     ) -> None:
-        if device_type != "cpu" and isinstance(device_type, str):
+        named = isinstance(device_type, str) and device_type != "cpu"
+        if named and threading.get_ident() == owner:
             name = device if device_type == "meta" else device_type
             dtype = dtype or torch.get_autocast_dtype(name)
             device_type = "cpu"
         init(self, device_type, dtype, *args, **kwargs)
 
-    def entered(self: Any) -> Any:
+    def enter_too(self: Any) -> Any:
         result = enter(self)
-        modes.append(Autocast(self.fast_dtype if self._enabled else None, device))
-        modes[-1].__enter__()
+        if threading.get_ident() == owner:
+            mode = Autocast(self.fast_dtype if self._enabled else None, device)
+            mode.__enter__()
+            opened.append((self, mode))
         return result
 
-    def left(self: Any, *error: Any) -> Any:
-        modes.pop().__exit__(*error)
+    def exit_too(self: Any, *error: Any) -> Any:
+        if threading.get_ident() == owner:
+            _, mode = opened.pop()
+            mode.__exit__(*error)
         return leave(self, *error)
 
-    autocast.__init__, autocast.__enter__, autocast.__exit__ = on_cpu, entered, left
-    try:
-        yield
-    finally:
-        autocast.__init__, autocast.__enter__, autocast.__exit__ = init, enter, leave
+    with _LOCK:
+        owner = threading.get_ident()
+        init, enter, leave = autocast.__init__, autocast.__enter__, autocast.__exit__
+        autocast.__init__, autocast.__enter__, autocast.__exit__ = (
+            init_on_cpu,
+            enter_too,
+            exit_too,
+        )
+        try:
+            yield
+        finally:
+            # A forward may have left some open, by an error between entering and leaving.
+            while opened:
+                exit_too(opened[-1][0], None, None, None)
+            autocast.__init__, autocast.__enter__, autocast.__exit__ = init, enter, leave

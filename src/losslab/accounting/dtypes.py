@@ -38,9 +38,9 @@ def check_call(call: Call) -> None:
         TypeError: with the dtypes.
         ValueError: with the channels.
     """
-    alike = Autocast.acts()  # which makes them so
+    autocasts = Autocast.acts()
     if (
-        not alike
+        not autocasts
         and call.name in _ONE_DTYPE
         and len({tensor.dtype for tensor in call.tensors}) > 1
     ):
@@ -53,7 +53,7 @@ def check_call(call: Call) -> None:
         raise TypeError(
             f"{call.name} of {_names([call['indices']])}: indices must be integers: int64"
         )
-    if not alike and call.name in _NORMS:
+    if not autocasts and call.name in _NORMS:
         _check_norm(call)
     if call.name == "convolution" and call["transposed"]:
         _check_channels(call["input"], call["weight"])

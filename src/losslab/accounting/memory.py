@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from losslab import text
-from losslab.accounting.autocast import Autocast, autocast_of_models
+from losslab.accounting.autocast import autocast_of_models
 from losslab.accounting.call import outputs_of, tensors_in
 from losslab.accounting.count import Countable, resolve
 from losslab.accounting.inputs import Inputs, InputShape
@@ -242,8 +242,7 @@ class _Step:
         with Products(names, checked=self.precision == "fp32") as products:
             loss = call.loss()
             forward = products.macs
-            with autocast_of_models(self.device):
-                _backward(loss)
+            _backward(loss, self.device)
         return forward, products.macs - forward
 
     def _loss(self, call: "_Call") -> Tensor:
@@ -254,15 +253,18 @@ class _Step:
     def _kernels(self) -> Iterator[None]:
         """Those of the device, in its precision."""
         with ExitStack() as stack:
+            # First, since it lets one run in at a time, and the kernels, too, are the process's.
+            stack.enter_context(autocast_of_models(self.device))
             stack.enter_context(FusedKernels(self.device))
             if self.precision != "fp32":
-                stack.enter_context(Autocast(_HALVES[self.precision], self.device))
+                # torch's own, which checkpointing sees and enters again.
+                stack.enter_context(torch.autocast("cpu", _HALVES[self.precision]))
             yield
 
     def _backward(self, loss: Tensor) -> None:
         # What checkpointing computes once more must keep what it kept the first time.
-        with self._kernels(), autocast_of_models(self.device):
-            _backward(loss)
+        with self._kernels():
+            _backward(loss, self.device)
 
 
 @dataclass(frozen=True)
@@ -285,9 +287,10 @@ class _Call:
         return torch.stack([tensor.sum().float() for tensor in outputs]).sum()
 
 
-def _backward(loss: Tensor) -> None:
+def _backward(loss: Tensor, device: Device) -> None:
     try:
-        loss.backward()  # type: ignore[no-untyped-call]
+        with autocast_of_models(device):
+            loss.backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError) as error:
         raise InvalidInput(
             f"the backward pass of the model: {first_line(error)}; leave out checkpointing where the model has it"

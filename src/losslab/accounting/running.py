@@ -44,7 +44,7 @@ def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) ->
 class Running:
     """Which modules are running, outermost first.
 
-    ``device`` is the one whose autocast is stood for.
+    `device`: the device whose autocast the run imitates.
     """
 
     device: str = "cpu"
@@ -149,23 +149,29 @@ def _line_of(error: Exception) -> str:
 @contextmanager
 def _as_if_real(device: str) -> Iterator[None]:
     """What keeps a model from seeing that its tensors have no data, or from running what only data can run."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    # Packs tensors by the values of their mask; the work is the same.
+    with (
+        # First, since it lets one run in at a time, and what follows is the process's, too.
+        autocast_of_models(device),
+        # about speed and deprecation, none of which is counted
+        warnings.catch_warnings(action="ignore"),
+        _uncompiled(),
+        flex_attention_as_attention(),
+        _unvalidated_distributions(),
+        _without_fast_path(),
+        _OneDevice(),
+    ):
+        yield
+
+
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """torch's packs tensors by the values of their mask; the work is the same."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with (
-            warnings.catch_warnings(
-                action="ignore"
-            ),  # about speed and deprecation, none of which is counted
-            autocast_of_models(device),
-            _uncompiled(),
-            flex_attention_as_attention(),
-            _unvalidated_distributions(),
-            _OneDevice(),
-        ):
-            yield
+        yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager
