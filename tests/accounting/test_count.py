@@ -297,6 +297,79 @@ def test_an_input_that_does_not_fit_is_named_with_what_would(layers, shape, says
         count(nn.Sequential(*layers), shape)
 
 
+class Flattens(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1))
+
+
+class ChannelsLast(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [(Flattens(784, 10), "1x27x27"), (ChannelsLast(3, 8, 3), "28x28x1")],
+    ids=["linear", "convolution"],
+)
+def test_a_layer_with_a_forward_of_its_own_gets_no_advice(model, shape):
+    with pytest.raises(InvalidInput, match=f"={shape}. does not fit") as refused:
+        count(model, shape)
+    assert "it takes" not in str(refused.value)
+
+
+def only_on_a_gpu(_x):
+    raise RuntimeError("only on a GPU")
+
+
+def not_written(_x):
+    raise NotImplementedError("not written")
+
+
+@pytest.mark.parametrize(
+    ("forward", "says"),
+    [
+        (lambda _: undefined, "name 'undefined' is not defined"),  # noqa: F821
+        (lambda _: open("nowhere.txt"), r"\[Errno 2\].*"),
+        (only_on_a_gpu, "only on a GPU"),
+        (not_written, "not written"),
+        (lambda _: torch.distributed.get_rank(7), ".*process group.*"),
+    ],
+    ids=["name", "file", "GPU", "not implemented", "processes"],
+)
+def test_an_error_of_a_forwards_own_is_not_blamed_on_the_input(forward, says):
+    with pytest.raises(InvalidInput, match=rf"^layer '0' \(Own\) got 3: {says}$"):
+        count(nn.Sequential(Own(forward)), (3,))
+
+
+class Own(nn.Module):
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def forward(self, x):
+        return self.run(x)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: x[:, 5, 5],
+        lambda x: x.view(-1, 7),
+        lambda x: torch.einsum("bij,bj->bi", x, x),
+        lambda x: x @ x,
+        lambda x: F.multi_head_attention_forward(
+            x, x, x, 8, 2, None, None, None, None, False, 0.0, None, None
+        ),
+        lambda x: torch.mm(x.double(), x.T),
+    ],
+    ids=["index", "view", "einsum", "product", "attention", "dtypes"],
+)
+def test_shapes_and_dtypes_that_torch_refuses_are_the_inputs(forward):
+    with pytest.raises(InvalidInput, match=r"^`input` \(=3\) does not fit `model`"):
+        count(nn.Sequential(Own(forward)), (3,))
+
+
 def test_a_module_in_the_current_folder_is_found(tmp_path):
     (tmp_path / "mine.py").write_text(BROKEN.replace("10, 2", "144, 2"))
     script = "import sys; sys.path.remove(''); from losslab.cli import main; main(sys.argv[1:])"

@@ -51,6 +51,9 @@ def misfit(model: nn.Module, given: str, frame: Frame, says: str) -> str:
 def _takes(layer: nn.Module, shapes: str, given: str) -> str:
     """The channels or numbers that a layer takes where it got others, and the input that would fit."""
     sizes = shapes.split("x")
+    # A class with a forward of its own may change what it got before.
+    if layer.forward.__module__ not in (nn.modules.linear.__name__, nn.modules.conv.__name__):
+        return ""
     if isinstance(layer, _ConvNd) and len(sizes) == 1 + len(layer.kernel_size):
         axis, wanted, noun = 0, layer.in_channels, "channel"
     elif isinstance(layer, nn.Linear):

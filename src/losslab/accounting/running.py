@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from losslab.accounting.sparse import as_of_sparse
 from losslab.accounting.values import DependsOnData, as_meta, without_values
 from losslab.errors import InvalidInput
 
+_OF_TENSORS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What torch raises where shapes or dtypes do not fit."""
+_OF_MACHINES = ("cuda", "distributed")
+"""Parts of torch that raise the same where a machine lacks something."""
 _WHERE = "losslab_where"
 """Attribute of an error: the module that raised it."""
 
@@ -113,8 +118,19 @@ def run(
                 f"{running.failed(error)}; {_line_of(error)}{_reads(error)}"
             ) from error
         says = f"{first_line(error)}{_as_one(model, args)}"
-        given = shapes_in(args, kwargs)
-        raise InvalidInput(misfit(model, given, running.failed(error), says)) from error
+        frame = running.failed(error)
+        if not _is_of_tensors(error):
+            raise InvalidInput(f"{frame}: {says}") from error
+        raise InvalidInput(misfit(model, shapes_in(args, kwargs), frame, says)) from error
+
+
+def _is_of_tensors(error: Exception) -> bool:
+    """Whether torch, or a check of this package, refused shapes or dtypes; what else a forward raises is its own."""
+    if isinstance(error, NotImplementedError) or not isinstance(error, _OF_TENSORS):
+        return False
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    package, _, rest = str(innermost.f_globals.get("__name__", "")).partition(".")
+    return package in ("torch", "losslab") and rest.partition(".")[0] not in _OF_MACHINES
 
 
 def _as_one(model: nn.Module, args: tuple[Any, ...]) -> str:
