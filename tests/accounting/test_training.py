@@ -125,13 +125,13 @@ def test_what_is_saved_is_what_torch_keeps_on_a_cpu(name):
 class Changed(Attention):
     """Attention whose query, key and value are changed before, which may have a mask."""
 
-    def __init__(self, change):
+    def __init__(self, change, **options):
         super().__init__()
-        self.change = change
+        self.change, self.options = change, options
 
     def forward(self, x):
         q, k, v = self.project(x).unflatten(-1, (3, 4, 16)).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(*self.change(q, k, v))
+        return F.scaled_dot_product_attention(*self.change(q, k, v), **self.options)
 
 
 class Unfused(Attention):
@@ -350,6 +350,20 @@ def test_dropout_keeps_a_byte_an_element_on_cuda_and_a_float_on_a_cpu():
         assert memory.saved_bytes == inputs + each * mask
         memory = training_memory(Functions(64, 64), (64,), batch_size=32, device=device)
         assert memory.saved_bytes == inputs // 2 + 2 * each * mask
+
+
+GROUPS = {
+    "a key and a value": lambda q, k, v: (q, k[:, :2], v[:, :2]),
+    "fewer values": lambda q, k, v: (q, k[:, :2], v[:, :1]),
+    "fewer keys": lambda q, k, v: (q, k[:, :1], v),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_attention_of_groups_is_fused_where_each_key_has_its_value(name):
+    model = Changed(GROUPS[name], enable_gqa=True)
+    saved = training_memory(model, (96, 64), batch_size=2).saved_bytes
+    assert saved == kept_bytes(model, torch.randn(2, 96, 64))
 
 
 class Cast(nn.Module):

@@ -122,10 +122,10 @@ def _fits_together(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) 
     tensors = query, key, value
     if any(tensor.dim() != 4 or tensor.stride(-1) != 1 for tensor in tensors):
         return False
-    batches, heads, _, widths = (
-        set(sizes) for sizes in zip(*(t.shape for t in tensors), strict=True)
-    )
-    return len(batches) == len(widths) == 1 and (len(heads) == 1 or enable_gqa)
+    batches, heads, _, widths = zip(*(tensor.shape for tensor in tensors), strict=True)
+    # Groups of queries may share a key, which has one value.
+    alike = heads[1:] if enable_gqa else heads
+    return all(len(set(sizes)) == 1 for sizes in (batches, alike, widths))
 
 
 def _first(results: tuple[Tensor, ...]) -> Tensor:
