@@ -85,10 +85,11 @@ def test_complex_numbers_are_stated():
     ],
     ids=["conv", "same", "transposed"],
 )
-def test_a_complex_convolution_counts_once_and_is_stated(kind, options, macs):
+def test_a_complex_convolution_counts_as_three_of_real_numbers_and_is_stated(kind, options, macs):
     layer = kind(2, 3, 3, dtype=torch.complex64, **options)
     ledger = count(layer, "2x8x8:complex64")
-    assert (ledger.status, ledger.macs) == ("complete", macs)
+    assert (ledger.status, ledger.macs) == ("complete", 3 * macs)
+    assert training_memory(layer, "2x8x8:complex64").forward_macs == 3 * macs
     assert ledger.parameters == sum(p.numel() for p in layer.parameters())
     assert any("complex" in note for note in ledger.notes)
     assert len(ledger.rows) == 2

@@ -10,7 +10,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab.accounting.axes import Factor, plain
 from losslab.accounting.call import Call, bind, schema_of, tensors_in
-from losslab.accounting.complex_convolution import ComplexConvolution
 from losslab.accounting.dtypes import check_call
 from losslab.accounting.formulas import NOTHING, Formula, conv_weights, plus, times
 from losslab.accounting.inputs import Input
@@ -24,7 +23,7 @@ from losslab.accounting.values import reads_values
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Fills a trace while a twin runs under it, and under its ``functions``."""
+    """Fills a trace while a twin runs under it."""
 
     def __init__(
         self, model: nn.Module, running: Running, trace: Trace, *, include_bias: bool
@@ -40,7 +39,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._fed: dict[int, str] = {}
         self._claimed: set[str] = set()
         self._complex = False
-        self.functions = ComplexConvolution()
 
     def follow(self, model: nn.Module) -> None:
         """Have modules with a rule of their own be one step each."""
@@ -121,7 +119,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _note(self, call: Call) -> None:
-        work, sources = self._work(call), [self._tensors[tensor] for tensor in call.tensors]
+        work, sources = work_of(call), [self._tensors[tensor] for tensor in call.tensors]
+        if work.macs and any(map(_is_complex, (*call.outputs, *call.tensors))):
+            self._complex = True
         weights = frozenset().union(*(known.weights for known in sources))
         forms_units = work.kind not in APART and work.kind != "reduce"
         active = any(known.active for known in sources) or forms_units
@@ -145,17 +145,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._tensors.note_write(output, known)
             else:
                 self._tensors[output] = known
-
-    def _work(self, call: Call) -> Work:
-        """Of the three parts of a complex convolution, the first has its work."""
-        work, parts = work_of(call), self.functions.parts
-        is_part = parts is not None and call.name == "convolution"
-        if work.macs and (is_part or call.outputs[0].is_complex()):
-            self._complex = True
-        if not is_part:
-            return work
-        self.functions.parts = (parts or 0) + 1
-        return replace(work, kind="elementwise", macs=NOTHING, sizes=()) if parts else work
 
     def _claim(self, weights: frozenset[str], work: Work) -> Formula:
         """The arithmetic of the parameters that no operation before this one has used."""
@@ -192,8 +181,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         if self._complex:
             self.trace.notes.append(
-                "a MAC of complex numbers counts once; it takes four of real numbers"
+                "a MAC of complex numbers counts once, though it takes four of real numbers; their convolutions count "
+                "as the three of real numbers that torch runs"
             )
+
+
+def _is_complex(tensor: Tensor) -> bool:
+    """Whether it has complex numbers, or their real parts: torch takes a complex convolution apart into real ones."""
+    whole = tensor if tensor._base is None else tensor._base
+    return tensor.is_complex() or whole.is_complex()
 
 
 def float_dtype(parameters: Iterable[nn.Parameter]) -> torch.dtype:

@@ -46,7 +46,7 @@ def trace(
         for entry, tensor in zip(inputs.each, tensors, strict=True):
             recorder.feed(entry, tensor)
         args, kwargs = inputs.arguments(twin, tensors)
-        with torch.inference_mode(False), torch.no_grad(), values, recorder, recorder.functions:
+        with torch.inference_mode(False), torch.no_grad(), values, recorder:
             outputs = outputs_of(run(twin, running, args, kwargs))
             recorder.finish(outputs)
         if recorder.trace.read_values:
