@@ -38,6 +38,7 @@ from transformers_samples import (
 )
 
 from losslab.integrations.transformers import LrPolicy, batch_policy, find_batch, find_lr
+from losslab.integrations.transformers.ready import LONG, _containers
 
 pytestmark = [
     pytest.mark.frameworks,
@@ -194,6 +195,14 @@ def test_what_a_loss_counts_and_logs_in_a_test_leaves_no_trace(tmp_path: Path) -
     assert own.state.log_history == logs.seen == []
     assert own.state.num_input_tokens_seen == 0
     assert "log" not in vars(own)
+
+
+def test_samples_in_long_lists_and_tuples_are_not_looked_into() -> None:
+    few, many = [[]], [[] for _ in range(LONG + 1)]
+    assert _containers([few]) == [few, few[0]]
+    assert _containers([tuple(few)]) == few
+    assert _containers([many]) == [many]
+    assert _containers([tuple(many)]) == []
 
 
 def test_groups_of_an_optimizer_of_ones_own_are_there_for_the_training(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _containers(roots: Iterable[Any]) -> list[Any]:
     waiting = list(roots)
     while waiting:
         value = waiting.pop()
-        if type(value) is tuple:
+        if type(value) is tuple and len(value) <= LONG:
             waiting += value
         elif type(value) in CONTAINERS and id(value) not in found:
             found[id(value)] = value
