@@ -18,7 +18,8 @@ class Row:
         name: path of the module, and what it did there when that is not clear from the path.
         kind: ``conv``, ``linear``, ``matmul``, ``pool``, ``norm``, ``embedding`` and so on.
         output_shape: of one sample, where the result has the batch in front; else the whole.
-        activations: elements of the result; none of elementwise work and copies, rows where they hold parameters.
+        activations: elements of the result; 0 for elementwise work and copies, which are rows only where they use
+            parameters first.
         parameters: those that no row above has used.
         macs: multiply-accumulates.
         operations: elements that other arithmetic reads.

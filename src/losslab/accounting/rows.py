@@ -83,7 +83,7 @@ def _row(name: str, step: Step, count: int, batch_size: int) -> Row:
         name=name,
         kind=work.kind,
         output_shape=sample,
-        # Elementwise work forms no units, not where it holds parameters, as where torch adds a bias by itself.
+        # Elementwise work forms no units, even where it has parameters, such as a bias that torch adds separately.
         activations=NOTHING if work.kind in APART and step.parameters else activations,
         parameters=step.parameters,
         macs=repeated(count, work.macs),

@@ -57,7 +57,7 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
         trainer.reload_dataloaders_every_n_epochs = 1
 
     def on_fit_start(self, trainer: Trainer, _module: LightningModule) -> None:
-        """Have the loader built anew where a checkpoint follows, which says with which batch it begins."""
+        """Drop a loader that was built too early: the checkpoint, read next, says which batch comes first."""
         # A module that asked for its number of steps has had it built already.
         if trainer.ckpt_path is not None:
             trainer.fit_loop._combined_loader = None
@@ -112,7 +112,10 @@ class BatchPolicy(Callback):  # type: ignore[misc]  # untyped where Lightning is
 
 
 class _Rest(BatchSampler):
-    """The batches of an epoch after those that are done; its length is of all, with which Lightning compares them."""
+    """The batches of an epoch after those that are done.
+
+    The length is that of the whole epoch, since Lightning counts the batches done, too.
+    """
 
     def __init__(self, epoch: PolicyBatchSampler, done: int) -> None:
         # By these names Lightning sets the epoch.
@@ -128,7 +131,10 @@ class _Rest(BatchSampler):
 
 
 def batches_done(trainer: Trainer) -> int:
-    """Batches of the epoch at hand that a checkpoint has behind it; Lightning counts them and skips none."""
+    """Batches of the current epoch that were trained before the checkpoint.
+
+    Lightning counts them but does not skip them.
+    """
     loop = trainer.fit_loop
     epochs = loop.epoch_progress.current
     # After an epoch's end the count is still that of its batches.
