@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -330,7 +331,7 @@ def not_written(_x):
     ("forward", "says"),
     [
         (lambda _: undefined, "name 'undefined' is not defined"),  # noqa: F821
-        (lambda _: open("nowhere.txt"), r"\[Errno 2\].*"),
+        (lambda _: Path("nowhere.txt").read_text(), r"\[Errno 2\].*"),
         (only_on_a_gpu, "only on a GPU"),
         (not_written, "not written"),
         (lambda _: torch.distributed.get_rank(7), ".*process group.*"),

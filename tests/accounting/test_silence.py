@@ -85,7 +85,9 @@ def test_complex_numbers_are_stated():
     ],
     ids=["conv", "same", "transposed"],
 )
-def test_a_complex_convolution_counts_as_three_of_real_numbers_and_is_stated(kind, options, macs):
+def test_a_complex_convolution_counts_as_three_of_real_numbers_and_is_stated(
+    kind, options, macs
+):
     layer = kind(2, 3, 3, dtype=torch.complex64, **options)
     ledger = count(layer, "2x8x8:complex64")
     assert (ledger.status, ledger.macs) == ("complete", 3 * macs)

@@ -167,9 +167,9 @@ class Autocast(TorchFunctionMode):
 def autocast_of_models(device: str) -> Iterator[None]:
     """Within, ``torch.autocast`` in a forward acts without data, too, as on this device, whichever one it names.
 
-    torch has no autocast for the meta device, and switches CUDA's off where there is no GPU. One that names CUDA and was
-    made before, as a decorator is, acts only where there is CUDA. Other threads keep torch's own autocast, and wait
-    where they run a model here, too.
+    torch has no autocast for the meta device, and switches CUDA's off where there is no GPU. One that names CUDA and
+    was made before, as a decorator is, acts only where there is CUDA. Other threads keep torch's own autocast, and
+    wait where they run a model here, too.
     """
     autocast: Any = torch.autocast
     opened: list[tuple[Any, Autocast]] = []
