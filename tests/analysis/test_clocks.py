@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from fake_study import part_one
 
-from losslab.analysis.clocks import PROCESSOR, WALL, clock_for
+from losslab.analysis.clocks import PROCESSOR, WALL, clock_for, of_one_machine, times_compare
 from losslab.records import Evaluation
 from losslab.study.results import RunResult, read_results
 
@@ -82,3 +82,26 @@ def test_a_clock_that_was_not_read_has_no_seconds(runs: Sequence[RunResult]) -> 
     assert PROCESSOR.seconds(runs[0]) is None
     assert PROCESSOR.drift(runs[0]) is None
     assert WALL.seconds(runs[0]) == runs[0].evaluations[-1].train_seconds
+
+
+@pytest.mark.parametrize(
+    ("environment", "alike"),
+    [
+        ({}, True),
+        ({"device": "cpu:0"}, True),
+        ({"processor": "another"}, False),
+        ({"threads": 7}, False),
+        ({"earlier": [{"torch": "2.6.0"}]}, True),
+        ({"earlier": [{"processor": "another"}]}, False),
+    ],
+    ids=["same", "device", "processor", "threads", "torch before", "processor before"],
+)
+def test_times_of_one_machine_alone_compare(
+    runs: Sequence[RunResult], environment: dict[str, object], alike: bool
+) -> None:
+    first, second = (
+        replace(run, environment={"device": "cpu", **run.environment}) for run in runs[:2]
+    )
+    second = replace(second, environment={**second.environment, **environment})
+    assert times_compare([first, second]) is alike
+    assert (of_one_machine(first)[1] == of_one_machine(second)[1]) is alike

@@ -1,5 +1,6 @@
 """The study adaptive-optimizers: what is found in its records, and that its page shows all of it."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -176,12 +177,28 @@ def test_runs_beside_each_other_are_compared_by_processor_time(tmp_path: Path) -
     assert "Processor times were measured with 2 runs at once" in shared.dropout.note
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_times_of_different_machines_are_not_compared(tmp_path: Path) -> None:
+    folder = part_one(tmp_path)
+    for path in (folder.path / "runs").iterdir():
+        facts = json.loads((path / "run.json").read_text())
+        run = facts["run"]
+        if run["optimizer"]["name"] == "adam" and run["model"].get("hidden_dropout"):
+            facts["environment"]["processor"] = "a faster one"
+            (path / "run.json").write_text(json.dumps(facts))
+    dropout = found_in(folder).dropout
+    assert "Adam" not in dropout.ratios
+    assert len(dropout.ratios) == 4
+    assert "Adam trained with dropout on another machine than without" in dropout.time
+    assert "Times of different machines" in sections(folder)["summary"]
+
+
 def test_times_of_nothing_are_not_compared(tmp_path: Path) -> None:
     found = found_in(part_one(tmp_path, epochs=3, skip=is_dropped))
     assert found.dropout.rise == ""
     assert found.dropout.table is None
     assert found.dropout.time == (
-        "No method has ended both with and without dropout yet, so their times cannot be compared."
+        "No method has ended both with and without dropout on one machine yet, so no times can be compared."
     )
 
 

@@ -1,13 +1,46 @@
 """What training times are compared by: wall time, or processor time where runs shared the machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from losslab.study.results import RunResult, done
 
 QUIET = 0.05
 """A run whose pace drifted by more than this fraction of it had other work beside it."""
+
+
+OF_PACE = ("processor", "threads", "device", "gpu")
+"""What of an environment a time is of: one machine's seconds do not compare with those of another."""
+Machine = tuple[str | None, ...]
+
+
+def machine_of(result: RunResult) -> Machine | None:
+    """On what a run was trained, as far as its pace depends on it; None where it went on on another machine."""
+    machine = _machine(result.environment)
+    earlier = result.environment.get("earlier", ())
+    # What a run was trained on before says what differed alone.
+    before = {_machine({**result.environment, **each}) for each in earlier}
+    return machine if before <= {machine} else None
+
+
+def _machine(environment: Mapping[str, Any]) -> Machine:
+    # Before there were devices a run said of none.
+    stated = [({"device": "cpu"} | dict(environment)).get(key) for key in OF_PACE]
+    # One GPU does what another of its name does.
+    return tuple(None if value is None else str(value).partition(":")[0] for value in stated)
+
+
+def of_one_machine(result: RunResult) -> tuple[int, Machine | str]:
+    """The seed and the machine of a run: two runs whose times are divided have both in common."""
+    return result.run.seed, machine_of(result) or result.run.id
+
+
+def times_compare(results: Iterable[RunResult]) -> bool:
+    """Whether all of these runs that are done were trained on one machine in one way, so that their times compare."""
+    machines = {machine_of(result) for result in done(list(results))}
+    return len(machines) <= 1 and None not in machines
 
 
 @dataclass(frozen=True)

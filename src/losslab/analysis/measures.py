@@ -3,7 +3,7 @@
 Runs that failed count in no estimate; `losslab.analysis.runs.failed_runs` names them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.estimates import Estimate
@@ -108,13 +108,26 @@ def estimates(
     return {label: Estimate(numbers, images) for label, numbers in values.items() if numbers}
 
 
-def ratios(groups: Groups, bases: Groups, measure: Measure) -> dict[str, Estimate]:
-    """Divide the measure of each group by that of the group of the same label in ``bases``, seed by seed."""
+def ratios(
+    groups: Groups,
+    bases: Groups,
+    measure: Measure,
+    *,
+    key: Callable[[RunResult], Hashable] = lambda result: result.run.seed,
+) -> dict[str, Estimate]:
+    """Divide the measure of each group by that of the group of the same label in ``bases``, run by run.
+
+    Args:
+        groups: label -> runs.
+        bases: label -> runs to divide by.
+        measure: of a run.
+        key: what the two runs of a quotient have in common; their seed unless it says more.
+    """
     found = {}
     # A quotient of one seed leaves out what the two runs share by it: weights, order of images.
     for label, runs in groups.items():
-        base = {result.run.seed: measure(result) for result in done(bases.get(label, ()))}
-        pairs = [(measure(result), base.get(result.run.seed)) for result in done(runs)]
+        base = {key(result): measure(result) for result in done(bases.get(label, ()))}
+        pairs = [(measure(result), base.get(key(result))) for result in done(runs)]
         quotients = tuple(
             above / below for above, below in pairs if above is not None and below
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from losslab.analysis.clocks import times_compare
 from losslab.analysis.runs import NOT_BEGUN, FailedRun, failed_runs
 from losslab.data import CATALOG
 from losslab.optimizers import OPTIMIZERS
@@ -140,6 +141,11 @@ def _facts(results: StudyResults) -> Iterator[tuple[str, str]]:
         yield "Seeds", "; ".join(f"{stage['name']}: n = {_seeds(stage)}" for stage in trained)
         yield "Data", ", ".join(_data_sets(results)) or "unknown"
     yield "Machine", _machine(results)
+    if not times_compare(chain.from_iterable(results.stages.values())):
+        yield (
+            "Times",
+            "of different machines, or of several settings of threads: they do not compare with each other",
+        )
     if plan.get("layouts"):
         yield "Layout", ", ".join(dict.fromkeys(plan["layouts"].values()))
     yield "Versions", _versions(results)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from losslab.analysis.clocks import PROCESSOR, Clock, clock_for
+from losslab.analysis.clocks import PROCESSOR, Clock, clock_for, of_one_machine
 from losslab.analysis.estimates import Estimate, differ
 from losslab.analysis.measures import estimates, known, lowest, ratios
 from losslab.analysis.runs import Groups
@@ -47,10 +47,15 @@ def dropout_changes(plain: Groups, dropped: Groups, *, workers: int) -> Dropout:
     # One clock for both sides of a ratio, by all of their runs.
     runs = list(chain(*plain.values(), *dropped.values()))
     clock = clock_for(runs, workers=workers)
-    found = ratios(dropped, plain, clock.seconds)
+    found = ratios(dropped, plain, clock.seconds, key=of_one_machine)
     return Dropout(
         rise=_rise(plain, dropped),
-        time=_time(found, clock, _drift(runs, clock)),
+        time=" ".join(
+            filter(
+                None,
+                [_time(found, clock, _drift(runs, clock)), _elsewhere(plain, dropped, found)],
+            )
+        ),
         clock=clock.name,
         ratios=found,
         table=_table(plain, dropped, found, clock) if found else None,
@@ -88,7 +93,7 @@ def _raised(plain: Groups, dropped: Groups, quantity: str) -> int:
 
 def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
     if not found:
-        return "No method has ended both with and without dropout yet, so their times cannot be compared."
+        return "No method has ended both with and without dropout on one machine yet, so no times can be compared."
     sentence = f"Training with dropout {clock.took} {between(found, times)} as long as training without."
     # A ratio nearer to 1 than the pace of one run was steady tells nothing.
     doubtful = [label for label, ratio in found.items() if abs(ratio.mean - 1) <= drift]
@@ -99,6 +104,18 @@ def _time(found: Mapping[str, Estimate], clock: Clock, drift: float) -> str:
         f"{sentence} The pace of a run drifted by up to {percent(drift)} while it ran, so the {noun} of "
         f"{names(doubtful)} cannot be told from 1 here."
     )
+
+
+def _elsewhere(plain: Groups, dropped: Groups, found: Mapping[str, Estimate]) -> str:
+    """Name the methods whose two runs were trained on different machines, whose times do not compare."""
+    apart = [
+        label
+        for label in dropped
+        if label not in found and done(dropped[label]) and done(plain.get(label, ()))
+    ]
+    if not apart:
+        return ""
+    return f"{names(apart)} trained with dropout on another machine than without: those times do not compare."
 
 
 def _drift(runs: list[RunResult], clock: Clock) -> float:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from losslab.analysis import measures
-from losslab.analysis.clocks import PROCESSOR, Clock
+from losslab.analysis.clocks import PROCESSOR, Clock, of_one_machine, times_compare
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, ratios, within
@@ -103,22 +104,27 @@ def _numbers(groups: Groups, setting: Setting | None, clock: Clock) -> _Numbers:
     seconds = estimates(groups, clock.seconds)
     # Of the group that took least the slowest seed: by then all of its seeds have ended.
     shortest = max(seconds[rank(seconds).order[0]].values) if seconds else 0.0
+    compared = groups if times_compare(chain.from_iterable(groups.values())) else {}
     # Every group is divided by the baseline of its own seeds.
     baselines = dict.fromkeys(groups, groups.get(BASELINE, ()))
     return _Numbers(
         errors=estimates(groups, measures.final(ERROR), images=images),
         tests=estimates(groups, measures.accuracy, images=tested),
         seconds=seconds,
-        cost=ratios(groups, baselines, clock.seconds),
+        cost=ratios(groups, baselines, clock.seconds, key=of_one_machine),
         shortest=shortest,
         errors_in_time=estimates(
-            groups, within(ERROR, shortest, clock=clock.field), images=images
+            compared, within(ERROR, shortest, clock=clock.field), images=images
         ),
-        epochs_in_time=estimates(groups, within("epoch", shortest, clock=clock.field)),
+        epochs_in_time=estimates(compared, within("epoch", shortest, clock=clock.field)),
     )
 
 
 def _after_time(groups: Groups, numbers: _Numbers, clock: Clock) -> list[str]:
+    if not times_compare(chain.from_iterable(groups.values())):
+        return [
+            "The runs were trained on different machines, so that equal times do not compare."
+        ]
     if not numbers.errors_in_time:
         return []
     first = lead(numbers.errors_in_time, "validation error", percent)

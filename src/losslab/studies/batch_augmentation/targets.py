@@ -1,9 +1,10 @@
 """When the runs reached an accuracy, and how good those were that never did."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from math import floor
 
-from losslab.analysis.clocks import Clock
+from losslab.analysis.clocks import Clock, times_compare
 from losslab.analysis.curves import rank
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.measures import estimates, lowest, reading
@@ -44,12 +45,12 @@ def reached(groups: Groups, accuracy: float, clock: Clock) -> str:
         every = " with every seed" if partial else ""
         return f"{answer} {label} did so{every} after {length} and {time_spent(times[label].mean, clock)}."
     soonest, epochs = _leaders(whole, lambda value: number(value, 3))
-    fastest, seconds = _leaders(times, duration)
     among = "Of those that did with every seed, " if partial else ""
-    return (
-        f"{answer} {among}{soonest} did so in the fewest epochs{epochs}, and {fastest} in the least {clock.name}"
-        f"{seconds}."
-    )
+    by_epochs = f"{answer} {among}{soonest} did so in the fewest epochs{epochs}"
+    if not times_compare(chain.from_iterable(groups.values())):
+        return f"{by_epochs}; as the runs were trained on different machines, their times do not compare."
+    fastest, seconds = _leaders(times, duration)
+    return f"{by_epochs}, and {fastest} in the least {clock.name}{seconds}."
 
 
 def _leaders(found: Mapping[str, Estimate], form: Callable[[float], str]) -> tuple[str, str]:
