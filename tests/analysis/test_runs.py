@@ -1,5 +1,7 @@
 """Runs selected and grouped by the fields of their specs, and those that failed."""
 
+from dataclasses import replace
+
 import pytest
 from fake_study import part_one
 
@@ -47,6 +49,22 @@ def test_runs_with_a_number_and_with_a_policy_are_told_apart() -> None:
         "lr 0.01",
         "triangular(base_lr=0.001, max_lr=0.02)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rates", "labels"),
+    [
+        ((0.008837078743614602, 0.03806597103038618), ["lr 0.008837", "lr 0.03807"]),
+        ((0.1234567, 0.1234568), ["lr 0.1234567", "lr 0.1234568"]),
+    ],
+    ids=["far", "near"],
+)
+def test_labels_have_the_digits_that_tell_groups_apart(
+    results: StudyResults, rates: tuple[float, float], labels: list[str]
+) -> None:
+    first = results.stages["compare"][0]
+    runs = [replace(first, run=first.run.model_copy(update={"lr": lr})) for lr in rates]
+    assert list(group_runs(runs, ["lr"])) == labels
 
 
 def test_runs_that_never_began_are_named(results: StudyResults) -> None:

@@ -10,6 +10,7 @@ from losslab.spec import RANGES, Run
 from losslab.study import fields
 from losslab.study.results import RunResult, StudyResults, done, field_of
 from losslab.study.store import ENDED
+from losslab.text import DIGITS
 
 Groups = Mapping[str, Sequence[RunResult]]
 """Label -> runs."""
@@ -47,16 +48,26 @@ def group_runs(
         paths: dotted fields of a run; without any, all runs are one group.
         names: field value -> how a label calls it.
     """
+    exact, short = (_grouped(results, paths, names or {}, digits) for digits in (EXACT, DIGITS))
+    # Digits that no reader needs are left out, unless groups differ in them alone.
+    return short if len(short) == len(exact) else exact
+
+
+def _grouped(
+    results: Sequence[RunResult], paths: Sequence[str], names: Mapping[Any, str], digits: int
+) -> Groups:
     groups: dict[str, list[RunResult]] = defaultdict(list)
     for result in results:
-        parts = [_label(path, field_of(result, path), names or {}) for path in paths]
+        parts = [_label(path, field_of(result, path), names, digits) for path in paths]
         groups[", ".join(parts) or "all runs"].append(result)
     return dict(groups)  # one in which looking up a label that is absent adds no group
 
 
-def _label(path: str, value: Any, names: Mapping[Any, str]) -> str:
+def _label(path: str, value: Any, names: Mapping[Any, str], digits: int) -> str:
     """A value as a label has it: texts speak for themselves, numbers need their field's name."""
     shown = display_value(value, names)
+    if isinstance(shown, float):
+        shown = float(f"{shown:.{digits}g}")
     return shown if isinstance(shown, str) else f"{path.rpartition('.')[2]} {shown}"
 
 
@@ -74,6 +85,8 @@ def varying_fields(results: Sequence[RunResult]) -> list[str]:
 
 
 NOT_BEGUN = "not begun"
+EXACT = 17
+"""Digits that tell any two numbers of 64 bits from each other."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,8 @@ def _machine(results: StudyResults) -> str:
     processor, cores = environment(results, "processor"), environment(results, "cores")
     devices = _devices(results)
     trained_on = f"; trained on {', '.join(sorted(devices))}" if devices - {"cpu"} else ""
-    return f"{processor}; {cores} cores, {processes}; {environment(results, 'platform')}{trained_on}"
+    noun = "core" if cores == "1" else "cores"
+    return f"{processor}; {cores} {noun}, {processes}; {environment(results, 'platform')}{trained_on}"
 
 
 def _devices(results: StudyResults) -> set[str]:

@@ -16,6 +16,8 @@ from losslab.reports.ledger_table import ledger_table
 from losslab.reports.overview import TITLES
 from losslab.reports.range_answer import range_answer
 from losslab.reports.run_table import run_table, scores
+from losslab.spec import RANGES
+from losslab.study.findings import conclusive
 from losslab.study.results import CountResult, RunResult, StudyResults, done
 from losslab.tables import Table
 from losslab.text import count, measured, number, score, shape
@@ -214,7 +216,9 @@ def _scale(stage: dict[str, Any], runs: Sequence[RunResult]) -> str:
         parts.append(count(planned["train_images"], f"training {_sample_noun(runs)}"))
     if planned.get("seeds"):
         parts.append(_seeds(planned["seeds"], full.get("seeds", planned["seeds"])))
-    parts.append(f"{len(done(runs))} of {count(len(stage['runs']), 'run')} ended well")
+    # To diverge is a result of a range test.
+    ended = conclusive(runs) if stage.get("finding") in RANGES else done(runs)
+    parts.append(f"{len(ended)} of {count(len(stage['runs']), 'run')} ended well")
     others = (
         f" Others were skipped, because {stage['skipped']}." if stage.get("skipped") else ""
     )
