@@ -92,7 +92,7 @@ def test_find_batch_prints_its_finding_as_json(find: Callable[..., Done]) -> Non
     [
         ("samples:table", "samples:table_network", "mse"),
         ("samples:tokens", "samples:reader", "causal_lm"),
-        ("own_task:tokens", "samples:reader", "own_task:token_loss"),
+        ("samples:tokens", "samples:reader", "own_task:token_loss"),
     ],
     ids=["table", "text", "of one's own"],
 )
