@@ -47,9 +47,12 @@ def check_integers(name: str, arguments: dict[str, Any], fed: dict[int, str]) ->
 
 @dataclass
 class Running:
-    """Which modules are running, outermost first.
+    """Which modules are running.
 
-    `device`: the device whose autocast the run imitates.
+    Attributes:
+        device: whose autocast the run imitates.
+        running: outermost first.
+        visits: how many calls of modules have begun.
     """
 
     device: str = "cpu"

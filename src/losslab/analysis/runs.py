@@ -48,19 +48,26 @@ def group_runs(
         paths: dotted fields of a run; without any, all runs are one group.
         names: field value -> how a label calls it.
     """
-    exact, short = (_grouped(results, paths, names or {}, digits) for digits in (EXACT, DIGITS))
+    values = [[field_of(result, path) for path in paths] for result in results]
+    exact, short = (_labels(paths, values, names or {}, digits) for digits in (EXACT, DIGITS))
     # Digits that no reader needs are left out, unless groups differ in them alone.
-    return short if len(short) == len(exact) else exact
-
-
-def _grouped(
-    results: Sequence[RunResult], paths: Sequence[str], names: Mapping[Any, str], digits: int
-) -> Groups:
+    labels = short if len(set(short)) == len(set(exact)) else exact
     groups: dict[str, list[RunResult]] = defaultdict(list)
-    for result in results:
-        parts = [_label(path, field_of(result, path), names, digits) for path in paths]
-        groups[", ".join(parts) or "all runs"].append(result)
+    for label, result in zip(labels, results, strict=True):
+        groups[label].append(result)
     return dict(groups)  # one in which looking up a label that is absent adds no group
+
+
+def _labels(
+    paths: Sequence[str], values: Sequence[Sequence[Any]], names: Mapping[Any, str], digits: int
+) -> list[str]:
+    """The label of each run, from the values of its fields."""
+    labels = []
+    for row in values:
+        pairs = zip(paths, row, strict=True)
+        parts = [_label(path, value, names, digits) for path, value in pairs]
+        labels.append(", ".join(parts) or "all runs")
+    return labels
 
 
 def _label(path: str, value: Any, names: Mapping[Any, str], digits: int) -> str:

@@ -1,22 +1,16 @@
 """What a page says of a stage that is a range test: the range of each group, or why there is none."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from losslab.analysis.runs import group_runs
 from losslab.analysis.sentences import NO_ANSWER
 from losslab.plots.figures import Figure
-from losslab.ranges.answer import Answer
 from losslab.reports.overview import TITLES
-from losslab.study.findings import batch_range_of, lr_range_of
+from losslab.study.findings import RANGE_OF
 from losslab.study.results import RunResult
 
-READ: Mapping[str, Callable[[Sequence[RunResult]], Answer | None]] = {
-    "lr_range": lr_range_of,
-    "batch_range": batch_range_of,
-}
-"""Finding of a stage -> what reads it from the runs of a group."""
 NOT_ENDED = "too few runs have ended to read a range"
 
 
@@ -40,12 +34,13 @@ def range_answer(stage: Mapping[str, Any], runs: Sequence[RunResult]) -> RangeAn
         stage: as `study.json` has it.
         runs: of the stage.
     """
-    if stage.get("finding") not in READ:
+    read = RANGE_OF.get(stage.get("finding") or "")
+    if read is None:
         return None
     groups = group_runs(runs, stage.get("group") or (), TITLES)
     sentences, figures = [], []
     for index, (label, members) in enumerate(groups.items(), start=1):
-        found = READ[stage["finding"]](members)
+        found = read(members)
         title = label if stage.get("group") else "All runs"
         sentences.append(f"{title}: {found.sentence if found else NOT_ENDED}.")
         if found:

@@ -60,23 +60,17 @@ def final_validation_loss(result: RunResult) -> float:
     return float("inf") if loss is None else loss
 
 
-def _ranges(
-    finding: str,
-    read: Callable[[Sequence[RunResult]], LrRange | BatchRange | None],
-    results: Sequence[RunResult],
-    group: Sequence[str],
-) -> list[Fields]:
+def _ranges(finding: str, results: Sequence[RunResult], group: Sequence[str]) -> list[Fields]:
     """Add what a range test finds to the spec of each group; leave out a group without a range.
 
     Args:
         finding: which of `losslab.spec.RANGES`.
-        read: finds the range of a group.
         results: the runs of a stage, over any number of seeds.
         group: dotted fields of a run that are equal within a group.
     """
     found = []
     for runs in _groups(conclusive(results), group):
-        limits = read(runs)
+        limits = RANGE_OF[finding](runs)
         if limits and limits.found:
             fields = {name: getattr(limits, name) for name in RANGES[finding]}
             found.append(runs[0].run.model_dump(mode="json") | fields)
@@ -130,9 +124,13 @@ def _groups(results: Sequence[RunResult], group: Sequence[str]) -> list[list[Run
     return list(groups.values())
 
 
+RANGE_OF: dict[str, Callable[[Sequence[RunResult]], LrRange | BatchRange | None]] = {
+    "lr_range": lr_range_of,
+    "batch_range": batch_range_of,
+}
+"""Finding of a range test -> what reads it from the runs of a group."""
 FINDINGS: dict[str, Callable[[Sequence[RunResult], Sequence[str]], list[Fields]]] = {
     "best": best_runs,
-    "lr_range": partial(_ranges, "lr_range", lr_range_of),
-    "batch_range": partial(_ranges, "batch_range", batch_range_of),
+    **{finding: partial(_ranges, finding) for finding in RANGE_OF},
 }
 """The findings of stages by the names that a study's TOML gives."""

@@ -48,9 +48,10 @@ def ready(trainer: Trainer) -> Iterator[tuple[nn.Module, Any, torch.optim.Optimi
     finally:
         for container, entries in kept:
             container.clear()
-            container.update(entries) if hasattr(entries, "update") else container.extend(
-                entries
-            )
+            if hasattr(container, "update"):
+                container.update(entries)
+            else:
+                container.extend(entries)
         put_back()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from losslab.analysis.curves import Search, equal_budget, searches
 from losslab.analysis.estimates import Estimate
 from losslab.analysis.runs import group_runs
+from losslab.spec import Run
 from losslab.studies.adaptive_optimizers.methods import TITLES
 from losslab.study.results import StudyResults
 from losslab.tables import Table
@@ -76,18 +77,15 @@ def _edges(tried: Mapping[str, Search]) -> str:
 
 def _transfer(results: StudyResults) -> str:
     """Say in what the runs that are compared at the rates found differ from those of the search."""
-    searched, compared = (
-        [result.run for result in results.stages.get(name, ())]
-        for name in ("search", "compare")
-    )
+    searched = [result.run for result in results.stages.get("search", ())]
+    compared = [result.run for result in results.stages.get("compare", ())]
     if not searched or not compared:
         return ""
     differences = []
     epochs = max(run.epochs or 0 for run in searched)
     if any((run.epochs or 0) > epochs for run in compared):
         differences.append(f"for {count(round(epochs), 'epoch')}")
-    models = {run.model for run in searched}
-    if any(run.model not in models for run in compared):
+    if any(map(_drops_units, compared)) and not any(map(_drops_units, searched)):
         differences.append("without dropout")
     if not differences:
         return ""
@@ -95,6 +93,10 @@ def _transfer(results: StudyResults) -> str:
         f"The search trained {' and '.join(differences)}: for the other runs, which take the same rates, others may "
         "be better."
     )
+
+
+def _drops_units(run: Run) -> bool:
+    return bool(run.model.options.get("hidden_dropout"))
 
 
 def _table(tried: Mapping[str, Search]) -> Table:

@@ -93,16 +93,10 @@ def findings(results: StudyResults) -> Findings:
 
 def _caution(results: StudyResults) -> str:
     """Say which answers rest on several seeds, and which on one; empty before a run has ended."""
-    seeds = {
-        subject: len(
-            {
-                result.run.seed
-                for result in results.stages.get(stage, ())
-                if result.status in ENDED
-            }
-        )
-        for subject, stage in SUBJECTS.items()
-    }
+    seeds = {}
+    for subject, stage in SUBJECTS.items():
+        ended = [result for result in results.stages.get(stage, ()) if result.status in ENDED]
+        seeds[subject] = len({result.run.seed for result in ended})
     several = [f"{subject} ({count(n, 'seed')})" for subject, n in seeds.items() if n > 1]
     single = [subject for subject, n in seeds.items() if n == 1]
     sentences = []
