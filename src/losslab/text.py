@@ -26,14 +26,14 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     """Write a number with so many significant digits; a dash for None.
 
     Example:
-        >>> number(0.00012345), number(1234567), number(None)
-        ('0.0001234', '1,234,567', '–')
+        >>> number(0.00012345), number(1234), number(1234567), number(None)
+        ('0.0001234', '1,234', '1,234,567', '–')
     """
     if value is None:
         return NONE
     # From here on `g` would write an exponent; half a unit below, as rounding comes first.
     is_whole = 10**digits - 0.5 <= abs(value) < LARGEST
-    return f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if is_whole else f"{value:,.{digits}g}"
 
 
 def cell(value: object) -> str:

@@ -352,7 +352,7 @@ def test_runs_that_shared_the_machine_are_compared_by_processor_time(tmp_path: P
         "processor time",
     ) * 3
     assert found.comparison.note.startswith(
-        "Processor times were measured with 2 runs at once on this machine; what"
+        "Processor times were measured with 2 runs at once on one machine; what"
     )
     assert found.errors_by_time["M = 2"].epochs == (5.0, 10.0, 15.0, 20.0)
     assert "Equal processor time." in dict(found.summary)

@@ -169,7 +169,8 @@ def _seeds(stage: dict[str, Any]) -> Any:
 def _machine(results: StudyResults) -> str:
     workers, threads = results.plan.get("workers"), results.plan.get("threads")
     processes = f"{_amount(workers, 'worker')} of {_amount(threads, 'thread')}"
-    processor, cores = environment(results, "processor"), environment(results, "cores")
+    processor = environment(results, "processor")
+    cores = environment(results, "cores").replace(", ", " or ")
     devices = _devices(results)
     trained_on = f"; trained on {', '.join(sorted(devices))}" if devices - {"cpu"} else ""
     noun = "core" if cores == "1" else "cores"

@@ -123,7 +123,7 @@ def _drift(runs: list[RunResult], clock: Clock) -> float:
 
 
 def _measured_with(workers: int, clock: Clock) -> str:
-    at_once = f"{count(workers, 'run')} at once on this machine"
+    at_once = f"{count(workers, 'run')} at once on one machine"
     if clock is PROCESSOR:
         return f"Processor times were measured with {at_once}; what other work takes is not in them."
     return f"Times were measured with {at_once}; other work on it shows in them."

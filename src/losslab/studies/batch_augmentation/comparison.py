@@ -212,4 +212,4 @@ def _note(material: Material, workers: int) -> str:
             f"the pace of a run drifted by up to {percent(max(paces['all'].values))} while it ran, so ratios of times "
             "are no more certain than that."
         )
-    return f"{kind} were measured with {count(workers, 'run')} at once on this machine; {exclusion}{drift}"
+    return f"{kind} were measured with {count(workers, 'run')} at once on one machine; {exclusion}{drift}"
