@@ -1,7 +1,9 @@
-# Every target works from a clean clone; nothing is installed outside .venv, .venv-frameworks and the data cache.
+# Every target works from a clean clone; nothing is installed outside .venv, .venv-frameworks, .venv-benchmarks and
+# the data cache.
 PYTHON ?= python3
 BIN := .venv/bin
 FRAMEWORKS := .venv-frameworks
+BENCHMARKS := .venv-benchmarks
 DEMO := runs/adaptive-optimizers
 BUDGET ?= 12m
 
@@ -53,12 +55,19 @@ check: setup  ## formatting, lint, types
 	$(BIN)/mypy
 	$(BIN)/mypy --ignore-missing-imports --no-warn-unused-ignores $(LAX:%=--disable-error-code %) benchmarks tools
 
-# Those of docs/execution.md and of counting; the others in benchmarks/ compare frameworks or train for hours.
-SPEED := "step_profile.py 2" "optimizer_step.py" "precision.py --repeats 5" mlp_epoch.py resnet.py \
-	sweep.py scale.py range_test.py augment.py count.py
+# The others in benchmarks/ compare frameworks, take a budget or train for hours.
+SPEED := step_profile.py optimizer_step.py precision.py mlp_epoch.py resnet.py sweep.py scale.py "planning.py 2" \
+	range_test.py augment.py count.py training_memory.py
 
-bench: setup  ## the benchmarks of speed, one after the other, in under half an hour; they want a quiet machine
-	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python benchmarks/$$script || exit 1; done
+$(BENCHMARKS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCHMARKS)
+	$(BENCHMARKS)/bin/pip install --quiet --constraint constraints.txt 'torch>=2.6'
+	$(BENCHMARKS)/bin/pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	touch $@
+
+bench: $(BENCHMARKS)/.ready  ## the benchmarks of speed, beside other tools; they want a quiet machine; KEEP=--keep writes the tables of docs/
+	@for script in $(SPEED); do echo "== $$script"; $(BENCHMARKS)/bin/python benchmarks/$$script $(KEEP) || exit 1; done
+	@$(BENCHMARKS)/bin/python tools/write_measured.py
 
 docs: setup  ## build the documentation into build/docs, a warning being an error, and run every block in it
 	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs

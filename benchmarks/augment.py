@@ -5,7 +5,7 @@ torch one number after the other as torchvision's do, and a loop on tensors pare
 Python's own random numbers. Kornia, skipped where it is not installed, is given floats; the others are given bytes.
 
 All take turns in one process with one thread that keeps freed memory, as training does; times are processor time, so
-that other work on the machine does not count. Usage: python benchmarks/augment.py [rounds]
+that other work on the machine does not count. Usage: python benchmarks/augment.py [rounds] [--keep]
 """
 
 import random
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept import Found, arguments, is_there, markdown, measured_on, present
 from PIL import Image, ImageOps
 
 from losslab import data
@@ -24,6 +25,7 @@ from losslab.augment import compose, cutout, flip, normalize, pad_crop, repeat
 from losslab.machine.memory import tune_memory
 
 BATCH, PADDING, SIDE, HALF, CALLS = 64, 4, 32, 8, 5
+COPIES = (1, 4, 10)
 
 Work = Callable[[], object]
 
@@ -93,10 +95,10 @@ def pared_down(image: torch.Tensor, normalise: Normalize) -> torch.Tensor:
 
 
 def kornia_pipeline(dataset: data.Dataset) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    try:
-        from kornia import augmentation as K
-    except ImportError:
+    if not is_there("kornia", "kornia"):
         return None
+    from kornia import augmentation as K
+
     return torch.nn.Sequential(
         K.RandomCrop((SIDE, SIDE), padding=PADDING, cropping_mode="slice"),
         K.RandomHorizontalFlip(),
@@ -142,31 +144,50 @@ def seconds(work: Work) -> float:
     return (process_time() - began) / CALLS
 
 
-def compare(works: dict[str, Work], copies: int, rounds: int) -> None:
+def compare(works: dict[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of a call of each, round by round."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             times[name].append(seconds(work))
-    for name, taken in times.items():
-        ratios = [other / own for other, own in zip(taken, times["losslab"], strict=True)]
-        print(
-            f"{BATCH} x {copies:2}  {name:20} {BATCH * copies / median(taken):9,.0f} images/s"
-            f"   losslab is {median(ratios):5.1f} times as fast (from {min(ratios):.1f} to {max(ratios):.1f})"
-        )
+    return times
+
+
+def measure(rounds: int) -> Found:
+    """The comparison at each number of copies."""
+    dataset = data.load("cifar10")
+    return {
+        "rounds": rounds,
+        "batch": BATCH,
+        "copies": {copies: compare(contenders(dataset, copies), rounds) for copies in COPIES},
+    }
+
+
+def table(found: Found) -> str:
+    """A row for each way: its images a second at each number of copies, and how many times as fast losslab is."""
+    rows = []
+    for name in found["copies"][next(iter(found["copies"]))]:
+        cells = [name]
+        for copies, times in found["copies"].items():
+            rate = found["batch"] * int(copies) / median(times[name])
+            ours = times["losslab"]
+            ratio = median(other / own for other, own in zip(times[name], ours, strict=True))
+            cells += [f"{rate:,.0f}", f"{ratio:.1f}"]
+        rows.append(cells)
+    headings = ["way"]
+    for copies in found["copies"]:
+        headings += [f"{found['batch']} × {copies}, images/s", "losslab's speed over it"]
+    how = f"one thread, processor time, medians of {found['rounds']} rounds, ratios round by round"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'augment', how)}"
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    rest = arguments()
     torch.set_num_threads(1)
     tune_memory()
-    dataset = data.load("cifar10")
-    print(
-        f"torch {torch.__version__}, 1 thread, median of {rounds} rounds; ratios round by round"
-    )
-    for copies in (1, 4, 10):
-        compare(contenders(dataset, copies), copies, rounds)
-    if kornia_pipeline(dataset) is None:
-        print("kornia is not installed; pip install kornia to compare with it")
+    found = measure(int(rest[0]) if rest else 15)
+    whole = "kornia" in sys.modules
+    present("augment", found, table, packages=["kornia"] if whole else [], is_whole=whole)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Images a second of the mission's MLP with Adam and L2: losslab against a plain DataLoader loop over PIL images.
+"""Images a second of the MLP with Adam and L2: losslab against a plain DataLoader loop over PIL images.
 
-Both train the same network on the same CIFAR-10 images in one process with the same threads, in turn, five times each;
-medians and their ratio are printed. Usage: python benchmarks/mlp_epoch.py [steps]
+Both train the same network on the same CIFAR-10 images in one process with the same threads, in turn, five times each.
+Usage: python benchmarks/mlp_epoch.py [steps] [--keep]
 """
 
-import sys
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 import torch
+from kept import Found, arguments, markdown, measured_on, present
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -22,6 +22,7 @@ from losslab.training.loop import train
 from losslab.training.state import new_state
 
 BATCH, REPEATS = 128, 5
+PLAIN = "DataLoader over PIL images"
 
 
 class PilImages(Dataset[tuple[torch.Tensor, int]]):
@@ -92,24 +93,45 @@ def ours(dataset: data.Dataset, steps: int) -> float:
     )
 
 
-def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+def measure(steps: int) -> Found:
+    """Images a second of both, repeat by repeat."""
     dataset = data.load("cifar10")
     images = PilImages(dataset)
-    pairs = [(ours(dataset, steps), plain(images, steps)) for _ in range(REPEATS)]
-    for name, rates in zip(
-        ("losslab", "DataLoader over PIL"), zip(*pairs, strict=True), strict=True
-    ):
-        print(
-            f"{name:20} {median(rates):7,.0f} images/s   (from {min(rates):,.0f} to {max(rates):,.0f})"
-        )
-    ratios = [a / b for a, b in pairs]
-    print(
-        f"ratio, pair by pair: median {median(ratios):.2f}   (from {min(ratios):.2f} to {max(ratios):.2f})"
+    rates: dict[str, list[float]] = {"losslab": [], PLAIN: []}
+    for _ in range(REPEATS):
+        rates["losslab"].append(ours(dataset, steps))
+        rates[PLAIN].append(plain(images, steps))
+    return {
+        "steps": steps,
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
+        "images_a_second": rates,
+    }
+
+
+def table(found: Found) -> str:
+    """A row for each, with the ratio to the plain loop, pair by pair."""
+    base = found["images_a_second"][PLAIN]
+    rows = []
+    for name, rates in found["images_a_second"].items():
+        ratios = [rate / plain for rate, plain in zip(rates, base, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append((name, f"{median(rates):,.0f}", f"{median(ratios):.2f}", spread))
+    headings = [
+        f"the MLP with Adam, batch {found['batch']}",
+        "images/s",
+        "times the plain loop",
+        "from, to",
+    ]
+    how = (
+        f"{found['threads']} threads, medians of {len(base)} repeats of {found['steps']} steps"
     )
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
-    )
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'mlp_epoch', how)}"
+
+
+def main() -> None:
+    rest = arguments()
+    present("mlp_epoch", measure(int(rest[0]) if rest else 300), table)
 
 
 if __name__ == "__main__":

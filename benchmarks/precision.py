@@ -1,26 +1,24 @@
 """Images a second that a network trains in fp32 and in 16 bits, one thread, in turn.
 
-    python benchmarks/precision.py [--model resnet-44] [--batch 64] [--repeats 5] [--device cpu]
+    python benchmarks/precision.py [--model resnet-44] [--batch 64] [--repeats 30] [--device cpu] [--keep]
 
 Processor seconds, which other work on the machine hardly stretches; on a GPU wall seconds. Each precision has a process
 of its own, as a run has. They take turns, so that a change of the machine's pace meets both. Where the pace changes
-from one turn to the next it takes many repeats; the quartiles tell. docs/gpu.md has results, precision.json those of
-one run.
+from one turn to the next it takes many repeats; the quartiles tell.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 from statistics import median, quantiles
 
-import torch
+from kept import Found, arguments, markdown, measured_on, present
 
 from losslab import data
 from losslab.errors import InvalidInput
-from losslab.machine.process import processor, set_threads
+from losslab.machine.process import set_threads
 from losslab.records import Steps
 from losslab.spec import make_run
 from losslab.training.loop import train
@@ -50,19 +48,13 @@ def turn(model: str, batch: int, precision: str, device: str) -> float:
     return next(seconds_of_steps(model, batch, precision, device))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet-44")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+def measure(model: str, batch: int, repeats: int, device: str) -> Found:
+    """Seconds of a step in every turn of each precision that the device has."""
     seconds: dict[str, list[float]] = {}
     turns = {}
     for precision in ("fp32", "bf16"):
         process = ProcessPoolExecutor(1, get_context("spawn"), set_threads, (1,))
-        fields = (arguments.model, arguments.batch, precision, arguments.device)
+        fields = (model, batch, precision, device)
         # The first steps allocate what later ones reuse.
         try:
             process.submit(turn, *fields).result()
@@ -70,31 +62,38 @@ def main() -> None:
             print(error)
             continue
         turns[precision] = (process, fields)
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         for precision, (process, fields) in turns.items():
             seconds.setdefault(precision, []).append(process.submit(turn, *fields).result())
-    rates = {name: arguments.batch / median(values) for name, values in seconds.items()}
-    facts = {
-        "model": arguments.model,
-        "batch": arguments.batch,
-        "device": arguments.device,
-        "processor": processor(),
-        "torch": torch.__version__,
-        "seconds_a_step": seconds,
-        "images_a_second": rates,
-    }
-    if arguments.json:
-        print(json.dumps(facts, indent=1))
-        return
-    for precision, rate in rates.items():
-        line = f"{precision}: {rate:.1f} images/s, {rate / rates['fp32']:.2f} times fp32"
-        pairs = [
-            slow / fast for slow, fast in zip(seconds["fp32"], seconds[precision], strict=True)
-        ]
-        if precision != "fp32" and len(pairs) > 1:
-            low, middle, high = quantiles(pairs, n=4)
-            line += f"; turn by turn {middle:.2f} ({low:.2f} to {high:.2f} in half of {len(pairs)} turns)"
-        print(line)
+    return {"model": model, "batch": batch, "device": device, "seconds_a_step": seconds}
+
+
+def table(found: Found) -> str:
+    """Images a second of each precision, and those over fp32's: the medians, and the middle half of the turns."""
+    slow = found["seconds_a_step"]["fp32"]
+    rows = []
+    for precision, fast in found["seconds_a_step"].items():
+        ratios = [old / new for old, new in zip(slow, fast, strict=True)]
+        rate = f"{found['batch'] / median(fast):.1f}"
+        half = ""
+        if precision != "fp32" and len(ratios) > 1:
+            low, _middle, high = quantiles(ratios, n=4)
+            half = f"{low:.2f} to {high:.2f}"
+        rows.append((precision, rate, f"{median(slow) / median(fast):.2f}", half))
+    headings = ["precision", "images/s", "times fp32", "middle half, turn by turn"]
+    how = f"{found['model']}, batch {found['batch']}, one thread, medians of {len(slow)} turns"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'precision', how)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet-44")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--device", default="cpu")
+    rest = arguments()
+    chosen = parser.parse_args(rest)
+    present("precision", measure(**vars(chosen)), table)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """What the harness of an lr range test costs, against a bare loop and against pytorch-lr-finder.
 
 All train LeNet-5 for so many steps of 64 on the same Fashion-MNIST images, in one process with one thread, in turn.
-CPU seconds are taken, which other work on the machine disturbs less; medians and their ratios are printed.
+CPU seconds are taken, which other work on the machine disturbs less.
 
 - bare loop: batches in memory, nothing but training and keeping the losses
 - find_lr: the same network, optimizer and batches
 - losslab find lr: the same training as a run (images as bytes, channels last)
 - pytorch-lr-finder: over a DataLoader of the same tensors; and of PIL images, a transform each, as tutorials feed it
 
-Usage: python benchmarks/range_test.py [steps] [repeats]
+Usage: python benchmarks/range_test.py [steps] [repeats] [--keep]
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept import Found, arguments, is_there, markdown, measured_on, present
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -34,6 +35,7 @@ from losslab.ranges.runs import lr_runs
 from losslab.schedules import exponential_ramp
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+BARE, PEER = "bare loop", "torch-lr-finder"
 START, END, BATCH = 1e-7, 1e-1, 64
 """The ramp stays where no loss diverges, so that all train equally many steps."""
 
@@ -112,24 +114,20 @@ def lr_finder(
     return len(finder.history["loss"])
 
 
-def main(steps: int = 500, repeats: int = 5) -> None:
-    torch.set_num_threads(1)
+def measure(steps: int, repeats: int) -> Found:
+    """CPU seconds of each way, repeat by repeat."""
     dataset = data.load("fashion-mnist")
     images = torch.from_numpy(dataset.train_images[: 200 * BATCH].copy()).float() / 128 - 1
     labels = torch.from_numpy(dataset.train_labels[: 200 * BATCH].copy())
     batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
     ways: dict[str, Callable[[list[Batch], int], Any]] = {
-        "bare loop": bare,
-        "find_lr": ours,
-        "losslab find lr": as_run,
+        BARE: bare,
+        "`find_lr`": ours,
+        "`losslab find lr`": as_run,
     }
-    try:
-        import torch_lr_finder  # noqa: F401
-
-        ways["pytorch-lr-finder"] = lr_finder
-        ways["pytorch-lr-finder, PIL"] = partial(lr_finder, source=PilImages)
-    except ImportError:
-        print("pytorch-lr-finder is not installed and left out: pip install torch-lr-finder")
+    if is_there("torch_lr_finder", PEER):
+        ways["pytorch-lr-finder, a DataLoader of tensors"] = lr_finder
+        ways["pytorch-lr-finder, of PIL images"] = partial(lr_finder, source=PilImages)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way(batches, 20)
@@ -139,15 +137,34 @@ def main(steps: int = 500, repeats: int = 5) -> None:
             done = way(batches, steps)
             seconds[name].append(process_time() - began)
             assert done >= 0.95 * steps, f"{name} trained {done} of {steps} steps"
-    for name, taken in seconds.items():
-        ratios = [
-            f"{own} {median(a / b for a, b in zip(seconds[own], taken, strict=True)):.2f}"
-            for own in ("find_lr", "losslab find lr")
-        ]
-        print(
-            f"{name:24} {median(taken):6.2f} s ({min(taken):.2f} to {max(taken):.2f}); of it: {', '.join(ratios)}"
-        )
+    return {"steps": steps, "batch": BATCH, "seconds": seconds}
+
+
+def table(found: Found) -> str:
+    """A row for each way, with the ratio to the bare loop, repeat by repeat."""
+    base = found["seconds"][BARE]
+    rows = []
+    for name, taken in found["seconds"].items():
+        ratios = [own / least for own, least in zip(taken, base, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append((name, f"{median(taken):.2f}", f"{median(ratios):.2f}", spread))
+    headings = [
+        f"{found['steps']} steps of {found['batch']}, LeNet-5",
+        "CPU seconds",
+        "times the bare loop",
+        "from, to",
+    ]
+    how = f"one thread, medians of {len(base)} repeats"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'range_test', how)}"
+
+
+def main() -> None:
+    rest = arguments()
+    torch.set_num_threads(1)
+    steps, repeats = (int(each) for each in [*rest, *("500", "5")[len(rest) :]])
+    found, whole = measure(steps, repeats), "torch_lr_finder" in sys.modules
+    present("range_test", found, table, packages=[PEER] if whole else [], is_whole=whole)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

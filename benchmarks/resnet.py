@@ -2,17 +2,17 @@
 
 losslab, also in bf16 where the processor multiplies in it, against a plain eager loop in fp32: the same network,
 channels first, fed by a DataLoader that transforms one image at a time. All train in one process with the same threads,
-in turn, five times each; medians and their ratios are printed.
-Usage: python benchmarks/resnet.py [steps] [model]
+in turn, five times each.
+Usage: python benchmarks/resnet.py [steps] [model] [--keep]
 """
 
 import random
-import sys
 from functools import partial
 from statistics import median
 from time import perf_counter
 
 import torch
+from kept import Found, arguments, markdown, measured_on, present
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -114,34 +114,61 @@ def augmenting(run: Run, dataset: data.Dataset, model: nn.Module) -> float:
     return median(seconds)
 
 
-def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    run = make(sys.argv[2] if len(sys.argv) > 2 else "resnet-44", steps)
-    tune_memory()
+def measure(steps: int, name: str) -> Found:
+    """Images a second of each, repeat by repeat, and the seconds that augmenting takes of a step."""
+    run = make(name, steps)
     dataset = data.load("cifar10")
     loader = DataLoader(Transformed(dataset), batch_size=BATCH, shuffle=True)
     model = build_model(run.model, input_shape=(3, 32, 32), classes=10)
     runs = {"losslab": run}
     if multiplies_fast("bf16"):
         runs["losslab, bf16"] = run.model_copy(update={"precision": "bf16"})
-    rates: dict[str, list[float]] = {name: [] for name in (PLAIN, *runs)}
+    rates: dict[str, list[float]] = {label: [] for label in (PLAIN, *runs)}
     for _ in range(REPEATS):
         rates[PLAIN].append(plain(model, loader, steps))
-        for name, version in runs.items():
-            rates[name].append(ours(version, dataset))
-    for name, found in rates.items():
-        print(
-            f"{name:24} {median(found):7,.0f} images/s   (from {min(found):,.0f} to {max(found):,.0f})"
-        )
-        ratios = [ours_rate / rate for ours_rate, rate in zip(found, rates[PLAIN], strict=True)]
-        print(
-            f"{'':24} {median(ratios):7.2f} of it       (from {min(ratios):.2f} to {max(ratios):.2f})"
-        )
-    share = augmenting(run, dataset, model) * median(rates["losslab"]) / BATCH
-    print(f"augmenting takes {share:.2%} of losslab's step")
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {REPEATS} repeats of {steps} steps of {BATCH}"
+        for label, version in runs.items():
+            rates[label].append(ours(version, dataset))
+    return {
+        "network": name,
+        "steps": steps,
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
+        "images_a_second": rates,
+        "augmenting_seconds": augmenting(run, dataset, model),
+    }
+
+
+def table(found: Found) -> str:
+    """A row for each, with the ratio to the plain loop, repeat by repeat."""
+    base = found["images_a_second"][PLAIN]
+    rows = []
+    for name, rates in found["images_a_second"].items():
+        ratios = [rate / plain for rate, plain in zip(rates, base, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append((name, f"{median(rates):,.0f}", f"{median(ratios):.2f}", spread))
+    share = (
+        found["augmenting_seconds"]
+        * median(found["images_a_second"]["losslab"])
+        / found["batch"]
     )
+    headings = [
+        f"{found['network']}, batch {found['batch']}",
+        "images/s",
+        "times the plain loop",
+        "from, to",
+    ]
+    how = (
+        f"{found['threads']} threads, medians of {len(base)} repeats of {found['steps']} steps; augmenting takes "
+        f"{100 * share:.1f} % of losslab's step in fp32"
+    )
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'resnet', how)}"
+
+
+def main() -> None:
+    rest = arguments()
+    tune_memory()
+    steps = int(rest[0]) if rest else 20
+    present("resnet", measure(steps, rest[1] if len(rest) > 1 else "resnet-44"), table)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ each kernel without those that it calls; shares are of the wall time of the same
 stretches alike, in the shortest of several rounds. What no kernel accounts for is Python and the calls into torch, and
 the profiler itself, a microsecond or two a call, so that this share is an upper bound. Milliseconds are processor time
 of steps without the profiler. (Not named `profile.py`, which would be imported in the place of the standard library's
-module.) Usage: python benchmarks/step_profile.py [rounds]
+module.) Usage: python benchmarks/step_profile.py [rounds] [--keep]
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -16,6 +15,7 @@ from statistics import median
 from time import perf_counter, process_time
 
 import torch
+from kept import Found, arguments, markdown, measured_on, present
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
@@ -49,6 +49,19 @@ KINDS = {
 }
 """Kind of kernel -> what is in its name; all others move memory: element by element, sums, copies, normalisation."""
 FLUSH = "flush"
+COLUMNS = {
+    "arithmetic": "arithmetic",
+    "memory": "memory",
+    "random numbers": "random numbers",
+    "update": "update",
+    FLUSH: "flush of records",
+}
+"""Kind -> its heading."""
+NAMES = {
+    "mlp": "MLP with Adam, 128",
+    "lenet5": "LeNet-5 with momentum, 64",
+    "resnet-44": "ResNet-44 with momentum, crop and flip, 64",
+}
 
 
 def kind_of(event: FunctionEvent) -> str:
@@ -107,12 +120,9 @@ def step_seconds(records: Iterator[Record], count: int) -> float:
     return median(times)
 
 
-def main(rounds: int) -> None:
-    """Print a row for each network: milliseconds of a step, and the share of each kind."""
-    set_threads(1)
-    with_flush_named()
-    kinds = ["arithmetic", "memory", "random numbers", "update", FLUSH]
-    print("network".ljust(12), "ms a step", *kinds, "Python and calls", sep="  ")
+def measure(rounds: int) -> Found:
+    """Milliseconds of a step in each round, and the share of each kind in the shortest."""
+    networks = {}
     for fields in RUNS:
         count = STEPS[str(fields["model"])] // 10
         total = 10 * count * (2 * rounds + 1)
@@ -122,14 +132,33 @@ def main(rounds: int) -> None:
         # In turn, so that the load of the machine is the same for both.
         timed, profiled = [], []
         for _ in range(rounds):
-            timed.append(step_seconds(records, count))
+            timed.append(1000 * step_seconds(records, count))
             profiled.append(kernel_shares(records, count))
         _, shares = min(profiled, key=lambda measured: measured[0])
-        cells = [f"{shares[kind]:.1%}".rjust(len(kind)) for kind in kinds]
+        kinds = {kind: shares[kind] for kind in COLUMNS}
+        networks[run.model.name] = {"milliseconds": timed, "shares": kinds}
+    return {"rounds": rounds, "networks": networks}
+
+
+def table(found: Found) -> str:
+    """A row for each network: milliseconds of a step, and the share of each kind."""
+    rows = []
+    for name, network in found["networks"].items():
+        shares = network["shares"]
         rest = 1 - sum(shares.values())
-        name = str(run.model).ljust(12)
-        print(name, f"{1000 * min(timed):9.2f}", *cells, f"{rest:16.1%}", sep="  ")
+        parts = [f"{100 * share:.1f} %" for share in (*shares.values(), rest)]
+        rows.append((NAMES[name], f"{min(network['milliseconds']):.3g}", *parts))
+    headings = ["network, batch", "ms a step", *COLUMNS.values(), "Python and calls"]
+    how = f"one thread, the shortest of {found['rounds']} rounds"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'step_profile', how)}"
+
+
+def main() -> None:
+    rest = arguments()
+    set_threads(1)
+    with_flush_named()
+    present("step_profile", measure(int(rest[0]) if rest else 5), table)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main()

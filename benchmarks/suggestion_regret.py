@@ -3,19 +3,20 @@
 LeNet-5 on Fashion-MNIST, five optimizers. Regret is the validation loss after training at the median suggestion, read
 off the grid by interpolation over log lr, less the lowest of the grid; the spread of the suggestions of the seeds is in
 decades. fastai's valley and steep and Lightning's steepest are written out here from their definitions and read the
-same ramps, smoothed as they do it. Usage: python benchmarks/suggestion_regret.py [grid points] [images] [seeds]
+same ramps, smoothed as they do it.
+Usage: python benchmarks/suggestion_regret.py [grid points] [images] [seeds] [--keep]
 
 How a suggestion depends on the length of the test is measured by suggestion_lengths.py beside it:
 python benchmarks/suggestion_regret.py lengths OUT.json [task ...]
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
 import suggestion_lengths
 import torch
+from kept import Found, arguments, markdown, measured_on, present
 
 from losslab import data
 from losslab.errors import Diverged
@@ -72,6 +73,17 @@ PEERS: dict[str, Callable[[Trace], float]] = {
     "fastai steep": fastai_steep,
     "lightning": lightning,
 }
+TITLES = {
+    "valley": "`valley`",
+    "minimum": "`minimum`",
+    "half_fall": "`half_fall`",
+    "steepest": "`steepest`",
+    "minimum_over_ten": "`minimum_over_ten`",
+    "fastai steep": "fastai's steep, same ramps",
+    "lightning": "Lightning's, same ramps",
+    "fastai valley": "fastai's valley, same ramps",
+}
+"""Rule -> what the table calls it."""
 
 
 def validation_loss(optimizer: str, lr: float, images: int) -> float:
@@ -97,42 +109,57 @@ def suggestions(traces: Sequence[Trace]) -> dict[str, list[float]]:
     return ours | {name: [rule(trace) for trace in finite] for name, rule in PEERS.items()}
 
 
-def print_regrets(
-    rates: Sequence[float], grids: dict[str, list[float]], ramps: dict[str, list[Trace]]
-) -> None:
-    """A row for each rule: median and worst regret over the optimizers, median and worst spread."""
-    suggested = {optimizer: suggestions(traces) for optimizer, traces in ramps.items()}
-    print(
-        f"{'rule':18} {'regret: median':>15} {'worst':>6} {'spread: median':>15} {'worst':>6}"
-    )
-    for rule in (*RULES, *PEERS):
-        regrets, spreads = [], []
-        for optimizer, losses in grids.items():
-            lrs = np.log10(suggested[optimizer][rule])
-            regrets.append(
-                float(np.interp(np.median(lrs), np.log10(rates), losses)) - min(losses)
-            )
-            spreads.append(float(np.ptp(lrs)))
-        print(
-            f"{rule:18} {median(regrets):15.3f} {max(regrets):6.3f} {median(spreads):15.2f} {max(spreads):6.2f}"
-        )
-
-
-def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
-    torch.set_num_threads(1)
+def measure(points: int, images: int, seeds: int) -> Found:
+    """The losses of the grid and what every rule suggests, of each optimizer."""
     rates = np.logspace(-5, 1, points).tolist()
     grids = {name: [validation_loss(name, lr, images) for lr in rates] for name in OPTIMIZERS}
-    ramps = {}
+    suggested = {}
     for name in OPTIMIZERS:
         runs = lr_runs(
             {**FIELDS, "optimizer": name, "steps": STEPS}, start=1e-9, end=10.0, seeds=seeds
         )
-        ramps[name] = [list(train_trace(run, data.load("fashion-mnist")))[-1] for run in runs]
-    print_regrets(rates, grids, ramps)
+        dataset = data.load("fashion-mnist")
+        suggested[name] = suggestions([list(train_trace(run, dataset))[-1] for run in runs])
+    return {
+        "images": images,
+        "seeds": seeds,
+        "rates": rates,
+        "grids": grids,
+        "suggested": suggested,
+    }
+
+
+def table(found: Found) -> str:
+    """A row for each rule: median and worst regret over the optimizers, median and worst spread."""
+    rows = []
+    for rule, title in TITLES.items():
+        regrets, spreads = [], []
+        for optimizer, losses in found["grids"].items():
+            lrs = np.log10(found["suggested"][optimizer][rule])
+            at = np.interp(np.median(lrs), np.log10(found["rates"]), losses)
+            regrets.append(float(at) - min(losses))
+            spreads.append(float(np.ptp(lrs)))
+        regret = (f"{median(regrets):.3f}", f"{max(regrets):.3f}")
+        rows.append((title, *regret, f"{median(spreads):.2f}", f"{max(spreads):.2f}"))
+    headings = [
+        "rule",
+        "regret, median",
+        "worst",
+        "spread of seeds in decades, median",
+        "worst",
+    ]
+    how = f"{found['images']:,} images, {found['seeds']} seeds of a ramp, one of the grid, {len(found['rates'])} rates"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'suggestion_regret', how)}"
+
+
+def main(points: int = 25, images: int = 20_000, seeds: int = 5) -> None:
+    torch.set_num_threads(1)
+    present("suggestion_regret", measure(points, images, seeds), table)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["lengths"]:
-        suggestion_lengths.main(*sys.argv[2:])
+    rest = arguments()
+    if rest[:1] == ["lengths"]:
+        suggestion_lengths.main(*rest[1:])
     else:
-        main(*map(int, sys.argv[1:]))
+        main(*map(int, rest))

@@ -3,26 +3,28 @@
 A sweep's cost beyond its training is what is measured: total time over (sum of the runs' own times / workers), from the
 first run's start to the last one's end, so that starting processes and importing torch are in the total that is also
 printed, but not in the ratio. Each run trains LeNet-5 on the embedded sample of Fashion-MNIST with one thread and times
-itself. The tools take turns, `REPEATS` times, and the median is printed; a tool that is not installed is left out.
+itself. The tools take turns, `REPEATS` times; a tool that is not installed is left out.
 Ray Tune is told to run two trials at a time on one processor each. Optuna's two jobs are threads of one process, as its
 `n_jobs=2` makes them; since those share one interpreter, it is measured a second time with a pool of two processes,
-which its user has to write. losslab alone writes records and status of each run.
-Usage: python benchmarks/sweep.py [runs] [steps]
+which its user has to write. losslab alone writes records and status of each run; on Ray it has two nodes of this
+machine, with a core each, and Ray Tune the same.
+Usage: python benchmarks/sweep.py [runs] [steps] [--keep]
 """
 
-import importlib
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-WORKERS, REPEATS = 2, 3
+from kept import Found, arguments, is_there, markdown, measured_on, present, ray_nodes
+
+WORKERS, REPEATS = 2, 5
 LOW, HIGH = 1e-4, 1e-2
 Times = tuple[float, float]
 """When a run began and ended, by a clock that all processes share."""
@@ -66,36 +68,43 @@ def recorded_run(lr: float, steps: int, folder: Path) -> Iterator[Times]:
 
 
 def losslab(lrs: list[float], steps: int) -> list[Times]:
-    from losslab.study.engines.local import Task, Yielded, run_tasks
+    from losslab.study.engines import LOCAL
+
+    return recorded_sweep(LOCAL, lrs, steps)
+
+
+def losslab_on_ray(lrs: list[float], steps: int) -> list[Times]:
+    return recorded_sweep(engine_on_ray(), lrs, steps)
+
+
+@cache
+def engine_on_ray() -> Any:
+    from losslab.study.engines import choose_engine
+
+    return choose_engine("ray", ray_nodes())
+
+
+def recorded_sweep(engine: Any, lrs: list[float], steps: int) -> list[Times]:
+    from losslab.study.engines.local import Task, Yielded
 
     with tempfile.TemporaryDirectory() as folder:
         tasks = [
             Task(str(lr), "sweep:recorded_run", (lr, steps, Path(folder) / str(lr)))
             for lr in lrs
         ]
-        events = run_tasks(tasks, workers=WORKERS, threads=1)
+        events = engine.run_tasks(tasks, workers=WORKERS, threads=1)
         return [event.value for event in events if isinstance(event, Yielded)]
 
 
 def ray_tune(lrs: list[float], steps: int) -> list[Times]:
-    import ray
     from ray import tune
 
     def trial(config: dict[str, float]) -> None:
         began, ended = one_run(config["lr"], steps)
         tune.report({"began": began, "ended": ended})
 
-    if not ray.is_initialized():
-        os.environ |= {
-            "RAY_worker_niceness": "0",
-            "RAY_AIR_NEW_OUTPUT": "0",
-        }  # the same priority for all; quiet
-        ray.init(
-            num_cpus=WORKERS,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-        )
+    engine_on_ray()
+    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0"}  # quiet
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(trial, {"cpu": 1}),
@@ -132,6 +141,7 @@ def optimize(lrs: list[float], timed: Callable[[float], Times]) -> list[Times]:
 
 TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
     "losslab": ("losslab", losslab),
+    "losslab on Ray": ("ray", losslab_on_ray),
     "Ray Tune": ("ray.tune", ray_tune),
     "Optuna, 2 jobs": ("optuna", optuna),
     "Optuna, pool": ("optuna", optuna_and_processes),
@@ -139,47 +149,62 @@ TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
 """Name -> module and how it runs the sweep."""
 
 
-def is_installed(package: str) -> bool:
-    try:
-        importlib.import_module(package)
-    except ImportError:
-        return False
-    return True
+def measure(runs: int, steps: int) -> Found:
+    """Seconds of each sweep: with start-up, from its first run to its last, and of a run (mean)."""
+    lrs = [LOW * (HIGH / LOW) ** (place / (runs - 1)) for place in range(runs)]
+    tools: Found = {
+        name: {"total": [], "swept": [], "run": []}
+        for name, (module, _) in TOOLS.items()
+        if is_there(module, "'ray[tune]' optuna")
+    }
+    for _ in range(REPEATS):
+        for name, seconds in tools.items():
+            began = time.monotonic()
+            times = TOOLS[name][1](lrs, steps)
+            seconds["total"].append(time.monotonic() - began)
+            assert len(times) == runs
+            seconds["swept"].append(
+                max(end for _, end in times) - min(start for start, _ in times)
+            )
+            seconds["run"].append(sum(end - start for start, end in times) / runs)
+    return {"runs": runs, "steps": steps, "workers": WORKERS, "tools": tools}
+
+
+def table(found: Found) -> str:
+    """A row for each tool: its time over that of its runs alone, and over losslab's."""
+    ours = found["tools"]["losslab"]["total"]
+    rows = []
+    for name, seconds in found["tools"].items():
+        ideal = [found["runs"] * each / found["workers"] for each in seconds["run"]]
+        ratios = [swept / best for swept, best in zip(seconds["swept"], ideal, strict=True)]
+        against = median(total / our for total, our in zip(seconds["total"], ours, strict=True))
+        rows.append((
+            name,
+            f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+            f"{median(seconds['run']):.1f} s",
+            f"{median(seconds['total']):.0f} s",
+            f"{against:.2f}",
+        ))  # fmt: skip
+    headings = [
+        "tool",
+        f"sweep / (sum of runs / {found['workers']})",
+        "a run",
+        "in all",
+        "times losslab's",
+    ]
+    sizes = f"{found['runs']} runs of {found['steps']} steps"
+    how = f"{sizes}, {found['workers']} workers of one thread, medians of {len(ours)} repeats"
+    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'sweep', how)}"
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 600
-    lrs = [LOW * (HIGH / LOW) ** (place / (runs - 1)) for place in range(runs)]
-    installed = {name: run for name, (package, run) in TOOLS.items() if is_installed(package)}
-    for name in TOOLS.keys() - installed.keys():
-        print(f"{name}: not installed (pip install 'ray[tune]' optuna); left out")
-    measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in installed}
-    for _ in range(REPEATS):
-        for name, run in installed.items():
-            began = time.monotonic()
-            times = run(lrs, steps)
-            total = time.monotonic() - began
-            assert len(times) == runs
-            each = sum(end - start for start, end in times)
-            swept = max(end for _, end in times) - min(start for start, _ in times)
-            measured[name].append((swept / (each / WORKERS), total, each / runs))
-    ours = [total for _, total, _ in measured["losslab"]]
-    for name, rows in measured.items():
-        ratios, totals, means = zip(*rows, strict=True)
-        against = median(total / our for total, our in zip(totals, ours, strict=True))
-        spread = f"{median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
-        print(
-            f"{name:15} sweep / (sum of runs / {WORKERS}): {spread}   a run: {median(means):.2f} s"
-        )
-        print(
-            f"{'':15} in all, start-up too: {median(totals):.1f} s, {against:.2f} times losslab's"
-        )
-    import torch
-
-    print(
-        f"torch {torch.__version__}, {runs} runs of {steps} steps, {WORKERS} workers of 1 thread, {REPEATS} repeats"
-    )
+    rest = arguments()
+    runs = int(rest[0]) if rest else 24
+    steps = int(rest[1]) if len(rest) > 1 else 600
+    found = measure(runs, steps)
+    whole = len(found["tools"]) == len(TOOLS)
+    packages = ["ray", "optuna"] if whole else []
+    present("sweep", found, table, packages=packages, is_whole=whole)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Compare the predicted memory of a training step with what torch keeps for the backward pass and allocates on a CPU.
 
-    python benchmarks/training_memory.py            # all networks
-    python benchmarks/training_memory.py resnet-50  # those named
-    PYTHONPATH=src ../hf5/bin/python benchmarks/training_memory.py vit-b/16 llama bert   # need transformers
+    python benchmarks/training_memory.py [--keep]   # all networks
+    python benchmarks/training_memory.py resnet-50  # those named; vit-b/16, llama and bert need transformers
 
 What is kept is read by `saved_tensors_hooks`; the peak is the profiler's, for the second step of SGD with momentum.
 Exit status 1 when what is kept differs by more than 5 % or the peak by more than 10 %.
@@ -10,10 +9,11 @@ Exit status 1 when what is kept differs by more than 5 % or the peak by more tha
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from kept import Found, arguments, markdown, measured_on, present
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -143,6 +143,15 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[int], Case | None]]] = {
     "llama": ((64, 256), lambda tokens: hugging_face("llama", tokens)),
 }
 """Network -> two lengths (pixels of a side, steps or tokens), and what makes it."""
+TITLES = {
+    "resnet-50": "ResNet-50",
+    "u-net": "U-Net",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "vit-b/16": "ViT-B/16",
+    "bert": "BERT",
+    "llama": "Llama",
+}
 
 
 def kept_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
@@ -202,33 +211,72 @@ def memory_events(profiler: Any) -> list[int]:
     return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
 
 
-def main() -> int:
-    warnings.simplefilter("ignore")
-    torch.manual_seed(0)
-    wrong = 0
-    print(f"torch {torch.__version__}, batch 2, MB\n")
-    print("| network | length | kept, predicted | torch | | peak, predicted | torch | |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for name in sys.argv[1:] or CASES:
+def measure(names: Iterable[str]) -> Found:
+    """Bytes predicted and measured, of each network at its two lengths."""
+    rows = []
+    for name in names:
         lengths, build = CASES[name]
         for length in lengths:
             case = build(length)
             if case is None:
+                print(f"{name} is left out: pip install transformers", file=sys.stderr)
                 continue
             make, inputs = case
             model = make().train()
             given: Any = inputs.get("input", inputs)
             memory = training_memory(model, given, batch_size=2, optimizer="sgd-momentum")
             call = first_named(model, inputs)
-            kept, peak = kept_bytes(model, call), peak_bytes(model, call)
-            errors = memory.saved_bytes / kept - 1, memory.peak_bytes / peak - 1
-            wrong += abs(errors[0]) > 0.05 or abs(errors[1]) > 0.1
-            print(
-                f"| {name} | {length} | {memory.saved_bytes / 1e6:,.1f} | {kept / 1e6:,.1f} | {errors[0]:+.1%} "
-                f"| {memory.peak_bytes / 1e6:,.1f} | {peak / 1e6:,.1f} | {errors[1]:+.1%} |",
-                flush=True,
-            )
-    return min(wrong, 1)
+            rows.append({
+                "network": name,
+                "length": length,
+                "kept": [memory.saved_bytes, kept_bytes(model, call)],
+                "peak": [memory.peak_bytes, peak_bytes(model, call)],
+            })  # fmt: skip
+    return {"rows": rows}
+
+
+def table(found: Found) -> str:
+    """A row for each network and length: what is kept and the peak, predicted and measured, and their difference."""
+    rows = []
+    for row in found["rows"]:
+        cells = [TITLES[row["network"]], row["length"]]
+        for predicted, actual in (row["kept"], row["peak"]):
+            cells += [
+                f"{predicted / 1e6:,.1f}",
+                f"{actual / 1e6:,.1f}",
+                f"{predicted / actual - 1:+.1%}",
+            ]
+        rows.append(cells)
+    headings = [
+        "network",
+        "length",
+        "kept, predicted",
+        "torch",
+        "",
+        "peak, predicted",
+        "torch",
+        "",
+    ]
+    return (
+        f"{markdown(headings, rows)}\n\n{measured_on(found, 'training_memory', 'Batch 2, MB')}"
+    )
+
+
+def is_close(row: Found) -> bool:
+    """Whether what is kept is right within 5 %, and the peak within 10 %."""
+    kept, peak = (predicted / actual - 1 for predicted, actual in (row["kept"], row["peak"]))
+    return abs(kept) <= 0.05 and abs(peak) <= 0.1
+
+
+def main() -> int:
+    rest = arguments()
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    found = measure(rest or CASES)
+    whole = len(found["rows"]) == 2 * len(CASES)
+    packages = ["transformers"] if whole else []
+    present("training_memory", found, table, packages=packages, is_whole=whole)
+    return int(not all(map(is_close, found["rows"])))
 
 
 def first_named(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
