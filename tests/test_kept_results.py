@@ -27,6 +27,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 PACKED = sorted(path.parent.name for path in RESULTS.glob("*/pack.json"))
 PATCHNETS = sorted(RESULTS.glob("patchnet-*"))
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
+CHANGES = (RESULTS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def wilson(part: float, count: int) -> tuple[float, float]:
@@ -115,6 +116,7 @@ def test_the_readme_says_what_reaches_94_percent() -> None:
         f"{final.train_processor_seconds:,.0f} processor seconds",
     ]
     assert [part for part in said if part not in text] == []
+    assert f"PatchNet to {said[0]}" in " ".join(CHANGES.split())
     (line,) = re.findall(r"^losslab train .*patchnet.*$", text, re.MULTILINE)
     assert make_run(fields_of(line)[0]) == result.run
 
@@ -135,6 +137,7 @@ def test_resnet_20_reaches_what_is_said() -> None:
     assert all(map(is_finite, result.records))
     accuracy = final.test_accuracy or 0.0
     assert accuracy >= 0.88
+    assert f"ResNet-20 to {100 * accuracy:.2f} %" in " ".join(CHANGES.split())
     low, high = wilson(accuracy, start.test_images)
     said = [
         f"{100 * accuracy:.2f} %",
