@@ -104,6 +104,17 @@ def test_the_first_numbers_of_the_readme_are_those_of_the_records() -> None:
     assert plan["ended"]
 
 
+def test_what_the_readme_says_of_part_one_is_what_was_found() -> None:
+    results = read_results(StudyFolder(RESULTS / "adaptive-optimizers"))
+    found = found_in(results)
+    best = found.plain.answer.partition(". ")[0].rstrip(".")
+    changed = found.accuracy.gain.rstrip(".")
+    text = " ".join((RESULTS.parent / "README.md").read_text(encoding="utf-8").split())
+    assert f"200 epochs each on CIFAR-10, one seed: {best}. {changed}.*" in text
+    assert results.plan["ended"]
+    assert [run.status for run in results.stages["compare"]] == ["done"] * 10
+
+
 def test_the_readme_says_what_reaches_94_percent() -> None:
     result = read_run(RunFolder(RESULTS / "patchnet-20-epochs"))
     final, text = result.final, (RESULTS.parent / "README.md").read_text(encoding="utf-8")
