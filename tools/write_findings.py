@@ -54,7 +54,9 @@ def sections() -> Iterator[tuple[str, str]]:
     )
     yield (
         "What does dropout do at 200 epochs?",
-        f"{found.dropout.rise} {found.accuracy.gain} {found.dropout.time}" if found else NOT_RUN,
+        f"{found.dropout.rise} {found.accuracy.gain} {found.dropout.time}"
+        if found
+        else NOT_RUN,
     )
     cycled = kept("learning-rate-and-batch-size")
     if cycled:
