@@ -16,6 +16,7 @@ from kept import Found, is_there, markdown, measured_on, present
 
 from losslab.accounting import count
 from losslab.models.vgg import vgg19
+from losslab.text import count as amount
 
 REPEATS = 5
 
@@ -76,7 +77,7 @@ def table(found: Found) -> str:
         "times losslab's",
         "MACs that it reports",
     ]
-    how = f"{found['threads']} threads, medians of {len(taken)} repeats"
+    how = f"{amount(found['threads'], 'thread')}, medians of {len(taken)} repeats"
     return f"{markdown(headings, rows)}\n\n{measured_on(found, 'count', how)}"
 
 

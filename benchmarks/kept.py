@@ -13,6 +13,7 @@ from datetime import date
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from losslab.machine.process import environment
@@ -110,6 +111,18 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def rows_beside(
+    values: dict[str, list[float]], base: str, form: str
+) -> list[tuple[str, str, str, str]]:
+    """A row for each: its median, and the median and the ends of its ratios to the base, repeat by repeat."""
+    rows = []
+    for name, own in values.items():
+        ratios = [each / other for each, other in zip(own, values[base], strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append((name, format(median(own), form), f"{median(ratios):.2f}", spread))
+    return rows
 
 
 def measured_on(found: Found, script: str, how: str) -> str:

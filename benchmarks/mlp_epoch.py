@@ -4,12 +4,11 @@ Both train the same network on the same CIFAR-10 images in one process with the 
 Usage: python benchmarks/mlp_epoch.py [steps] [--keep]
 """
 
-from statistics import median
 from time import perf_counter
 
 import numpy as np
 import torch
-from kept import Found, arguments, markdown, measured_on, present
+from kept import Found, arguments, markdown, measured_on, present, rows_beside
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -111,21 +110,15 @@ def measure(steps: int) -> Found:
 
 def table(found: Found) -> str:
     """A row for each, with the ratio to the plain loop, pair by pair."""
-    base = found["images_a_second"][PLAIN]
-    rows = []
-    for name, rates in found["images_a_second"].items():
-        ratios = [rate / plain for rate, plain in zip(rates, base, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        rows.append((name, f"{median(rates):,.0f}", f"{median(ratios):.2f}", spread))
+    values = found["images_a_second"]
+    rows = rows_beside(values, PLAIN, ",.0f")
     headings = [
         f"the MLP with Adam, batch {found['batch']}",
         "images/s",
         "times the plain loop",
         "from, to",
     ]
-    how = (
-        f"{found['threads']} threads, medians of {len(base)} repeats of {found['steps']} steps"
-    )
+    how = f"{found['threads']} threads, medians of {len(values[PLAIN])} repeats of {found['steps']} steps"
     return f"{markdown(headings, rows)}\n\n{measured_on(found, 'mlp_epoch', how)}"
 
 

@@ -16,13 +16,12 @@ import io
 import sys
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from time import process_time
 from typing import Any
 
 import numpy as np
 import torch
-from kept import Found, arguments, is_there, markdown, measured_on, present
+from kept import Found, arguments, is_there, markdown, measured_on, present, rows_beside
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -142,19 +141,15 @@ def measure(steps: int, repeats: int) -> Found:
 
 def table(found: Found) -> str:
     """A row for each way, with the ratio to the bare loop, repeat by repeat."""
-    base = found["seconds"][BARE]
-    rows = []
-    for name, taken in found["seconds"].items():
-        ratios = [own / least for own, least in zip(taken, base, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        rows.append((name, f"{median(taken):.2f}", f"{median(ratios):.2f}", spread))
+    values = found["seconds"]
+    rows = rows_beside(values, BARE, ".2f")
     headings = [
         f"{found['steps']} steps of {found['batch']}, LeNet-5",
         "CPU seconds",
         "times the bare loop",
         "from, to",
     ]
-    how = f"one thread, medians of {len(base)} repeats"
+    how = f"one thread, medians of {len(values[BARE])} repeats"
     return f"{markdown(headings, rows)}\n\n{measured_on(found, 'range_test', how)}"
 
 

@@ -12,7 +12,7 @@ from statistics import median
 from time import perf_counter
 
 import torch
-from kept import Found, arguments, markdown, measured_on, present
+from kept import Found, arguments, markdown, measured_on, present, rows_beside
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -140,12 +140,8 @@ def measure(steps: int, name: str) -> Found:
 
 def table(found: Found) -> str:
     """A row for each, with the ratio to the plain loop, repeat by repeat."""
-    base = found["images_a_second"][PLAIN]
-    rows = []
-    for name, rates in found["images_a_second"].items():
-        ratios = [rate / plain for rate, plain in zip(rates, base, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        rows.append((name, f"{median(rates):,.0f}", f"{median(ratios):.2f}", spread))
+    values = found["images_a_second"]
+    rows = rows_beside(values, PLAIN, ",.0f")
     share = (
         found["augmenting_seconds"]
         * median(found["images_a_second"]["losslab"])
@@ -158,7 +154,7 @@ def table(found: Found) -> str:
         "from, to",
     ]
     how = (
-        f"{found['threads']} threads, medians of {len(base)} repeats of {found['steps']} steps; augmenting takes "
+        f"{found['threads']} threads, medians of {len(values[PLAIN])} repeats of {found['steps']} steps; augmenting takes "
         f"{100 * share:.1f} % of losslab's step in fp32"
     )
     return f"{markdown(headings, rows)}\n\n{measured_on(found, 'resnet', how)}"

@@ -258,7 +258,7 @@ def table(found: Found) -> str:
         "",
     ]
     return (
-        f"{markdown(headings, rows)}\n\n{measured_on(found, 'training_memory', 'Batch 2, MB')}"
+        f"{markdown(headings, rows)}\n\n{measured_on(found, 'training_memory', 'batch 2, MB')}"
     )
 
 
