@@ -153,10 +153,9 @@ def table(found: Found) -> str:
         "times the plain loop",
         "from, to",
     ]
-    how = (
-        f"{found['threads']} threads, medians of {len(values[PLAIN])} repeats of {found['steps']} steps; augmenting takes "
-        f"{100 * share:.1f} % of losslab's step in fp32"
-    )
+    repeats = f"medians of {len(values[PLAIN])} repeats of {found['steps']} steps"
+    augmented = f"augmenting takes {100 * share:.1f} % of losslab's step in fp32"
+    how = f"{found['threads']} threads, {repeats}; {augmented}"
     return f"{markdown(headings, rows)}\n\n{measured_on(found, 'resnet', how)}"
 
 
