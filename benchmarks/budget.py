@@ -73,38 +73,38 @@ def study(folder: Path) -> Found:
 
 
 def table(found: Found) -> str:
-    """A row for each study: its share of the budget, time and memory predicted and measured, and what it asked."""
-    rows = []
+    """A row for each study: its share of the budget, time and memory predicted and measured; what each asked."""
+    rows, asked = [], []
     for name, study in found["studies"].items():
-        ratio = study["measured_seconds"] / study["predicted_seconds"]
-        accuracy = study["test_accuracy"]
+        late = study["measured_seconds"] / study["predicted_seconds"] - 1
+        accuracy, memory = study["test_accuracy"], study["measured_memory_bytes"]
         rows.append((
             f"`{name}`",
-            duration(study["budget_seconds"]),
+            duration(study["budget_seconds"]) if study["budget_seconds"] else "",
             duration(study["predicted_seconds"]),
-            f"{duration(study['measured_seconds'])} ({100 * (ratio - 1):+.0f} %)",
-            size(study["predicted_memory_bytes"] or None),
-            size(study["measured_memory_bytes"] or None),
+            f"{duration(study['measured_seconds'])} ({100 * late:+.0f} %)",
+            size(study["predicted_memory_bytes"]) if memory else "",
+            size(memory) if memory else "",
             study["changes"],
-            study["scale"],
             f"{100 * accuracy:.1f} %" if accuracy else "",
         ))  # fmt: skip
+        asked.append(f"- `{name}`: {study['scale']}.")
     headings = [
         "study",
-        "share",
-        "predicted, after its changes",
+        "its share",
+        "predicted, changes included",
         "measured",
-        "memory, predicted",
+        "memory predicted",
         "measured",
-        "changes",
-        "what it asked",
+        "changes on the way",
         "best test accuracy",
     ]
     beside = (
         ", beside a process that was busy on one core all the while" if found["busy"] else ""
     )
     how = f"`study run all --budget {found['minutes']}m`{beside}: {duration(found['seconds'])} in all"
-    return f"{markdown(headings, rows)}\n\n{measured_on(found, 'budget', how)}"
+    table = markdown(headings, rows)
+    return "\n\n".join((table, "\n".join(asked), measured_on(found, "budget", how)))
 
 
 def main() -> None:

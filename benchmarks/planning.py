@@ -21,7 +21,7 @@ def planned(study: str) -> tuple[float, float | None]:
     """Seconds that the command takes, and those that it predicts for the full study; None where it plans all."""
     began = perf_counter()
     command = [sys.executable, "-m", "losslab", "study", "plan", study, "--json"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     seconds = perf_counter() - began
     plan = json.loads(text)
     return seconds, plan["full_seconds"] if isinstance(plan, dict) else None

@@ -4,10 +4,10 @@ A sweep's cost beyond its training is what is measured: total time over (sum of 
 first run's start to the last one's end, so that starting processes and importing torch are in the total that is also
 printed, but not in the ratio. Each run trains LeNet-5 on the embedded sample of Fashion-MNIST with one thread and times
 itself. The tools take turns, `REPEATS` times; a tool that is not installed is left out.
-Ray Tune is told to run two trials at a time on one processor each. Optuna's two jobs are threads of one process, as its
-`n_jobs=2` makes them; since those share one interpreter, it is measured a second time with a pool of two processes,
-which its user has to write. losslab alone writes records and status of each run; on Ray it has two nodes of this
-machine, with a core each, and Ray Tune the same.
+Ray Tune is told to run two trials at a time on one processor each. Optuna's two jobs (`n_jobs=2`) are threads of one
+process; since these share one interpreter, each hands its run to a pool of two processes, which Optuna's user has to
+write. losslab alone writes records and status of each run; on Ray it has two nodes of this machine, with a core each,
+and Ray Tune the same.
 Usage: python benchmarks/sweep.py [runs] [steps] [--keep]
 """
 
@@ -117,25 +117,19 @@ def ray_tune(lrs: list[float], steps: int) -> list[Times]:
 
 
 def optuna(lrs: list[float], steps: int) -> list[Times]:
-    return optimize(lrs, lambda lr: one_run(lr, steps))
-
-
-def optuna_and_processes(lrs: list[float], steps: int) -> list[Times]:
-    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
-        return optimize(lrs, lambda lr: pool.submit(one_run, lr, steps).result())
-
-
-def optimize(lrs: list[float], timed: Callable[[float], Times]) -> list[Times]:
     import optuna as package
 
     package.logging.set_verbosity(package.logging.WARNING)
     study = package.create_study(sampler=package.samplers.GridSampler({"lr": lrs}))
 
-    def objective(trial: Any) -> float:
-        trial.set_user_attr("times", timed(trial.suggest_float("lr", LOW, HIGH)))
-        return 0.0
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
 
-    study.optimize(objective, n_trials=len(lrs), n_jobs=WORKERS)
+        def objective(trial: Any) -> float:
+            run = pool.submit(one_run, trial.suggest_float("lr", LOW, HIGH), steps)
+            trial.set_user_attr("times", run.result())
+            return 0.0
+
+        study.optimize(objective, n_trials=len(lrs), n_jobs=WORKERS)
     return [trial.user_attrs["times"] for trial in study.trials]
 
 
@@ -143,8 +137,7 @@ TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
     "losslab": ("losslab", losslab),
     "losslab on Ray": ("ray", losslab_on_ray),
     "Ray Tune": ("ray.tune", ray_tune),
-    "Optuna, 2 jobs": ("optuna", optuna),
-    "Optuna, pool": ("optuna", optuna_and_processes),
+    "Optuna, a pool of processes": ("optuna", optuna),
 }
 """Name -> module and how it runs the sweep."""
 
@@ -200,7 +193,7 @@ def table(found: Found) -> str:
 def main() -> None:
     rest = arguments()
     runs = int(rest[0]) if rest else 24
-    steps = int(rest[1]) if len(rest) > 1 else 600
+    steps = int(rest[1]) if len(rest) > 1 else 250
     found = measure(runs, steps)
     whole = len(found["tools"]) == len(TOOLS)
     packages = ["ray", "optuna"] if whole else []

@@ -6,6 +6,7 @@
     ├── ValueError, TypeError    misuse of a function: argument, value, rule, next step
     └── LosslabError             a run or a file went wrong; the message is one line a user can act on
         ├── InvalidInput         the request cannot be carried out (exit code 2)
+        │   └── BudgetTooSmall   a study does not fit its budget at any scale
         ├── DataUnavailable      no source could provide a data set
         ├── DataCorrupt          bytes differ from their checksum
         ├── Diverged             the loss stopped being finite; carries step and loss
@@ -25,6 +26,10 @@ class LosslabError(Exception):
 
 class InvalidInput(LosslabError):  # noqa: N818 - reads as a statement, like KeyboardInterrupt
     """The request itself is wrong: unknown name, impossible value, unusable folder."""
+
+
+class BudgetTooSmall(InvalidInput):
+    """A study's budget does not hold its smallest scale, or not even the measuring."""
 
 
 class DataUnavailable(LosslabError):  # noqa: N818

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from losslab.cli import parts, run_command, study
+from losslab.errors import BudgetTooSmall
 from losslab.spec import Study
 from losslab.study.store import StudyFolder
 
@@ -61,6 +62,31 @@ def test_what_a_study_leaves_of_its_share_is_for_those_that_are_still_to_run(
         budgets.clear()
         assert run_command(words) == 0
         assert budgets == [10.0, 13.0, None, 18.0]
+
+
+def test_a_study_that_its_share_is_too_small_for_costs_that_study_alone(
+    budgets: list[float | None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = study.plan_study
+
+    def too_small_for_one(part: Study, **given: Any) -> Study:
+        planned: Any = plan(part, **given)
+        if part.name == "two":
+            raise BudgetTooSmall("the budget is too small for two")
+        assert isinstance(planned, Study)  # as the fixture has it
+        return planned
+
+    monkeypatch.setattr(study, "plan_study", too_small_for_one)
+    words = ["study", "run", "all", "--budget", "30s", "--out", str(tmp_path), "--quiet"]
+    assert run_command(words) == 2
+    assert "losslab: the budget is too small for two" in capsys.readouterr().err
+    # What it did not take is for the last one.
+    assert budgets == [10.0, 13.0, None, 22.0]
+    assert not StudyFolder(tmp_path / "two").has_plan
+    assert run_command(["study", "run", "two", "--out", str(tmp_path / "own"), "--quiet"]) == 2
 
 
 def test_one_study_has_the_whole_budget(budgets: list[float | None], tmp_path: Path) -> None:

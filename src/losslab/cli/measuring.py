@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from losslab.errors import InvalidInput
+from losslab.errors import BudgetTooSmall
 from losslab.study.engines import Engine
 from losslab.study.engines.local import Ended, Event, Task
 from losslab.text import duration
@@ -58,6 +58,6 @@ def _announce(measurements: list[Task], ended: int, console: Console, status: St
 
 def _check_budget(seconds: float, budget_seconds: float | None) -> None:
     if budget_seconds is not None and seconds > budget_seconds:
-        raise InvalidInput(
+        raise BudgetTooSmall(
             f"the budget (={duration(budget_seconds)}) is over before all steps are measured; give it more time"
         )

@@ -23,7 +23,7 @@ from losslab.cli.plan_text import (
 )
 from losslab.cli.progress import show_progress
 from losslab.cli.status import status_rows, status_table
-from losslab.errors import Interrupted, InvalidInput
+from losslab.errors import BudgetTooSmall, Interrupted, InvalidInput
 from losslab.spec import Layout
 from losslab.study.engines import Engine, EngineName, choose_engine
 from losslab.study.execute import execute
@@ -214,15 +214,23 @@ def run(
             )
         else:
             measuring = watched(selected, share, quiet=quiet)
-            planned = plan_study(
-                part,
-                budget_seconds=share,
-                workers=workers,
-                threads=threads,
-                layout=layout,
-                compile_step=compile_step,
-                engine=measuring,
-            )
+            try:
+                planned = plan_study(
+                    part,
+                    budget_seconds=share,
+                    workers=workers,
+                    threads=threads,
+                    layout=layout,
+                    compile_step=compile_step,
+                    engine=measuring,
+                )
+            except BudgetTooSmall as error:
+                if study != ALL:
+                    raise
+                # The other studies are still wanted.
+                print(f"losslab: {error}", file=sys.stderr)
+                code |= 2
+                continue
             print_plan(planned, screen)
         facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
         code |= _carry_out(planned, folder, screen, facts, selected)

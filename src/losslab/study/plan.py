@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from losslab.errors import InvalidInput
+from losslab.errors import BudgetTooSmall
 from losslab.spec import Layout, Run, Stage, Study
 from losslab.study.costs import (
     USUAL,
@@ -118,19 +118,19 @@ def make_plan(
     """Lay out a study at the largest scale whose predicted wall time fits the budget; at full scale without one.
 
     Raises:
-        InvalidInput: when even the smallest scale that the study allows does not fit.
+        BudgetTooSmall: when even the smallest scale that the study allows does not fit.
     """
     full = plan_at(study, FULL, costs, workers, threads, layouts)
     if budget_seconds is None or full.seconds <= budget_seconds:
         return full
     least = smallest_plan(study, costs, workers, threads, layouts)
     if not least.stages:
-        raise InvalidInput(
+        raise BudgetTooSmall(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: all its stages "
             f"are for the full scale alone, which takes about {duration(full.seconds)} here"
         )
     if least.seconds > budget_seconds:
-        raise InvalidInput(
+        raise BudgetTooSmall(
             f"the budget (={duration(max(0.0, budget_seconds))} left) is too small for {study.name}: "
             f"its smallest scale takes about {duration(least.seconds)} here; give it more time or lower its floors"
         )
