@@ -1,14 +1,13 @@
-"""Wall time of a sweep of short runs on two workers: losslab, Ray Tune and Optuna, the same trainings in each.
+"""Wall time of a sweep of short runs on two workers: locally, on a Ray cluster, and by other tools.
 
 A sweep's cost beyond its training is what is measured: total time over (sum of the runs' own times / workers), from the
 first run's start to the last one's end, so that starting processes and importing torch are in the total that is also
 printed, but not in the ratio. Each run trains LeNet-5 on the embedded sample of Fashion-MNIST with one thread and times
-itself. The tools take turns, `REPEATS` times; a tool that is not installed is left out.
-Ray Tune is told to run two trials at a time on one processor each. Optuna's two jobs (`n_jobs=2`) are threads of one
-process; since these share one interpreter, each hands its run to a pool of two processes, which Optuna's user has to
-write. losslab alone writes records and status of each run; on Ray it has two nodes of this machine, with a core each,
-and Ray Tune the same.
-Usage: python benchmarks/sweep.py [runs] [steps] [--keep]
+itself. The tools take turns, `REPEATS` times. The Ray cluster is two nodes of this machine, with a core each.
+With `--peers` Ray Tune, on the same cluster, and Optuna make the same trainings, which takes three times as long: Ray
+Tune starts a process for each run. Optuna's two jobs are threads of one process; since these share one interpreter,
+each hands its run to a pool of two processes, which Optuna's user has to write. losslab alone writes records and
+status of each run. Usage: python benchmarks/sweep.py [runs] [steps] [--peers] [--keep]
 """
 
 import os
@@ -133,27 +132,30 @@ def optuna(lrs: list[float], steps: int) -> list[Times]:
     return [trial.user_attrs["times"] for trial in study.trials]
 
 
-TOOLS: dict[str, tuple[str, Callable[[list[float], int], list[Times]]]] = {
+Tools = dict[str, tuple[str, Callable[[list[float], int], list[Times]]]]
+TOOLS: Tools = {
     "losslab": ("losslab", losslab),
     "losslab on Ray": ("ray", losslab_on_ray),
+}
+"""Name -> module and how it runs the sweep."""
+PEERS: Tools = {
     "Ray Tune": ("ray.tune", ray_tune),
     "Optuna, a pool of processes": ("optuna", optuna),
 }
-"""Name -> module and how it runs the sweep."""
 
 
-def measure(runs: int, steps: int) -> Found:
+def measure(runs: int, steps: int, wanted: Tools) -> Found:
     """Seconds of each sweep: with start-up, from its first run to its last, and of a run (mean)."""
     lrs = [LOW * (HIGH / LOW) ** (place / (runs - 1)) for place in range(runs)]
     tools: Found = {
         name: {"total": [], "swept": [], "run": []}
-        for name, (module, _) in TOOLS.items()
+        for name, (module, _) in wanted.items()
         if is_there(module, "'ray[tune]' optuna")
     }
     for _ in range(REPEATS):
         for name, seconds in tools.items():
             began = time.monotonic()
-            times = TOOLS[name][1](lrs, steps)
+            times = wanted[name][1](lrs, steps)
             seconds["total"].append(time.monotonic() - began)
             assert len(times) == runs
             seconds["swept"].append(
@@ -192,11 +194,15 @@ def table(found: Found) -> str:
 
 def main() -> None:
     rest = arguments()
+    wanted = TOOLS
+    if "--peers" in rest:
+        rest.remove("--peers")
+        wanted = TOOLS | PEERS
     runs = int(rest[0]) if rest else 24
     steps = int(rest[1]) if len(rest) > 1 else 250
-    found = measure(runs, steps)
-    whole = len(found["tools"]) == len(TOOLS)
-    packages = ["ray", "optuna"] if whole else []
+    found = measure(runs, steps, wanted)
+    whole = len(found["tools"]) == len(wanted)
+    packages = ["ray"] if whole else []
     present("sweep", found, table, packages=packages, is_whole=whole)
 
 
