@@ -103,3 +103,9 @@ def _table(config: pytest.Config) -> Iterator[tuple[int, str, str, str, bool]]:
             "; ".join([*figures[number], counted]),
             0 < good == len(outcomes[number]),
         )
+
+
+@pytest.fixture
+def instant_planning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have planning take no time: it counts against the budget, and on a slow machine would decide what fits."""
+    monkeypatch.setattr("losslab.study.planning.monotonic", lambda: 0.0)

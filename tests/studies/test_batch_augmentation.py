@@ -35,6 +35,8 @@ from losslab.study.results import read_results
 from losslab.study.stages import Scale, expand
 from losslab.study.store import StudyFolder
 
+pytestmark = pytest.mark.usefixtures("instant_planning")
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:

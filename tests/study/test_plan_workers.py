@@ -30,6 +30,8 @@ from losslab.study.worker import run_in_folder
 from losslab.training.loop import train
 from losslab.training.state import memory_format, new_state
 
+pytestmark = pytest.mark.usefixtures("instant_planning")
+
 DATA = tiny_data()
 BASE = {
     "data": "samples:tiny_data",
