@@ -57,6 +57,7 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bits(
 
 
 @needs_compiler
+@pytest.mark.timeout(1200)
 @pytest.mark.row(22)
 def test_a_run_with_a_compiled_step_killed_at_any_step_resumes_to_the_same_bits(
     tmp_path: Path, trials: Trials, measured: Measured
