@@ -202,8 +202,8 @@ def main() -> None:
     steps = int(rest[1]) if len(rest) > 1 else 250
     found = measure(runs, steps, wanted)
     whole = len(found["tools"]) == len(wanted)
-    packages = ["ray"] if whole else []
-    present("sweep", found, table, packages=packages, is_whole=whole)
+    packages = ["ray", "optuna"] if wanted is not TOOLS else ["ray"]
+    present("sweep", found, table, packages=packages if whole else [], is_whole=whole)
 
 
 if __name__ == "__main__":

@@ -229,11 +229,11 @@ def run(
                     raise
                 # The other studies are still wanted.
                 print(f"losslab: {error}", file=sys.stderr)
-                code |= 2
+                code = 2
                 continue
             print_plan(planned, screen)
         facts = {"command": shlex.join(["losslab", *sys.argv[1:]])}
-        code |= _carry_out(planned, folder, screen, facts, selected)
+        code = max(code, _carry_out(planned, folder, screen, facts, selected))
         if seconds_left is not None:
             seconds_left -= seconds_spent(folder)
     screen.print(f"next: losslab report {shlex.quote(str(out))}", soft_wrap=True)
