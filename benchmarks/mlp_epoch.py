@@ -124,7 +124,7 @@ def table(found: Found) -> str:
 
 def main() -> None:
     rest = arguments()
-    present("mlp_epoch", measure(int(rest[0]) if rest else 100), table)
+    present("mlp_epoch", measure(int(rest[0]) if rest else 300), table)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def table(found: Found) -> str:
 def main() -> None:
     rest = arguments()
     tune_memory()
-    steps = int(rest[0]) if rest else 10
+    steps = int(rest[0]) if rest else 20
     present("resnet", measure(steps, rest[1] if len(rest) > 1 else "resnet-44"), table)
 
 

@@ -70,8 +70,8 @@ class PatchNet(nn.Module):
         """Set the first convolution's weights from normalised training images (n, channels, height, width)."""
         channels = images.shape[1]
         patches = images.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
-        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * PATCH**2)
-        patches = patches.double() - patches.double().mean(0)
+        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * PATCH**2).double()
+        patches = patches - patches.mean(0)
         covariance = patches.T @ patches / len(patches)
         variances, directions = torch.linalg.eigh(covariance)
         # Signs of eigenvectors are free: the entry of largest magnitude becomes positive, the same on every machine.

@@ -161,7 +161,7 @@ class _Calibration:
         )
         seconds = _seconds_of(measure)
         # The first pass prepares the operations that every later evaluation reuses: a small part of a long one.
-        if seconds < CALIBRATION_SECONDS:
+        if seconds < CALIBRATION_SECONDS / 2:
             seconds = _seconds_of(measure)
         return seconds / len(samples)
 

@@ -23,8 +23,8 @@ from losslab.text import duration
 
 SAFETY = 0.92
 """Part of a budget that the prediction may fill; the rest is for what no prediction knows."""
-COUNT_SECONDS = 0.5
-"""For counting a network; a guess on the safe side, because counting is not worth a measurement."""
+COUNT_SECONDS = 0.25
+"""For counting a network and its share of loading torch; a constant, because counting is not worth a measurement."""
 SMALLEST = 1e-3
 """Fraction at which every stage has reached its floor."""
 # Each halves the range of shrink, 3: the scale is then exact to less than a thousandth of a unit.
